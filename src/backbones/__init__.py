@@ -1,0 +1,1 @@
+"""The classic image-classification networks, built as their papers print them."""

@@ -1,0 +1,155 @@
+"""What every data source becomes: classes, and splits of labelled pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from backbones.errors import BadData, NotFound, nearest
+
+
+@dataclass(frozen=True)
+class FilePictures:
+    """Pictures in files, decoded when they are needed.
+
+    Args:
+        root: the folder that `paths` are relative to.
+        paths: one per picture, with forward slashes.
+    """
+
+    root: Path
+    paths: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def name(self, index: int) -> str:
+        """What messages call the picture: its path below the root."""
+        return self.paths[index]
+
+    def path(self, index: int) -> Path:
+        """Where the picture's file is."""
+        return self.root / self.paths[index]
+
+    def take(self, indices: npt.NDArray[np.int64]) -> FilePictures:
+        """The pictures at `indices`, in that order."""
+        return replace(self, paths=tuple(self.paths[i] for i in indices))
+
+
+@dataclass(frozen=True)
+class ArrayPictures:
+    """Pictures of one size that sit decoded in memory.
+
+    Args:
+        array: uint8 (N, H, W, C) with C = 1 or 3.
+        origin: the file or set they come from; a picture is called `origin#number`.
+        numbers: each picture's number in the origin.
+    """
+
+    array: npt.NDArray[np.uint8]
+    origin: str
+    numbers: npt.NDArray[np.int64] = field(
+        default_factory=lambda: np.empty(0, dtype=np.int64), repr=False
+    )
+
+    def __post_init__(self) -> None:
+        if self.array.ndim != 4 or self.array.shape[3] not in (1, 3):
+            raise ValueError(f"array has shape {self.array.shape}, expected (N, H, W, 1 or 3)")
+        if len(self.numbers) != len(self.array):
+            object.__setattr__(self, "numbers", np.arange(len(self.array), dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def name(self, index: int) -> str:
+        """What messages call the picture: `origin#number`."""
+        return f"{self.origin}#{self.numbers[index]}"
+
+    def take(self, indices: npt.NDArray[np.int64]) -> ArrayPictures:
+        """The pictures at `indices`, in that order (a copy)."""
+        return ArrayPictures(self.array[indices], self.origin, self.numbers[indices])
+
+
+Pictures = FilePictures | ArrayPictures
+
+
+@dataclass(frozen=True)
+class Split:
+    """Labelled pictures, and the class names that the labels count in.
+
+    Args:
+        name: "train", "val" or "test".
+        classes: class names, in the order of the labels.
+        labels: int64 (N,), each an index into `classes`.
+        pictures: N pictures.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    pictures: Pictures
+
+    def __post_init__(self) -> None:
+        if len(self.labels) != len(self.pictures):
+            raise ValueError(f"{len(self.labels)} labels for {len(self.pictures)} pictures")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: Sequence[int] | npt.NDArray[np.int64], name: str = "") -> Split:
+        """The pictures at `indices`, in that order, as a split of its own."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        return Split(
+            name or self.name, self.classes, self.labels[chosen], self.pictures.take(chosen)
+        )
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A whole data set.
+
+    Args:
+        kind: what it was recognised as: "class folders", "flat folder", "manifest", "idx",
+            "cifar", "digits", "imagenet".
+        where: the path or name that was opened.
+        classes: class names, in the order of the labels.
+        splits: by name; always "train", where there is anything to learn from.
+        notes: what a person should know about how it was read ("split by seed 0: 10 % val").
+    """
+
+    kind: str
+    where: str
+    classes: tuple[str, ...]
+    splits: Mapping[str, Split]
+    notes: tuple[str, ...] = ()
+
+    def split(self, name: str) -> Split:
+        """The split called `name`.
+
+        Raises:
+            NotFound: there is no such split; names those there are.
+        """
+        if name not in self.splits:
+            raise NotFound(
+                f"{self.where} has no split {name!r}; it has {', '.join(self.splits)}."
+                + nearest(name, self.splits)
+            )
+        return self.splits[name]
+
+    def held_out(self) -> Split:
+        """The split to evaluate on: "test" if there is one, else "val".
+
+        Raises:
+            BadData: there is neither.
+        """
+        for name in ("test", "val"):
+            if name in self.splits:
+                return self.splits[name]
+        raise BadData(
+            f"{self.where} has no test or val split, only {', '.join(self.splits)};"
+            " name one with --split"
+        )

@@ -1,0 +1,104 @@
+"""Everything that `backbones` raises on purpose.
+
+    BackbonesError
+    ├── WrongUse           the call itself is wrong; exit code 2
+    │   ├── NotFound       no such name, file or folder; names the nearest ones
+    │   ├── RecipeError    a recipe or a `--set` that does not fit the schema
+    │   ├── ProtocolError  a protocol that cannot be applied to this network
+    │   └── MissingExtra   an optional library is absent; names the install line
+    ├── BadImage           one picture that cannot be decoded
+    ├── BadData            a data set that cannot be used as it stands
+    ├── BadWeights         a weight file or bundle that cannot be trusted or does not fit
+    ├── ExportMismatch     an exported network that answers differently
+    ├── TrainingStopped    a run that cannot go on (a loss that is not finite)
+    └── Interrupted        a run that was asked to stop, and saved itself first
+
+A message is one line: what happened, what was expected, what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BackbonesError(Exception):
+    """The root: a failure that the message explains; exit code 1."""
+
+    exit_code = 1
+
+
+class WrongUse(BackbonesError):
+    """The caller asked for something that cannot be; exit code 2."""
+
+    exit_code = 2
+
+
+class NotFound(WrongUse):
+    """A name, file or folder that does not exist."""
+
+
+class RecipeError(WrongUse):
+    """A recipe or a `--set` that does not fit the schema."""
+
+
+class ProtocolError(WrongUse):
+    """An evaluation protocol that cannot be applied to this network or data."""
+
+
+class MissingExtra(WrongUse):
+    """An optional library is absent.
+
+    Args:
+        library: the name that cannot be imported.
+        extra: the extra of this package that installs it.
+        purpose: what it is needed for.
+    """
+
+    def __init__(self, library: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs {library}, which is not installed: pip install 'backbones[{extra}]'"
+        )
+
+
+class BadImage(BackbonesError):
+    """One picture that cannot be decoded."""
+
+
+class BadData(BackbonesError):
+    """A data set that cannot be used as it stands."""
+
+
+class BadWeights(BackbonesError):
+    """A weight file or bundle that cannot be trusted or does not fit."""
+
+
+class ExportMismatch(BackbonesError):
+    """An exported network whose answers differ from the original's."""
+
+
+class TrainingStopped(BackbonesError):
+    """A run that cannot go on."""
+
+
+class Interrupted(BackbonesError):
+    """A run that was asked to stop, and saved itself first; exit code 130 as shells expect."""
+
+    exit_code = 130
+
+
+def nearest(name: str, known: Iterable[str], *, count: int = 3) -> str:
+    """End an error message with the known names that look most like `name`.
+
+    Returns:
+        " Did you mean a, b or c?", or the empty string where nothing is near.
+
+    Example:
+        >>> nearest("vg16", ["vgg16", "vgg19", "lenet5"], count=1)
+        ' Did you mean vgg16?'
+    """
+    found = difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)
+    if not found:
+        return ""
+    listed = found[0] if len(found) == 1 else ", ".join(found[:-1]) + " or " + found[-1]
+    return f" Did you mean {listed}?"

@@ -1,0 +1,120 @@
+"""Lengths of training in the unit that the user thinks in, and numbers for people."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from backbones.errors import RecipeError
+
+Unit = Literal["steps", "epochs", "examples", "percent"]
+
+
+@dataclass(frozen=True)
+class Length:
+    """A stretch of training: `10epochs`, `370000steps`, `1000000examples` or `5percent`.
+
+    Example:
+        >>> Length.parse("10epochs").steps(steps_per_epoch=40, batch_size=32)
+        400
+        >>> str(Length.parse("5 %"))
+        '5percent'
+    """
+
+    amount: float
+    unit: Unit
+
+    @classmethod
+    def parse(cls, text: str) -> Length:
+        """Read a number and its unit; singular, plural, blanks and `%` are all understood.
+
+        Raises:
+            RecipeError: no number, a negative number, or an unknown unit.
+        """
+        match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e[0-9]+)?)\s*(%|[a-z]+)\s*", text.lower())
+        if not match:
+            raise RecipeError(
+                f"{text!r} is not a length; expected a number and a unit, such as 10epochs,"
+                " 5000steps, 1e6examples or 5percent"
+            )
+        name = {"%": "percent", "percent": "percent"}.get(
+            match[2], match[2] if match[2].endswith("s") else match[2] + "s"
+        )
+        for unit in get_args(Unit):
+            if unit == name:
+                return cls(float(match[1]), unit)
+        raise RecipeError(
+            f"{text!r} has the unit {match[2]!r}; expected steps, epochs, examples or percent"
+        )
+
+    def steps(
+        self, *, steps_per_epoch: int, batch_size: int, total_steps: int | None = None
+    ) -> int:
+        """The number of optimiser steps, rounded up so that nothing asked for is left out.
+
+        Args:
+            steps_per_epoch: optimiser steps in one epoch.
+            batch_size: examples in one optimiser step.
+            total_steps: of the whole run; needed for a percentage.
+
+        Raises:
+            RecipeError: a percentage without a total.
+        """
+        if self.unit == "steps":
+            return math.ceil(self.amount)
+        if self.unit == "epochs":
+            return math.ceil(round(self.amount * steps_per_epoch, 6))
+        if self.unit == "examples":
+            return math.ceil(self.amount / batch_size)
+        if total_steps is None:
+            raise RecipeError(
+                f"{self} is a share of the run, which has no length here;"
+                " use steps, epochs or examples"
+            )
+        return math.ceil(round(self.amount * total_steps / 100, 6))
+
+    def __str__(self) -> str:
+        return f"{self.amount:g}{self.unit}"
+
+
+def human_count(value: float) -> str:
+    """A count in three digits: 138.4 M.
+
+    Example:
+        >>> human_count(138_357_544), human_count(61_706), human_count(84)
+        ('138.4 M', '61.7 K', '84')
+    """
+    for size, suffix in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " K")):
+        if abs(value) >= size:
+            return f"{value / size:.1f}{suffix}"
+    return f"{value:.0f}"
+
+
+def human_bytes(value: float) -> str:
+    """Bytes in binary units: 527.8 MiB.
+
+    Example:
+        >>> human_bytes(553_430_176), human_bytes(512)
+        ('527.8 MiB', '512 B')
+    """
+    for size, suffix in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if abs(value) >= size:
+            return f"{value / size:.1f} {suffix}"
+    return f"{value:.0f} B"
+
+
+def human_seconds(value: float) -> str:
+    """A duration as a person says it.
+
+    Example:
+        >>> human_seconds(4.21), human_seconds(195.6), human_seconds(7384)
+        ('4.2 s', '3 min 16 s', '2 h 03 min')
+    """
+    if value < 60:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
