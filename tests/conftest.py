@@ -15,5 +15,8 @@ def test_data() -> Path:
     """The folder of real pictures and weights; tests that need it skip on a machine without it."""
     folder = Path(os.environ.get("BACKBONES_TEST_DATA", ROOT.parent / "shared" / "data"))
     if not (folder / "nasty" / "manifest.csv").is_file():
-        pytest.skip("no real test data: set BACKBONES_TEST_DATA to its folder")
+        message = "no real test data: set BACKBONES_TEST_DATA to its folder"
+        if os.environ.get("BACKBONES_REQUIRE_DATA"):
+            pytest.fail(message)
+        pytest.skip(message)
     return folder

@@ -1,0 +1,58 @@
+# `make demo` and `make test` do all their own set-up, in .venv; both can be run again at any time.
+# On Windows, or with an environment of your own: pip install -c constraints.txt -e '.[dev,peers]'
+
+# The first interpreter that is new enough; say `make demo PYTHON=python3.12` to choose.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& echo $$p && break; done)
+BIN = .venv/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check
+WORKERS ?= 2
+
+.PHONY: help demo test lint types dist bench golden clean
+
+help:
+	@echo "make demo    train LeNet-5 on handwritten digits, evaluate it, predict: about a minute"
+	@echo "make test    the whole test suite"
+	@echo "make lint    ruff        make types   mypy --strict      make dist   wheel and sdist"
+	@echo "make bench   benchmarks against torchvision and timm (needs a quiet machine)"
+	@echo "make golden  write the golden files anew      make clean   remove .venv and build outputs"
+
+demo: .venv/ready
+	$(BIN)/backbones demo --out runs/demo
+
+test: .venv/ready-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q
+
+lint: .venv/ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/ready-dev
+	$(BIN)/mypy
+
+dist: .venv/ready-dev
+	$(BIN)/python -m build --outdir dist .
+
+bench: .venv/ready-dev
+	$(BIN)/python benchmarks/pipeline.py
+	$(BIN)/python benchmarks/training.py
+
+golden: .venv/ready-dev
+	BACKBONES_REGENERATE=1 $(BIN)/python -m pytest -q tests/golden
+
+clean:
+	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# The stamps are older than pyproject.toml or constraints.txt after a `git pull` that changed them.
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 to 3.13 found; install one, or say make PYTHON=/path/to/python3"; exit 2; }
+	$(PYTHON) -m venv .venv
+
+.venv/ready: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[fast]'
+	@touch $@
+
+.venv/ready-dev: .venv/ready
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev,peers]'
+	@touch $@
