@@ -76,7 +76,8 @@ class Length:
         return math.ceil(round(self.amount * total_steps / 100, 6))
 
     def __str__(self) -> str:
-        return f"{self.amount:g}{self.unit}"
+        amount = int(self.amount) if self.amount.is_integer() else self.amount
+        return f"{amount}{self.unit}"
 
 
 def human_count(value: float) -> str:
