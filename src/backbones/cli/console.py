@@ -1,0 +1,103 @@
+"""What the verbs share to speak with a person: one console, progress bars, plain tables.
+
+Results go to standard output; progress, notes and errors go to standard error, so that
+`--json` can be piped. Rich is imported on first use: `--help` and `list` have to be instant.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+ProgressCallback = Callable[[int, int], None]
+
+
+@cache
+def out() -> Console:
+    """Standard output. Without a terminal, lines are as long as they need to be."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+@cache
+def err() -> Console:
+    """Standard error."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def say(text: str = "") -> None:
+    """A note to the person at the terminal; never part of a result."""
+    err().print(text, markup=False)
+
+
+def print_json(value: Any) -> None:
+    """A result for another program: one JSON document on standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_text(text: str) -> None:
+    """A result for a person, exactly as it is."""
+    sys.stdout.write(text.rstrip("\n") + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = "") -> None:
+    """A table for a person; tab-separated where there is no terminal.
+
+    Args:
+        columns: the headings.
+        rows: one sequence of cells a row.
+        right: the headings of the columns to align right, separated by blanks.
+    """
+    if not sys.stdout.isatty():
+        for row in (columns, *rows):
+            sys.stdout.write("\t".join(row) + "\n")
+        return
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right.split() else "left")
+    for row in rows:
+        table.add_row(*row)
+    out().print(table)
+
+
+@contextmanager
+def progress(label: str, *, unit: str = "pictures") -> Iterator[ProgressCallback]:
+    """A progress bar on standard error while the block runs; silent where there is no terminal.
+
+    Yields:
+        a function to be called with (done, total).
+    """
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn(label),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err(), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

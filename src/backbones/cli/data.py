@@ -1,0 +1,47 @@
+"""`backbones data check`: look at a data set before anything is trained on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backbones.cli.console import print_json, print_text, progress
+
+app = typer.Typer(help="Look at a data set.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def root() -> None:
+    """Look at a data set."""
+
+
+@app.command()
+def check(
+    where: Annotated[str, typer.Argument(metavar="DATA", help="A folder, manifest or set name.")],
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Also write the JSON report here.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads; all cores if left out.")] = (
+        None
+    ),
+) -> None:
+    """Count, decode and compare every picture; exit code 1 if something needs mending.
+
+    Counts, sizes, class balance, files that don't decode (each with its reason), wrong extensions,
+    exact and near duplicates, the same picture in training and validation.
+    """
+    from backbones import api
+
+    with progress("checking") as report_progress:
+        found = api.check_data(where, workers=workers, progress=report_progress)
+    if out:
+        from backbones.weights.atomic import write_atomic
+
+        write_atomic(out, found.to_json_text().encode())
+    if json:
+        print_json(found.to_json())
+    else:
+        print_text(found.to_text())
+    if not found.ok:
+        raise typer.Exit(1)

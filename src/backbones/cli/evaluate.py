@@ -1,0 +1,47 @@
+"""`backbones evaluate`: honest numbers for a bundle or a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backbones.cli.console import print_json, print_text, progress, say
+
+
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(metavar="RUN_OR_BUNDLE", help="A run or a bundle.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A folder, manifest or set name.")],
+    protocol: Annotated[str, typer.Option(help="See `backbones list protocols`.")] = "single",
+    split: Annotated[
+        str | None, typer.Option(help="train, val or test; the held-out one if left out.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures in a batch.")] = 64,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the report, the confusion matrix and its CSV.")
+    ] = None,
+) -> None:
+    """Evaluate a network: error rates with confidence intervals, per class, calibration.
+
+    Example: `backbones evaluate runs/demo digits --protocol ten_crop --out report`.
+    """
+    from backbones import api
+
+    with progress("evaluating") as report_progress:
+        found = api.evaluate(
+            bundle,
+            data,
+            protocol=protocol,
+            split=split,
+            batch_size=batch_size,
+            progress=report_progress,
+        )
+    if out:
+        for path in api.write_evaluation(found, out):
+            say(f"wrote {path}")
+    if json:
+        print_json(found.to_json())
+    else:
+        print_text(found.to_text())

@@ -1,0 +1,26 @@
+"""`backbones show`: what a network is, or what is in a bundle."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from backbones.cli.console import print_json, print_text
+
+
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME_OR_BUNDLE", help="A network or a bundle.")],
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Show a network, layer by layer, with its claims and deviations; or what a bundle holds.
+
+    Examples: `backbones show vgg16`, `backbones show runs/demo/best.safetensors`.
+    """
+    from backbones import api
+
+    shown = api.show(name)
+    if json:
+        print_json(shown.to_json())
+    else:
+        print_text(shown.to_text())

@@ -1,0 +1,49 @@
+"""What goes into the repository, and what must not."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def tracked_files() -> list[Path]:
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in done.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+def test_no_path_of_a_machine() -> None:
+    forbidden = re.compile(r"(^|[^A-Za-z0-9_.])/(work|root|home/[a-z]+)/")
+    for path in tracked_files():
+        if path.suffix in (".png", ".safetensors", ".svg") or path == Path(__file__):
+            continue
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            assert not forbidden.search(line), f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+
+
+def test_nothing_large_and_no_photos() -> None:
+    for path in tracked_files():
+        assert path.stat().st_size < 1_000_000, path
+        assert path.suffix.lower() not in (".jpg", ".jpeg", ".gif", ".pth", ".pt"), path
+
+
+def test_the_papers_a_newcomer_needs_are_there() -> None:
+    for name in (
+        "README.md",
+        "README.zh-CN.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "LICENSE",
+        "CITATION.cff",
+        "Makefile",
+        "constraints.txt",
+        ".ci/run",
+    ):
+        assert (ROOT / name).is_file(), name
+        assert (ROOT / name).stat().st_size > 100, name
