@@ -1,0 +1,57 @@
+"""What all charts share: a font for class names, and saving without global state.
+
+Figures are made with Matplotlib's objects and not with `pyplot`, which keeps a list of open
+figures and picks a window system.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import ImageFont
+
+from backbones.report.fonts import covers, find_font, spelled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.font_manager import FontProperties
+
+_SIZE_PX = 16  # only for looking at glyphs; the chart sets its own sizes
+
+
+def label_font(texts: Sequence[str]) -> tuple[FontProperties | None, list[str]]:
+    """The font to write `texts` with (None: Matplotlib's own), and how to spell them."""
+    from matplotlib import get_data_path
+    from matplotlib.font_manager import FontProperties
+
+    own = ImageFont.truetype(
+        os.path.join(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), _SIZE_PX
+    )
+    if covers(own, "".join(texts)):
+        return None, list(texts)
+    font = find_font(texts, _SIZE_PX)
+    path = str(getattr(font, "path", ""))
+    if not os.path.isfile(path):  # Pillow's own font has no file that Matplotlib could open
+        return None, [spelled(text, own) for text in texts]
+    return FontProperties(fname=path), [spelled(text, font) for text in texts]
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure, whole or not at all; the suffix of `path` decides its format.
+
+    Times and random identifiers are left out: equal charts are equal files.
+    """
+    from matplotlib import rc_context
+
+    from backbones.weights.atomic import write_atomic
+
+    kind = path.suffix.lower().lstrip(".")
+    drawn = io.BytesIO()
+    with rc_context({"svg.hashsalt": "backbones", "svg.fonttype": "path"}):
+        figure.savefig(drawn, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    write_atomic(path, drawn.getvalue())
+    return path
