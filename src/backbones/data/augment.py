@@ -1,0 +1,220 @@
+"""What training may change in a picture, and how much: drawn anew for every sample and epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from backbones.data.draws import Floats, Integers, normal, uniform
+from backbones.data.geometry import (
+    Box,
+    Framing,
+    centre_crop_box,
+    random_crop_box,
+    random_resized_box,
+    resized_size,
+)
+
+Pixel = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+# Principal components of ImageNet's RGB values: rows R, G, B, columns the components.
+# fb.resnet.torch, datasets/transforms.lua.
+_COMPONENTS = np.array(
+    [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
+)
+# Step along each component for sigma = 1, on 0..255. The author's code takes the standard
+# deviations; fb.resnet.torch takes the variances (of values in 0..1) and is 2 to 17 times weaker.
+_COLOUR_STEPS = {
+    "author": np.array([121.78, 37.09, 19.72]),
+    "fb.resnet": np.array([0.2175, 0.0188, 0.0045]) * 255.0,
+}
+_ATTEMPTS = 10
+_ERASE_AREA = (0.02, 0.4)
+_ERASE_ASPECT = (0.3, 1 / 0.3)
+
+# A sample's numbers, by slot. Never renumber: a seed would come to mean something else.
+_SCALE, _X, _Y, _FLIP, _COLOUR, _ERASE, _BOXES = 1, 2, 3, 4, 5, 11, 16
+
+
+class Augment(BaseModel):
+    """What is drawn for each training picture.
+
+    Args:
+        resize: px of the shorter side before the crop; a pair draws it uniformly, both ends
+            included (VGG's scale jitter: Simonyan & Zisserman 2015, section 3.1); None leaves
+            the picture as it is.
+        crop: "random" square, "centre" square, or "random_resized": a box of random area and
+            aspect that is resized to the square (Szegedy et al. 2015, section 6).
+        pad: black px on each side before a random crop.
+        area: smallest and largest share of the picture's area, for "random_resized".
+        aspect: smallest and largest width over height, for "random_resized".
+        flip: probability of mirroring left and right.
+        pca_colour: standard deviation of the steps along ImageNet's principal colours
+            (Krizhevsky et al. 2012, section 4.1: 0.1); 0 turns it off. RGB only.
+        pca_scale: "author" steps by the standard deviations of the components, as the author's
+            code does; "fb.resnet" by their variances, 2 to 17 times weaker.
+        erase: probability of blanking a rectangle of 2 to 40 % of the square to the mean colour
+            (Zhong et al. 2017, Random Erasing Data Augmentation; there it is tried until it
+            fits, here it is clipped).
+
+    Raises:
+        pydantic.ValidationError: a value out of range, or fields that contradict each other.
+
+    Example:
+        >>> Augment(resize=(256, 512), flip=0.5).crop
+        'random'
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    resize: Pixel | tuple[Pixel, Pixel] | None = None
+    crop: Literal["random", "random_resized", "centre"] = "random"
+    pad: Annotated[int, Field(ge=0)] = 0
+    area: tuple[Share, Share] = (0.08, 1.0)
+    aspect: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = (3 / 4, 4 / 3)
+    flip: Share = 0.0
+    pca_colour: Annotated[float, Field(ge=0.0)] = 0.0
+    pca_scale: Literal["author", "fb.resnet"] = "author"
+    erase: Share = 0.0
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for name in ("resize", "area", "aspect"):
+            pair = getattr(self, name)
+            if isinstance(pair, tuple) and pair[0] > pair[1]:
+                raise ValueError(f"{name} is {pair}, expected the smaller one first")
+        if self.area[0] <= 0:
+            raise ValueError("area begins at 0, expected more than nothing")
+        if self.crop == "random_resized" and (self.resize is not None or self.pad):
+            raise ValueError(
+                "crop random_resized takes its box from the whole picture: leave out resize and pad"
+            )
+        if self.crop == "centre" and self.pad:
+            raise ValueError("pad is for crop random; a centre crop pads what is too small itself")
+        return self
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What was drawn for N samples; a field that an augmentation does not use holds zeros.
+
+    Args:
+        resize: px of the shorter side, 0 for "as it is"; int64 (N,).
+        x, y: places of the crop in [0, 1).
+        areas, aspects: candidates of "random_resized", (N, 10), else (N, 0).
+        flip: bool (N,).
+        colour: to add to R, G and B, on 0..255; (N, 3).
+        erase: share of the square to blank (0 for nothing), its aspect, and its place; (N, 4).
+    """
+
+    resize: Integers
+    x: Floats
+    y: Floats
+    areas: Floats
+    aspects: Floats
+    flip: npt.NDArray[np.bool_]
+    colour: Floats
+    erase: Floats
+
+
+def draws(augment: Augment, seed: int, epoch: int, indices: Integers) -> Draws:
+    """Draw for the samples at `indices`, by (seed, epoch, index) and by nothing else.
+
+    Example:
+        >>> both = draws(Augment(flip=0.5), 0, 3, np.array([7, 8]))
+        >>> bool(both.x[1] == draws(Augment(flip=0.5), 0, 3, np.array([8])).x[0])
+        True
+    """
+
+    def share(slot: int) -> Floats:
+        return uniform(seed, epoch, indices, slot)
+
+    none = np.zeros((len(indices), 0))
+    boxes = range(_BOXES, _BOXES + 2 * _ATTEMPTS, 2) if augment.crop == "random_resized" else ()
+    areas = [_between(share(slot), *augment.area) for slot in boxes]
+    aspects = [_log_between(share(slot + 1), *augment.aspect) for slot in boxes]
+    return Draws(
+        resize=_drawn_resize(augment, share),
+        x=share(_X),
+        y=share(_Y),
+        areas=np.stack(areas, 1) if areas else none,
+        aspects=np.stack(aspects, 1) if aspects else none,
+        flip=share(_FLIP) < augment.flip,
+        colour=_drawn_colour(augment, seed, epoch, indices),
+        erase=_drawn_erase(augment, share),
+    )
+
+
+def _between(share: Floats, low: float, high: float) -> Floats:
+    return low + share * (high - low)
+
+
+def _log_between(share: Floats, low: float, high: float) -> Floats:
+    """Between two ratios, so that a ratio and its inverse are equally likely."""
+    return np.exp(_between(share, np.log(low), np.log(high)))
+
+
+def _drawn_resize(augment: Augment, share: Callable[[int], Floats]) -> Integers:
+    drawn = share(_SCALE)
+    low, high = augment.resize if isinstance(augment.resize, tuple) else (augment.resize or 0,) * 2
+    return low + np.floor(drawn * (high - low + 1)).astype(np.int64)
+
+
+def _drawn_colour(augment: Augment, seed: int, epoch: int, indices: Integers) -> Floats:
+    if not augment.pca_colour:
+        return np.zeros((len(indices), 3))
+    slots = range(_COLOUR, _COLOUR + 6, 2)
+    alphas = np.stack([normal(seed, epoch, indices, slot) for slot in slots], 1)
+    steps = alphas * augment.pca_colour * _COLOUR_STEPS[augment.pca_scale]
+    # written out: a matrix product may round differently for another number of rows
+    return np.stack([(steps * row).sum(1) for row in _COMPONENTS], 1)
+
+
+def _drawn_erase(augment: Augment, share: Callable[[int], Floats]) -> Floats:
+    hit = share(_ERASE) < augment.erase
+    area = np.where(hit, _between(share(_ERASE + 1), *_ERASE_AREA), 0.0)
+    aspect = _log_between(share(_ERASE + 2), *_ERASE_ASPECT)
+    return np.stack([area, aspect, share(_ERASE + 3), share(_ERASE + 4)], 1)
+
+
+def framing_of(
+    augment: Augment, drawn: Draws, row: int, width: int, height: int, size: int
+) -> Framing:
+    """How sample `row` of the draws is cut, for a picture of this size.
+
+    Args:
+        augment: what `drawn` was drawn for.
+        drawn: the draws of a batch.
+        row: which of them.
+        width, height: of the picture, px.
+        size: side of the square that the network sees, px.
+    """
+    x, y = float(drawn.x[row]), float(drawn.y[row])
+    if augment.crop == "random_resized":
+        areas, aspects = drawn.areas[row].tolist(), drawn.aspects[row].tolist()
+        box = random_resized_box((width, height), areas, aspects, augment.aspect, (x, y))
+        return Framing(box, (size, size), Box(0, 0, size, size))
+    resized = (width, height)
+    if drawn.resize[row]:
+        resized = resized_size(width, height, int(drawn.resize[row]))
+    if augment.crop == "centre":
+        window = centre_crop_box(*resized, size)
+    else:
+        window = random_crop_box(*resized, size, augment.pad, x, y)
+    return Framing(Box(0, 0, width, height), resized, window)
+
+
+def erased_box(drawn: Draws, row: int, size: int) -> Box | None:
+    """The rectangle to blank in sample `row`, or None."""
+    area, aspect, x, y = drawn.erase[row].tolist()
+    if not area:
+        return None
+    width = min(size, max(1, round(size * (area * aspect) ** 0.5)))
+    height = min(size, max(1, round(size * (area / aspect) ** 0.5)))
+    return Box(int(x * (size - width + 1)), int(y * (size - height + 1)), width, height)

@@ -1,0 +1,169 @@
+"""Where the pixels of a crop come from: torchvision's integer geometry, to the pixel.
+
+A crop that is off by half a pixel changes 3 % of a network's answers, so every size and offset
+here is rounded as torchvision rounds it. All functions are pure and know nothing of pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Box(NamedTuple):
+    """A rectangle in pixels; left and top may be negative, which means padding."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+class Framing(NamedTuple):
+    """How a picture becomes a square: `cut` out of it, `resized` to (width, height), and the
+    `window` of that which the network sees. What the window shows outside is black."""
+
+    cut: Box
+    resized: tuple[int, int]
+    window: Box
+
+
+def resized_size(width: int, height: int, shorter_px: int) -> tuple[int, int]:
+    """The size of a picture after its shorter side was resized; the longer side is rounded down.
+
+    Args:
+        width, height: of the picture, px.
+        shorter_px: the shorter side afterwards.
+
+    Example:
+        >>> resized_size(500, 375, 256)
+        (341, 256)
+    """
+    if width <= height:
+        return shorter_px, int(shorter_px * height / width)
+    return int(shorter_px * width / height), shorter_px
+
+
+def centre_crop_box(width: int, height: int, size: int) -> Box:
+    """The central square; where the picture is smaller, the box begins outside of it.
+
+    Example:
+        >>> centre_crop_box(341, 256, 224)
+        Box(left=58, top=16, width=224, height=224)
+        >>> centre_crop_box(28, 28, 33)
+        Box(left=-2, top=-2, width=33, height=33)
+    """
+    return Box(_centred(width, size), _centred(height, size), size, size)
+
+
+def _centred(length: int, size: int) -> int:
+    if size > length:
+        return -((size - length) // 2)
+    return round((length - size) / 2.0)  # half to even, as Python and torchvision do
+
+
+def random_crop_box(width: int, height: int, size: int, pad: int, x: float, y: float) -> Box:
+    """A square anywhere in the picture with `pad` black pixels around it.
+
+    Args:
+        width, height: of the picture, px.
+        size: side of the square, px.
+        pad: black pixels on each side.
+        x, y: two numbers in [0, 1) that choose the place; every place is equally likely.
+
+    A side that is smaller than the square even with its padding is centred, as in
+    `centre_crop_box`.
+    """
+    left, top = (
+        math.floor(share * (length + 2 * pad - size + 1)) - pad
+        if length + 2 * pad >= size
+        else _centred(length, size)
+        for length, share in ((width, x), (height, y))
+    )
+    return Box(left, top, size, size)
+
+
+def random_resized_box(
+    size: tuple[int, int],
+    areas: Sequence[float],
+    aspects: Sequence[float],
+    limits: tuple[float, float],
+    place: tuple[float, float],
+) -> Box:
+    """The first of several boxes that fits into the picture.
+
+    Where none does: the largest central box whose aspect is within the limits.
+
+    Args:
+        size: width and height of the picture, px.
+        areas: of each candidate, as a share of the picture's area.
+        aspects: width over height of each candidate.
+        limits: smallest and largest aspect.
+        place: two numbers in [0, 1) that choose left and top.
+
+    Reference: Szegedy et al. (2015), Going Deeper with Convolutions, section 6; the rounding and
+    what happens when nothing fits are torchvision's.
+    """
+    width, height = size
+    for area, aspect in zip(areas, aspects, strict=True):
+        target = area * width * height
+        box_w, box_h = round(math.sqrt(target * aspect)), round(math.sqrt(target / aspect))
+        if 0 < box_w <= width and 0 < box_h <= height:
+            left = math.floor(place[0] * (width - box_w + 1))
+            return Box(left, math.floor(place[1] * (height - box_h + 1)), box_w, box_h)
+    box_w, box_h = width, height
+    if width / height < limits[0]:
+        box_h = max(1, round(width / limits[0]))
+    elif width / height > limits[1]:
+        box_w = max(1, round(height * limits[1]))
+    return Box((width - box_w) // 2, (height - box_h) // 2, box_w, box_h)
+
+
+def visible_part(window: Box, width: int, height: int) -> Box:
+    """What of a window lies inside a picture of this size; at least one pixel each way."""
+    left, top = max(0, window.left), max(0, window.top)
+    right = min(width, window.left + window.width)
+    bottom = min(height, window.top + window.height)
+    return Box(left, top, max(1, right - left), max(1, bottom - top))
+
+
+def evaluation_framing(width: int, height: int, resize: int, size: int) -> Framing:
+    """Resize the shorter side, then cut out the centre: what every checkpoint was scored with."""
+    resized = resized_size(width, height, resize)
+    return Framing(Box(0, 0, width, height), resized, centre_crop_box(*resized, size))
+
+
+def tighten(framing: Framing) -> Framing:
+    """Resize only what the window shows, from a box of the source rounded to whole pixels.
+
+    The geometry shifts by up to half a source pixel, so this is for training alone. The framing
+    stays as it is where the resized picture has at most twice the window's pixels (little to
+    save), or is more than twice the source's size (half a source pixel would be too much).
+    """
+    cut, (width, height), window = framing
+    seen = visible_part(window, width, height)
+    enlarged = width > 2 * cut.width or height > 2 * cut.height
+    if enlarged or width * height <= 2 * seen.width * seen.height:
+        return framing
+    return cut_first(framing)
+
+
+def cut_first(framing: Framing) -> Framing:
+    """The framing of `tighten`, without its conditions."""
+    cut, (width, height), window = framing
+    seen = visible_part(window, width, height)
+    left, box_w = _source_span(seen.left, seen.width, cut.width / width, cut.width)
+    top, box_h = _source_span(seen.top, seen.height, cut.height / height, cut.height)
+    return Framing(
+        Box(cut.left + left, cut.top + top, box_w, box_h),
+        (seen.width, seen.height),
+        Box(window.left - seen.left, window.top - seen.top, window.width, window.height),
+    )
+
+
+def _source_span(start: int, length: int, scale: float, limit: int) -> tuple[int, int]:
+    """Start and length in the source of a stretch of the resized side, in whole pixels."""
+    first = min(limit - 1, max(0, round(start * scale)))
+    last = min(limit, max(first + 1, round((start + length) * scale)))
+    return first, last - first

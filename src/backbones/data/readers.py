@@ -1,0 +1,75 @@
+"""Where decoded pictures come from, one at a time: files or memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from backbones.data.decode import decode, read_bytes
+from backbones.data.jpeg_header import read_jpeg_header
+from backbones.data.render import Pixels, with_channels
+from backbones.data.source import ArrayPictures, FilePictures
+
+NeededPx = Callable[[int, int], int]
+"""From a picture's upright width and height to the px that its shorter side must keep."""
+
+
+class Reader(Protocol):
+    """Gives the pictures of a split as uint8 (H, W, channels)."""
+
+    def read(self, index: int, needed: NeededPx | None) -> Pixels:
+        """Picture `index`, whole; it may come out smaller where `needed` says how small.
+
+        Raises:
+            BadImage: it cannot be decoded.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class FileReader:
+    """Decodes each file anew.
+
+    Args:
+        pictures: the files.
+        channels: 1 (grey) or 3 (RGB).
+    """
+
+    pictures: FilePictures
+    channels: int
+
+    def read(self, index: int, needed: NeededPx | None) -> Pixels:
+        """Decode picture `index`; a JPEG at a fraction of its size where `needed` allows it."""
+        data = read_bytes(self.pictures.path(index))
+        shorter_px = None
+        if needed is not None and (header := read_jpeg_header(data)) is not None:
+            size = (header.width, header.height)
+            width, height = size if header.orientation < 5 else size[::-1]
+            if width and height:
+                shorter_px = needed(width, height)
+        return with_channels(decode(data, shorter_px=shorter_px), self.channels)
+
+
+@dataclass(frozen=True)
+class ArrayReader:
+    """Hands out pictures that are in memory.
+
+    Args:
+        pictures: the array.
+        channels: 1 (grey) or 3 (RGB).
+    """
+
+    pictures: ArrayPictures
+    channels: int
+
+    def read(self, index: int, needed: NeededPx | None) -> Pixels:
+        """Picture `index`, as it is."""
+        return with_channels(self.pictures.array[index], self.channels)
+
+
+def open_reader(pictures: FilePictures | ArrayPictures, channels: int) -> Reader:
+    """The reader for this kind of pictures."""
+    if isinstance(pictures, FilePictures):
+        return FileReader(pictures, channels)
+    return ArrayReader(pictures, channels)

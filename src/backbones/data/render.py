@@ -1,0 +1,137 @@
+"""From decoded pixels and a framing to the square that the network sees."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from backbones.data.geometry import Box, Framing, cut_first, visible_part
+from backbones.spec import InputSpec, Interpolation
+
+Pixels = npt.NDArray[np.uint8]
+
+# A picture 100 times as long as it is wide would become enormous before its centre is cut out.
+_MAX_RESIZED_PIXELS = 64_000_000
+
+
+def with_channels(pixels: Pixels, channels: int) -> Pixels:
+    """Grey by Pillow's formula (ITU-R 601-2) from RGB, or grey repeated three times.
+
+    Args:
+        pixels: uint8 (H, W, 1 or 3).
+        channels: 1 or 3.
+
+    Example:
+        >>> with_channels(np.full((1, 1, 3), [255, 0, 0], dtype=np.uint8), 1).item()
+        76
+    """
+    if pixels.shape[2] == channels:
+        return pixels
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=2)
+    return np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
+
+
+def resize_pixels(pixels: Pixels, width: int, height: int, interpolation: Interpolation) -> Pixels:
+    """Resize one picture with antialiasing; bytes in, bytes out, as Pillow does within 2 levels.
+
+    Args:
+        pixels: uint8 (H, W, C).
+        width, height: px, of the result.
+        interpolation: "nearest" is without antialiasing, as everywhere.
+    """
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    if not pixels.flags.writeable or not pixels.flags.c_contiguous:
+        pixels = pixels.copy()
+    resized = resize_batch(torch.from_numpy(pixels)[None], width, height, interpolation)
+    return resized[0].numpy()
+
+
+def resize_batch(pictures: Tensor, width: int, height: int, interpolation: Interpolation) -> Tensor:
+    """Resize pictures of one size.
+
+    Shapes:
+        pictures: uint8 (N, H, W, C), contiguous. Result: uint8 (N, height, width, C).
+    """
+    if pictures.shape[1:3] == (height, width):
+        return pictures
+    # This layout, with the batch's stride intact, is what PyTorch's vectorised path looks for.
+    planes = pictures.permute(0, 3, 1, 2)
+    if interpolation == "nearest":
+        planes = F.interpolate(planes, size=(height, width), mode="nearest-exact")
+    else:
+        planes = F.interpolate(planes, size=(height, width), mode=interpolation, antialias=True)
+    return planes.permute(0, 2, 3, 1).contiguous()
+
+
+def render(pixels: Pixels, framing: Framing, interpolation: Interpolation) -> Pixels:
+    """Cut, resize, cut out the window; what the window shows outside of the picture is black.
+
+    Args:
+        pixels: uint8 (H, W, C).
+        framing: for a picture of this size.
+        interpolation: of the resize.
+
+    Returns:
+        uint8 (window height, window width, C).
+    """
+    if framing.resized[0] * framing.resized[1] > _MAX_RESIZED_PIXELS:
+        framing = cut_first(framing)
+    cut, (width, height), window = framing
+    pixels = pixels[cut.top : cut.top + cut.height, cut.left : cut.left + cut.width]
+    pixels = resize_pixels(pixels, width, height, interpolation)
+    return cut_window(pixels, window)
+
+
+def cut_window(pixels: Pixels, window: Box) -> Pixels:
+    """The window of a picture, black where it lies outside."""
+    height, width, channels = pixels.shape
+    seen = visible_part(window, width, height)
+    inside = pixels[seen.top : seen.top + seen.height, seen.left : seen.left + seen.width]
+    if inside.shape[:2] == (window.height, window.width):
+        return inside
+    canvas = np.zeros((window.height, window.width, channels), dtype=np.uint8)
+    left, top = seen.left - window.left, seen.top - window.top
+    canvas[top : top + seen.height, left : left + seen.width] = inside
+    return canvas
+
+
+class Normaliser:
+    """Bytes to `(x / 255 - mean) / std`, as one multiplication and one addition.
+
+    The factors are laid out for a whole row of pixels, so that the innermost loop is long enough
+    for the processor's vector units; a loop over three channels is five times slower.
+
+    Args:
+        spec: names size, mean and std.
+    """
+
+    def __init__(self, spec: InputSpec) -> None:
+        std = torch.tensor(spec.std, dtype=torch.float64)
+        mean = torch.tensor(spec.mean, dtype=torch.float64)
+        self._step = (1.0 / (255.0 * std)).to(torch.float32)
+        self._scale = self._step.repeat(spec.size)
+        self._offset = (-mean / std).to(torch.float32).repeat(spec.size)
+        self._size = spec.size
+
+    def into(self, out: Tensor, pictures: Tensor, colour: Tensor | None = None) -> None:
+        """Write normalised pictures.
+
+        Args:
+            out: float32 (N, S, S, C), contiguous.
+            pictures: uint8 (N, S, S, C).
+            colour: to add to each picture's channels before, on 0..255; float32 (N, C).
+        """
+        rows = out.view(len(out), self._size, -1)
+        rows.copy_(pictures.reshape(rows.shape))
+        rows.mul_(self._scale)
+        if colour is None:
+            rows.add_(self._offset)
+        else:
+            shift = (colour * self._step).repeat(1, self._size) + self._offset
+            rows.add_(shift[:, None])
