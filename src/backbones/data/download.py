@@ -1,0 +1,151 @@
+"""Fetch a file once: with progress, from where it was cut off, checked, and never half there."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from backbones.errors import BadData
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes that are there and the total, or None where the server doesn't say."""
+
+_CHUNK_BYTES = 256 * 1024
+_ATTEMPTS = 4
+_TIMEOUT_S = 30.0
+
+
+class _Digest(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: `BACKBONES_CACHE`, else the platform's folder for caches."""
+    if chosen := os.environ.get("BACKBONES_CACHE"):
+        return Path(chosen).expanduser()
+    home = Path.home()
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "backbones"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "backbones"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "backbones"
+
+
+def download(
+    url: str,
+    to: Path,
+    *,
+    md5: str,
+    progress: Progress | None = None,
+    wait_s: float = 1.0,
+) -> Path:
+    """Fetch a file, unless it is there already.
+
+    What arrived before a cut stays in `NAME.part` and is continued, in this call or the next.
+    The file gets its name only after its checksum was verified.
+
+    Args:
+        url: where from; the schemes http and https.
+        to: where to.
+        md5: the publisher's checksum in hexadecimal; a guard against damage, not against malice.
+        progress: called after each chunk.
+        wait_s: seconds before the second attempt; doubled for each further one.
+
+    Raises:
+        BadData: no connection, a refusal, or a wrong checksum; the wrong file is removed.
+    """
+    if to.is_file():
+        return to
+    part = to.with_name(to.name + ".part")
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        failure = _fetch_persistently(url, part, progress, wait_s)
+    except OSError as error:
+        raise BadData(f"{to} cannot be written: {error.strerror or error}") from error
+    if failure is not None:
+        raise BadData(
+            f"{url} cannot be fetched ({failure}); try again later, or put the file by hand to {to}"
+        )
+    found = _md5_of(part)
+    if found != md5:
+        part.unlink()
+        raise BadData(
+            f"{url} arrived with the MD5 {found}, expected {md5}; it was removed:"
+            f" try again, or put the right file by hand to {to}"
+        )
+    with part.open("rb") as stream:
+        os.fsync(stream.fileno())
+    os.replace(part, to)
+    return to
+
+
+def _fetch_persistently(
+    url: str, part: Path, progress: Progress | None, wait_s: float
+) -> str | None:
+    """Try until the file is whole; the reason of the last failure, or None."""
+    failure = ""
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(wait_s * 2 ** (attempt - 1))
+        try:
+            if _fetch(url, part, progress):
+                return None
+            failure = "the connection was cut"
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code == 416:  # the part is longer than the file: start again
+                part.unlink(missing_ok=True)
+            failure = f"HTTP {error.code} {error.reason}"
+            if error.code < 500 and error.code not in (408, 416, 429):
+                return failure
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError) as error:
+            failure = str(getattr(error, "reason", error)) or type(error).__name__
+            if attempt and not part.is_file():
+                return failure  # nobody answers: most likely this machine is offline
+        except ConnectionError as error:
+            failure = str(error)
+    return failure
+
+
+def _fetch(url: str, part: Path, progress: Progress | None) -> bool:
+    """One request for what is missing; whether the file is whole afterwards."""
+    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
+        raise BadData(f"{url} is not an http or https address")
+    have = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "backbones"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+        if have and answer.status != 206:
+            have = 0  # a server that cannot continue sends all of it again
+        length = answer.headers.get("Content-Length")
+        total = have + int(length) if length is not None and length.isdigit() else None
+        with part.open("ab" if have else "wb") as out:
+            try:
+                while chunk := answer.read(_CHUNK_BYTES):
+                    out.write(chunk)
+                    have += len(chunk)
+                    if progress is not None:
+                        progress(have, total)
+            except http.client.IncompleteRead as error:
+                out.write(error.partial)
+                return False
+    return total is None or have == total
+
+
+def _md5_of(path: Path) -> str:
+    digest: _Digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

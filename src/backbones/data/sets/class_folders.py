@@ -1,0 +1,102 @@
+"""One folder a class: `cat/ dog/`, or the same below `train/`, `val/` and `test/`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from backbones.data.sets.listing import count_of, look, some, split_of, walk_pictures
+from backbones.data.sets.splitting import Holdout, assemble, same_classes
+from backbones.data.source import DataSource
+from backbones.errors import BadData
+
+LOOKS_LIKE = "class folders (cat/ dog/), or train/ and val/ holding them"
+
+
+def recognise(folder: Path) -> bool:
+    """Whether pictures lie in two or more folders, or in a `train` folder's folders."""
+    splits = split_folders(folder)
+    if "train" in splits:
+        return bool(_classes(folder / splits["train"]))
+    return len(_classes(folder)) >= 2
+
+
+def read(folder: Path, holdout: Holdout) -> DataSource:
+    """Read class folders; a class is called what its folder is called.
+
+    Raises:
+        BadData: the splits' classes differ, or there are fewer than two.
+    """
+    splits = split_folders(folder)
+    notes: list[str] = []
+    if "train" not in splits:
+        _refuse_sets(folder)
+        rows = _rows(folder, "", notes)
+        return assemble("class folders", folder, {"train": rows}, holdout, notes)
+    listed = {}
+    names: dict[str, set[str]] = {}
+    for split, name in splits.items():
+        rows = _rows(folder / name, f"{name}/", notes)
+        if not rows:
+            notes.append(f"{name}/ is left out: it has no class folders")
+            continue
+        listed[split] = rows
+        # an empty class folder says that the class is known, and that this split has none of it
+        names[split] = {label for _, label in rows}
+        if split != "train":
+            names[split] |= set(look(folder / name).folders) & names["train"]
+    same_classes(str(folder), names)
+    beside = [name for name in look(folder).folders if name not in splits.values()]
+    if beside:
+        notes.append(f"left out beside the splits: {some(beside)}")
+    return assemble("class folders", folder, listed, holdout, notes)
+
+
+def split_folders(folder: Path) -> dict[str, str]:
+    """The folders that are named as splits are: split to folder name, "train" first.
+
+    Where two folders stand for one split (`test` and `test1`), the shorter name counts.
+    """
+    found: dict[str, str] = {}
+    for name in sorted(look(folder).folders, key=lambda name: (len(name), name)):
+        split = split_of(name)
+        if split and split not in found:
+            found[split] = name
+    return {split: found[split] for split in ("train", "val", "test") if split in found}
+
+
+def _refuse_sets(folder: Path) -> None:
+    """A folder of data sets is not one: its members' train and val would become one class."""
+    for name in look(folder).folders:
+        inner = split_folders(folder / name)
+        if len(inner) >= 2 and "train" in inner:
+            raise BadData(
+                f"{folder} would have the class {name!r}, which holds {' and '.join(inner.values())}"
+                f" folders of its own; open one set, such as {folder / name}"
+            )
+
+
+def _classes(folder: Path) -> list[str]:
+    return [name for name in look(folder).folders if walk_pictures(folder / name)[0]]
+
+
+def _rows(folder: Path, prefix: str, notes: list[str]) -> list[tuple[str, str]]:
+    """The (path, class) pairs of one split; what is left out goes to the notes."""
+    held = look(folder)
+    rows: list[tuple[str, str]] = []
+    empty: list[str] = []
+    left_out = len(held.others)
+    for name in held.folders:
+        paths, others = walk_pictures(folder / name)
+        left_out += others
+        rows.extend((f"{prefix}{name}/{path}", name) for path in paths)
+        if not paths:
+            empty.append(prefix + name)
+    if empty:
+        notes.append(f"folders without pictures: {some(empty)}")
+    if left_out:
+        what = count_of(left_out, "file")
+        notes.append(f"{what} below {prefix or './'} left out: not a picture by its extension")
+    if held.pictures:
+        what = count_of(len(held.pictures), "picture")
+        notes.append(f"{what} directly in {prefix or './'} left out: in no class folder")
+    return rows

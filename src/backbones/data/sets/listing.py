@@ -1,0 +1,148 @@
+"""Which files below a folder are pictures, in an order that no file system decides."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+# HEIC is listed although nothing here decodes it: a quarantined file is seen, a skipped one not.
+PICTURE_SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".apng",
+        ".gif",
+        ".bmp",
+        ".dib",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".avif",
+        ".heic",
+        ".heif",
+        ".jp2",
+        ".j2k",
+        ".jpx",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".qoi",
+        ".ico",
+        ".icns",
+        ".mpo",
+        ".pcx",
+        ".sgi",
+        ".tga",
+        ".psd",
+        ".dds",
+    ]
+)
+
+_IGNORED_NAMES = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+_SPLIT_NAMES = {
+    "train": ("train", "training", "trn"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing", "tst"),
+}
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What one folder holds, without what is hidden.
+
+    Args:
+        pictures: names of files whose extension is a picture's, sorted.
+        others: names of all other files, sorted.
+        folders: names of the folders in it, sorted.
+    """
+
+    pictures: tuple[str, ...]
+    others: tuple[str, ...]
+    folders: tuple[str, ...]
+
+
+def look(folder: Path) -> Folder:
+    """List one folder; hidden files, `__MACOSX` and `Thumbs.db` are not there."""
+    pictures: list[str] = []
+    others: list[str] = []
+    folders: list[str] = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name in _IGNORED_NAMES:
+                continue
+            if entry.is_dir():
+                folders.append(entry.name)
+            elif is_picture_name(entry.name):
+                pictures.append(entry.name)
+            else:
+                others.append(entry.name)
+    return Folder(tuple(sorted(pictures)), tuple(sorted(others)), tuple(sorted(folders)))
+
+
+def walk_pictures(folder: Path) -> tuple[list[str], int]:
+    """All pictures below a folder.
+
+    Returns:
+        Their paths relative to `folder`, with forward slashes, sorted, and the number of files
+        that are left out because their extension is not a picture's.
+    """
+    found: list[str] = []
+    others = 0
+    pending = [("", folder)]
+    seen = {os.path.realpath(folder)}
+    while pending:
+        prefix, here = pending.pop()
+        held = look(here)
+        found.extend(prefix + name for name in held.pictures)
+        others += len(held.others)
+        for name in held.folders:
+            real = os.path.realpath(here / name)
+            if real not in seen:  # a link may lead back up
+                seen.add(real)
+                pending.append((f"{prefix}{name}/", here / name))
+    return sorted(found), others
+
+
+def is_picture_name(name: str) -> bool:
+    """Whether a file's extension is a picture's."""
+    return os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES
+
+
+def split_of(name: str) -> str | None:
+    """The split that a folder's name or a manifest's word stands for.
+
+    Example:
+        >>> split_of("Valid"), split_of("test"), split_of("test1"), split_of("cats")
+        ('val', 'test', 'test', None)
+    """
+    bare = re.sub(r"[_-]?(set|data|images?|\d)$", "", name.strip().lower())
+    return next((split for split, words in _SPLIT_NAMES.items() if bare in words), None)
+
+
+def count_of(number: int, thing: str) -> str:
+    """A number and its noun.
+
+    Example:
+        >>> count_of(1, "file"), count_of(1200, "class")
+        ('1 file', '1,200 classes')
+    """
+    plural = thing if number == 1 else thing + ("es" if thing.endswith("s") else "s")
+    return f"{number:,} {plural}"
+
+
+def some(names: list[str] | tuple[str, ...], limit: int = 4) -> str:
+    """The first few names of a list, and how many more there are.
+
+    Example:
+        >>> some(["a", "b", "c"], limit=2)
+        'a, b and 1 more'
+    """
+    if len(names) <= limit:
+        return ", ".join(names)
+    return ", ".join(names[:limit]) + f" and {len(names) - limit} more"

@@ -1,0 +1,151 @@
+"""How pictures become labels and splits, the same on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from backbones.data.sets.listing import count_of, some
+from backbones.data.source import DataSource, FilePictures, Split
+from backbones.errors import BadData
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """How a set without a held-out part of its own is split.
+
+    Args:
+        val_fraction: the share of each class that becomes "val", 0 to below 1.
+        seed: which pictures they are.
+    """
+
+    val_fraction: float = 0.1
+    seed: int = 0
+
+    def choose(self, labels: npt.NDArray[np.int64], names: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Mark the pictures that are held out, class by class.
+
+        Each picture's place is decided by a hash of the seed and its own name. So neither the
+        order of the listing nor the machine matters, and adding a picture moves hardly any other.
+        A class of two or more gives at least one picture and keeps at least one.
+
+        Args:
+            labels: int64 (N,).
+            names: N names, which stay the same wherever the set is stored.
+        """
+        held = np.zeros(len(labels), dtype=np.bool_)
+        if self.val_fraction <= 0:
+            return held
+        keys = [hashlib.sha256(f"{self.seed}\n{name}".encode()).digest() for name in names]
+        for label in np.unique(labels):
+            members = sorted(np.flatnonzero(labels == label).tolist(), key=lambda i: keys[i])
+            wanted = max(1, round(len(members) * self.val_fraction))
+            held[members[: min(wanted, len(members) - 1)]] = True
+        return held
+
+    def split(self, whole: Split, names: Sequence[str], name: str = "val") -> dict[str, Split]:
+        """Part "train" from what is held out, both in the order of `whole`."""
+        held = self.choose(whole.labels, names)
+        parts = {"train": whole.take(np.flatnonzero(~held), "train")}
+        if held.any():
+            parts[name] = whole.take(np.flatnonzero(held), name)
+        return parts
+
+    def describe(self, parts: Mapping[str, Split], name: str = "val") -> str:
+        """The note that says what was done."""
+        number = len(parts[name]) if name in parts else 0
+        return (
+            f"split by seed {self.seed}: {number:,} of {sum(map(len, parts.values())):,} pictures"
+            f" held out as {name} ({100 * self.val_fraction:g} % of each class)"
+        )
+
+
+Listed = Mapping[str, Sequence[tuple[str, str]]]
+"""For each split, its pictures as (path, class name)."""
+
+
+def assemble(
+    kind: str, root: Path, listed: Listed, holdout: Holdout, notes: Iterable[str], where: str = ""
+) -> DataSource:
+    """Make a source of pictures in files.
+
+    Class names are sorted; where all of them are whole numbers, by their value. Where nothing is
+    held out, "val" is split off "train".
+
+    Args:
+        kind: the layout that was recognised.
+        root: the folder that the paths are relative to.
+        listed: the pictures.
+        holdout: how to split, where there is only "train".
+        notes: what a person should know about how it was read.
+        where: what was opened, if it is not the root.
+
+    Raises:
+        BadData: nothing to learn from, or fewer than two classes.
+    """
+    where = where or str(root)
+    if not listed.get("train"):
+        raise BadData(f"{where} has no training pictures, only {some(list(listed)) or 'nothing'}")
+    classes = ordered({name for rows in listed.values() for _, name in rows})
+    if len(classes) < 2:
+        raise BadData(
+            f"{where} holds one class only ({some(classes)}); telling pictures apart takes two"
+        )
+    numbers = {name: i for i, name in enumerate(classes)}
+    splits: dict[str, Split] = {}
+    for name, rows in listed.items():
+        chosen = sorted(rows, key=lambda row: (numbers[row[1]], row[0]))
+        labels = np.array([numbers[label] for _, label in chosen], dtype=np.int64)
+        pictures = FilePictures(root, tuple(path for path, _ in chosen))
+        splits[name] = Split(name, classes, labels, pictures)
+    said = list(notes)
+    if list(splits) == ["train"] and holdout.val_fraction > 0:
+        splits = holdout.split(splits["train"], splits["train"].pictures.paths)  # type: ignore[union-attr]
+        said.append(holdout.describe(splits))
+    return DataSource(kind, where, classes, splits, tuple(said))
+
+
+def ordered(names: Iterable[str]) -> tuple[str, ...]:
+    """Class names in the order of their labels: by value where all are numbers, else by name.
+
+    Example:
+        >>> ordered(["10", "9", "0"]), ordered(["10", "9", "cat"])
+        (('0', '9', '10'), ('10', '9', 'cat'))
+    """
+    listed = list(names)
+    if all(name.isascii() and name.isdigit() for name in listed):
+        return tuple(sorted(listed, key=lambda name: (int(name), name)))
+    return tuple(sorted(listed))
+
+
+def same_classes(where: str, classes: Mapping[str, Iterable[str]]) -> None:
+    """Refuse splits whose class lists differ.
+
+    Args:
+        where: what the message calls the set.
+        classes: for each split, its class names; the first split sets the standard.
+
+    Raises:
+        BadData: they differ; the message shows how.
+    """
+    (first, standard), *rest = classes.items()
+    expected = set(standard)
+    for name, listed in rest:
+        found = set(listed)
+        if found == expected:
+            continue
+        said = []
+        if missing := sorted(expected - found):
+            said.append(f"{name} lacks {some(missing)}")
+        if extra := sorted(found - expected):
+            said.append(f"{name} alone has {some(extra)}")
+        raise BadData(
+            f"the classes of {first} and {name} in {where} differ: {'; '.join(said)}"
+            f" ({first} has {count_of(len(expected), 'class')}, {name} {len(found):,});"
+            " rename, add or remove the folders so that they match"
+        )
