@@ -1,1 +1,79 @@
-"""The classic image-classification networks, built as their papers print them."""
+"""The classic image-classification networks, built as their papers print them.
+
+Four tables (variants, weights, recipes, protocols) and the verbs that act on them. Each name is
+loaded when it is first used, so that `import backbones` is instant.
+
+Example:
+    >>> import backbones
+    >>> network = backbones.create("lenet5", num_classes=7)
+    >>> network.row.name
+    'lenet5'
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from backbones.api import (
+        check_data,
+        create,
+        evaluate,
+        open_data,
+        predict,
+        read_bundle,
+        resume,
+        show,
+        train,
+    )
+    from backbones.catalog import names
+    from backbones.errors import BackbonesError
+    from backbones.spec import Citation, Claim, InputSpec
+
+_HOME = {
+    "create": "api",
+    "show": "api",
+    "open_data": "api",
+    "check_data": "api",
+    "train": "api",
+    "resume": "api",
+    "evaluate": "api",
+    "predict": "api",
+    "read_bundle": "api",
+    "names": "catalog",
+    "BackbonesError": "errors",
+    "Citation": "spec",
+    "Claim": "spec",
+    "InputSpec": "spec",
+}
+
+__all__ = [  # noqa: RUF022 - in the order of a working life
+    "names",
+    "create",
+    "show",
+    "open_data",
+    "check_data",
+    "train",
+    "resume",
+    "evaluate",
+    "predict",
+    "read_bundle",
+    "BackbonesError",
+    "Citation",
+    "Claim",
+    "InputSpec",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'backbones' has no attribute {name!r}")
+    return getattr(import_module(f"backbones.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
