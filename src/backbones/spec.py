@@ -48,6 +48,21 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Deviation:
+    """One way in which a row differs from the paper that it is named after.
+
+    Args:
+        field: the field of the row that holds the choice.
+        what: what is built, and what the paper has.
+        source: who does it this way.
+    """
+
+    field: str
+    what: str
+    source: str
+
+
+@dataclass(frozen=True)
 class InputSpec:
     """How a picture becomes what the network sees. It belongs to the weights and travels with them.
 

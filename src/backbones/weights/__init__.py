@@ -1,0 +1,1 @@
+"""Weights on disk: bundles, foreign checkpoints, and fitting one network's weights to another."""

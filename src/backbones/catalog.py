@@ -1,0 +1,147 @@
+"""The index of the networks: families, their rows, and the facts about each. No torch in here.
+
+A family is a file in `models/` and a row of `FAMILIES`. The rows' facts are read from
+`variants.json`, which is generated from the model files (see `inspect/facts.py`) and proved equal
+to them by a test.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from backbones.errors import NotFound, nearest
+from backbones.spec import Citation, Deviation
+
+
+@dataclass(frozen=True)
+class Family:
+    """One file of networks.
+
+    Args:
+        name: of the file in `models/`.
+        title: what people call it.
+        citation: of the paper.
+        summary: one line for people.
+    """
+
+    name: str
+    title: str
+    citation: Citation
+    summary: str
+
+    @property
+    def module(self) -> str:
+        """The module to import for the networks themselves."""
+        return f"backbones.models.{self.name}"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a variant without building it.
+
+    Args:
+        name, family: of the variant.
+        summary: one line for people.
+        params: trainable parameters.
+        macs: multiply-accumulates of convolutions and fully connected layers, one picture.
+        num_classes, in_channels, input_px: that the row was made for.
+        deviations: from the paper.
+    """
+
+    name: str
+    family: str
+    summary: str
+    params: int
+    macs: int
+    num_classes: int
+    in_channels: int
+    input_px: int
+    deviations: tuple[Deviation, ...]
+
+
+FAMILIES = (
+    Family(
+        "lenet",
+        "LeNet-5",
+        Citation(
+            "LeCun, Bottou, Bengio & Haffner",
+            "Gradient-Based Learning Applied to Document Recognition",
+            1998,
+            "Proceedings of the IEEE 86(11):2278-2324",
+        ),
+        "the convolutional network that read cheques",
+    ),
+    Family(
+        "nin",
+        "Network in Network",
+        Citation("Lin, Chen & Yan", "Network In Network", 2013, "arXiv:1312.4400"),
+        "1x1 convolutions and global average pooling",
+    ),
+    Family(
+        "vgg",
+        "VGG",
+        Citation(
+            "Simonyan & Zisserman",
+            "Very Deep Convolutional Networks for Large-Scale Image Recognition",
+            2014,
+            "arXiv:1409.1556",
+        ),
+        "depth from nothing but 3x3 convolutions",
+    ),
+)
+
+
+def families() -> tuple[Family, ...]:
+    """All families, oldest first."""
+    return FAMILIES
+
+
+def names() -> tuple[str, ...]:
+    """All variants, family by family."""
+    return tuple(_all_facts())
+
+
+def facts(name: str) -> Facts:
+    """What is known of a variant.
+
+    Raises:
+        NotFound: no such variant; names the nearest.
+
+    Example:
+        >>> facts("vgg16").params
+        138357544
+    """
+    known = _all_facts()
+    if name not in known:
+        listed = [f.name for f in FAMILIES]
+        if name in listed:
+            rows = ", ".join(n for n, row in known.items() if row.family == name)
+            raise NotFound(f"{name!r} is a family, not a network: choose one of {rows}")
+        hint = nearest(name, known) or " `backbones list` shows all networks."
+        raise NotFound(f"there is no network {name!r}.{hint}")
+    return known[name]
+
+
+def resolve(name: str) -> tuple[Family, str]:
+    """The family of a variant, and the variant's name.
+
+    Raises:
+        NotFound: no such variant; names the nearest.
+    """
+    row = facts(name)
+    return next(family for family in FAMILIES if family.name == row.family), row.name
+
+
+@cache
+def _all_facts() -> dict[str, Facts]:
+    text = resources.files("backbones").joinpath("variants.json").read_text(encoding="utf-8")
+    return {row["name"]: _facts_from(row) for row in json.loads(text)}
+
+
+def _facts_from(row: dict[str, Any]) -> Facts:
+    deviations = tuple(Deviation(**deviation) for deviation in row["deviations"])
+    return Facts(**{**row, "deviations": deviations})

@@ -1,0 +1,129 @@
+"""What every layer of a network does to one picture: shapes, parameters, multiply-accumulates.
+
+The network runs once on the meta device, where tensors have shapes and no numbers, so that even
+VGG-19 takes milliseconds and no memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from backbones.models import find_row, make
+from backbones.nn.counting import CountsItself
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer, in the order of execution.
+
+    Args:
+        name: module path.
+        kind: the module's class.
+        output: shape for one picture, without the batch.
+        params: trainable parameters; zero where the layer ran before (weights are shared).
+        macs: multiply-accumulates of convolutions and fully connected layers.
+        connections: links into all units of a layer with weights, biases counted.
+    """
+
+    name: str
+    kind: str
+    output: tuple[int, ...]
+    params: int
+    macs: int
+    connections: int
+
+
+@dataclass(frozen=True)
+class Count:
+    """The sums over a network: see `Layer`."""
+
+    params: int
+    macs: int
+    connections: int
+
+
+def trace(model: nn.Module | str, input_px: int | None = None) -> tuple[Layer, ...]:
+    """Follow one picture through a network.
+
+    Args:
+        model: a network of this package, or the name of a variant.
+        input_px: px, side of the square picture; the row's own where None.
+
+    Raises:
+        NotFound: no such variant; names the nearest.
+        WrongUse: the network cannot see pictures of this size.
+
+    Example:
+        >>> [layer.output for layer in trace("lenet5")][0]
+        (6, 28, 28)
+    """
+    network: Any = _on_meta(model) if isinstance(model, str) else model
+    side = input_px or network.row.input_px
+    found: list[Layer] = []
+    seen: set[nn.Module] = set()
+
+    def record(name: str, layer: nn.Module, output: Tensor) -> None:
+        params = 0 if layer in seen else sum(p.numel() for p in layer.parameters())
+        macs, connections = _cost(layer, output)
+        shape = tuple(output.shape[1:])
+        found.append(Layer(name, type(layer).__name__, shape, params, macs, connections))
+        seen.add(layer)
+
+    hooks = [
+        layer.register_forward_hook(lambda m, _, output, name=name: record(name, m, output))
+        for name, layer in network.named_modules()
+        if not any(True for _ in layer.children())
+    ]
+    state = {
+        name: torch.empty_like(tensor, device="meta")
+        for name, tensor in (*network.named_parameters(), *network.named_buffers())
+    }
+    picture = torch.empty(1, network.in_channels, side, side, device="meta")
+    training = network.training
+    try:
+        network.eval()
+        with torch.no_grad():
+            torch.func.functional_call(network, state, (picture,))
+    finally:
+        network.train(training)
+        for hook in hooks:
+            hook.remove()
+    return tuple(found)
+
+
+def count(model: nn.Module | str, input_px: int | None = None) -> Count:
+    """Sum `trace` over the layers.
+
+    Example:
+        >>> count("vgg16").params
+        138357544
+    """
+    layers = trace(model, input_px)
+    return Count(
+        sum(layer.params for layer in layers),
+        sum(layer.macs for layer in layers),
+        sum(layer.connections for layer in layers),
+    )
+
+
+def _on_meta(name: str) -> nn.Module:
+    with torch.device("meta"):
+        return make(*find_row(name))
+
+
+def _cost(layer: nn.Module, output: Tensor) -> tuple[int, int]:
+    """(multiply-accumulates, connections) of a layer for one picture."""
+    if isinstance(layer, CountsItself):
+        return layer.macs(output), layer.connections(output)
+    if isinstance(layer, nn.Conv2d):
+        per_unit = layer.weight[0].numel()
+    elif isinstance(layer, nn.Linear):
+        per_unit = layer.in_features
+    else:
+        return 0, 0
+    units = output[0].numel()
+    return units * per_unit, units * (per_unit + (layer.bias is not None))

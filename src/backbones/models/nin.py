@@ -1,0 +1,310 @@
+"""Network in network: a small perceptron slides over the picture; the last maps are the classes.
+
+The paper replaced the linear filter of a convolution by a multilayer perceptron ("mlpconv": a
+convolution followed by 1x1 convolutions), and the fully connected head by the average of one map
+per class. Both ideas live on in every network since.
+
+Lin, Chen & Yan, Network In Network, arXiv:1312.4400. Here: section 3.1 (mlpconv), 3.2 (global
+average pooling) and the configurations that the authors released for section 4's data sets.
+
+Deviations, each a field of the row: `second_pool`, `dropout`, `init`, and the tutorial's table.
+
+Shapes: N pictures, C channels, H x W px; features are (N, maps, h, w), logits (N, classes).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from torch import Tensor, nn
+
+from backbones.nn.init import gaussian
+from backbones.nn.pictures import check_pictures
+from backbones.spec import Citation, Claim, Deviation
+
+PAPER = Citation("Lin, Chen & Yan", "Network In Network", 2013, "arXiv:1312.4400")
+CLASSES = 0  # in a table below: as many maps as there are classes
+
+
+@dataclass(frozen=True)
+class MLPConv:
+    """One mlpconv layer.
+
+    Args:
+        kernel_px: side of the convolution that slides over the picture.
+        stride, padding: of that convolution.
+        maps: of it and of the 1x1 convolutions on top ("cccp" in the authors' files).
+        std: of the normal that each convolution's weights start from.
+    """
+
+    kernel_px: int
+    stride: int
+    padding: int
+    maps: tuple[int, ...]
+    std: tuple[float, ...] = (0.05, 0.05, 0.05)
+
+
+# The authors' definition files. All but the last mlpconv are followed by pooling 3/2, ceil mode.
+CIFAR = (
+    MLPConv(5, 1, 2, (192, 160, 96)),
+    MLPConv(5, 1, 2, (192, 192, 192)),
+    MLPConv(3, 1, 1, (192, 192, CLASSES)),
+)
+MNIST = (
+    MLPConv(5, 1, 2, (96, 64, 48)),
+    MLPConv(5, 1, 2, (128, 96, 48)),
+    MLPConv(5, 1, 2, (128, 96, CLASSES)),
+)
+IMAGENET = (
+    MLPConv(11, 4, 0, (96, 96, 96), (0.01, 0.05, 0.05)),
+    MLPConv(5, 1, 2, (256, 256, 256)),
+    MLPConv(3, 1, 1, (384, 384, 384), (0.01, 0.05, 0.05)),
+    MLPConv(3, 1, 1, (1024, 1024, CLASSES), (0.05, 0.05, 0.01)),
+)
+# Not the authors': the form of the tutorials, AlexNet's filters on resized Fashion-MNIST.
+FASHION = (
+    MLPConv(11, 4, 2, (96, 96, 96)),
+    MLPConv(5, 1, 2, (256, 256, 256)),
+    MLPConv(3, 1, 1, (384, 384, 384)),
+    MLPConv(3, 1, 1, (CLASSES, CLASSES, CLASSES)),
+)
+TINY = (MLPConv(5, 1, 2, (16, 12, 8)), MLPConv(3, 1, 1, (16, 16, CLASSES)))
+
+
+@dataclass(frozen=True)
+class NINRow:
+    """One released configuration.
+
+    Args:
+        name: of the variant.
+        table: its mlpconv layers.
+        summary: one line for people.
+        claims: numbers that a test checks.
+        dropout_after: the mlpconv layers (counted from 1) whose pooled maps are dropped at 0.5.
+        second_pool: kind of the pooling after the second mlpconv; all others are max.
+        init: "gaussian" is the authors' standard deviations, biases zero; "pytorch" is what a
+            PyTorch layer starts with (uniform, bounds +-1 / sqrt(fan-in)).
+        min_px: px, the smallest picture that leaves a map.
+    """
+
+    name: str
+    table: tuple[MLPConv, ...]
+    summary: str
+    claims: tuple[Claim, ...] = ()
+    dropout_after: tuple[int, ...] = (1, 2)
+    second_pool: Literal["max", "average"] = "max"
+    init: Literal["gaussian", "pytorch"] = "gaussian"
+    num_classes: int = 10
+    in_channels: int = 3
+    input_px: int = 32
+    min_px: int = 4
+    citation: Citation = PAPER
+
+    @property
+    def deviations(self) -> tuple[Deviation, ...]:
+        """What differs from the paper, from the fields."""
+        return tuple(d for field, value, d in DEVIATIONS if getattr(self, field) == value)
+
+
+DEVIATIONS = (
+    (
+        "second_pool",
+        "average",
+        Deviation(
+            "second_pool",
+            "average pooling after the second mlpconv; the authors' cuda-convnet file has max",
+            "the CIFAR-10 model that the authors released for Caffe",
+        ),
+    ),
+    (
+        "dropout_after",
+        (),
+        Deviation(
+            "dropout_after",
+            "no dropout; the paper drops the outputs of all mlpconv layers but the last",
+            "tutorials that train NIN on Fashion-MNIST",
+        ),
+    ),
+    (
+        "init",
+        "pytorch",
+        Deviation(
+            "init",
+            "PyTorch's own uniform initialisation; the authors' files draw from normals",
+            "tutorials that train NIN on Fashion-MNIST",
+        ),
+    ),
+    (
+        "table",
+        FASHION,
+        Deviation(
+            "table",
+            "AlexNet's filter sizes on one grey channel at 224 px, and a last mlpconv whose three"
+            " convolutions all have one map per class; the authors' widths differ",
+            "tutorials that train NIN on Fashion-MNIST",
+        ),
+    ),
+)
+
+
+def _claims(
+    params: int, macs: int, source: str = "counted from the authors' file"
+) -> tuple[Claim, ...]:
+    return (Claim("params", params, source), Claim("macs", macs, source))
+
+
+_CIFAR10 = NINRow(
+    "nin_cifar10", CIFAR, "for CIFAR-10, the authors' definition", _claims(966_986, 222_486_528)
+)
+ROWS = (
+    _CIFAR10,
+    replace(
+        _CIFAR10,
+        name="nin_cifar10_caffe",
+        summary="for CIFAR-10, as the authors released it for Caffe",
+        second_pool="average",
+    ),
+    NINRow(
+        "nin_cifar100",
+        CIFAR,
+        "for CIFAR-100, the authors' definition",
+        _claims(984_356, 223_592_448),
+        num_classes=100,
+    ),
+    NINRow(
+        "nin_mnist",
+        MNIST,
+        "for MNIST, the authors' definition",
+        _claims(349_674, 50_699_712),
+        in_channels=1,
+        input_px=28,
+    ),
+    NINRow(
+        "nin_imagenet",
+        IMAGENET,
+        "for ImageNet, as the authors released it for Caffe",
+        _claims(7_595_176, 1_100_188_800),
+        dropout_after=(3,),
+        num_classes=1000,
+        input_px=224,
+        min_px=31,
+    ),
+    NINRow(
+        "nin_fashion",
+        FASHION,
+        "the tutorials' form for Fashion-MNIST at 224 px",
+        _claims(1_992_166, 834_956_160, "counted from the tutorials' listing"),
+        dropout_after=(),
+        init="pytorch",
+        in_channels=1,
+        input_px=224,
+        min_px=27,
+    ),
+    NINRow(
+        "nin_tiny",
+        TINY,
+        "for tests: two narrow mlpconv layers",
+        _claims(3_134, 1_925_120, "counted here"),
+        dropout_after=(),
+        init="pytorch",
+        min_px=2,
+    ),
+)
+
+
+def mlpconv(row: MLPConv, in_channels: int, num_classes: int) -> nn.Sequential:
+    """Section 3.1: a convolution, then 1x1 convolutions, each with its ReLU (the last one too)."""
+    layers: list[nn.Module] = []
+    channels = in_channels
+    for number, width in enumerate(row.maps):
+        maps = num_classes if width == CLASSES else width
+        if number == 0:
+            layers.append(nn.Conv2d(channels, maps, row.kernel_px, row.stride, row.padding))
+        else:
+            layers.append(nn.Conv2d(channels, maps, 1))
+        layers.append(nn.ReLU(inplace=True))
+        channels = maps
+    return nn.Sequential(*layers)
+
+
+class NIN(nn.Module):
+    """A network in network.
+
+    Args:
+        row: a row of `ROWS`, or one made from it with `dataclasses.replace`.
+        num_classes: maps of the last mlpconv; the row's own where None.
+        in_channels: of the pictures; the row's own where None.
+
+    Shapes: (N, in_channels, H, W) with H, W >= row.min_px -> logits (N, num_classes). As in the
+    authors' files the last ReLU stays, so that no logit is below zero.
+
+    Reference: section 3.3 and figure 2.
+
+    Example:
+        >>> import torch
+        >>> network = NIN(ROWS[0], num_classes=3)
+        >>> network(torch.zeros(2, 3, 40, 32)).shape
+        torch.Size([2, 3])
+    """
+
+    def __init__(
+        self, row: NINRow, num_classes: int | None = None, in_channels: int | None = None
+    ) -> None:
+        super().__init__()
+        self.row = row
+        self.num_classes = num_classes or row.num_classes
+        self.in_channels = in_channels or row.in_channels
+        channels = self.in_channels
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        for number, block in enumerate(row.table[:-1], 1):
+            layers[f"mlpconv{number}"] = mlpconv(block, channels, self.num_classes)
+            average = number == 2 and row.second_pool == "average"
+            pool = nn.AvgPool2d if average else nn.MaxPool2d
+            layers[f"pool{number}"] = pool(3, 2, ceil_mode=True)
+            if number in row.dropout_after:
+                layers[f"drop{number}"] = nn.Dropout(0.5)
+            channels = block.maps[-1]
+        self.features = nn.Sequential(layers)
+        self.classifier = mlpconv(row.table[-1], channels, self.num_classes)
+        if row.init == "gaussian":
+            initialise_as_released(self)
+
+    @property
+    def stages(self) -> tuple[tuple[str, str], ...]:
+        """The end of each stage: (name, module path)."""
+        pooled = [name for name, _ in self.features.named_children() if name.startswith("pool")]
+        last = len(self.row.table)
+        return (
+            *((f"mlpconv {n}, pooled", f"features.{name}") for n, name in enumerate(pooled, 1)),
+            (f"mlpconv {last}", "classifier"),
+        )
+
+    @property
+    def cam_layer(self) -> str:
+        """The last mlpconv: its maps are the classes' own activation maps."""
+        return "classifier"
+
+    def head(self, f: Tensor) -> Tensor:
+        """The last mlpconv and the average of section 3.2: (N, maps, h, w) -> (N, num_classes)."""
+        maps: Tensor = self.classifier(f)
+        return maps.mean(dim=(2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_pictures(x, self.row.name, self.in_channels, self.row.min_px)
+        return self.head(self.features(x))
+
+
+def initialise_as_released(network: NIN) -> None:
+    """The authors' files: normals with the table's standard deviations, biases zero."""
+    blocks = [
+        layer for name, layer in network.features.named_children() if name.startswith("mlpconv")
+    ]
+    for row, block in zip(network.row.table, [*blocks, network.classifier], strict=True):
+        convolutions = [layer for layer in block.modules() if isinstance(layer, nn.Conv2d)]
+        for layer, std in zip(convolutions, row.std, strict=True):
+            gaussian(layer, std)
+
+
+NETWORK = NIN

@@ -1,0 +1,314 @@
+"""VGG: depth from nothing but 3x3 convolutions.
+
+The paper showed that stacks of 3x3 convolutions, 11 to 19 layers deep, beat shallower networks with
+larger filters, and gave the field its plainest and most copied feature extractor.
+
+Simonyan & Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition,
+arXiv:1409.1556. Here: Table 1 (all six columns), Table 2 (parameters), section 2.1 (the head),
+section 3.1 (initialisation).
+
+Deviations, each a field of the row: `batch_norm`, `conv_bias`, `init`, `pool_to_px`.
+
+Shapes: N pictures, C channels, H x W px; features are (N, 512, H/32, W/32), logits (N, classes).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from backbones.nn.init import gaussian, he
+from backbones.nn.lrn import LocalResponseNorm
+from backbones.nn.pictures import check_pictures
+from backbones.spec import Citation, Claim, Deviation
+
+PAPER = Citation(
+    "Simonyan & Zisserman",
+    "Very Deep Convolutional Networks for Large-Scale Image Recognition",
+    2014,
+    "arXiv:1409.1556",
+)
+
+# Table 1. A number is conv3-<maps>, 1x1-<maps> is conv1-<maps>, M is maxpool; every convolution is
+# followed by a ReLU, and three fully connected layers follow in every column.
+TABLE_1 = {
+    "A": "64 M 128 M 256 256 M 512 512 M 512 512 M",
+    "A-LRN": "64 LRN M 128 M 256 256 M 512 512 M 512 512 M",
+    "B": "64 64 M 128 128 M 256 256 M 512 512 M 512 512 M",
+    "C": "64 64 M 128 128 M 256 256 1x1-256 M 512 512 1x1-512 M 512 512 1x1-512 M",
+    "D": "64 64 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M",
+    "E": "64 64 M 128 128 M 256 256 256 256 M 512 512 512 512 M 512 512 512 512 M",
+}
+TINY = "8 M 16 M 16 M 32 M 32 M"  # ours, for tests: one convolution a stage
+
+Init = Literal["he_convolutions", "he", "paper"]
+
+
+@dataclass(frozen=True)
+class VGGRow:
+    """One column of Table 1, with the choices that the field has made since.
+
+    Args:
+        name: of the variant.
+        layers: the convolutional part, in the words of `TABLE_1`.
+        summary: one line for people.
+        claims: numbers that a test checks.
+        batch_norm: after every convolution.
+        conv_bias: convolutions have biases.
+        init: "paper" is section 3.1; "he_convolutions" lets the deep columns start from nothing;
+            "he" does the same to the head, which a narrow one needs.
+        hidden: width of the first two fully connected layers.
+        pool_to_px: px, side of the map that the head sees, reached by adaptive average pooling.
+        dropout: after the first two fully connected layers.
+    """
+
+    name: str
+    layers: str
+    summary: str
+    claims: tuple[Claim, ...] = ()
+    batch_norm: bool = False
+    conv_bias: bool = True
+    init: Init = "he_convolutions"
+    hidden: int = 4096
+    pool_to_px: int = 7
+    dropout: float = 0.5
+    num_classes: int = 1000
+    in_channels: int = 3
+    input_px: int = 224
+    min_px: int = 32
+    citation: Citation = PAPER
+
+    @property
+    def deviations(self) -> tuple[Deviation, ...]:
+        """What differs from the paper, from the fields."""
+        return tuple(d for field, value, d in DEVIATIONS if getattr(self, field) == value)
+
+
+DEVIATIONS = (
+    (
+        "batch_norm",
+        True,
+        Deviation(
+            "batch_norm",
+            "batch normalisation between convolution and ReLU; the paper came before it",
+            "Ioffe & Szegedy (2015), arXiv:1502.03167; torchvision's vgg*_bn",
+        ),
+    ),
+    (
+        "conv_bias",
+        False,
+        Deviation(
+            "conv_bias",
+            "convolutions without biases, which batch normalisation would cancel; the paper has"
+            " biases",
+            "Ioffe & Szegedy (2015), arXiv:1502.03167, section 3.2; the form of many tutorials",
+        ),
+    ),
+    (
+        "init",
+        "he_convolutions",
+        Deviation(
+            "init",
+            "He initialisation, N(0, 0.01^2) in the head, so that every column trains from"
+            " nothing; section 3.1 draws from N(0, variance 0.01) and copies the layers of net A"
+            " into the deeper ones",
+            "He et al. (2015), arXiv:1502.01852; torchvision's vgg",
+        ),
+    ),
+    (
+        "init",
+        "he",
+        Deviation(
+            "init",
+            "He initialisation everywhere, for narrow heads; section 3.1 draws from N(0, variance"
+            " 0.01)",
+            "He et al. (2015), arXiv:1502.01852",
+        ),
+    ),
+    (
+        "pool_to_px",
+        7,
+        Deviation(
+            "pool_to_px",
+            "adaptive average pooling to 7x7 before the head, so that other input sizes work; it"
+            " changes nothing at 224 px",
+            "torchvision's vgg since 2019",
+        ),
+    ),
+)
+
+
+def _claims(params: int, macs: int) -> tuple[Claim, ...]:
+    source = "counted from Table 1 with 1000 classes; Table 2 prints the parameters in millions"
+    return (Claim("params", params, source), Claim("macs", macs, source))
+
+
+def _columns() -> tuple[VGGRow, ...]:
+    """Table 1, and under each column what became of it."""
+    a, b, c = 7_609_090_048, 11_308_466_176, 11_770_888_192  # multiply-accumulates
+    d, e = 15_470_264_320, 19_632_062_464
+    plain = (
+        ("vgg11", "A", "11 weight layers", 132_863_336, 132_868_840, a),
+        ("vgg11_lrn", "A-LRN", "11 weight layers, one LRN", 132_863_336, 132_868_840, a),
+        ("vgg13", "B", "13 weight layers", 133_047_848, 133_053_736, b),
+        ("vgg16_1x1", "C", "16 weight layers, three of them 1x1", 133_638_952, 133_647_400, c),
+        ("vgg16", "D", "16 weight layers, the best known", 138_357_544, 138_365_992, d),
+        ("vgg19", "E", "19 weight layers, the deepest", 143_667_240, 143_678_248, e),
+    )
+    without_bias = {
+        "vgg11": 132_866_088,
+        "vgg13": 133_050_792,
+        "vgg16": 138_361_768,
+        "vgg19": 143_672_744,
+    }
+    rows = []
+    for name, column, what, params, params_bn, macs in plain:
+        text = f"column {column}: {what}"
+        rows.append(VGGRow(name, TABLE_1[column], text, _claims(params, macs)))
+        rows.append(
+            VGGRow(
+                f"{name}_bn",
+                TABLE_1[column],
+                f"{text}, batch normalised",
+                _claims(params_bn, macs),
+                batch_norm=True,
+            )
+        )
+        if name in without_bias:
+            rows.append(
+                VGGRow(
+                    f"{name}_bn_nobias",
+                    TABLE_1[column],
+                    f"{text}, batch normalised, convolutions without bias",
+                    _claims(without_bias[name], macs),
+                    batch_norm=True,
+                    conv_bias=False,
+                )
+            )
+    return tuple(rows)
+
+
+ROWS = (
+    *_columns(),
+    VGGRow(
+        "vgg_tiny",
+        TINY,
+        "for tests: five narrow stages, batch normalised",
+        (Claim("params", 20_250, "counted here"), Claim("macs", 776_512, "counted here")),
+        batch_norm=True,
+        init="he",
+        hidden=32,
+        pool_to_px=1,
+        num_classes=10,
+        input_px=32,
+    ),
+)
+
+
+def convolutions(row: VGGRow, in_channels: int) -> nn.Sequential:
+    """Read a column of Table 1 from top to bottom."""
+    layers: list[nn.Module] = []
+    channels = in_channels
+    for word in row.layers.split():
+        if word == "M":
+            layers.append(nn.MaxPool2d(2))
+        elif word == "LRN":
+            layers.append(LocalResponseNorm())
+        else:
+            kernel, maps = (1, int(word[4:])) if word.startswith("1x1-") else (3, int(word))
+            layers.append(
+                nn.Conv2d(channels, maps, kernel, padding=kernel // 2, bias=row.conv_bias)
+            )
+            if row.batch_norm:
+                layers.append(nn.BatchNorm2d(maps))
+            layers.append(nn.ReLU(inplace=True))
+            channels = maps
+    return nn.Sequential(*layers)
+
+
+class VGG(nn.Module):
+    """A VGG network.
+
+    Args:
+        row: a row of `ROWS`, or one made from it with `dataclasses.replace`.
+        num_classes: width of the last layer; the row's own where None.
+        in_channels: of the pictures; the row's own where None.
+
+    Shapes: (N, in_channels, H, W) with H, W >= 32 -> logits (N, num_classes).
+
+    Reference: section 2.1 and Table 1. Parameter names are torchvision's.
+
+    Example:
+        >>> import torch
+        >>> network = VGG(ROWS[-1], num_classes=2)
+        >>> network(torch.zeros(1, 3, 64, 48)).shape
+        torch.Size([1, 2])
+    """
+
+    def __init__(
+        self, row: VGGRow, num_classes: int | None = None, in_channels: int | None = None
+    ) -> None:
+        super().__init__()
+        self.row = row
+        self.num_classes = num_classes or row.num_classes
+        self.in_channels = in_channels or row.in_channels
+        self.features = convolutions(row, self.in_channels)
+        self.avgpool = nn.AdaptiveAvgPool2d(row.pool_to_px)
+        maps = [layer.out_channels for layer in self.features if isinstance(layer, nn.Conv2d)][-1]
+        self.classifier = nn.Sequential(
+            nn.Linear(maps * row.pool_to_px**2, row.hidden),
+            nn.ReLU(inplace=True),
+            nn.Dropout(row.dropout),
+            nn.Linear(row.hidden, row.hidden),
+            nn.ReLU(inplace=True),
+            nn.Dropout(row.dropout),
+            nn.Linear(row.hidden, self.num_classes),
+        )
+        initialise_as_section_3_1(self, row.init)
+
+    @property
+    def stages(self) -> tuple[tuple[str, str], ...]:
+        """The end of each stage: (name, module path)."""
+        pools = [i for i, layer in enumerate(self.features) if isinstance(layer, nn.MaxPool2d)]
+        hidden, classes = self.row.hidden, self.num_classes
+        return (
+            *((f"maxpool {n}", f"features.{i}") for n, i in enumerate(pools, 1)),
+            (f"FC-{hidden} 1", "classifier.0"),
+            (f"FC-{hidden} 2", "classifier.3"),
+            (f"FC-{classes}", "classifier.6"),
+        )
+
+    @property
+    def cam_layer(self) -> str:
+        """The last ReLU before the last pooling."""
+        return f"features.{len(self.features) - 2}"
+
+    def head(self, f: Tensor) -> Tensor:
+        """(N, maps, h, w) -> logits (N, num_classes)."""
+        logits: Tensor = self.classifier(torch.flatten(self.avgpool(f), 1))
+        return logits
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_pictures(x, self.row.name, self.in_channels, self.row.min_px)
+        return self.head(self.features(x))
+
+
+def initialise_as_section_3_1(network: VGG, init: Init) -> None:
+    """Section 3.1: weights from a normal with zero mean and variance 0.01, biases zero.
+
+    Or, where `init` says so, He et al. for the convolutions, and 0.01 as the standard deviation in
+    the head ("he_convolutions") or He et al. there too ("he").
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d) and init != "paper":
+            he(layer, "fan_out")
+        elif isinstance(layer, nn.Linear) and init == "he":
+            he(layer, "fan_in")
+        elif isinstance(layer, nn.Conv2d | nn.Linear):
+            gaussian(layer, 0.1 if init == "paper" else 0.01)
+
+
+NETWORK = VGG

@@ -1,0 +1,39 @@
+"""Local response normalisation in the words of the paper that introduced it."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class LocalResponseNorm(nn.Module):
+    """b_c = a_c / (k + alpha * sum of a_j^2 over the n maps around c) ^ beta.
+
+    PyTorch and Caffe divide `alpha` by `n`, the printed formula does not; here `alpha` is the
+    printed one. Maps beyond the first and the last count as zero.
+
+    Args:
+        n: maps in the neighbourhood, odd.
+        k, alpha, beta: the constants of the formula.
+
+    Shapes: (N, C, H, W) -> (N, C, H, W).
+
+    Reference: Krizhevsky, Sutskever & Hinton (2012), section 3.3.
+
+    Example:
+        >>> import torch
+        >>> round(LocalResponseNorm()(torch.ones(1, 1, 1, 1)).item(), 6)
+        0.594581
+    """
+
+    def __init__(
+        self, n: int = 5, *, k: float = 2.0, alpha: float = 1e-4, beta: float = 0.75
+    ) -> None:
+        super().__init__()
+        self.n, self.k, self.alpha, self.beta = n, k, alpha, beta
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.local_response_norm(x, self.n, self.alpha * self.n, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"n={self.n}, k={self.k}, alpha={self.alpha}, beta={self.beta}"

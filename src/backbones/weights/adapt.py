@@ -1,0 +1,146 @@
+"""Fitting weights to a network with other classes or other channels, and saying what changed.
+
+Which tensors depend on the number of classes or channels is not declared anywhere: the network is
+built on the meta device with one class (or channel) more, and the tensors whose shapes change are
+the ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from backbones.errors import BadWeights
+from backbones.models import make
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def load_adapted(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Load all weights that fit; adapt the head and the first convolution where they must change.
+
+    A head for other classes keeps the network's own fresh weights. A first convolution for other
+    channels keeps its answer on a picture whose channels are all equal: fewer channels take the
+    sum of the old ones (3 -> 1: over RGB), more share them in turn (1 -> 3: a third each).
+
+    Args:
+        model: a network of this package; changed in place, and untouched where an error is raised.
+        state: tensors by name, for the same variant with any number of classes and channels.
+
+    Returns:
+        A sentence for each change; empty where everything was loaded as it is.
+
+    Raises:
+        BadWeights: the weights are those of another network; names the first tensors that differ.
+    """
+    network: Any = model
+    own = model.state_dict()
+    state = _with_batch_counts(own, state)
+    _check_names(network.row.name, own, state)
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    classes = _dependent(network, 1, 0)
+    channels = _dependent(network, 0, 1)
+    old_classes = _old_size(own, shapes, classes, network.num_classes)
+    old_channels = _old_size(own, shapes, channels, network.in_channels)
+    expected = _shapes(network, old_classes, old_channels)
+    _check_shapes(network.row.name, expected, shapes)
+
+    loaded = dict(state)
+    changes = []
+    if old_channels != network.in_channels:
+        for name in channels:
+            loaded[name] = adapt_channels(state[name], network.in_channels)
+        changes.append(_say_channels(channels, old_channels, network.in_channels))
+    if old_classes != network.num_classes:
+        loaded |= {name: own[name] for name in classes}
+        changes.append(
+            f"{_layers(classes)}: {network.num_classes} classes instead of {old_classes},"
+            " so this head starts afresh"
+        )
+    model.load_state_dict(loaded)
+    return tuple(changes)
+
+
+def adapt_channels(weight: Tensor, new: int) -> Tensor:
+    """Make a convolution's weight see another number of channels.
+
+    Args:
+        weight: (maps, old channels, kernel, kernel).
+        new: channels that it must see.
+
+    Example:
+        >>> adapt_channels(torch.ones(1, 3, 1, 1), 1).flatten().tolist()
+        [3.0]
+        >>> adapt_channels(torch.full((1, 1, 1, 1), 3.0), 3).flatten().tolist()
+        [1.0, 1.0, 1.0]
+    """
+    old = weight.shape[1]
+    if new < old:
+        return torch.stack([weight[:, start::new].sum(dim=1) for start in range(new)], dim=1)
+    turn = torch.arange(new) % old
+    shared_by = torch.bincount(turn, minlength=old)[turn].to(weight)
+    return weight[:, turn] / shared_by[None, :, None, None]
+
+
+def _with_batch_counts(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Files from before PyTorch 0.4.1 lack the batch counter of batch normalisation."""
+    counters = {name for name in own if name.endswith(".num_batches_tracked")}
+    return {name: own[name] for name in counters - state.keys()} | dict(state)
+
+
+def _shapes(network: Any, num_classes: int, in_channels: int) -> Shapes:
+    with torch.device("meta"):
+        other = make(type(network), network.row, num_classes, in_channels)
+    return {name: tuple(tensor.shape) for name, tensor in other.state_dict().items()}
+
+
+def _dependent(network: Any, more_classes: int, more_channels: int) -> dict[str, int]:
+    """Tensors whose shape follows the number of classes or channels, and in which dimension."""
+    now = _shapes(network, network.num_classes, network.in_channels)
+    then = _shapes(network, network.num_classes + more_classes, network.in_channels + more_channels)
+    return {
+        name: next(d for d, size in enumerate(shape) if size != now[name][d])
+        for name, shape in then.items()
+        if shape != now[name]
+    }
+
+
+def _old_size(
+    own: Mapping[str, Tensor], shapes: Shapes, dependent: Mapping[str, int], new: int
+) -> int:
+    """The number of classes or channels that the weights were made for."""
+    for name, dimension in dependent.items():
+        if len(shapes[name]) == own[name].dim():
+            return shapes[name][dimension]
+    return new
+
+
+def _check_names(variant: str, own: Iterable[str], found: Iterable[str]) -> None:
+    missing, extra = sorted(set(own) - set(found)), sorted(set(found) - set(own))
+    if missing or extra:
+        raise BadWeights(
+            f"these weights are not {variant}'s: {len(missing)} tensors missing"
+            f" {missing[:3]}, {len(extra)} unknown {extra[:3]}; build the network they come from"
+        )
+
+
+def _check_shapes(variant: str, expected: Shapes, found: Shapes) -> None:
+    wrong = [name for name in expected if expected[name] != found[name]]
+    if wrong:
+        listed = ", ".join(
+            f"{name} is {found[name]}, expected {expected[name]}" for name in wrong[:3]
+        )
+        raise BadWeights(f"these weights are not {variant}'s: {listed}")
+
+
+def _layers(names: Iterable[str]) -> str:
+    """Layers of some tensors, each once."""
+    return " and ".join(dict.fromkeys(name.rpartition(".")[0] for name in names))
+
+
+def _say_channels(names: Iterable[str], old: int, new: int) -> str:
+    how = "summed" if new < old else "shared out in turn"
+    return f"{_layers(names)}: {new} channels instead of {old}, the old weights {how} over them"

@@ -1,0 +1,263 @@
+"""One self-describing file: the weights, and everything needed to use them.
+
+A bundle is a safetensors file whose header carries, as JSON, the variant and its whole row, the
+classes, how pictures are prepared, the recipe and the metrics. Both the JSON and the tensors have
+their SHA-256 stored, and both are checked on reading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+import backbones
+from backbones import catalog
+from backbones.errors import BadWeights, NotFound, WrongUse
+from backbones.models import make
+from backbones.spec import InputSpec
+from backbones.weights.atomic import atomic_save_safetensors
+from backbones.weights.rows import row_from_json, row_to_json
+
+FORMAT = 1
+_HEADER, _HEADER_SHA256 = "backbones", "backbones_sha256"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained network with all that belongs to it.
+
+    Args:
+        family: file in `models/` that has the network.
+        variant: the row's name.
+        row: the whole row, as plain values.
+        num_classes, in_channels: that the network was built with.
+        classes: names, in the order of the logits.
+        spec: how a picture becomes the network's input.
+        recipe: the resolved recipe that trained it, or None.
+        metrics: by name, as measured after the training.
+        versions: of backbones, torch and Python that wrote it.
+        state: the tensors by name; empty where only the header was read.
+    """
+
+    family: str
+    variant: str
+    row: dict[str, Any]
+    num_classes: int
+    in_channels: int
+    classes: tuple[str, ...]
+    spec: InputSpec
+    recipe: dict[str, Any] | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    state: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
+
+    def build(self) -> nn.Module:
+        """The network with these weights, in evaluation mode.
+
+        Raises:
+            BadWeights: only the header was read, or the weights do not fit the row.
+        """
+        if not self.state:
+            raise BadWeights(f"only the header of {self.variant} was read; use read_bundle")
+        network = _network_on_meta(self)
+        _check_state(self, network)
+        network.load_state_dict(self.state, assign=True)
+        return network.eval()
+
+
+def bundle_of(
+    model: nn.Module,
+    *,
+    classes: Sequence[str],
+    spec: InputSpec,
+    recipe: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+) -> Bundle:
+    """Bundle a network of this package. The tensors are shared with it, not copied.
+
+    Args:
+        model: the network; one wrapped by `torch.compile` or for several processes is unwrapped.
+        classes: names, in the order of the logits.
+        spec: how a picture becomes its input.
+        recipe: the resolved recipe, of plain values.
+        metrics: of plain values.
+
+    Raises:
+        WrongUse: a network of another package, or classes or channels that do not fit it.
+    """
+    plain: Any = model
+    while not hasattr(plain, "row"):
+        inner = getattr(plain, "_orig_mod", getattr(plain, "module", None))
+        if inner is None:
+            raise WrongUse(f"{type(model).__name__} is not a network of backbones: it has no row")
+        plain = inner
+    if len(classes) != plain.num_classes:
+        raise WrongUse(
+            f"{len(classes)} class names for a network with {plain.num_classes} classes;"
+            " give one name for each"
+        )
+    if spec.channels != plain.in_channels:
+        raise WrongUse(
+            f"the input spec gives {spec.channels} channels to a network built for"
+            f" {plain.in_channels}"
+        )
+    return Bundle(
+        family=type(plain).__module__.rpartition(".")[2],
+        variant=plain.row.name,
+        row=row_to_json(plain.row),
+        num_classes=plain.num_classes,
+        in_channels=plain.in_channels,
+        classes=tuple(classes),
+        spec=spec,
+        recipe=None if recipe is None else dict(recipe),
+        metrics=dict(metrics or {}),
+        versions={
+            "backbones": backbones.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        state={name: tensor.detach() for name, tensor in plain.state_dict().items()},
+    )
+
+
+def write_bundle(path: str | Path, bundle: Bundle) -> None:
+    """Write a bundle; a file that is there is replaced in one step or not at all.
+
+    Raises:
+        BadWeights: the bundle has no tensors.
+        OSError: the disk is full or the folder cannot be written.
+    """
+    if not bundle.state:
+        raise BadWeights(f"the bundle of {bundle.variant} has no tensors; read it with read_bundle")
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.state.items()}
+    values = {f.name: getattr(bundle, f.name) for f in fields(bundle) if f.name != "state"}
+    values |= {
+        "format": FORMAT,
+        "spec": bundle.spec.to_json(),
+        "tensors_sha256": tensors_sha256(state),
+    }
+    text = json.dumps(values, ensure_ascii=False, sort_keys=True)
+    metadata = {_HEADER: text, _HEADER_SHA256: hashlib.sha256(text.encode()).hexdigest()}
+    atomic_save_safetensors(Path(path), state, metadata)
+
+
+def read_bundle(path: str | Path) -> Bundle:
+    """Read a bundle and check it: hashes, row, names and shapes of the tensors.
+
+    Raises:
+        NotFound: there is no such file.
+        BadWeights: the file is truncated, was changed, or is something else.
+    """
+    values, state = _read(Path(path), with_tensors=True)
+    if tensors_sha256(state) != values["tensors_sha256"]:
+        raise BadWeights(f"{path}: the tensors were changed after writing (SHA-256 differs)")
+    bundle = replace(_bundle_from(Path(path), values), state=state)
+    try:
+        _check_state(bundle, _network_on_meta(bundle))
+    except BadWeights as error:
+        raise BadWeights(f"{path}: {error}") from error
+    return bundle
+
+
+def read_bundle_header(path: str | Path) -> Bundle:
+    """Read what a bundle says about itself, without its tensors.
+
+    Raises:
+        NotFound: there is no such file.
+        BadWeights: the file is not a bundle, or its header was changed.
+    """
+    values, _ = _read(Path(path), with_tensors=False)
+    return _bundle_from(Path(path), values)
+
+
+def tensors_sha256(state: Mapping[str, Tensor]) -> str:
+    """One hash over names, types, shapes and contents, in the order of the names.
+
+    Example:
+        >>> tensors_sha256({"a": torch.zeros(2)})[:8] == tensors_sha256({"b": torch.zeros(2)})[:8]
+        False
+    """
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The JSON of the header, checked against its hash, and the tensors."""
+    if not path.is_file():
+        raise NotFound(f"there is no bundle {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            names = list(file.keys()) if with_tensors else []
+            state = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BadWeights(f"{path} is not a whole safetensors file: {error}") from error
+    if _HEADER not in metadata:
+        raise BadWeights(
+            f"{path} holds tensors and no description: not a bundle; load it into a named network"
+        )
+    text = metadata[_HEADER]
+    if hashlib.sha256(text.encode()).hexdigest() != metadata.get(_HEADER_SHA256):
+        raise BadWeights(f"{path}: the header was changed after writing (SHA-256 differs)")
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise BadWeights(f"{path}: the header is not JSON: {error}") from error
+    return values, state
+
+
+def _bundle_from(path: Path, values: dict[str, Any]) -> Bundle:
+    """Check the header's fields and make a bundle without tensors of it."""
+    wanted = {f.name for f in fields(Bundle)} - {"state"} | {"format", "tensors_sha256"}
+    if not isinstance(values, dict) or values.get("format") != FORMAT or set(values) != wanted:
+        raise BadWeights(f"{path}: not a bundle of format {FORMAT}; written by another version")
+    num_classes, classes = values["num_classes"], values["classes"]
+    if len(classes) != num_classes:
+        raise BadWeights(f"{path}: {len(classes)} class names for {num_classes} classes")
+    parts = {f.name: values[f.name] for f in fields(Bundle) if f.name != "state"}
+    parts |= {"classes": tuple(classes), "spec": InputSpec.from_json(values["spec"])}
+    return Bundle(**parts)
+
+
+def _network_on_meta(bundle: Bundle) -> nn.Module:
+    """The network that the header describes, shapes without numbers."""
+    known = {family.name: family for family in catalog.families()}
+    if bundle.family not in known:
+        raise BadWeights(f"the bundle has a network of {bundle.family!r}, unknown to this version")
+    module = importlib.import_module(known[bundle.family].module)
+    row = row_from_json(type(module.ROWS[0]), bundle.row)
+    with torch.device("meta"):
+        return make(module.NETWORK, row, bundle.num_classes, bundle.in_channels)
+
+
+def _check_state(bundle: Bundle, network: nn.Module) -> None:
+    """Names, shapes and types must be those of the network, to the last one."""
+    expected = network.state_dict()
+    missing, extra = sorted(expected.keys() - bundle.state), sorted(bundle.state.keys() - expected)
+    if missing or extra:
+        raise BadWeights(
+            f"the tensors do not fit {bundle.variant}: missing {missing[:3]}, unknown {extra[:3]}"
+        )
+    for name, tensor in expected.items():
+        found = bundle.state[name]
+        if found.shape != tensor.shape:
+            raise BadWeights(
+                f"{name} has the shape {tuple(found.shape)}, {bundle.variant} expects"
+                f" {tuple(tensor.shape)}"
+            )
+        if found.is_floating_point() != tensor.is_floating_point():
+            raise BadWeights(f"{name} has the type {found.dtype}, expected {tensor.dtype}")

@@ -1,0 +1,75 @@
+"""Weight files of others: safetensors, and PyTorch's own format without running its content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from backbones.errors import BadWeights, NotFound
+
+PICKLED = (".pth", ".pt", ".th", ".bin", ".tar", ".ckpt")
+# Where training scripts put the weights among other things, the likeliest first.
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+
+
+def read_state(path: str | Path) -> dict[str, Tensor]:
+    """Read the tensors of a weight file by name.
+
+    A wrapping `state_dict` entry is opened and the prefix `module.` of parallel training removed.
+    PyTorch files are read with `weights_only=True`: what else they contain is refused, not run.
+
+    Args:
+        path: .safetensors (a bundle too), .pth, .pt, .th, .bin, .tar or .ckpt.
+
+    Raises:
+        NotFound: there is no such file.
+        BadWeights: the file is truncated, is of another kind, or holds more than weights.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise NotFound(f"there is no weight file {path}")
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise BadWeights(f"{path} is not a whole safetensors file: {error}") from error
+    if path.suffix not in PICKLED:
+        raise BadWeights(
+            f"{path} ends in {path.suffix or 'nothing'}; expected .safetensors or one of"
+            f" {', '.join(PICKLED)}"
+        )
+    return _tensors_of(path, _read_pickled(path))
+
+
+def _read_pickled(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file makes the reader raise anything
+        reason = str(error).strip().partition("\n")[0]
+        refused = "weights only" in str(error).lower() or "Unsupported" in str(error)
+        what = "holds more than weights, which is not run" if refused else "cannot be read"
+        raise BadWeights(f"{path} {what}: {type(error).__name__}: {reason}") from error
+
+
+def _tensors_of(path: Path, content: Any) -> dict[str, Tensor]:
+    for wrapper in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+            break
+    if not isinstance(content, Mapping) or not content:
+        raise BadWeights(f"{path} holds a {type(content).__name__}, expected tensors by name")
+    strange = [name for name, value in content.items() if not isinstance(value, Tensor)]
+    if strange:
+        raise BadWeights(
+            f"{path} holds {strange[:3]}, which are not tensors; expected a state_dict"
+        )
+    state = {str(name): value.detach() for name, value in content.items()}
+    if all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+    return state
