@@ -1,0 +1,48 @@
+"""The label comes from the class name, never from an index that may shift."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from backbones.data.source import Split
+from backbones.errors import BadData
+
+
+def match_classes(split: Split, classes: Sequence[str]) -> Split:
+    """The split with its labels counted in the network's classes.
+
+    Args:
+        split: pictures whose classes may be listed in another order.
+        classes: the network's class names, in the order of its outputs.
+
+    Raises:
+        BadData: a name is missing, unknown or there twice; the message shows the difference.
+    """
+    if split.classes == tuple(classes):
+        return split
+    for owner, names in (("the network", classes), ("the data", split.classes)):
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise BadData(f"{owner} has the class {twice[0]!r} more than once; names must differ")
+    place = {name: index for index, name in enumerate(classes)}
+    unknown = [name for name in split.classes if name not in place]
+    missing = [name for name in classes if name not in set(split.classes)]
+    if unknown or missing:
+        raise BadData(
+            f"the data's {len(split.classes)} classes are not the network's {len(classes)}:"
+            f" {_listed('only in the data', unknown)}; {_listed('only in the network', missing)}."
+            " Use data with the same class names, or train a network on this data"
+        )
+    moved = np.array([place[name] for name in split.classes], dtype=np.int64)
+    return replace(split, classes=tuple(classes), labels=moved[split.labels])
+
+
+def _listed(where: str, names: Sequence[str], *, limit: int = 8) -> str:
+    if not names:
+        return f"{where}: none"
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return f"{where}: {', '.join(map(repr, names[:limit]))}{more}"
