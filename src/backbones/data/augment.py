@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -122,6 +122,10 @@ class Draws:
     colour: Floats
     erase: Floats
 
+    def rows(self, first: int, last: int) -> Draws:
+        """The draws of samples `first` to `last - 1`."""
+        return Draws(**{f.name: getattr(self, f.name)[first:last] for f in fields(self)})
+
 
 def draws(augment: Augment, seed: int, epoch: int, indices: Integers) -> Draws:
     """Draw for the samples at `indices`, by (seed, epoch, index) and by nothing else.
@@ -140,14 +144,14 @@ def draws(augment: Augment, seed: int, epoch: int, indices: Integers) -> Draws:
     areas = [_between(share(slot), *augment.area) for slot in boxes]
     aspects = [_log_between(share(slot + 1), *augment.aspect) for slot in boxes]
     return Draws(
-        resize=_drawn_resize(augment, share),
+        resize=_drawn_resize(augment, len(indices), share),
         x=share(_X),
         y=share(_Y),
         areas=np.stack(areas, 1) if areas else none,
         aspects=np.stack(aspects, 1) if aspects else none,
         flip=share(_FLIP) < augment.flip,
         colour=_drawn_colour(augment, seed, epoch, indices),
-        erase=_drawn_erase(augment, share),
+        erase=_drawn_erase(augment, len(indices), share),
     )
 
 
@@ -160,7 +164,7 @@ def _log_between(share: Floats, low: float, high: float) -> Floats:
     return np.exp(_between(share, np.log(low), np.log(high)))
 
 
-def _drawn_resize(augment: Augment, share: Callable[[int], Floats]) -> Integers:
+def _drawn_resize(augment: Augment, count: int, share: Callable[[int], Floats]) -> Integers:
     drawn = share(_SCALE)
     low, high = augment.resize if isinstance(augment.resize, tuple) else (augment.resize or 0,) * 2
     return low + np.floor(drawn * (high - low + 1)).astype(np.int64)
@@ -176,7 +180,9 @@ def _drawn_colour(augment: Augment, seed: int, epoch: int, indices: Integers) ->
     return np.stack([(steps * row).sum(1) for row in _COMPONENTS], 1)
 
 
-def _drawn_erase(augment: Augment, share: Callable[[int], Floats]) -> Floats:
+def _drawn_erase(augment: Augment, count: int, share: Callable[[int], Floats]) -> Floats:
+    if not augment.erase:
+        return np.zeros((count, 4))
     hit = share(_ERASE) < augment.erase
     area = np.where(hit, _between(share(_ERASE + 1), *_ERASE_AREA), 0.0)
     aspect = _log_between(share(_ERASE + 2), *_ERASE_ASPECT)
@@ -210,11 +216,9 @@ def framing_of(
     return Framing(Box(0, 0, width, height), resized, window)
 
 
-def erased_box(drawn: Draws, row: int, size: int) -> Box | None:
-    """The rectangle to blank in sample `row`, or None."""
+def erased_box(drawn: Draws, row: int, size: int) -> Box:
+    """The rectangle to blank in sample `row`, where its `erase` area is not 0."""
     area, aspect, x, y = drawn.erase[row].tolist()
-    if not area:
-        return None
     width = min(size, max(1, round(size * (area * aspect) ** 0.5)))
     height = min(size, max(1, round(size * (area / aspect) ** 0.5)))
     return Box(int(x * (size - width + 1)), int(y * (size - height + 1)), width, height)

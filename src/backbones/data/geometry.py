@@ -10,6 +10,10 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from backbones.data.draws import Floats, Integers
+
 
 class Box(NamedTuple):
     """A rectangle in pixels; left and top may be negative, which means padding."""
@@ -75,13 +79,23 @@ def random_crop_box(width: int, height: int, size: int, pad: int, x: float, y: f
     A side that is smaller than the square even with its padding is centred, as in
     `centre_crop_box`.
     """
-    left, top = (
-        math.floor(share * (length + 2 * pad - size + 1)) - pad
-        if length + 2 * pad >= size
-        else _centred(length, size)
-        for length, share in ((width, x), (height, y))
-    )
-    return Box(left, top, size, size)
+    left = random_crop_starts(width, size, pad, np.array([x]))
+    top = random_crop_starts(height, size, pad, np.array([y]))
+    return Box(int(left[0]), int(top[0]), size, size)
+
+
+def random_crop_starts(length: int, size: int, pad: int, shares: Floats) -> Integers:
+    """Where the crops of many pictures of one size begin, along one side.
+
+    Args:
+        length: of the pictures' side, px.
+        size, pad: as in `random_crop_box`.
+        shares: numbers in [0, 1), (N,).
+    """
+    room = length + 2 * pad - size
+    if room < 0:
+        return np.full(len(shares), _centred(length, size), dtype=np.int64)
+    return np.floor(shares * (room + 1)).astype(np.int64) - pad
 
 
 def random_resized_box(
@@ -160,6 +174,13 @@ def cut_first(framing: Framing) -> Framing:
         (seen.width, seen.height),
         Box(window.left - seen.left, window.top - seen.top, window.width, window.height),
     )
+
+
+def shorter_px(width: int, height: int, framing: Framing) -> int:
+    """How many px of a picture's shorter side are enough for the cut not to be enlarged."""
+    cut, (wide, high), _ = framing
+    share = max(wide / cut.width, high / cut.height)
+    return max(1, math.ceil(min(width, height) * share))
 
 
 def _source_span(start: int, length: int, scale: float, limit: int) -> tuple[int, int]:

@@ -26,17 +26,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backbones.data.augment import Augment, Draws, draws, erased_box, framing_of
+from backbones.data.augment import Augment, Draws, draws, framing_of
 from backbones.data.crew import Crew, usable_cores
 from backbones.data.draws import Integers, shuffled
-from backbones.data.geometry import Framing, evaluation_framing, tighten
+from backbones.data.finish import Finisher
+from backbones.data.geometry import Framing, evaluation_framing, shorter_px, tighten
+from backbones.data.memory import MemorySquares, can_cut_at_once
 from backbones.data.readers import Reader, open_reader
-from backbones.data.render import Normaliser, Pixels, render
-from backbones.data.source import Split
+from backbones.data.render import render
+from backbones.data.source import ArrayPictures, Split
 from backbones.errors import BadImage, WrongUse
 from backbones.spec import InputSpec
 
 _MOST_PICTURES_A_TASK = 16
+_DRAWN_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -109,9 +112,10 @@ class Pipeline:
         self.seed = seed
         self.workers = usable_cores() if workers is None else workers
         self.steps_per_epoch = _num_batches(len(split), batch_size, training=augment is not None)
-        self._normaliser = Normaliser(spec)
+        self._finisher = Finisher(spec)
         self._crew: Crew | None = None
         self._reader: Reader = open_reader(split.pictures, spec.channels)
+        self._memory: MemorySquares | None = None
 
     def epoch(self, epoch: int = 0, *, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch.
@@ -133,21 +137,44 @@ class Pipeline:
             self._crew.close()
             self._crew = None
 
-    def _indices(self, epoch: int, start: int) -> Iterator[Integers]:
-        count, size = len(self.split), self.batch_size
-        order = np.arange(count) if self.augment is None else shuffled(self.seed, epoch, count)
-        for step in range(start, self.steps_per_epoch):
-            yield order[step * size : (step + 1) * size]
-
     def _stream(self, epoch: int, start: int) -> Iterator[Batch]:
+        pictures = self.split.pictures
+        orders = self._orders(epoch, start)
+        if isinstance(pictures, ArrayPictures) and can_cut_at_once(self.augment):
+            if self._memory is None:
+                self._memory = MemorySquares(pictures, self.spec, self.augment)
+            for order in orders:
+                yield self._at_once(self._memory, order)
+        else:
+            yield from self._by_crew(orders)
+
+    def _orders(self, epoch: int, start: int) -> Iterator[_Order]:
+        """What each batch is made of; drawn for many batches at once, which is cheaper."""
+        count, size, augment = len(self.split), self.batch_size, self.augment
+        order = np.arange(count) if augment is None else shuffled(self.seed, epoch, count)
+        stride = max(1, _DRAWN_AT_ONCE // size)
+        for first in range(start, self.steps_per_epoch, stride):
+            steps = range(first, min(first + stride, self.steps_per_epoch))
+            block = order[steps.start * size : steps.stop * size]
+            drawn = None if augment is None else draws(augment, self.seed, epoch, block)
+            for at in range(0, len(block), size):
+                rows = None if drawn is None else drawn.rows(at, at + size)
+                yield _Order(block[at : at + size], rows)
+
+    def _at_once(self, memory: MemorySquares, order: _Order) -> Batch:
+        images = self._empty(order)
+        self._finisher.finish(images, memory.squares(order.indices, order.drawn), order.drawn)
+        return _batch(images, self.split, order.indices)
+
+    def _by_crew(self, orders: Iterator[_Order]) -> Iterator[Batch]:
         if self._crew is None:
             self._crew = Crew(self.workers)
         ahead = 1 if not self.workers else 2 + self.workers * 8 // self.batch_size
         jobs: deque[_Job] = deque()
         try:
-            for indices in self._indices(epoch, start):
-                jobs.append(_Job(self, self._crew, epoch, indices))
-                if len(jobs) >= ahead:
+            for order in orders:
+                jobs.append(_Job(self, self._crew, order, self._empty(order)))
+                if len(jobs) > ahead:
                     yield jobs.popleft().batch()
             while jobs:
                 yield jobs.popleft().batch()
@@ -155,39 +182,64 @@ class Pipeline:
             for job in jobs:
                 job.cancel()
 
+    def _empty(self, order: _Order) -> Tensor:
+        size, channels = self.spec.size, self.spec.channels
+        return torch.empty((len(order.indices), size, size, channels), dtype=torch.float32)
+
+    def _fill(self, image: Tensor, order: _Order, row: int) -> None:
+        """Read, cut and finish one picture."""
+
+        def framing(width: int, height: int) -> Framing:
+            if self.augment is None or order.drawn is None:
+                return evaluation_framing(width, height, self.spec.resize, self.spec.size)
+            framed = framing_of(self.augment, order.drawn, row, width, height, self.spec.size)
+            return tighten(framed)
+
+        def needed(width: int, height: int) -> int:
+            return shorter_px(width, height, framing(width, height))
+
+        index = int(order.indices[row])
+        pixels = self._reader.read(index, None if self.augment is None else needed)
+        framed = framing(pixels.shape[1], pixels.shape[0])
+        square = render(pixels, framed, self.spec.interpolation)
+        drawn = None if order.drawn is None else order.drawn.rows(row, row + 1)
+        self._finisher.finish(image, square[None], drawn)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What a batch is made of: positions in the split, and what was drawn for them."""
+
+    indices: Integers
+    drawn: Draws | None
+
 
 class _Job:
     """One batch in the making: its rows are filled by the crew, a few to a task."""
 
-    def __init__(self, pipeline: Pipeline, crew: Crew, epoch: int, indices: Integers) -> None:
-        self._pipeline = pipeline
-        self._indices = indices
-        augment, spec = pipeline.augment, pipeline.spec
-        self._drawn: Draws | None = None
-        if augment is not None:
-            self._drawn = draws(augment, pipeline.seed, epoch, indices)
-        shape = (len(indices), spec.size, spec.size, spec.channels)
-        self._images = torch.empty(shape, dtype=torch.float32)
-        share = -(-len(indices) // max(1, 2 * crew.workers))
+    def __init__(self, pipeline: Pipeline, crew: Crew, order: _Order, images: Tensor) -> None:
+        self._pipeline, self._order, self._images = pipeline, order, images
+        count = len(order.indices)
+        share = -(-count // max(1, 2 * crew.workers))
         step = max(1, min(_MOST_PICTURES_A_TASK, share))
         self._tasks: list[Future[dict[int, BadFile]]] = [
-            crew.submit(self._fill, row, min(row + step, len(indices)))
-            for row in range(0, len(indices), step)
+            crew.submit(self._fill, row, min(row + step, count)) for row in range(0, count, step)
         ]
 
     def batch(self) -> Batch:
+        """Wait for the rows, and leave out those whose files are bad."""
         bad: dict[int, BadFile] = {}
         for task in self._tasks:
             bad.update(task.result())
-        images, indices = self._images, self._indices
+        images, indices = self._images, self._order.indices
         if bad:
             good = np.array([row for row in range(len(indices)) if row not in bad], dtype=np.int64)
             images, indices = images[torch.from_numpy(good)], indices[good]
-        labels = torch.from_numpy(self._pipeline.split.labels[indices])
         found = tuple(bad[row] for row in sorted(bad))
-        return Batch(images.permute(0, 3, 1, 2), labels, indices, found)
+        return _batch(images, self._pipeline.split, indices, found)
 
     def cancel(self) -> None:
+        """Let tasks that have not begun fall away."""
         for task in self._tasks:
             task.cancel()
 
@@ -195,60 +247,19 @@ class _Job:
         bad = {}
         for row in range(first, last):
             try:
-                self._fill_row(row)
+                self._pipeline._fill(self._images[row : row + 1], self._order, row)
             except BadImage as error:
-                index = int(self._indices[row])
-                name = self._pipeline.split.pictures.name(index)
+                name = self._pipeline.split.pictures.name(int(self._order.indices[row]))
                 bad[row] = BadFile(name, str(error))
         return bad
 
-    def _fill_row(self, row: int) -> None:
-        pipeline = self._pipeline
-        needed = None if pipeline.augment is None else lambda w, h: _shorter(w, h, frame(w, h))
 
-        def frame(width: int, height: int) -> Framing:
-            return self._framing(row, width, height)
-
-        pixels = pipeline._reader.read(int(self._indices[row]), needed)
-        framing = frame(pixels.shape[1], pixels.shape[0])
-        square = render(pixels, framing, pipeline.spec.interpolation)
-        self._finish(row, square)
-
-    def _framing(self, row: int, width: int, height: int) -> Framing:
-        augment, spec = self._pipeline.augment, self._pipeline.spec
-        if augment is None or self._drawn is None:
-            return evaluation_framing(width, height, spec.resize, spec.size)
-        return tighten(framing_of(augment, self._drawn, row, width, height, spec.size))
-
-    def _finish(self, row: int, square: Pixels) -> None:
-        """Flip, normalise, shift the colour, erase."""
-        if not square.flags.writeable or not square.flags.c_contiguous:
-            square = square.copy()
-        picture = torch.from_numpy(square)[None]
-        out = self._images[row : row + 1]
-        normaliser, drawn = self._pipeline._normaliser, self._drawn
-        if drawn is None:
-            normaliser.into(out, picture)
-            return
-        if drawn.flip[row]:
-            picture = picture.permute(0, 3, 1, 2).flip(3).permute(0, 2, 3, 1)
-        colour = None
-        if drawn.colour[row].any():
-            colour = torch.from_numpy(drawn.colour[row : row + 1].astype(np.float32))
-        normaliser.into(out, picture, colour)
-        box = erased_box(drawn, row, self._pipeline.spec.size)
-        if box is not None:
-            out[0, box.top : box.top + box.height, box.left : box.left + box.width] = 0.0
-
-
-def _shorter(width: int, height: int, framing: Framing) -> int:
-    """Px that the picture's shorter side needs, so that the cut need not be enlarged."""
-    cut, (wide, high), _ = framing
-    share = max(wide / cut.width, high / cut.height)
-    return max(1, int(np.ceil(min(width, height) * share)))
+def _batch(images: Tensor, split: Split, indices: Integers, bad: tuple[BadFile, ...] = ()) -> Batch:
+    labels = torch.from_numpy(split.labels[indices])
+    return Batch(images.permute(0, 3, 1, 2), labels, indices, bad)
 
 
 def _num_batches(count: int, batch_size: int, *, training: bool) -> int:
     batches = -(-count // batch_size)
-    lone = batches > 1 and count % batch_size == 1 and batch_size > 1
+    lone = batches > 1 and batch_size > 1 and count % batch_size == 1
     return batches - 1 if training and lone else batches

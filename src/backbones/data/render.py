@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from backbones.data.geometry import Box, Framing, cut_first, visible_part
-from backbones.spec import InputSpec, Interpolation
+from backbones.spec import Interpolation
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -89,49 +89,17 @@ def render(pixels: Pixels, framing: Framing, interpolation: Interpolation) -> Pi
 
 
 def cut_window(pixels: Pixels, window: Box) -> Pixels:
-    """The window of a picture, black where it lies outside."""
-    height, width, channels = pixels.shape
-    seen = visible_part(window, width, height)
-    inside = pixels[seen.top : seen.top + seen.height, seen.left : seen.left + seen.width]
-    if inside.shape[:2] == (window.height, window.width):
-        return inside
-    canvas = np.zeros((window.height, window.width, channels), dtype=np.uint8)
-    left, top = seen.left - window.left, seen.top - window.top
-    canvas[top : top + seen.height, left : left + seen.width] = inside
-    return canvas
+    """The window of a picture, or the same one of many; black where it lies outside.
 
-
-class Normaliser:
-    """Bytes to `(x / 255 - mean) / std`, as one multiplication and one addition.
-
-    The factors are laid out for a whole row of pixels, so that the innermost loop is long enough
-    for the processor's vector units; a loop over three channels is five times slower.
-
-    Args:
-        spec: names size, mean and std.
+    Shapes:
+        pixels: uint8 (H, W, C) or (N, H, W, C).
     """
-
-    def __init__(self, spec: InputSpec) -> None:
-        std = torch.tensor(spec.std, dtype=torch.float64)
-        mean = torch.tensor(spec.mean, dtype=torch.float64)
-        self._step = (1.0 / (255.0 * std)).to(torch.float32)
-        self._scale = self._step.repeat(spec.size)
-        self._offset = (-mean / std).to(torch.float32).repeat(spec.size)
-        self._size = spec.size
-
-    def into(self, out: Tensor, pictures: Tensor, colour: Tensor | None = None) -> None:
-        """Write normalised pictures.
-
-        Args:
-            out: float32 (N, S, S, C), contiguous.
-            pictures: uint8 (N, S, S, C).
-            colour: to add to each picture's channels before, on 0..255; float32 (N, C).
-        """
-        rows = out.view(len(out), self._size, -1)
-        rows.copy_(pictures.reshape(rows.shape))
-        rows.mul_(self._scale)
-        if colour is None:
-            rows.add_(self._offset)
-        else:
-            shift = (colour * self._step).repeat(1, self._size) + self._offset
-            rows.add_(shift[:, None])
+    *many, height, width, channels = pixels.shape
+    seen = visible_part(window, width, height)
+    inside = pixels[..., seen.top : seen.top + seen.height, seen.left : seen.left + seen.width, :]
+    if (seen.height, seen.width) == (window.height, window.width):
+        return inside
+    canvas = np.zeros((*many, window.height, window.width, channels), dtype=np.uint8)
+    left, top = seen.left - window.left, seen.top - window.top
+    canvas[..., top : top + seen.height, left : left + seen.width, :] = inside
+    return canvas

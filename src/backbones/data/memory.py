@@ -1,0 +1,102 @@
+"""Sets that sit decoded in memory: a whole batch is cut at once, without threads.
+
+Handing 28 x 28 pictures to workers one by one costs more than the work itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
+from PIL import Image
+
+from backbones.data.augment import Augment, Draws
+from backbones.data.draws import Integers
+from backbones.data.geometry import centre_crop_box, random_crop_starts, resized_size
+from backbones.data.render import Pixels, cut_window, resize_batch
+from backbones.data.source import ArrayPictures
+from backbones.spec import InputSpec
+
+_KEEP_RESIZED_BYTES = 512 * 2**20
+_CHUNK = 1024
+
+
+def can_cut_at_once(augment: Augment | None) -> bool:
+    """Whether all pictures of a batch are resized alike and cut at full size."""
+    return augment is None or (
+        augment.crop != "random_resized" and not isinstance(augment.resize, tuple)
+    )
+
+
+class MemorySquares:
+    """Cuts batches of squares out of pictures in memory.
+
+    Pictures are resized once, up front, where the resized set stays under 512 MiB, else a batch
+    at a time.
+
+    Args:
+        pictures: all of one size.
+        spec: what the network sees.
+        augment: one that `can_cut_at_once`, or None for the evaluation geometry.
+    """
+
+    def __init__(self, pictures: ArrayPictures, spec: InputSpec, augment: Augment | None) -> None:
+        array = pictures.array
+        if array.shape[3] == 3 and spec.channels == 1:
+            array = _grey(array)
+        count, height, width, channels = array.shape
+        shorter = spec.resize if augment is None else augment.resize
+        assert not isinstance(shorter, tuple)
+        self._size = (width, height) if shorter is None else resized_size(width, height, shorter)
+        self._spec, self._augment, self._array = spec, augment, array
+        if count * self._size[0] * self._size[1] * channels <= _KEEP_RESIZED_BYTES:
+            self._array = self._resized(array)
+
+    def squares(self, indices: Integers, drawn: Draws | None) -> Pixels:
+        """The squares of some pictures, uint8 (N, S, S, 1 or C), as drawn except for the flip."""
+        pictures = self._resized(self._array[indices])
+        if self._augment is None or self._augment.crop == "centre" or drawn is None:
+            window = centre_crop_box(*self._size, self._spec.size)
+            return cut_window(pictures, window)
+        pad, size = self._augment.pad, self._spec.size
+        left = random_crop_starts(self._size[0], size, pad, drawn.x)
+        top = random_crop_starts(self._size[1], size, pad, drawn.y)
+        return _cut_each(pictures, left, top, size)
+
+    def _resized(self, pictures: Pixels) -> Pixels:
+        width, height = self._size
+        if pictures.shape[1:3] == (height, width):
+            return pictures
+        resized = np.empty((len(pictures), height, width, pictures.shape[3]), dtype=np.uint8)
+        for first in range(0, len(pictures), _CHUNK):
+            chunk = np.ascontiguousarray(pictures[first : first + _CHUNK])
+            chunk = chunk if chunk.flags.writeable else chunk.copy()
+            part = resize_batch(torch.from_numpy(chunk), width, height, self._spec.interpolation)
+            resized[first : first + _CHUNK] = part.numpy()
+        return resized
+
+
+def _cut_each(pictures: Pixels, left: Integers, top: Integers, size: int) -> Pixels:
+    """A square of each picture, at its own place."""
+    count, height, width, channels = pictures.shape
+    before_x, before_y = max(0, -int(left.min())), max(0, -int(top.min()))
+    after_x = max(0, int(left.max()) + size - width)
+    after_y = max(0, int(top.max()) + size - height)
+    if before_x or before_y or after_x or after_y:
+        shape = (count, height + before_y + after_y, width + before_x + after_x, channels)
+        padded = np.zeros(shape, dtype=np.uint8)
+        padded[:, before_y : before_y + height, before_x : before_x + width] = pictures
+        pictures = padded
+    places = sliding_window_view(pictures, (size, size), axis=(1, 2))
+    cut = places[np.arange(count), top + before_y, left + before_x]
+    return np.ascontiguousarray(cut.transpose(0, 2, 3, 1))
+
+
+def _grey(array: Pixels) -> Pixels:
+    count, height, width, _ = array.shape
+    grey = np.empty((count, height, width, 1), dtype=np.uint8)
+    for first in range(0, count, _CHUNK):
+        tall = np.ascontiguousarray(array[first : first + _CHUNK]).reshape(-1, width, 3)
+        part = np.asarray(Image.fromarray(tall).convert("L"))
+        grey[first : first + _CHUNK] = part.reshape(-1, height, width, 1)
+    return grey
