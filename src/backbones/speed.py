@@ -49,7 +49,7 @@ def keep_large_buffers() -> bool:
     mallopt.argtypes = (ctypes.c_int, ctypes.c_int)
     mallopt.restype = ctypes.c_int
     kept = mallopt(_M_MMAP_THRESHOLD, 1 << 30) == 1
-    return kept and mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1) == 1
+    return bool(kept and mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1) == 1)
 
 
 def choose_device(wanted: Literal["auto", "cpu", "cuda", "mps"] = "auto") -> Device:

@@ -76,7 +76,7 @@ class Length:
         return math.ceil(round(self.amount * total_steps / 100, 6))
 
     def __str__(self) -> str:
-        amount = int(self.amount) if self.amount.is_integer() else self.amount
+        amount = int(self.amount) if float(self.amount).is_integer() else self.amount
         return f"{amount}{self.unit}"
 
 

@@ -1,0 +1,221 @@
+"""All that a run needs to go on exactly: one safetensors file, no pickle.
+
+Tensors are called `model.NAME`, `optimizer.PARAMETER.KEY` and `average.NAME`; the rest (step,
+schedule, sums of the epoch, the best evaluation, lengths of the growing files, recipe and data)
+is JSON in the file's header. There is no random state to keep: everything random is drawn from
+(seed, epoch, picture) or (seed, step).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from backbones.data.source import ArrayPictures, Split
+from backbones.errors import BadWeights, WrongUse
+from backbones.train.average import Average
+from backbones.train.recipe import Recipe
+from backbones.weights.atomic import atomic_save_safetensors
+
+_HEADER = "backbones.checkpoint"
+_FORMAT = 1
+
+# Fields of a recipe that change how a run goes but not what comes out.
+_WITHOUT_CONSEQUENCE = ("name", "summary", "source", "workers", "cache", "checkpoint_every")
+
+
+def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Replace the checkpoint; the old one stays until the new one is whole and on the disk.
+
+    Raises:
+        OSError: the disk is full; the old checkpoint is untouched.
+    """
+    header = json.dumps({"format": _FORMAT, **facts}, ensure_ascii=False)
+    atomic_save_safetensors(path, tensors, {_HEADER: header})
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and facts that `write_checkpoint` was given.
+
+    Raises:
+        BadWeights: the file is damaged, is no checkpoint, or comes from another version.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            header = json.loads((file.metadata() or {})[_HEADER])
+            if header.pop("format") != _FORMAT:
+                raise BadWeights(f"{path} was written by another version; start a new run")
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise BadWeights(
+            f"{path} is no whole checkpoint ({' '.join(str(error).split())}); start a new run"
+        ) from None
+
+
+def collect(
+    model: nn.Module, optimizer: torch.optim.Optimizer, average: Average | None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Everything that training has changed.
+
+    Returns:
+        Tensors by name, and the optimiser's plain numbers by `PARAMETER.KEY`.
+    """
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average.{name}": value for name, value in average.model.state_dict().items()}
+    numbers: dict[str, Any] = {}
+    names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
+    for parameter, state in optimizer.state.items():
+        for key, value in state.items():
+            place = f"{names[parameter]}.{key}"
+            if isinstance(value, Tensor):
+                tensors[f"optimizer.{place}"] = value
+            else:
+                numbers[place] = value
+    return tensors, numbers
+
+
+def put_back(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: Average | None,
+    tensors: Mapping[str, Tensor],
+    numbers: Mapping[str, Any],
+) -> None:
+    """Undo everything since `collect`; the reverse of it.
+
+    Raises:
+        BadWeights: the checkpoint belongs to another network.
+    """
+    _load(model, tensors, "model.")
+    if average is not None:
+        _load(average.model, tensors, "average.")
+    optimizer.state.clear()
+    for name, parameter in model.named_parameters():
+        state: dict[str, Any] = {}
+        above = f"optimizer.{name}."
+        for place, value in tensors.items():
+            key = place.removeprefix(above)
+            if place.startswith(above) and "." not in key:
+                state[key] = _like(parameter, value, key)
+        for place, number in numbers.items():
+            if place.startswith(f"{name}.") and "." not in place.removeprefix(f"{name}."):
+                state[place.removeprefix(f"{name}.")] = number
+        if state:
+            optimizer.state[parameter] = state
+
+
+def _load(model: nn.Module, tensors: Mapping[str, Tensor], above: str) -> None:
+    state = {
+        name.removeprefix(above): value for name, value in tensors.items() if name.startswith(above)
+    }
+    try:
+        model.load_state_dict(state)
+    except RuntimeError:
+        raise BadWeights(
+            f"the checkpoint holds another network: {len(state)} tensors, the network that was"
+            f" built has {len(model.state_dict())}, or their shapes differ"
+        ) from None
+
+
+def _like(parameter: nn.Parameter, value: Tensor, key: str) -> Tensor:
+    """The tensor in the parameter's memory order, which fused optimisers take for granted."""
+    if value.shape != parameter.shape:
+        return value.to("cpu" if key == "step" else parameter.device)
+    out = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False)
+    return out.copy_(value)
+
+
+def fingerprint(split: Split) -> dict[str, Any]:
+    """What tells one training split from another.
+
+    Returns:
+        "classes", "num_pictures", and "sha256" over names, labels and pixels in memory (files
+        are known by name: reading them all would take as long as an epoch).
+    """
+    digest = hashlib.sha256()
+    digest.update(split.labels.astype("<i8").tobytes())
+    pictures = split.pictures
+    if isinstance(pictures, ArrayPictures):
+        digest.update(repr(pictures.array.shape).encode())
+        digest.update(np.ascontiguousarray(pictures.array).data)
+    else:
+        digest.update("\0".join(pictures.paths).encode())
+    return {
+        "classes": list(split.classes),
+        "num_pictures": len(split),
+        "sha256": digest.hexdigest(),
+    }
+
+
+def refuse_other_recipe(then: Mapping[str, Any], now: Recipe) -> None:
+    """A run goes on with the recipe that it began with, or not at all.
+
+    Args:
+        then: the recipe as the checkpoint has it.
+        now: the recipe to go on with.
+
+    Raises:
+        WrongUse: names the fields that differ.
+    """
+    changed = [
+        f"{place} {before!r} -> {after!r}"
+        for place, before, after in _differences(then, now.to_json())
+        if place not in _WITHOUT_CONSEQUENCE
+    ]
+    if changed:
+        raise WrongUse(
+            f"the recipe is not the one that the run began with: {'; '.join(changed[:5])}"
+            + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
+            + "; resume without changes, or start a new run"
+        )
+
+
+def refuse_other_data(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """A run goes on with the data that it began with, or not at all.
+
+    Args:
+        then, now: what `fingerprint` said.
+
+    Raises:
+        WrongUse: shows the difference.
+    """
+    if then == now:
+        return
+    missing = [name for name in then["classes"] if name not in now["classes"]]
+    new = [name for name in now["classes"] if name not in then["classes"]]
+    if missing or new:
+        said = f"classes gone: {_some(missing)}; new: {_some(new)}"
+    elif then["classes"] != now["classes"]:
+        said = f"the order of classes was {_some(then['classes'])}, is {_some(now['classes'])}"
+    elif then["num_pictures"] != now["num_pictures"]:
+        said = f"{then['num_pictures']} training pictures then, {now['num_pictures']} now"
+    else:
+        said = f"still {now['num_pictures']} training pictures, but others, or other labels"
+    raise WrongUse(
+        f"the data is not what the run began with: {said}; give the same data, or start a new run"
+    )
+
+
+def _some(names: list[str]) -> str:
+    listed = ", ".join(names[:5]) or "none"
+    return listed + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _differences(then: Any, now: Any, place: str = "") -> list[tuple[str, Any, Any]]:
+    """The leaves in which two nests of dictionaries differ, by dotted path."""
+    if not (isinstance(then, Mapping) and isinstance(now, Mapping)):
+        return [] if then == now else [(place, then, now)]
+    found: list[tuple[str, Any, Any]] = []
+    for key in dict.fromkeys([*then, *now]):
+        inner = f"{place}.{key}" if place else str(key)
+        found += _differences(then.get(key), now.get(key), inner)
+    return found

@@ -1,0 +1,260 @@
+"""The training loop: one straight generator of records."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+
+from torch import nn
+
+from backbones import speed
+from backbones.data.pipeline import Pipeline
+from backbones.errors import BadData, Interrupted, TrainingStopped
+from backbones.train.checkpoint import (
+    collect,
+    fingerprint,
+    put_back,
+    read_checkpoint,
+    refuse_other_data,
+    refuse_other_recipe,
+    write_checkpoint,
+)
+from backbones.train.optim import train_mode
+from backbones.train.recipe import Recipe
+from backbones.train.record import (
+    CheckpointRecord,
+    EpochRecord,
+    EvaluationRecord,
+    Record,
+    RunFolder,
+    StartRecord,
+)
+from backbones.train.schedule import Plan
+from backbones.train.step import EpochSums, Training, begin, train_step
+from backbones.train.stop import listen_for_stop
+from backbones.weights.bundle import bundle_of, write_bundle
+
+Evaluate = Callable[[nn.Module], Mapping[str, float]]
+
+
+def plan_of(recipe: Recipe, train: Pipeline) -> Plan:
+    """The recipe's lengths in steps of this data.
+
+    Raises:
+        BadData: there is nothing to train on.
+    """
+    per_epoch = train.steps_per_epoch
+    if per_epoch < 1:
+        raise BadData("the training split holds no pictures")
+    size = recipe.batch_size
+    total = recipe.length.steps(steps_per_epoch=per_epoch, batch_size=size)
+    evaluate, save = (
+        max(1, every.steps(steps_per_epoch=per_epoch, batch_size=size, total_steps=total))
+        for every in (recipe.evaluate_every, recipe.checkpoint_every)
+    )
+    return Plan(per_epoch, total, evaluate, save, size)
+
+
+def fit(
+    model: nn.Module,
+    recipe: Recipe,
+    train: Pipeline,
+    *,
+    evaluate: Evaluate | None,
+    run: RunFolder,
+    resume: bool = False,
+) -> Iterator[Record]:
+    """Train a network, and say what happens as it happens.
+
+    Args:
+        model: fresh from `build`, also for a resume; trained in place.
+        recipe: resolved (an `auto` that is left counts as off).
+        train: batches of `recipe.batch_size`.
+        evaluate: gives at least "top1_error_percent" and "loss"; None = no evaluation, no best.
+        run: where everything is kept.
+        resume: go on from the run's checkpoint, or from the start where there is none yet.
+
+    Yields:
+        Start, step, epoch, evaluation and checkpoint records, in the order of events.
+
+    Raises:
+        TrainingStopped: the loss is not finite, no picture can be read, or the disk is full.
+        Interrupted: SIGTERM or Ctrl-C; the step was finished and saved.
+        WrongUse: a resume with another recipe or other data.
+    """
+    if recipe.large_buffers is True:
+        speed.keep_large_buffers()
+    plan = plan_of(recipe, train)
+    training = begin(model, recipe, plan, train)
+    notes = _resume(training, run, train) if resume else ()
+    run.thin(plan.steps_per_epoch)
+    yield run.record(
+        StartRecord(training.step, plan.total_steps, plan.steps_per_epoch, len(train.split), notes)
+    )
+    data = fingerprint(train.split)
+    with listen_for_stop() as stop:
+        while training.step < plan.total_steps:
+            epoch, first = divmod(training.step, plan.steps_per_epoch)
+            train_mode(model, training.frozen)
+            clock, seen = _Clock(), training.sums.num_examples
+            for batch in train.epoch(epoch, start=first):
+                yield run.record(train_step(training, batch, clock.step_began))
+                clock.step_ends()
+                if plan.ends_epoch(training.step):
+                    yield run.record(_finish_epoch(training, clock, seen))
+                if plan.evaluates(training.step):
+                    if evaluate is not None:
+                        yield run.record(_evaluate(training, evaluate, train, run))
+                        train_mode(model, training.frozen)
+                    else:
+                        _keep(training, train, run, {}, best=False)
+                if plan.saves(training.step) or stop.reason:
+                    yield run.record(_save(training, run, data))
+                if stop.reason and training.step < plan.total_steps:
+                    _keep(training, train, run, {}, best=False)
+                    raise _interrupted(training, run, stop.reason)
+                if training.step == plan.total_steps:
+                    break
+                clock.step_begins()
+    model.eval()
+
+
+class _Clock:
+    """Seconds of training, without those of evaluations and checkpoints."""
+
+    def __init__(self) -> None:
+        self.training = 0.0
+        self.step_began = time.perf_counter()
+
+    def step_ends(self) -> None:
+        self.training += time.perf_counter() - self.step_began
+
+    def step_begins(self) -> None:
+        self.step_began = time.perf_counter()
+
+
+def _finish_epoch(training: Training, clock: _Clock, seen_before: int) -> EpochRecord:
+    """Sum up the epoch and begin the next one's sums."""
+    sums, training.sums = training.sums, EpochSums()
+    if not sums.num_examples:
+        raise TrainingStopped(
+            f"epoch {training.epoch}: none of its {sums.num_skipped} pictures could be read;"
+            " backbones data check lists each with its reason"
+        )
+    return EpochRecord(
+        step=training.step,
+        epoch=training.epoch,
+        loss=sums.loss / sums.num_examples,
+        top1_error_percent=100 * (1 - sums.num_correct / sums.num_examples),
+        num_examples=sums.num_examples,
+        num_skipped=sums.num_skipped,
+        lr=max(group["lr"] for group in training.optimizer.param_groups),
+        pictures_per_second=(sums.num_examples - seen_before) / max(clock.training, 1e-9),
+        seconds=clock.training,
+    )
+
+
+def _evaluate(
+    training: Training, evaluate: Evaluate, train: Pipeline, run: RunFolder
+) -> EvaluationRecord:
+    """Evaluate, tell the schedule, and keep the bundles."""
+    began = time.perf_counter()
+    kept = training.kept.eval()
+    metrics = {
+        name: float(value)
+        for name, value in evaluate(kept).items()
+        if isinstance(value, int | float) and not name.endswith(("seconds", "_s", "per_second"))
+    }
+    seconds = time.perf_counter() - began
+    training.rate.observe(metrics)
+    best = training.best is None or _rank(metrics) < _rank(training.best)
+    if best:
+        training.best = metrics
+    _keep(training, train, run, metrics, best=best)
+    return EvaluationRecord(training.step, training.epoch, metrics, best, seconds)
+
+
+def _keep(
+    training: Training,
+    train: Pipeline,
+    run: RunFolder,
+    metrics: Mapping[str, float],
+    *,
+    best: bool,
+) -> None:
+    """Write the bundle `last`, and `best` where this is it."""
+    bundle = bundle_of(
+        training.kept,
+        classes=train.split.classes,
+        spec=train.spec,
+        recipe=training.recipe.to_json(),
+        metrics={"step": training.step, "epoch": training.epoch, **metrics},
+    )
+    try:
+        write_bundle(run.last_path, bundle)
+        if best:
+            write_bundle(run.best_path, bundle)
+    except OSError as error:
+        raise run.cannot_write(error, training.step) from None
+
+
+def _rank(metrics: Mapping[str, float]) -> tuple[float, float]:
+    """Lower is better; what is not a number comes last."""
+    error, loss = (metrics.get(name, math.inf) for name in ("top1_error_percent", "loss"))
+    return (math.inf if math.isnan(error) else error, math.inf if math.isnan(loss) else loss)
+
+
+def _save(training: Training, run: RunFolder, data: Mapping[str, object]) -> CheckpointRecord:
+    """Write the checkpoint that a resume begins from."""
+    began = time.perf_counter()
+    tensors, numbers = collect(training.model, training.optimizer, training.average)
+    try:
+        facts = {
+            "step": training.step,
+            "sums": asdict(training.sums),
+            "best": training.best,
+            "schedule": training.rate.state(),
+            "optimizer": numbers,
+            "positions": run.positions(),
+            "recipe": training.recipe.to_json(),
+            "data": data,
+        }
+        write_checkpoint(run.checkpoint_path, tensors, facts)
+    except OSError as error:
+        raise run.cannot_write(error, training.step) from None
+    size = run.checkpoint_path.stat().st_size
+    seconds = time.perf_counter() - began
+    return CheckpointRecord(training.step, run.checkpoint_path, size, seconds)
+
+
+def _resume(training: Training, run: RunFolder, train: Pipeline) -> tuple[str, ...]:
+    """Go back to the checkpoint, and forget what was written after it."""
+    notes = run.changes_since_start()
+    refuse_other_recipe(run.recipe.to_json(), training.recipe)
+    refuse_other_data(run.facts["data"], fingerprint(train.split))
+    if not run.checkpoint_path.exists():
+        run.cut([0, 0, 0])
+        return ("no checkpoint was written yet: the run begins again", *notes)
+    tensors, facts = read_checkpoint(run.checkpoint_path)
+    run.cut(facts["positions"])
+    average = training.average
+    put_back(training.model, training.optimizer, average, tensors, facts["optimizer"])
+    training.step = facts["step"]
+    training.sums = EpochSums(**facts["sums"])
+    training.best = facts["best"]
+    training.rate.load_state(facts["schedule"])
+    if training.step >= training.plan.total_steps:
+        return (
+            f"the run is finished: all {training.step} steps are done; to train on, begin a new"
+            f" run with --set weights={run.last_path}",
+        )
+    return (f"resumed at step {training.step} of {training.plan.total_steps}", *notes)
+
+
+def _interrupted(training: Training, run: RunFolder, reason: str) -> Interrupted:
+    return Interrupted(
+        f"stopped by {reason} after step {training.step} of {training.plan.total_steps}, which is"
+        f" saved; go on with: backbones train --resume {run.path}"
+    )

@@ -1,0 +1,283 @@
+"""The schema of a training recipe: one whole, flat, frozen object.
+
+A recipe says everything that decides the numbers of a run. Recipes do not inherit from each
+other; what is not written takes the default that stands here. `auto` and empty fields are
+filled by `resolve`, and the filled recipe, written into the run folder, is a recipe file itself.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
+
+from backbones.data.augment import Augment
+from backbones.errors import RecipeError
+from backbones.units import Length
+
+Auto = Literal["auto"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+def _read_length(value: object) -> object:
+    """Text becomes a length; pydantic reports a ValueError with the field's place in front."""
+    if isinstance(value, Length):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("expected a number and a unit, such as 10epochs")
+    try:
+        return Length.parse(value)
+    except RecipeError as error:
+        raise ValueError(str(error)) from None
+
+
+def _read_list(value: object) -> object:
+    """One text where a list is expected is a list of one; commas separate several."""
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+LengthText = Annotated[
+    Length,
+    BeforeValidator(_read_length),
+    PlainSerializer(str, return_type=str),
+]
+Lengths = Annotated[tuple[LengthText, ...], BeforeValidator(_read_list)]
+Matches = Annotated[tuple[str, ...], BeforeValidator(_read_list)]
+
+
+class Table(BaseModel):
+    """A frozen group of recipe fields that knows no others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Optimizer(Table):
+    """What turns gradients into steps.
+
+    Args:
+        kind: sgd, adam, adamw (weight decay apart from the gradient) or rmsprop.
+        lr: learning rate, before the schedule and the parts scale it.
+        momentum: sgd and rmsprop.
+        nesterov: sgd; look ahead along the momentum.
+        betas: adam and adamw; decay of the running mean and of the running square.
+        alpha: rmsprop; decay of the running square.
+        eps: adam, adamw and rmsprop; added to the root of the running square.
+        weight_decay: pull towards zero, on the weights of convolutions and linear layers.
+        decay_norm: pull on the scales and shifts of normalisation layers too.
+        decay_bias: pull on biases too.
+        fused: one kernel for the whole update (sgd, adam, adamw); auto = where there is one.
+    """
+
+    kind: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
+    lr: Positive = 0.01
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    nesterov: bool = False
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    alpha: Share = 0.9
+    eps: Positive = 1e-8
+    weight_decay: NotNegative = 0.0
+    decay_norm: bool = True
+    decay_bias: bool = True
+    fused: bool | Auto = "auto"
+
+    @model_validator(mode="after")
+    def _looks_ahead_along_something(self) -> Optimizer:
+        if self.kind == "sgd" and self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+
+class Schedule(Table):
+    """How the learning rate moves: every kind multiplies `optimizer.lr` by a factor.
+
+    Args:
+        kind: constant; step (times `gamma` every `every`); multistep (times `gamma` at each of
+            `milestones`); plateau (times `gamma` when evaluations stop improving); cosine (half
+            a wave from 1 down to `floor`).
+        warmup: a straight line from `warmup_from` to 1 at the start, with every kind.
+        warmup_from: the factor of the very first step.
+        every: step only.
+        milestones: multistep only; measured from the start of the run.
+        gamma: step, multistep and plateau.
+        monitor: plateau; the figure of the evaluation that should fall.
+        patience: plateau; evaluations without improvement that are borne before a drop.
+        threshold: plateau; the share by which the figure must fall to count as improved.
+        floor: plateau and cosine; the smallest factor.
+    """
+
+    kind: Literal["constant", "step", "multistep", "plateau", "cosine"] = "constant"
+    warmup: LengthText = Length(0, "steps")
+    warmup_from: Share = 0.01
+    every: LengthText = Length(30, "epochs")
+    milestones: Lengths = (Length(50, "percent"), Length(75, "percent"))
+    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    monitor: Literal["top1_error_percent", "loss"] = "top1_error_percent"
+    patience: Annotated[int, Field(ge=0)] = 3
+    threshold: Share = 1e-4
+    floor: Share = 0.0
+
+
+class Part(Table):
+    """A learning rate for a part of the network.
+
+    Args:
+        match: `head` (the layer that names the classes), `old` (all but the head), a module such
+            as `features`, or a pattern over parameter names such as `*.bias`.
+        lr_scale: times the learning rate; 0.1 is what the tutorials give the old layers.
+    """
+
+    match: str
+    lr_scale: NotNegative
+
+
+class Input(Table):
+    """How a picture becomes what the network sees; each empty field is filled from the network
+    and the data.
+
+    Args:
+        size: px, the side of the square that the network sees.
+        resize: px, the shorter side before the evaluation crop.
+        channels: 1 (grey) or 3 (RGB).
+        mean, std: per channel on the scale 0..1.
+        interpolation: of the resize.
+    """
+
+    size: Count | None = None
+    resize: Count | None = None
+    channels: Literal[1, 3] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[Positive, ...] | None = None
+    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+
+
+class Recipe(Table):
+    """Everything that decides the numbers of a training run.
+
+    Args:
+        name: what the recipe is called.
+        summary: one sentence: what it is for.
+        source: where it was printed or measured.
+        model: the network, as the catalog names it.
+        weights: file of weights or bundle to start from; none = random.
+        seed: of everything random: initial weights, order, augmentation, dropout.
+        length: of the run, such as 10epochs or 370000steps.
+        limit: use only so many training pictures, drawn by the seed; none = all.
+        batch_size: pictures in one optimiser step.
+        accumulate: parts that a batch is computed in, one after the other, to save memory;
+            the gradient is that of the whole batch (batch norm sees a part at a time).
+        optimizer, schedule: tables of their own.
+        parts: learning rates of parts; the first match counts.
+        freeze: parts (as `Part.match`) whose parameters and buffers stay byte for byte.
+        label_smoothing: share of the target spread evenly over all classes.
+        clip_norm: largest Euclidean norm of the whole gradient; none = not clipped.
+        class_weights: none, balanced (each class counts the same in total), or a weight per
+            class name (1 where a class is not named).
+        ema: decay of a running average of the weights, evaluated and kept instead of them;
+            at step n the decay is min(ema, (1 + n) / (10 + n)); none = no average.
+        augment: what happens to training pictures.
+        input: what the network sees.
+        device: where to train.
+        precision: fp32, or bf16 products with fp32 weights.
+        channels_last: memory order of activations.
+        compile: hand the network to torch.compile.
+        large_buffers: keep freed memory in the process (see `speed.keep_large_buffers`).
+        evaluate_every, checkpoint_every: a checkpoint is also written after every epoch and
+            at every evaluation.
+        workers: threads that decode; none = measured or guessed by the pipeline.
+        cache: keep a decoded copy of photo folders.
+    """
+
+    name: str = "custom"
+    summary: str = ""
+    source: str = ""
+    model: str = "lenet5"
+    weights: str | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    length: LengthText = Length(10, "epochs")
+    limit: Count | None = None
+    batch_size: Count = 32
+    accumulate: Count = 1
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    parts: tuple[Part, ...] = ()
+    freeze: Matches = ()
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    clip_norm: Positive | None = None
+    class_weights: Literal["none", "balanced"] | dict[str, NotNegative] = "none"
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    augment: Augment = Augment()
+    input: Input = Input()
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    channels_last: bool | Auto = "auto"
+    compile: bool = False
+    large_buffers: bool | Auto = "auto"
+    evaluate_every: LengthText = Length(1, "epochs")
+    checkpoint_every: LengthText = Length(1, "epochs")
+    workers: Annotated[int, Field(ge=0)] | None = None
+    cache: bool = False
+
+    @model_validator(mode="after")
+    def _has_a_length(self) -> Recipe:
+        for field in ("length", "evaluate_every", "checkpoint_every"):
+            if getattr(self, field).amount <= 0:
+                raise ValueError(f"{field} must be longer than nothing")
+        if self.length.unit == "percent":
+            raise ValueError("length cannot be a share of itself; use epochs, steps or examples")
+        if self.accumulate > self.batch_size:
+            raise ValueError(
+                f"accumulate {self.accumulate} parts cannot come out of batch_size"
+                f" {self.batch_size}"
+            )
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as they stand in a recipe file."""
+        return self.model_dump(mode="json")
+
+
+# Which optimiser and schedule fields each kind reads: a `--set` of any other is refused.
+OPTIMIZER_FIELDS: dict[str, frozenset[str]] = {
+    "sgd": frozenset({"momentum", "nesterov", "fused"}),
+    "adam": frozenset({"betas", "eps", "fused"}),
+    "adamw": frozenset({"betas", "eps", "fused"}),
+    "rmsprop": frozenset({"alpha", "momentum", "eps"}),
+}
+OPTIMIZER_SHARED = frozenset({"kind", "lr", "weight_decay", "decay_norm", "decay_bias"})
+SCHEDULE_FIELDS: dict[str, frozenset[str]] = {
+    "constant": frozenset(),
+    "step": frozenset({"every", "gamma"}),
+    "multistep": frozenset({"milestones", "gamma"}),
+    "plateau": frozenset({"gamma", "monitor", "patience", "threshold", "floor"}),
+    "cosine": frozenset({"floor"}),
+}
+SCHEDULE_SHARED = frozenset({"kind", "warmup", "warmup_from"})
+
+
+def smoke(recipe: Recipe) -> Recipe:
+    """The same recipe made tiny, to see in seconds that everything fits together.
+
+    Sixteen pictures, two epochs of four steps, evaluated and saved once an epoch. Network,
+    optimiser, schedule, augmentation and precision stay as they are.
+    """
+    batch_size = min(recipe.batch_size, 4)
+    tiny = {
+        "length": Length(2, "epochs"),
+        "limit": 4 * batch_size,
+        "batch_size": batch_size,
+        "accumulate": min(recipe.accumulate, batch_size),
+        "evaluate_every": Length(1, "epochs"),
+        "checkpoint_every": Length(1, "epochs"),
+        "cache": False,
+    }
+    return recipe.model_copy(update=tiny)

@@ -1,0 +1,216 @@
+"""One optimiser step, and everything that it touches."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from backbones import speed
+from backbones.data.pipeline import Batch, Pipeline
+from backbones.errors import TrainingStopped
+from backbones.train.average import Average
+from backbones.train.optim import (
+    Frozen,
+    build_optimizer,
+    class_weight_tensor,
+    freeze,
+    set_learning_rate,
+)
+from backbones.train.recipe import Recipe
+from backbones.train.record import StepRecord
+from backbones.train.schedule import LearningRate, Plan
+
+
+def step_seed(seed: int, step: int) -> int:
+    """The seed of what is drawn inside the network (dropout) in one step.
+
+    Drawn anew for each step from (seed, step), so that a resume needs no random state.
+    """
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
+
+
+@dataclass
+class EpochSums:
+    """What an epoch has added up so far."""
+
+    loss: float = 0.0
+    num_correct: int = 0
+    num_examples: int = 0
+    num_skipped: int = 0
+
+
+@dataclass
+class Training:
+    """A run in memory.
+
+    Args:
+        model: the network that trains.
+        network: the same, or its compiled form; what is called.
+        recipe, plan: as they are.
+        device: to train on.
+        optimizer, rate, average, frozen, class_weights: as the recipe asks.
+        names: what the picture at a position of the split is called.
+        step: optimiser steps done.
+        sums: of the epoch that is under way.
+        best: metrics of the best evaluation so far.
+    """
+
+    model: nn.Module
+    network: Callable[[Tensor], Tensor]
+    recipe: Recipe
+    plan: Plan
+    device: torch.device
+    optimizer: torch.optim.Optimizer
+    rate: LearningRate
+    average: Average | None
+    frozen: Frozen
+    class_weights: Tensor | None
+    names: Callable[[int], str]
+    step: int = 0
+    sums: EpochSums = field(default_factory=EpochSums)
+    best: dict[str, float] | None = None
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the last step done, counted from 1."""
+        return max(0, self.step - 1) // self.plan.steps_per_epoch + 1
+
+    @property
+    def kept(self) -> nn.Module:
+        """The network that is evaluated and kept: the running average where there is one."""
+        return self.model if self.average is None else self.average.model
+
+
+def begin(model: nn.Module, recipe: Recipe, plan: Plan, train: Pipeline) -> Training:
+    """Put the network on its device and build what moves it."""
+    device = torch.device(speed.choose_device(recipe.device))
+    order = torch.channels_last if recipe.channels_last is True else torch.contiguous_format
+    model.to(device).to(memory_format=order)  # type: ignore[call-overload]
+    frozen = freeze(model, recipe.freeze)
+    weights = class_weight_tensor(
+        recipe.class_weights, train.split.classes, torch.from_numpy(train.split.labels)
+    )
+    return Training(
+        model=model,
+        network=torch.compile(model) if recipe.compile else model,
+        recipe=recipe,
+        plan=plan,
+        device=device,
+        optimizer=build_optimizer(model, recipe),
+        rate=LearningRate(recipe.schedule, plan),
+        average=Average(model, recipe.ema) if recipe.ema is not None else None,
+        frozen=frozen,
+        class_weights=None if weights is None else weights.to(device),
+        names=train.split.pictures.name,
+    )
+
+
+def train_step(training: Training, batch: Batch, began: float) -> StepRecord:
+    """Learn from one batch; an empty one (all files bad) passes without a trace in the weights.
+
+    Args:
+        training: moved on by one step.
+        batch: to learn from.
+        began: `time.perf_counter()` when the step before ended.
+
+    Raises:
+        TrainingStopped: the loss is not a finite number; the weights are as before the step.
+    """
+    step, recipe, count = training.step, training.recipe, len(batch.labels)
+    torch.manual_seed(step_seed(recipe.seed, step))
+    lr = set_learning_rate(training.optimizer, training.rate.factor(step))
+    loss, correct, norm = None, 0, None
+    if count:
+        loss, correct = _gradients(training, batch)
+        if not math.isfinite(loss):
+            raise _not_finite(training, batch, loss, lr)
+        if recipe.clip_norm is not None:
+            norm = float(nn.utils.clip_grad_norm_(training.model.parameters(), recipe.clip_norm))
+        training.optimizer.step()
+        training.optimizer.zero_grad(set_to_none=True)
+        if training.average is not None:
+            training.average.update(training.model, step)
+        training.sums.loss += loss * count
+    training.sums.num_correct += correct
+    training.sums.num_examples += count
+    training.sums.num_skipped += len(batch.bad)
+    training.step += 1
+    return StepRecord(
+        step=training.step,
+        epoch=training.epoch,
+        loss=loss,
+        num_correct=correct,
+        num_examples=count,
+        lr=lr,
+        grad_norm=norm,
+        bad=tuple((file.name, file.reason) for file in batch.bad),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _gradients(training: Training, batch: Batch) -> tuple[float, int]:
+    """Add up the gradient of the batch's mean loss, a part of the batch at a time.
+
+    Returns:
+        The mean loss and the number of right answers.
+    """
+    recipe, count = training.recipe, len(batch.labels)
+    parts = min(recipe.accumulate, max(1, count // 2))  # batch norm cannot learn from one picture
+    labels_all = batch.labels.to(training.device)
+    total_weight = _weight(training, labels_all)
+    loss_sum, correct = 0.0, 0
+    for images, labels in zip(
+        batch.images.tensor_split(parts), labels_all.tensor_split(parts), strict=True
+    ):
+        logits = _forward(training, images)
+        mean = F.cross_entropy(
+            logits, labels, training.class_weights, label_smoothing=recipe.label_smoothing
+        )
+        # each part's mean counts by its share of the whole batch, the short last one too
+        loss = mean * (_weight(training, labels) / total_weight)
+        torch.autograd.backward(loss)
+        loss_sum += loss.item()
+        correct += int((logits.argmax(1) == labels).sum())
+    return loss_sum, correct
+
+
+def _weight(training: Training, labels: Tensor) -> float:
+    """What the mean of a loss over these labels is divided by."""
+    if training.class_weights is None:
+        return float(len(labels))
+    # a batch of nothing but classes of weight 0 is divided by 1: its loss is 0, not 0 / 0
+    return float(training.class_weights[labels].sum()) or 1.0
+
+
+def _forward(training: Training, images: Tensor) -> Tensor:
+    recipe = training.recipe
+    order = torch.channels_last if recipe.channels_last is True else torch.contiguous_format
+    images = images.to(training.device, non_blocking=True).contiguous(memory_format=order)
+    with torch.autocast(
+        training.device.type, dtype=torch.bfloat16, enabled=recipe.precision == "bf16"
+    ):
+        logits = training.network(images)
+    return logits.float()
+
+
+def _not_finite(training: Training, batch: Batch, loss: float, lr: float) -> TrainingStopped:
+    """What to raise for a loss of nan or infinity."""
+    files = [training.names(int(index)) for index in batch.indices]
+    shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
+    ways = [f"a lower optimizer.lr (it is {lr:g})"]
+    if training.recipe.clip_norm is None:
+        ways.append("clip_norm=1")
+    if training.recipe.precision == "bf16":
+        ways.append("precision=fp32")
+    return TrainingStopped(
+        f"step {training.step + 1} (epoch {training.step // training.plan.steps_per_epoch + 1}):"
+        f" the loss is {loss}, expected a finite number; the batch was {shown};"
+        f" try --set with {' or '.join(ways)}"
+    )
