@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from backbones.data.augment import Augment, Draws, draws, framing_of
+from backbones.data.cache import CacheForm, open_cache
 from backbones.data.crew import Crew, usable_cores
 from backbones.data.draws import Integers, shuffled
 from backbones.data.finish import Finisher
@@ -114,7 +115,8 @@ class Pipeline:
         self.steps_per_epoch = _num_batches(len(split), batch_size, training=augment is not None)
         self._finisher = Finisher(spec)
         self._crew: Crew | None = None
-        self._reader: Reader = open_reader(split.pictures, spec.channels)
+        self._reader: Reader | None = None
+        self._cache, self._progress = cache, progress
         self._memory: MemorySquares | None = None
 
     def epoch(self, epoch: int = 0, *, start: int = 0) -> Iterator[Batch]:
@@ -136,6 +138,27 @@ class Pipeline:
         if self._crew is not None:
             self._crew.close()
             self._crew = None
+
+    def prepare(self) -> None:
+        """Start the threads, and build or open the cache; the first epoch does it otherwise."""
+        self._ready()
+
+    def _ready(self) -> tuple[Crew, Reader]:
+        if self._crew is None:
+            self._crew = Crew(self.workers)
+        if self._reader is None:
+            self._reader = self._opened(self._crew)
+        return self._crew, self._reader
+
+    def _opened(self, crew: Crew) -> Reader:
+        pictures, spec = self.split.pictures, self.spec
+        if self._cache is None or isinstance(pictures, ArrayPictures):
+            return open_reader(pictures, spec.channels)
+        bound = cached_shorter_px(spec, self.augment)
+        form = CacheForm(bound, spec.channels, spec.interpolation)
+        return open_cache(
+            self._cache, self.split.name, pictures, form, crew=crew, progress=self._progress
+        )
 
     def _stream(self, epoch: int, start: int) -> Iterator[Batch]:
         pictures = self.split.pictures
@@ -167,13 +190,12 @@ class Pipeline:
         return _batch(images, self.split, order.indices)
 
     def _by_crew(self, orders: Iterator[_Order]) -> Iterator[Batch]:
-        if self._crew is None:
-            self._crew = Crew(self.workers)
+        crew, reader = self._ready()
         ahead = 1 if not self.workers else 2 + self.workers * 8 // self.batch_size
         jobs: deque[_Job] = deque()
         try:
             for order in orders:
-                jobs.append(_Job(self, self._crew, order, self._empty(order)))
+                jobs.append(_Job(self, crew, reader, order))
                 if len(jobs) > ahead:
                     yield jobs.popleft().batch()
             while jobs:
@@ -186,7 +208,7 @@ class Pipeline:
         size, channels = self.spec.size, self.spec.channels
         return torch.empty((len(order.indices), size, size, channels), dtype=torch.float32)
 
-    def _fill(self, image: Tensor, order: _Order, row: int) -> None:
+    def _fill(self, reader: Reader, image: Tensor, order: _Order, row: int) -> None:
         """Read, cut and finish one picture."""
 
         def framing(width: int, height: int) -> Framing:
@@ -199,7 +221,7 @@ class Pipeline:
             return shorter_px(width, height, framing(width, height))
 
         index = int(order.indices[row])
-        pixels = self._reader.read(index, None if self.augment is None else needed)
+        pixels = reader.read(index, None if self.augment is None else needed)
         framed = framing(pixels.shape[1], pixels.shape[0])
         square = render(pixels, framed, self.spec.interpolation)
         drawn = None if order.drawn is None else order.drawn.rows(row, row + 1)
@@ -217,8 +239,9 @@ class _Order:
 class _Job:
     """One batch in the making: its rows are filled by the crew, a few to a task."""
 
-    def __init__(self, pipeline: Pipeline, crew: Crew, order: _Order, images: Tensor) -> None:
-        self._pipeline, self._order, self._images = pipeline, order, images
+    def __init__(self, pipeline: Pipeline, crew: Crew, reader: Reader, order: _Order) -> None:
+        self._pipeline, self._reader, self._order = pipeline, reader, order
+        self._images = pipeline._empty(order)
         count = len(order.indices)
         share = -(-count // max(1, 2 * crew.workers))
         step = max(1, min(_MOST_PICTURES_A_TASK, share))
@@ -247,7 +270,8 @@ class _Job:
         bad = {}
         for row in range(first, last):
             try:
-                self._pipeline._fill(self._images[row : row + 1], self._order, row)
+                image = self._images[row : row + 1]
+                self._pipeline._fill(self._reader, image, self._order, row)
             except BadImage as error:
                 name = self._pipeline.split.pictures.name(int(self._order.indices[row]))
                 bad[row] = BadFile(name, str(error))
@@ -257,6 +281,20 @@ class _Job:
 def _batch(images: Tensor, split: Split, indices: Integers, bad: tuple[BadFile, ...] = ()) -> Batch:
     labels = torch.from_numpy(split.labels[indices])
     return Batch(images.permute(0, 3, 1, 2), labels, indices, bad)
+
+
+def cached_shorter_px(spec: InputSpec, augment: Augment | None) -> int | None:
+    """The shorter side that a cached picture must keep: what the largest resize asks for.
+
+    With it, an evaluation from the cache sees exactly the pixels that it would see from the files.
+    For "random_resized" it is the usual 8/7 of the square, as a choice: small boxes of large
+    photos come out softer than from the files. None means the whole picture.
+    """
+    if augment is None:
+        return spec.resize
+    if augment.crop == "random_resized":
+        return max(spec.resize, -(-spec.size * 8 // 7))
+    return augment.resize[1] if isinstance(augment.resize, tuple) else augment.resize
 
 
 def _num_batches(count: int, batch_size: int, *, training: bool) -> int:
