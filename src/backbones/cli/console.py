@@ -67,7 +67,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, justify="right" if column in right.split() else "left")
+        table.add_column(
+            column,
+            justify="right" if column in right.split() else "left",
+            no_wrap=column != columns[-1],
+        )
     for row in rows:
         table.add_row(*row)
     out().print(table)

@@ -23,7 +23,9 @@ def evaluate(
         Path | None, typer.Option(help="Folder for the report, the confusion matrix and its CSV.")
     ] = None,
 ) -> None:
-    """Evaluate a network: error rates with confidence intervals, per class, calibration.
+    """Measure a trained network.
+
+    Error rates with confidence intervals, figures per class, calibration.
 
     Example: `backbones evaluate runs/demo digits --protocol ten_crop --out report`.
     """

@@ -1,23 +1,24 @@
 """`backbones list`: the tables, answered without importing torch.
 
-Its two options are read by argparse: typer would import pydantic for them, and this answer has to
-come in a tenth of a second.
+Read by argparse: typer imports pydantic for any option, and this answer has to come in a tenth of
+a second.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
-import typer
-
-from backbones.cli.console import print_json, print_table, say
+from backbones.cli.console import print_json, print_table, print_text
 from backbones.units import human_count
 
-RAW_ARGUMENTS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
+def run(arguments: Sequence[str]) -> None:
+    """List the networks, or the recipes, or the protocols.
 
-def list_(context: typer.Context) -> None:
-    """List the networks (or the recipes, or the protocols)."""
+    Args:
+        arguments: what stands behind `backbones list`.
+    """
     parser = argparse.ArgumentParser(
         prog="backbones list", description="List the networks, the recipes or the protocols."
     )
@@ -25,51 +26,52 @@ def list_(context: typer.Context) -> None:
         "what", nargs="?", default="networks", choices=("networks", "recipes", "protocols")
     )
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
-    chosen = parser.parse_args(context.args)
-    {"networks": list_networks, "recipes": list_recipes, "protocols": list_protocols}[chosen.what](
-        chosen.json
-    )
+    chosen = parser.parse_args(arguments)
+    tables = {"networks": list_networks, "recipes": list_recipes, "protocols": list_protocols}
+    tables[chosen.what](chosen.json)
 
 
 def list_networks(as_json: bool) -> None:
     """Every row of every family, with its exact counts."""
+    from dataclasses import asdict
+
     from backbones import catalog
 
     rows = [catalog.facts(name) for name in catalog.names()]
     if as_json:
-        print_json(rows)
+        print_json([asdict(row) for row in rows])
         return
     for family in catalog.families():
-        say(f"{family.title}: {family.citation}")
-        mine = [row for row in rows if row["family"] == family.name]
+        print_text(f"{family.title}: {family.summary}\n{family.citation}")
         print_table(
-            ("name", "parameters", "MACs", "input", "classes", "what it is"),
+            ("name", "parameters", "MACs", "input", "what it is"),
             [
                 (
-                    row["name"],
-                    f"{row['params']:,}",
-                    human_count(row["macs"]),
-                    "x".join(str(side) for side in row["input"]),
-                    str(row["num_classes"]),
-                    row["summary"],
+                    row.name,
+                    f"{row.params:,}",
+                    human_count(row.macs),
+                    f"{row.in_channels}x{row.input_px}x{row.input_px}",
+                    row.summary,
                 )
-                for row in mine
+                for row in rows
+                if row.family == family.name
             ],
-            right="parameters MACs classes",
+            right="parameters MACs",
         )
+        print_text("")
 
 
 def list_recipes(as_json: bool) -> None:
     """Every recipe that ships with the package."""
-    from backbones.train.recipe import load_recipe, recipe_names
+    from backbones.train.settings import load_recipe, recipe_names
 
     recipes = [load_recipe(name) for name in recipe_names()]
     if as_json:
-        print_json([recipe.model_dump(mode="json") for recipe in recipes])
+        print_json([recipe.to_json() for recipe in recipes])
         return
     print_table(
         ("name", "network", "length", "batch", "what it is"),
-        [(r.name, r.model or "any", str(r.length), str(r.batch_size), r.summary) for r in recipes],
+        [(r.name, r.model, str(r.length), str(r.batch_size), r.summary) for r in recipes],
         right="batch",
     )
 

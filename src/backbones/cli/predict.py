@@ -29,7 +29,7 @@ def predict(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures in a batch.")] = 32,
 ) -> None:
-    """Name what is in pictures, with probabilities.
+    """Name what is in pictures.
 
     A file that cannot be decoded is listed with its reason, and the rest goes on; the exit code is
     then 1. Example: `backbones predict runs/demo photos --format json`.

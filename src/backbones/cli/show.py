@@ -13,7 +13,9 @@ def show(
     name: Annotated[str, typer.Argument(metavar="NAME_OR_BUNDLE", help="A network or a bundle.")],
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Show a network, layer by layer, with its claims and deviations; or what a bundle holds.
+    """Show what a network is, or a bundle.
+
+    Layer by layer, with its claims and deviations; of a bundle, all that it says of itself.
 
     Examples: `backbones show vgg16`, `backbones show runs/demo/best.safetensors`.
     """
