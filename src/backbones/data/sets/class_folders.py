@@ -70,7 +70,7 @@ def _refuse_sets(folder: Path) -> None:
         inner = split_folders(folder / name)
         if len(inner) >= 2 and "train" in inner:
             raise BadData(
-                f"{folder} would have the class {name!r}, which holds {' and '.join(inner.values())}"
+                f"{folder} would have the class {name!r}, which holds {some(list(inner.values()))}"
                 f" folders of its own; open one set, such as {folder / name}"
             )
 

@@ -41,7 +41,10 @@ class Holdout:
         held = np.zeros(len(labels), dtype=np.bool_)
         if self.val_fraction <= 0:
             return held
-        keys = [hashlib.sha256(f"{self.seed}\n{name}".encode()).digest() for name in names]
+        keys = [
+            hashlib.sha256(f"{self.seed}\n{name}".encode(errors="surrogatepass")).digest()
+            for name in names
+        ]
         for label in np.unique(labels):
             members = sorted(np.flatnonzero(labels == label).tolist(), key=lambda i: keys[i])
             wanted = max(1, round(len(members) * self.val_fraction))

@@ -1,0 +1,361 @@
+"""Look at a whole data set before it is trusted: what it holds, and what is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backbones.data.alike import equal_groups, near_groups
+from backbones.data.examine import Examined, examine_all
+from backbones.data.sets import LAYOUTS, open_data
+from backbones.data.sets.listing import count_of, walk_pictures
+from backbones.data.sets.splitting import ordered
+from backbones.data.source import ArrayPictures, DataSource, Pictures
+from backbones.errors import BadData
+
+SMALLEST_FOR_NEAR_PX = 64
+"""Pictures with a shorter side below this are compared exactly only: two digits look alike."""
+
+LARGE_IMBALANCE = 10.0
+
+_SUFFIXES = {
+    "JPEG": ".jpg .jpeg .jpe .jfif",
+    "MPO": ".jpg .jpeg .jpe .mpo",
+    "PNG": ".png .apng",
+    "TIFF": ".tif .tiff",
+    "BMP": ".bmp .dib",
+    "DIB": ".bmp .dib",
+    "AVIF": ".avif .heif",
+    "JPEG2000": ".jp2 .j2k .jpx",
+    "PPM": ".ppm .pgm .pbm .pnm",
+}
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A picture that cannot be decoded, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class WrongExtension:
+    """A picture whose content is of another format than its name says."""
+
+    path: str
+    extension: str
+    format: str
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The smallest, the median and the largest of some numbers."""
+
+    min: int
+    median: float
+    max: int
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The upright sizes of the readable pictures, in pixels."""
+
+    width: Spread
+    height: Spread
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One picture that is in the training split and in another one.
+
+    Args:
+        train: its names in the training split.
+        held_out: its names in the others.
+        near: whether it is nearly the same only.
+    """
+
+    train: tuple[str, ...]
+    held_out: tuple[str, ...]
+    near: bool
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """One and the same picture that stands under two labels."""
+
+    paths: tuple[str, ...]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a check found.
+
+    Args:
+        where: the path or name that was checked.
+        kind: the layout that was recognised; "pictures" where there is none.
+        ok: whether there are no problems.
+        problems: sentences about what makes an answer wrong or a training fail.
+        remarks: sentences about what is only good to know.
+        files: how many pictures there are.
+        readable: how many of them decode.
+        unreadable: the others.
+        classes: pictures of each class, readable or not.
+        splits: for each split, pictures of each class.
+        imbalance: the largest class over the smallest; 0 where there are fewer than two.
+        sizes: of the readable pictures; None where there are none.
+        formats: pictures of each format, by content.
+        modes: pictures of each pixel mode.
+        wrong_extensions: see `WrongExtension`.
+        exact_duplicates: groups of names of equal files (or equal pictures of an array).
+        near_duplicates: groups of names of pictures that look the same.
+        leaks: the same picture in train and in another split.
+        conflicts: the same file under two labels.
+    """
+
+    where: str
+    kind: str
+    ok: bool
+    problems: tuple[str, ...]
+    remarks: tuple[str, ...]
+    files: int
+    readable: int
+    unreadable: tuple[Unreadable, ...]
+    classes: Mapping[str, int]
+    splits: Mapping[str, Mapping[str, int]]
+    imbalance: float
+    sizes: Sizes | None
+    formats: Mapping[str, int]
+    modes: Mapping[str, int]
+    wrong_extensions: tuple[WrongExtension, ...]
+    exact_duplicates: tuple[tuple[str, ...], ...]
+    near_duplicates: tuple[tuple[str, ...], ...]
+    leaks: tuple[Leak, ...]
+    conflicts: tuple[Conflict, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, in lists and dictionaries that `json.dumps` takes."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Item:
+    """One picture of one split."""
+
+    split: str
+    label: str
+    name: str
+
+
+def check(
+    where: str | Path,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Check:
+    """Decode every picture of a set once, and compare all with all.
+
+    A folder without a layout that `open_data` understands is checked as well: all pictures below
+    it are looked at, and the class is the name of the topmost folder.
+
+    Args:
+        where: whatever `open_data` opens, or any folder with pictures.
+        workers: how many processes decode; all cores by default.
+        progress: called with (done, total) as pictures are looked at.
+
+    Raises:
+        NotFound: no such name or path.
+        BadData: there is no picture at all.
+    """
+    try:
+        # nothing is drawn at random here: the splits are those that the set brings along
+        source = open_data(where, val_fraction=0.0)
+    except BadData as error:
+        root = Path(where).expanduser()
+        paths = walk_pictures(root)[0] if root.is_dir() else []
+        if not paths:
+            raise
+        items = [_Item("", path.split("/")[0] if "/" in path else "", path) for path in paths]
+        found = examine_all([root / path for path in paths], workers=workers, progress=progress)
+        # pictures without labels are no fault; a layout that contradicts itself is
+        broken = any(layout.recognise(root) for layout in LAYOUTS)
+        problems, remarks = ([str(error)], []) if broken else ([], [f"no labels: {error}"])
+        return _report(str(where), "pictures", items, found, problems, remarks)
+    items, found = _look_at(source, workers, progress)
+    return _report(str(where), source.kind, items, found, [], list(source.notes))
+
+
+def _look_at(
+    source: DataSource, workers: int | None, progress: Progress | None
+) -> tuple[list[_Item], list[Examined]]:
+    items: list[_Item] = []
+    found: list[Examined] = []
+    total = sum(map(len, source.splits.values()))
+    for split in source.splits.values():
+        labels = [split.classes[label] for label in split.labels]
+        names = [split.pictures.name(i) for i in range(len(split))]
+        items.extend(
+            _Item(split.name, label, name) for label, name in zip(labels, names, strict=True)
+        )
+        found.extend(_examined(split.pictures, workers, _shifted(progress, len(found), total)))
+    return items, found
+
+
+def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda done, _: progress(before + done, total)
+
+
+def _examined(pictures: Pictures, workers: int | None, progress: Progress | None) -> list[Examined]:
+    if not isinstance(pictures, ArrayPictures):
+        paths = [pictures.path(i) for i in range(len(pictures))]
+        return examine_all(paths, workers=workers, progress=progress)
+    height, width, channels = pictures.array.shape[1:]
+    mode = "RGB" if channels == 3 else "L"
+    same = Examined(format="array", mode=mode, width=width, height=height)
+    rows = np.ascontiguousarray(pictures.array).reshape(len(pictures), -1)
+    found = [replace(same, sha256=hashlib.sha256(row.data).hexdigest()) for row in rows]
+    if progress is not None:
+        progress(len(found), len(found))
+    return found
+
+
+def _report(
+    where: str,
+    kind: str,
+    items: Sequence[_Item],
+    found: Sequence[Examined],
+    problems: list[str],
+    remarks: list[str],
+) -> Check:
+    readable = [i for i, each in enumerate(found) if not each.reason]
+    exact = equal_groups((each.sha256 or i) for i, each in enumerate(found))
+    near = _near(found, readable)
+    counts = _labels_of(items)
+    splits = dict.fromkeys(item.split for item in items if item.split)
+    result = Check(
+        where=where,
+        kind=kind,
+        ok=False,
+        problems=(),
+        remarks=(),
+        files=len(items),
+        readable=len(readable),
+        unreadable=tuple(
+            Unreadable(item.name, each.reason)
+            for item, each in zip(items, found, strict=True)
+            if each.reason
+        ),
+        classes=counts,
+        splits={
+            split: _labels_of([item for item in items if item.split == split]) for split in splits
+        },
+        imbalance=max(counts.values()) / min(counts.values()) if len(counts) > 1 else 0.0,
+        sizes=_sizes([found[i] for i in readable]),
+        formats=_counted(each.format for each in found),
+        modes=_counted(found[i].mode for i in readable),
+        wrong_extensions=tuple(_wrong_extensions(items, found)),
+        exact_duplicates=_named(exact, items),
+        near_duplicates=_named(near, items),
+        leaks=tuple(_leaks(exact, near, items)),
+        conflicts=tuple(_conflicts(exact, items)),
+    )
+    return _judged(result, problems, remarks)
+
+
+def _near(found: Sequence[Examined], readable: Sequence[int]) -> list[list[int]]:
+    """Groups of near copies; of equal files the first one stands for all."""
+    seen: set[str] = set()
+    chosen: list[int] = []
+    for i in readable:
+        each = found[i]
+        small = min(each.width, each.height) < SMALLEST_FOR_NEAR_PX
+        if not small and each.thumbnail and each.sha256 not in seen:
+            seen.add(each.sha256)
+            chosen.append(i)
+    if not chosen:
+        return []
+    thumbnails = np.stack([found[i].grey() for i in chosen])
+    groups = near_groups([found[i].brightness for i in chosen], thumbnails)
+    return [[chosen[i] for i in group] for group in groups]
+
+
+def _wrong_extensions(
+    items: Sequence[_Item], found: Sequence[Examined]
+) -> Iterable[WrongExtension]:
+    for item, each in zip(items, found, strict=True):
+        if not each.format or each.format == "array":
+            continue
+        suffix = Path(item.name).suffix.lower()
+        if suffix not in _SUFFIXES.get(each.format, "." + each.format.lower()).split():
+            yield WrongExtension(item.name, suffix, each.format)
+
+
+def _leaks(exact: list[list[int]], near: list[list[int]], items: Sequence[_Item]) -> Iterable[Leak]:
+    for groups, is_near in ((exact, False), (near, True)):
+        for group in groups:
+            train = tuple(items[i].name for i in group if items[i].split == "train")
+            others = tuple(items[i].name for i in group if items[i].split not in ("", "train"))
+            if train and others:
+                yield Leak(train, others, is_near)
+
+
+def _conflicts(exact: list[list[int]], items: Sequence[_Item]) -> Iterable[Conflict]:
+    for group in exact:
+        labels = sorted({items[i].label for i in group if items[i].label})
+        if len(labels) > 1:
+            yield Conflict(tuple(items[i].name for i in group), tuple(labels))
+
+
+def _judged(result: Check, problems: list[str], remarks: list[str]) -> Check:
+    """Say in sentences what the figures mean."""
+    if number := len(result.unreadable):
+        problems.append(f"{count_of(number, 'picture')} cannot be decoded")
+    if number := len(result.conflicts):
+        problems.append(f"{count_of(number, 'picture')} under two labels")
+    if number := len(result.leaks):
+        problems.append(f"{count_of(number, 'picture')} of train again in another split")
+    if number := len(result.wrong_extensions):
+        remarks.append(f"{count_of(number, 'wrong extension')}: the content decides")
+    if number := len(result.exact_duplicates):
+        remarks.append(f"{count_of(number, 'group')} of equal pictures")
+    if number := len(result.near_duplicates):
+        remarks.append(f"{count_of(number, 'group')} of pictures that look the same")
+    if result.imbalance >= LARGE_IMBALANCE:
+        remarks.append(
+            f"the largest class has {result.imbalance:.0f} times the smallest's pictures"
+        )
+    return replace(result, ok=not problems, problems=tuple(problems), remarks=tuple(remarks))
+
+
+def _sizes(readable: Sequence[Examined]) -> Sizes | None:
+    if not readable:
+        return None
+    width, height = (
+        Spread(min(side), float(np.median(side)), max(side))
+        for side in ([each.width for each in readable], [each.height for each in readable])
+    )
+    return Sizes(width, height)
+
+
+def _labels_of(items: Sequence[_Item]) -> dict[str, int]:
+    counts = Counter(item.label for item in items if item.label)
+    return {label: counts[label] for label in ordered(counts)}
+
+
+def _counted(words: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(word or "unknown" for word in words).most_common())
+
+
+def _named(groups: list[list[int]], items: Sequence[_Item]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(items[i].name for i in group) for group in groups)
