@@ -189,7 +189,7 @@ ROWS = (
         dropout_after=(3,),
         num_classes=1000,
         input_px=224,
-        min_px=31,
+        min_px=39,
     ),
     NINRow(
         "nin_fashion",
@@ -200,7 +200,7 @@ ROWS = (
         init="pytorch",
         in_channels=1,
         input_px=224,
-        min_px=27,
+        min_px=35,
     ),
     NINRow(
         "nin_tiny",

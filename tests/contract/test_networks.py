@@ -1,0 +1,240 @@
+"""What every row of every family fulfils. A new family is covered by its row in the catalog."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from backbones import catalog
+from backbones.errors import WrongUse
+from backbones.inspect.trace import Layer, count, trace
+from backbones.models import build, find_row, make
+from backbones.spec import InputSpec
+from backbones.weights.bundle import bundle_of, read_bundle, write_bundle
+
+NAMES = catalog.names()
+LIGHT = [name for name in NAMES if catalog.facts(name).params < 10_000_000]
+TINY = [name for name in NAMES if name.endswith("_tiny")]
+
+
+def on_meta(name: str, *sizes: int | None) -> Any:
+    with torch.device("meta"):
+        return make(*find_row(name), *sizes)
+
+
+def pictures(model: Any, count: int = 4, px: int | None = None) -> Tensor:
+    side = px or model.row.input_px
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(count, model.in_channels, side, side, generator=generator)
+
+
+@cache
+def layers_of(name: str) -> tuple[Layer, ...]:
+    return trace(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_counts_are_what_the_row_claims(name: str) -> None:
+    _, row = find_row(name)
+    found = count(name)
+    claims = {claim.name: claim.value for claim in row.claims}
+    assert {"params", "macs"} <= claims.keys()
+    for what, value in claims.items():
+        assert getattr(found, what) == value, what
+    model = on_meta(name)
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert trainable == claims["params"], "a parameter outside the traced layers"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tracing_is_quick_and_leaves_no_trace(name: str) -> None:
+    start = time.process_time()
+    layers_of(name)
+    assert time.process_time() - start < 2, "0.3 s on an idle machine"
+    model = on_meta(name).train()
+    trace(model)
+    assert all(layer.training for layer in model.modules())
+    assert not any(layer._forward_hooks for layer in model.modules())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stages_are_layers_in_the_order_of_execution(name: str) -> None:
+    model = on_meta(name)
+    order = [layer.name for layer in layers_of(name)]
+    titles = [title for title, _ in model.stages]
+    assert len(set(titles)) == len(titles)
+    ends = []
+    for _, path in model.stages:
+        model.get_submodule(path)
+        ends.append(max(i for i, n in enumerate(order) if n == path or n.startswith(f"{path}.")))
+    assert ends == sorted(set(ends))
+    sides = [
+        layers_of(name)[end].output[-1] for end in ends if len(layers_of(name)[end].output) > 1
+    ]
+    assert sides == sorted(sides, reverse=True), "maps grow from stage to stage"
+    assert model.get_submodule(model.cam_layer) is not None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_maps_have_the_papers_sizes(name: str) -> None:
+    """Literals from the papers and the authors' files, not from this code."""
+    expected = {
+        "lenet5": [28, 14, 10, 5, 1],
+        "lenet5_1998": [28, 14, 10, 5, 1],
+        "nin_cifar10": [16, 8, 8],
+        "nin_cifar10_caffe": [16, 8, 8],
+        "nin_cifar100": [16, 8, 8],
+        "nin_mnist": [14, 7, 7],
+        "nin_imagenet": [27, 13, 6, 6],
+        "nin_fashion": [27, 13, 6, 6],
+    }
+    if name.startswith("vgg") and name not in TINY:
+        expected[name] = [112, 56, 28, 14, 7]
+    if name in TINY:
+        pytest.skip("ours, no paper")
+    model = on_meta(name)
+    last = {}
+    for layer in layers_of(name):
+        for _, path in model.stages:
+            if layer.name == path or layer.name.startswith(f"{path}."):
+                last[path] = layer.output
+    sides = [shape[-1] for shape in last.values() if len(shape) == 3]
+    assert sides == expected[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_number_of_classes_and_channels(name: str) -> None:
+    px = find_row(name)[1].input_px
+    for num_classes, in_channels in ((1, 1), (3, 4), (1001, 2)):
+        model = on_meta(name, num_classes, in_channels)
+        assert (model.num_classes, model.in_channels) == (num_classes, in_channels)
+        x = torch.empty(2, in_channels, px, px, device="meta")
+        assert model(x).shape == (2, num_classes)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_forward_is_the_head_of_the_features(name: str) -> None:
+    if name not in LIGHT:
+        model = on_meta(name).eval()
+        x = torch.empty(2, model.in_channels, 224, 224, device="meta")
+        features = model.features(x)
+        assert features.dim() == 4
+        assert model.head(features).shape == model(x).shape
+        return
+    model = build(name, seed=0).eval()
+    x = pictures(model, 2)
+    with torch.no_grad():
+        assert torch.equal(model.head(model.features(x)), model(x))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_layer_is_in_the_graph(name: str) -> None:
+    """On meta: the logits depend on every parameter, whatever the numbers are."""
+    model = on_meta(name, None if name in LIGHT else 10).train()
+    x = torch.empty(2, model.in_channels, model.row.input_px, model.row.input_px, device="meta")
+    model(x).sum().backward()
+    for key, parameter in model.named_parameters():
+        assert parameter.grad is not None, key
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_every_parameter_gets_a_gradient_with_numbers_in_it(name: str) -> None:
+    model = build(name, seed=0).train()
+    x = pictures(model, 16)
+    F.cross_entropy(model(x), torch.arange(16) % model.num_classes).backward()
+    for key, parameter in model.named_parameters():
+        assert parameter.grad is not None, key
+        assert parameter.grad.isfinite().all(), key
+        assert parameter.grad.abs().max() > 0, key
+
+
+@pytest.mark.parametrize("name", [*TINY, "lenet5_1998", "lenet5"])
+def test_a_few_steps_fit_a_handful_of_pictures(name: str) -> None:
+    model = build(name, num_classes=3, seed=0).train()
+    for layer in model.modules():
+        if isinstance(layer, nn.Dropout):
+            layer.p = 0.0
+    x, labels = pictures(model, 6), torch.arange(6) % 3
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(120):
+        loss = F.cross_entropy(model(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert min(losses[-5:]) < 0.25 * losses[0]
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_a_network_survives_a_bundle(name: str, tmp_path: Path) -> None:
+    model: Any = build(name, seed=3)
+    channels = model.in_channels
+    spec = InputSpec(model.row.input_px, 40, channels, (0.5,) * channels, (0.25,) * channels)
+    bundle = bundle_of(model, classes=[f"class {i}" for i in range(model.num_classes)], spec=spec)
+    write_bundle(tmp_path / "network.safetensors", bundle)
+    back = read_bundle(tmp_path / "network.safetensors")
+    again: Any = back.build()
+    assert back == bundle
+    assert again.row == model.row
+    assert not again.training
+    for key, value in model.state_dict().items():
+        assert torch.equal(again.state_dict()[key], value), key
+    assert all(p.requires_grad for p in again.parameters())
+    model.eval()
+    with torch.no_grad():
+        x = pictures(model, 2)
+        assert torch.equal(again(x), model(x))
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_a_seed_decides_the_start_and_moves_nothing_else(name: str) -> None:
+    before = torch.get_rng_state()
+    first, again, other = (build(name, seed=seed).state_dict() for seed in (5, 5, 6))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(value, again[key]) for key, value in first.items())
+    weights = [key for key in first if first[key].dim() > 1 and not key.endswith("codes")]
+    assert all(not torch.equal(first[key], other[key]) for key in weights)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_picture_too_small_is_refused_in_words(name: str) -> None:
+    model = on_meta(name).eval()
+    smallest = model.row.min_px
+    x = torch.empty(1, model.in_channels, smallest, smallest, device="meta")
+    assert model(x).shape == (1, model.num_classes)
+    too_small = torch.empty(1, model.in_channels, smallest - 1, smallest + 1, device="meta")
+    with pytest.raises(WrongUse, match=f"{smallest - 1}x{smallest + 1} px.*{smallest}x{smallest}"):
+        model(too_small)
+    with pytest.raises((RuntimeError, ValueError)):  # the limit is no stricter than it must be
+        model.head(model.features(too_small[..., : smallest - 1]))
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_wrong_pictures_are_refused_in_words(name: str) -> None:
+    model: Any = build(name)
+    px = model.row.input_px
+    with pytest.raises(WrongUse, match=f"5 channels.*built for {model.in_channels}"):
+        model(torch.zeros(1, 5, px, px))
+    with pytest.raises(WrongUse, match="batch"):
+        model(torch.zeros(model.in_channels, px, px))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("lenet")])
+def test_other_sizes_than_the_rows_own_work(name: str) -> None:
+    model = on_meta(name).eval()
+    x = torch.empty(1, model.in_channels, 97, 150, device="meta")
+    assert model(x).shape == (1, model.num_classes)
+
+
+@pytest.mark.parametrize(("what", "value"), [("num_classes", 0), ("in_channels", -1)])
+def test_no_classes_or_channels_is_wrong_use(what: str, value: int) -> None:
+    with pytest.raises(WrongUse, match=f"{what} is {value}"):
+        build("lenet5", **{what: value})
