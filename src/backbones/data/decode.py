@@ -18,6 +18,7 @@ import functools
 import io
 import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,7 +33,7 @@ from backbones.errors import BadImage
 Pixels = npt.NDArray[np.uint8]
 
 MAX_PIXELS = 120_000_000
-"""Larger pictures are refused by their header: at 7 bytes a pixel they stay under 1 GB."""
+"""Larger pictures are refused by their header: at 7 bytes a pixel all others stay under 1 GB."""
 
 # Readers that run other programs (EPS), need a handler or take any bytes for theirs stay out.
 _FORMATS = (
@@ -211,16 +212,22 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
 
 
 def _rgb(picture: Image.Image) -> Pixels:
-    """Convert in strips, so that a large picture is never held three times."""
+    white = _white(picture)
+    pixels = np.empty((picture.height, picture.width, 3), dtype=np.uint8)
+    for top, strip in _strips(picture):
+        pixels[top : top + strip.height] = _strip_rgb(strip, white)
+    return pixels
+
+
+def _strips(picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Cut a large picture into rows of strips, so that it is never held three times."""
     width, height = picture.size
     rows = max(1, _STRIP_PIXELS // width)
-    white = _white(picture)
-    pixels = np.empty((height, width, 3), dtype=np.uint8)
+    if rows >= height:
+        yield 0, picture
+        return
     for top in range(0, height, rows):
-        bottom = min(height, top + rows)
-        strip = picture if rows >= height else picture.crop((0, top, width, bottom))
-        pixels[top:bottom] = _strip_rgb(strip, white)
-    return pixels
+        yield top, picture.crop((0, top, width, min(height, top + rows)))
 
 
 def _strip_rgb(strip: Image.Image, white: float) -> npt.NDArray[Any]:
@@ -246,8 +253,12 @@ def _white(picture: Image.Image) -> float:
         return float(2**bits - 1) if 8 < bits < 16 else 65535.0
     if picture.mode not in ("I", "F"):
         return 255.0
-    values = np.asarray(picture)
-    low, high = float(values.min()), float(values.max())
+    ranges = [
+        (values.min(), values.max())
+        for values in (np.asarray(strip) for _, strip in _strips(picture))
+    ]
+    # NumPy's min and max let a NaN through, Pillow's and Python's may lose it
+    low, high = float(np.min(ranges)), float(np.max(ranges))
     if picture.mode == "I" and low >= 0 and high <= 65535:
         return 65535.0
     if picture.mode == "F" and low >= 0 and high <= 255:  # a NaN fails both comparisons
