@@ -1,0 +1,16 @@
+"""Name what is in pictures, wherever they lie, and write the answers down."""
+
+from backbones.predict.inputs import find_inputs
+from backbones.predict.run import Guess, Prediction, predict
+from backbones.predict.writers import FORMATS, Submission, Written, write_predictions
+
+__all__ = [
+    "FORMATS",
+    "Guess",
+    "Prediction",
+    "Submission",
+    "Written",
+    "find_inputs",
+    "predict",
+    "write_predictions",
+]

@@ -1,0 +1,270 @@
+"""Where pictures to predict come from: files, folders, patterns, archives, standard input.
+
+What is named is looked up before any work begins; pictures are read one after the other, archives
+from front to end in memory. Nothing is ever unpacked to the disk, so that a member's name cannot
+reach outside.
+"""
+
+from __future__ import annotations
+
+import glob
+import lzma
+import os
+import posixpath
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from backbones.data.decode import read_bytes
+from backbones.data.sets.listing import is_picture_name, walk_pictures
+from backbones.errors import BadImage, NotFound, WrongUse, nearest
+
+MAX_MEMBER_BYTES = 512 * 2**20  # of one picture in an archive; a bomb unpacks to far more
+
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_SIGNATURES = (
+    *(b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"8BPS", b"qoif"),
+    *(b"P1\n", b"P2\n", b"P3\n", b"P4\n", b"P5\n", b"P6\n", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51"),
+)
+_BROKEN_ARCHIVE = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
+    *(OSError, EOFError, RuntimeError, NotImplementedError, ValueError, KeyError),
+)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A picture that is yet to be decoded.
+
+    Args:
+        path: what the answer calls it.
+        read: gives its bytes, or raises BadImage.
+    """
+
+    path: str
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All pictures that were asked for.
+
+    Args:
+        parts: one per file or archive, in order.
+        num_pictures: how many there are; a tar file counts as one, for it has no index.
+    """
+
+    parts: tuple[_Part, ...]
+    num_pictures: int
+
+    def __iter__(self) -> Iterator[Waiting]:
+        for part in self.parts:
+            yield from part.pictures()
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+
+    def pictures(self) -> Iterator[Waiting]:
+        yield Waiting(str(self.path), lambda: read_bytes(self.path))
+
+
+@dataclass(frozen=True)
+class _Bytes:
+    name: str
+    data: bytes
+
+    def pictures(self) -> Iterator[Waiting]:
+        yield Waiting(self.name, lambda: self.data)
+
+
+@dataclass(frozen=True)
+class _Archive:
+    path: Path
+
+    def pictures(self) -> Iterator[Waiting]:
+        members = _zip_members if self.path.suffix.lower() == ".zip" else _tar_members
+        try:
+            for name, read in members(self.path):
+                yield _member(f"{self.path}/{name}", read)
+        except _BROKEN_ARCHIVE as error:
+            yield _failed(str(self.path), f"the archive cannot be read: {_one_line(error)}")
+
+
+_Part = _File | _Bytes | _Archive
+
+
+def find_inputs(inputs: Sequence[str | Path], *, stdin: BinaryIO | None = None) -> Inputs:
+    """Look up everything that was named, before any picture is read.
+
+    Args:
+        inputs: files; folders (every picture below, sorted by path); patterns such as
+            `photos/**/*.jpg`; .zip and .tar archives, compressed or not (every picture in them,
+            in their own order); `-` for standard input, which holds one picture or else a list
+            of any of these, a line each or separated by NUL.
+        stdin: standard input; needed for `-`.
+
+    Raises:
+        NotFound: a file, folder or pattern that is not there, or holds no picture.
+        WrongUse: nothing was named, or `-` without standard input.
+    """
+    parts: list[_Part] = []
+    for each in inputs:
+        parts.extend(_standard_input(stdin) if str(each) == "-" else _named(str(each)))
+    if not parts:
+        raise WrongUse("no pictures were named; expected files, folders, patterns, archives or -")
+    return Inputs(tuple(parts), sum(map(_count, parts)))
+
+
+def _named(name: str) -> Iterator[_Part]:
+    path = Path(name)
+    if path.is_dir():
+        found, others = walk_pictures(path)
+        if not found:
+            raise NotFound(
+                f"{name} holds no pictures ({others} other files); expected files such as .jpg"
+            )
+        yield from (_File(path / inside) for inside in found)
+    elif path.exists():
+        yield _Archive(path) if name.lower().endswith(_ARCHIVES) else _File(path)
+    elif glob.has_magic(name):
+        yield from _matching(name)
+    else:
+        folder = path.parent
+        beside = sorted(os.listdir(folder)) if folder.is_dir() else []
+        raise NotFound(f"there is no file or folder {name}." + nearest(path.name, beside))
+
+
+def _matching(pattern: str) -> Iterator[_Part]:
+    """Pictures, archives and folders that match; other files are passed over."""
+    found = False
+    for name in sorted(glob.glob(pattern, recursive=True)):
+        if os.path.isdir(name):
+            # `**` lists the folders and their files alike; each picture is wanted once.
+            if "**" not in pattern and walk_pictures(Path(name))[0]:
+                found = True
+                yield from _named(name)
+        elif is_picture_name(name) or name.lower().endswith(_ARCHIVES):
+            found = True
+            yield from _named(name)
+    if not found:
+        raise NotFound(f"no picture matches {pattern}")
+
+
+def _standard_input(stdin: BinaryIO | None) -> Iterator[_Part]:
+    if stdin is None:
+        raise WrongUse("- reads standard input, and there is none here; name files instead")
+    data = stdin.read()
+    if not data:
+        raise WrongUse("standard input is empty; expected a picture or a list of paths")
+    listed = None if _looks_like_a_picture(data) else _as_text(data)
+    if listed is None:
+        yield _Bytes("-", data)
+        return
+    separator = "\0" if "\0" in listed else None
+    names = listed.split("\0") if separator else listed.splitlines()
+    for name in names:
+        if name.strip():
+            yield from _named(name if separator else name.strip())
+
+
+def _looks_like_a_picture(data: bytes) -> bool:
+    riff = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+    return riff or data[4:8] == b"ftyp" or data.startswith(_SIGNATURES)
+
+
+def _as_text(data: bytes) -> str | None:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
+
+
+def _count(part: _Part) -> int:
+    if not isinstance(part, _Archive) or part.path.suffix.lower() != ".zip":
+        return 1
+    try:
+        with zipfile.ZipFile(part.path) as archive:
+            return max(1, sum(not i.is_dir() and _wanted(i.filename) for i in archive.infolist()))
+    except _BROKEN_ARCHIVE:
+        return 1
+
+
+# --- archives -----------------------------------------------------------------------------------
+
+_Members = Iterable[tuple[str, Callable[[], bytes]]]
+
+
+def _wanted(name: str) -> bool:
+    parts = name.split("/")
+    hidden = any(part.startswith(".") and part not in (".", "..") for part in parts)
+    return is_picture_name(name) and not hidden and "__MACOSX" not in parts
+
+
+def _zip_members(path: Path) -> _Members:
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if info.is_dir() or not _wanted(info.filename):
+                continue
+            if stat.S_ISLNK(info.external_attr >> 16):
+                continue
+
+            def read(info: zipfile.ZipInfo = info) -> bytes:
+                with archive.open(info) as file:
+                    return _read_limited(file)
+
+            yield info.filename, read
+
+
+def _tar_members(path: Path) -> _Members:
+    with tarfile.open(path, "r:*") as archive:
+        for info in archive:
+            if not info.isfile() or not _wanted(info.name):
+                continue
+
+            def read(info: tarfile.TarInfo = info) -> bytes:
+                file = archive.extractfile(info)
+                if file is None:
+                    raise BadImage("not a file in the archive")
+                with file:
+                    return _read_limited(file)
+
+            yield posixpath.normpath(info.name), read
+
+
+def _read_limited(file: IO[bytes]) -> bytes:
+    """What the member holds, but never more than a picture can be, whatever the header says."""
+    data = file.read(MAX_MEMBER_BYTES + 1)
+    if len(data) > MAX_MEMBER_BYTES:
+        raise BadImage(f"larger than {MAX_MEMBER_BYTES // 2**20} MiB in the archive")
+    return data
+
+
+def _member(path: str, read: Callable[[], bytes]) -> Waiting:
+    """Read a member now, while the archive stands at it."""
+    try:
+        data = read()
+    except BadImage as error:
+        return _failed(path, str(error))
+    except (RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        # An encrypted or damaged member; those after it can still be read.
+        return _failed(path, _one_line(error))
+    return Waiting(path, lambda: data)
+
+
+def _failed(path: str, reason: str) -> Waiting:
+    def read() -> bytes:
+        raise BadImage(reason)
+
+    return Waiting(path, read)
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:200]
+    return text or type(error).__name__

@@ -1,0 +1,196 @@
+"""From pictures to names with probabilities, in the order of the input."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from backbones.data.crew import Crew, usable_cores
+from backbones.data.decode import decode
+from backbones.data.finish import Finisher
+from backbones.data.geometry import evaluation_framing
+from backbones.data.render import Pixels, render, with_channels
+from backbones.errors import BadData, BadImage
+from backbones.nn.evaluating import evaluating
+from backbones.predict.inputs import Inputs, Waiting
+from backbones.spec import InputSpec
+from backbones.speed import Precision
+
+_KEPT_PX = 1280
+
+Progress = Callable[[int, int], None]
+"""Called with the pictures done and the pictures in all, as far as they are known."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One answer: a class name, and its probability between 0 and 1."""
+
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says about one picture.
+
+    Args:
+        path: as the input named it; in an archive, the archive's path and the member's name.
+        predictions: the likeliest classes, best first; empty where there is an error.
+        error: why the picture could not be read, or None.
+        picture: the decoded pixels, where they were asked for; uint8 (H, W, 3), reduced to a
+            longer side of at most 1280 px.
+    """
+
+    path: str
+    predictions: tuple[Guess, ...] = ()
+    error: str | None = None
+    picture: npt.NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+
+
+def predict(
+    network: nn.Module,
+    inputs: Inputs | Iterable[Waiting],
+    spec: InputSpec,
+    classes: Sequence[str],
+    *,
+    top: int | None = 5,
+    batch_size: int = 32,
+    precision: Precision = "fp32",
+    workers: int | None = None,
+    keep_pictures: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[Prediction]:
+    """Predict pictures one after the other, while the next ones are being decoded.
+
+    A picture that cannot be read becomes a prediction with an error, and the rest goes on. What
+    the network sees is to the pixel what an evaluation under "single" shows it.
+
+    Args:
+        network: logits out; its mode is restored after every batch.
+        inputs: what `find_inputs` found.
+        spec: how pictures become what the network sees.
+        classes: names, in the order of the network's outputs.
+        top: answers a picture; None gives all classes.
+        batch_size: pictures at a time, at least 1.
+        precision: "fp32" is exact; "bf16" is faster on processors with bf16 units.
+        workers: threads that decode; None takes one per core, 0 none.
+        keep_pictures: hand the decoded pixels on, for drawing.
+        progress: called after every batch.
+
+    Yields:
+        One prediction a picture, in input order.
+
+    Raises:
+        BadData: the network's outputs are not as many as the class names.
+    """
+    if batch_size < 1 or (top is not None and top < 1):
+        raise ValueError(f"batch_size is {batch_size} and top is {top}, expected at least 1")
+    crew = Crew(usable_cores() if workers is None else workers)
+    total = inputs.num_pictures if isinstance(inputs, Inputs) else 0
+    desk = _Desk(network, spec, tuple(classes), top, precision)
+    pictures = _prepared(crew, iter(inputs), spec, batch_size + crew.workers, keep_pictures)
+    done = 0
+    try:
+        while batch := list(islice(pictures, batch_size)):
+            done += len(batch)
+            answers = desk.answer([prepared.square for prepared in batch])
+            if progress is not None:
+                progress(done, max(done, total))
+            for prepared, guesses in zip(batch, answers, strict=True):
+                yield Prediction(prepared.path, guesses, prepared.error, prepared.picture)
+    finally:
+        pictures.close()
+        crew.close()
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A decoded picture, cut to what the network sees; or the reason why there is none."""
+
+    path: str
+    square: Pixels | None
+    picture: Pixels | None
+    error: str | None
+
+
+def _prepare(waiting: Waiting, spec: InputSpec, keep: bool) -> _Prepared:
+    try:
+        picture = decode(waiting.read())
+        pixels = with_channels(picture, spec.channels)
+        framing = evaluation_framing(pixels.shape[1], pixels.shape[0], spec.resize, spec.size)
+        square = render(pixels, framing, spec.interpolation)
+    except BadImage as error:
+        return _Prepared(waiting.path, None, None, str(error))
+    return _Prepared(waiting.path, square, _reduced(picture) if keep else None, None)
+
+
+def _reduced(picture: Pixels) -> Pixels:
+    """Small enough that many of them may wait for their turn."""
+    image = Image.fromarray(picture)
+    image.thumbnail((_KEPT_PX, _KEPT_PX))
+    return np.asarray(image)
+
+
+def _prepared(
+    crew: Crew, waiting: Iterator[Waiting], spec: InputSpec, ahead: int, keep: bool
+) -> Generator[_Prepared]:
+    """Decode in threads, at most `ahead` pictures ahead, and hand out in order."""
+    jobs: deque[Future[_Prepared]] = deque()
+    try:
+        for each in waiting:
+            jobs.append(crew.submit(_prepare, each, spec, keep))
+            if len(jobs) >= ahead:
+                yield jobs.popleft().result()
+        while jobs:
+            yield jobs.popleft().result()
+    finally:
+        for job in jobs:
+            job.cancel()
+
+
+@dataclass(frozen=True)
+class _Desk:
+    """Answers batches: squares of pixels in, guesses out."""
+
+    network: nn.Module
+    spec: InputSpec
+    classes: tuple[str, ...]
+    top: int | None
+    precision: Precision
+
+    def answer(self, squares: Sequence[Pixels | None]) -> list[tuple[Guess, ...]]:
+        """Guesses for every square; none where there is no square."""
+        readable = [square for square in squares if square is not None]
+        found = iter(self._guesses(readable) if readable else ())
+        return [() if square is None else next(found) for square in squares]
+
+    def _guesses(self, squares: Sequence[Pixels]) -> Iterator[tuple[Guess, ...]]:
+        # Not across a yield: the caller's code must not run in evaluation mode.
+        with evaluating(self.network, self.precision) as scored:
+            probabilities = torch.softmax(scored(self._normalised(squares)), dim=1).cpu()
+        outputs = probabilities.shape[1]
+        if outputs != len(self.classes):
+            raise BadData(
+                f"the network has {outputs} outputs and there are {len(self.classes)} class"
+                " names; use the names that it was trained with"
+            )
+        # A stable sort gives equal probabilities in class order, as `metrics.ranks` places them.
+        order = torch.argsort(probabilities, dim=1, descending=True, stable=True)
+        for row, best in zip(probabilities, order[:, : self.top], strict=True):
+            yield tuple(Guess(self.classes[i], float(row[i])) for i in best.tolist())
+
+    def _normalised(self, squares: Sequence[Pixels]) -> Tensor:
+        pictures = np.stack(squares)
+        images = torch.empty(pictures.shape, dtype=torch.float32)
+        Finisher(self.spec).finish(images, pictures, None)
+        return images.permute(0, 3, 1, 2)

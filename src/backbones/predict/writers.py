@@ -1,0 +1,268 @@
+"""Predictions as text, JSON lines, CSV, Parquet or a competition's submission."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, TextIO
+
+from backbones.errors import BadData, MissingExtra, WrongUse, nearest
+from backbones.predict.run import Prediction
+from backbones.weights.atomic import write_atomic
+
+Rows = Iterator[str]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """How a competition wants its answers: a CSV file with one row a picture.
+
+    Args:
+        content: "label" writes the likeliest class, "probability" that of one class, "all" one
+            column a class.
+        class_name: whose probability; needed for "probability" alone.
+        header: the names of the columns; with "all" the first one only.
+        labels: what to write instead of class names ({"cat": "0", "dog": "1"}).
+        unreadable: what to write for a picture that cannot be read; None leaves its row out.
+    """
+
+    content: Literal["label", "probability", "all"] = "label"
+    class_name: str | None = None
+    header: tuple[str, ...] = ("id", "label")
+    labels: tuple[tuple[str, str], ...] = ()
+    unreadable: str | None = None
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written.
+
+    Args:
+        num_pictures: all, those with an error included.
+        failures: (path, reason) of pictures that could not be read.
+    """
+
+    num_pictures: int
+    failures: tuple[tuple[str, str], ...]
+
+
+def write_predictions(
+    predictions: Iterable[Prediction],
+    format: str,
+    target: Path | TextIO,
+    *,
+    submission: Submission | None = None,
+) -> Written:
+    """Write predictions as they come; a file appears whole at the end, or not at all.
+
+    Args:
+        predictions: in the order to write.
+        format: one of `FORMATS`. "text" is for people; "json" has one object a line with `path`
+            and `predictions` or `error`; "csv" one row a picture; "parquet" the same as "json"
+            in columns; "submission" what `submission` says. For a submission of probabilities
+            the predictions must hold all classes (`top=None`).
+        target: a file, or an open text stream.
+        submission: how a submission looks; id and likeliest class by default.
+
+    Raises:
+        WrongUse: an unknown format, or Parquet to a stream.
+        MissingExtra: Parquet without pyarrow.
+        BadData: a submission in which two pictures have one id.
+    """
+    if format not in FORMATS:
+        raise WrongUse(
+            f"there is no format {format!r}; there are {', '.join(FORMATS)}."
+            + nearest(format, FORMATS)
+        )
+    seen = _Tally()
+    counted = seen.count(predictions)
+    if format == "parquet":
+        if not isinstance(target, Path):
+            raise WrongUse("parquet is binary; name a file to write it to")
+        write_atomic(target, _parquet(counted))
+        return seen.written()
+    rows: Rows
+    if format == "submission":
+        rows = _submission(counted, submission or Submission())
+    else:
+        rows = _ROWS[format](counted)
+    if isinstance(target, Path):
+        # File names may hold bytes that are not UTF-8; they are written as they are.
+        write_atomic(target, "".join(rows).encode("utf-8", "surrogateescape"))
+    else:
+        for row in rows:
+            _say(target, row)
+    return seen.written()
+
+
+class _Tally:
+    """Counts what passes."""
+
+    def __init__(self) -> None:
+        self._pictures = 0
+        self._failures: list[tuple[str, str]] = []
+
+    def count(self, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
+        for each in predictions:
+            self._pictures += 1
+            if each.error is not None:
+                self._failures.append((each.path, each.error))
+            yield each
+
+    def written(self) -> Written:
+        return Written(self._pictures, tuple(self._failures))
+
+
+def _say(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+    except UnicodeEncodeError:  # a terminal of another alphabet
+        encoding = stream.encoding or "ascii"
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
+
+
+def _number(probability: float) -> str:
+    """Six significant digits: enough for any ranking, and small ones do not become zero."""
+    return f"{probability:.6g}"
+
+
+def _text(predictions: Iterable[Prediction]) -> Rows:
+    for each in predictions:
+        lines = [each.path]
+        if each.error is not None:
+            lines.append(f"  cannot be read: {each.error}")
+        lines += [f"  {100 * guess.probability:5.1f} %  {guess.name}" for guess in each.predictions]
+        yield "\n".join(lines) + "\n"
+
+
+def _json(predictions: Iterable[Prediction]) -> Rows:
+    for each in predictions:
+        values: dict[str, Any] = {"path": each.path}
+        if each.error is not None:
+            values["error"] = each.error
+        else:
+            values["predictions"] = [
+                {"name": guess.name, "probability": float(_number(guess.probability))}
+                for guess in each.predictions
+            ]
+        line = json.dumps(values, ensure_ascii=False)
+        try:
+            line.encode()
+        except UnicodeEncodeError:  # a file name that is not UTF-8; JSON spells it
+            line = json.dumps(values)
+        yield line + "\n"
+
+
+def _csv(predictions: Iterable[Prediction]) -> Rows:
+    """Columns path, error, name_1, probability_1 and so on."""
+    waiting: list[Prediction] = []
+    source = iter(predictions)
+    for each in source:
+        waiting.append(each)
+        if each.predictions:  # the first readable picture tells how many answers there are
+            break
+    places = range(1, 1 + (len(waiting[-1].predictions) if waiting else 0))
+    yield _csv_row(
+        ["path", "error", *(f"{what}_{i}" for i in places for what in ("name", "probability"))]
+    )
+    for group in (waiting, source):
+        for each in group:
+            cells = [each.path, each.error or ""]
+            for guess in each.predictions:
+                cells += [guess.name, _number(guess.probability)]
+            yield _csv_row(cells + [""] * (2 + 2 * len(places) - len(cells)))
+
+
+def _csv_row(cells: Iterable[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
+
+
+_ROWS: dict[str, Callable[[Iterable[Prediction]], Rows]] = {
+    "text": _text,
+    "json": _json,
+    "csv": _csv,
+}
+FORMATS = (*_ROWS, "parquet", "submission")
+
+
+def _submission(predictions: Iterable[Prediction], wanted: Submission) -> Rows:
+    """A picture's id is its file name without the extension, as Kaggle has it."""
+    if wanted.content == "probability" and wanted.class_name is None:
+        raise WrongUse("a submission of one class's probability needs the class's name")
+    names: tuple[str, ...] | None = None
+    header = list(wanted.header)
+    paths: dict[str, str] = {}
+    unreadable: list[str] = []
+    if wanted.content != "all":
+        yield _csv_row(header)
+    for each in predictions:
+        key = PurePosixPath(each.path.replace("\\", "/")).stem
+        if key in paths:
+            raise BadData(
+                f"two pictures have the id {key!r}: {paths[key]} and {each.path};"
+                " a submission needs one row an id"
+            )
+        paths[key] = each.path
+        if not each.predictions:
+            unreadable.append(key)
+            continue
+        if wanted.content == "all" and names is None:
+            names = tuple(sorted(guess.name for guess in each.predictions))
+            yield _csv_row([header[0], *(dict(wanted.labels).get(name, name) for name in names)])
+        yield _csv_row([key, *_submitted(each, wanted, names)])
+    if wanted.unreadable is not None:
+        width = len(names) if names is not None else 1
+        for key in unreadable:
+            yield _csv_row([key, *[wanted.unreadable] * width])
+
+
+def _submitted(each: Prediction, wanted: Submission, names: tuple[str, ...] | None) -> list[str]:
+    if wanted.content == "label":
+        best = each.predictions[0].name
+        return [dict(wanted.labels).get(best, best)]
+    found = {guess.name: guess.probability for guess in each.predictions}
+    columns = names if names is not None else (wanted.class_name or "",)
+    missing = [name for name in columns if name not in found]
+    if missing:
+        raise WrongUse(
+            f"{each.path} has no probability for {missing[0]!r}; predict all classes (top=None),"
+            f" and use one of the network's names.{nearest(missing[0], found)}"
+        )
+    return [_number(found[name]) for name in columns]
+
+
+def _parquet(predictions: Iterable[Prediction]) -> bytes:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise MissingExtra("pyarrow", "parquet", "the Parquet format") from None
+    guess = pyarrow.struct([("name", pyarrow.string()), ("probability", pyarrow.float32())])
+    schema = pyarrow.schema(
+        [
+            ("path", pyarrow.string()),
+            ("predictions", pyarrow.list_(guess)),
+            ("error", pyarrow.string()),
+        ]
+    )
+    rows = [
+        {
+            # Parquet's strings are UTF-8; a name that is not is spelled.
+            "path": each.path.encode("utf-8", "backslashreplace").decode(),
+            "predictions": [
+                {"name": one.name, "probability": one.probability} for one in each.predictions
+            ],
+            "error": each.error,
+        }
+        for each in predictions
+    ]
+    data = io.BytesIO()
+    parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), data)
+    return data.getvalue()

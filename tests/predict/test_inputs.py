@@ -1,0 +1,182 @@
+"""Files, folders, patterns, archives and standard input all give the same pictures."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from backbones.errors import BadImage, NotFound, WrongUse
+from backbones.predict import inputs as module
+from backbones.predict.inputs import find_inputs
+
+IN_FOLDER = ["a/1.jpg", "a/2.png", "b/c/3.JPG", "empty.jpg"]
+
+
+def names(found: module.Inputs, folder: Path) -> list[str]:
+    return [Path(each.path).relative_to(folder).as_posix() for each in found]
+
+
+def contents(found: module.Inputs) -> list[bytes | str]:
+    read: list[bytes | str] = []
+    for each in found:
+        try:
+            read.append(each.read())
+        except BadImage as error:
+            read.append(str(error))
+    return read
+
+
+def zipped(photos: Path, path: Path) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in [*IN_FOLDER, "notes.txt"]:
+            archive.write(photos / name, name)
+        archive.writestr("__MACOSX/._1.jpg", b"x")
+    return path
+
+
+def test_a_folder_gives_its_tree_in_order(photos: Path) -> None:
+    found = find_inputs([photos])
+    assert names(found, photos) == IN_FOLDER
+    assert found.num_pictures == 4
+
+
+def test_files_keep_the_order_in_which_they_were_named(photos: Path) -> None:
+    wanted = [photos / "empty.jpg", photos / "a" / "2.png", photos / "notes.txt"]
+    assert [each.path for each in find_inputs(wanted)] == [str(path) for path in wanted]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("a/*", ["a/1.jpg", "a/2.png"]),
+        ("**/*", IN_FOLDER),
+        ("?", ["a/1.jpg", "a/2.png", "b/c/3.JPG"]),
+        ("*.jpg", ["empty.jpg"]),
+    ],
+)
+def test_patterns(photos: Path, pattern: str, expected: list[str]) -> None:
+    assert names(find_inputs([str(photos / pattern)]), photos) == expected
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz"])
+def test_an_archive_gives_the_pictures_of_the_folder(
+    photos: Path, tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"photos{suffix}"
+    if suffix == ".zip":
+        zipped(photos, path)
+    else:
+        mode = "w:" + {".tar": "", ".tar.gz": "gz", ".tgz": "gz", ".tar.xz": "xz"}[suffix]
+        with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+            for name in [*IN_FOLDER, "notes.txt"]:
+                archive.add(photos / name, name)
+    found = find_inputs([path])
+    assert names(found, path) == IN_FOLDER
+    assert contents(found) == contents(find_inputs([photos]))
+    assert found.num_pictures == (4 if suffix == ".zip" else 1)
+
+
+def test_nothing_is_unpacked_and_no_link_is_followed(tmp_path: Path) -> None:
+    path = tmp_path / "evil.tar"
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    with tarfile.open(path, "w") as archive:
+        link = tarfile.TarInfo("link.jpg")
+        link.type, link.linkname = tarfile.SYMTYPE, "../secret.jpg"
+        archive.addfile(link)
+        outside = tarfile.TarInfo("../../outside.jpg")
+        outside.size = 3
+        archive.addfile(outside, io.BytesIO(b"abc"))
+    before = sorted(tmp_path.rglob("*"))
+    assert contents(find_inputs([path])) == [b"abc"]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_bomb_in_an_archive_is_one_bad_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_MEMBER_BYTES", 2**20)
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.jpg", bytes(2**22))
+        archive.writestr("good.jpg", b"good")
+    assert contents(find_inputs([path])) == ["larger than 1 MiB in the archive", b"good"]
+
+
+def test_a_damaged_member_does_not_hide_the_next_one(photos: Path, tmp_path: Path) -> None:
+    path = zipped(photos, tmp_path / "x.zip")
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo("a/1.jpg")
+    data = bytearray(path.read_bytes())
+    start = info.header_offset + 30 + len(info.filename)
+    data[start + 100 : start + 140] = bytes(40)
+    path.write_bytes(data)
+    first, second, *_ = contents(find_inputs([path]))
+    assert isinstance(first, str)
+    assert second == (photos / "a/2.png").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["broken.zip", "broken.tar.gz", "broken.tar"])
+def test_an_archive_that_is_none_is_listed_and_the_rest_goes_on(
+    photos: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_bytes(b"this is no archive")
+    broken, good = contents(find_inputs([tmp_path / name, photos / "a" / "1.jpg"]))
+    assert isinstance(broken, str)
+    assert broken.startswith("the archive cannot be read")
+    assert good == (photos / "a" / "1.jpg").read_bytes()
+
+
+def test_a_tar_that_is_cut_off_gives_what_it_still_holds(photos: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.tar"
+    with tarfile.open(path, "w") as archive:
+        archive.add(photos / "a" / "1.jpg", "1.jpg")
+        archive.add(photos / "a" / "2.png", "2.png")
+        second = archive.getmember("2.png").offset_data
+    path.write_bytes(path.read_bytes()[: second + 50])
+    first, rest = contents(find_inputs([path]))
+    assert first == (photos / "a" / "1.jpg").read_bytes()
+    assert rest == "the archive cannot be read: unexpected end of data"
+
+
+@pytest.mark.parametrize("name", ["a/1.jpg", "a/2.png"])
+def test_standard_input_may_be_a_picture(photos: Path, name: str) -> None:
+    data = (photos / name).read_bytes()
+    (only,) = find_inputs(["-"], stdin=io.BytesIO(data))
+    assert (only.path, only.read()) == ("-", data)
+
+
+@pytest.mark.parametrize("separator", ["\n", "\r\n", "\0"])
+def test_standard_input_may_be_a_list_of_paths(photos: Path, separator: str) -> None:
+    listed = separator.join(str(photos / name) for name in ("a/2.png", "a/1.jpg")) + separator
+    found = find_inputs(["-"], stdin=io.BytesIO(listed.encode()))
+    assert names(found, photos) == ["a/2.png", "a/1.jpg"]
+
+
+def test_bytes_that_are_neither_are_a_bad_picture_and_no_crash() -> None:
+    (only,) = find_inputs(["-"], stdin=io.BytesIO(b"\x80\x81 garbage"))
+    assert only.path == "-"
+
+
+def test_what_is_missing_is_said_before_any_work(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"no file or folder .*emty\.jpg\. Did you mean empty\.jpg"):
+        find_inputs([photos, photos / "emty.jpg"])
+    with pytest.raises(NotFound, match="no picture matches"):
+        find_inputs([str(photos / "*.gif")])
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(NotFound, match="holds no pictures"):
+        find_inputs([tmp_path / "bare"])
+    with pytest.raises(NotFound, match=r"gone\.jpg"):
+        find_inputs(["-"], stdin=io.BytesIO(b"gone.jpg\n"))
+
+
+def test_nothing_named_is_wrong_use() -> None:
+    with pytest.raises(WrongUse, match="no pictures were named"):
+        find_inputs([])
+    with pytest.raises(WrongUse, match="standard input is empty"):
+        find_inputs(["-"], stdin=io.BytesIO(b""))
+    with pytest.raises(WrongUse, match="there is none here"):
+        find_inputs(["-"])
