@@ -83,13 +83,14 @@ def trace(model: nn.Module | str, input_px: int | None = None) -> tuple[Layer, .
         for name, tensor in (*network.named_parameters(), *network.named_buffers())
     }
     picture = torch.empty(1, network.in_channels, side, side, device="meta")
-    training = network.training
+    modes = [(layer, layer.training) for layer in network.modules()]  # parts may be frozen
     try:
         network.eval()
         with torch.no_grad():
             torch.func.functional_call(network, state, (picture,))
     finally:
-        network.train(training)
+        for layer, training in modes:
+            layer.training = training
         for hook in hooks:
             hook.remove()
     return tuple(found)
