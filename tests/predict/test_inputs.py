@@ -135,6 +135,7 @@ def test_a_tar_that_is_cut_off_gives_what_it_still_holds(photos: Path, tmp_path:
     with tarfile.open(path, "w") as archive:
         archive.add(photos / "a" / "1.jpg", "1.jpg")
         archive.add(photos / "a" / "2.png", "2.png")
+    with tarfile.open(path) as archive:
         second = archive.getmember("2.png").offset_data
     path.write_bytes(path.read_bytes()[: second + 50])
     first, rest = contents(find_inputs([path]))
