@@ -238,7 +238,8 @@ def _resume(training: Training, run: RunFolder, train: Pipeline) -> tuple[str, .
         run.cut([0, 0, 0])
         return ("no checkpoint was written yet: the run begins again", *notes)
     tensors, facts = read_checkpoint(run.checkpoint_path)
-    run.cut(facts["positions"])
+    if facts["step"] < training.plan.total_steps:
+        run.cut(facts["positions"])
     average = training.average
     put_back(training.model, training.optimizer, average, tensors, facts["optimizer"])
     training.step = facts["step"]

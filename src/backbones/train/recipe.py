@@ -171,7 +171,10 @@ class Recipe(Table):
         weights: file of weights or bundle to start from; none = random.
         seed: of everything random: initial weights, order, augmentation, dropout.
         length: of the run, such as 10epochs or 370000steps.
-        limit: use only so many training pictures, drawn by the seed; none = all.
+        limit: use only so many pictures of each split, drawn by the seed; none = all.
+        val_fraction: share of each class that is held out of the training pictures to choose
+            the best weights by, where the data has no "val" of its own. With 0, all pictures
+            are learned from, and the "test" part is only watched.
         batch_size: pictures in one optimiser step.
         accumulate: parts that a batch is computed in, one after the other, to save memory;
             the gradient is that of the whole batch (batch norm sees a part at a time).
@@ -205,6 +208,7 @@ class Recipe(Table):
     seed: Annotated[int, Field(ge=0)] = 0
     length: LengthText = Length(10, "epochs")
     limit: Count | None = None
+    val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
     batch_size: Count = 32
     accumulate: Count = 1
     optimizer: Optimizer = Optimizer()

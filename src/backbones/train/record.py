@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 
@@ -146,7 +146,7 @@ _LINES_PER_EPOCH = 100
 
 
 class RunFolder:
-    """A training run on the disk; made by `create`, found again by `open`.
+    """A training run on the disk; made by `create`, found again by `open`, closed by `with`.
 
     Args:
         path: the folder.
@@ -296,6 +296,12 @@ class RunFolder:
             else "make room, then start again"
         )
         return TrainingStopped(f"step {step}: {self.path} cannot be written ({reason}); {kept}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the growing files; a full disk at this point loses nothing that was promised."""

@@ -1,0 +1,271 @@
+"""A run that was interrupted anywhere ends in the same bits as one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from backbones.data.source import ArrayPictures, Split
+from backbones.errors import BadData, BadWeights, NotFound, TrainingStopped, WrongUse
+from backbones.train.checkpoint import read_checkpoint
+from backbones.train.record import (
+    CheckpointRecord,
+    EvaluationRecord,
+    RunFolder,
+    StartRecord,
+    StepRecord,
+)
+from backbones.weights.bundle import read_bundle
+
+PLATEAU = ("schedule.kind=plateau", "schedule.patience=0", "schedule.gamma=0.5")
+WAYS = {
+    "sgd": ("optimizer.momentum=0.9", "optimizer.nesterov=true"),
+    "fused": ("optimizer.fused=true", "channels_last=true", "schedule.kind=cosine"),
+    "adam, average": ("optimizer.kind=adam", "optimizer.lr=0.003", "ema=0.9"),
+    "adamw, warm-up": ("optimizer.kind=adamw", "optimizer.lr=0.003", "schedule.warmup=5steps"),
+    "rmsprop": ("optimizer.kind=rmsprop", "optimizer.lr=0.001", "clip_norm=0.5"),
+    "plateau": (*PLATEAU, "schedule.threshold=0.5"),
+    "plateau on the loss, average": (*PLATEAU, "schedule.monitor=loss", "ema=0.5"),
+    "step": ("schedule.kind=step", "schedule.every=4steps"),
+    "milestones": ("schedule.kind=multistep", "schedule.milestones=4steps,3epochs"),
+    "parts": ("accumulate=3", 'parts=[{"match": "old", "lr_scale": 0.1}]', "class_weights=balanced"),
+    "frozen": ("freeze=features", "optimizer.weight_decay=0.01"),
+    "bf16": ("precision=bf16", "channels_last=true", "optimizer.kind=adam", "optimizer.lr=0.003"),
+}
+
+
+def assert_same(one: Path, other: Path) -> None:
+    """Weights, optimiser, average, schedule, sums, metrics and bundles, to the bit."""
+    tensors, facts = read_checkpoint(one / "checkpoint.safetensors")
+    others, other_facts = read_checkpoint(other / "checkpoint.safetensors")
+    assert tensors.keys() == others.keys()
+    for name, tensor in tensors.items():
+        assert torch.equal(tensor, others[name]), name
+    lengths, other_lengths = facts.pop("positions"), other_facts.pop("positions")
+    assert lengths[0] == other_lengths[0]
+    assert facts == other_facts
+    assert (one / "metrics.jsonl").read_bytes() == (other / "metrics.jsonl").read_bytes()
+    for name in ("last.safetensors", "best.safetensors"):
+        ours, theirs = read_bundle(one / name), read_bundle(other / name)
+        assert ours == theirs
+        assert all(torch.equal(ours.state[key], theirs.state[key]) for key in ours.state)
+
+
+@pytest.mark.parametrize("settings", WAYS.values(), ids=WAYS.keys())
+def test_four_epochs_are_two_and_a_half_resumed(recipe, train, tmp_path, settings):
+    row = recipe("length=4epochs", "checkpoint_every=2steps", *settings)
+    train(row, tmp_path / "whole")
+    train(row, tmp_path / "cut", stop_when=lambda r: isinstance(r, StepRecord) and r.step == 8)
+    tensors, facts = read_checkpoint(tmp_path / "cut" / "checkpoint.safetensors")
+    assert facts["step"] == 6
+    begun = train(row, tmp_path / "cut", resume=True)[0]
+    assert isinstance(begun, StartRecord)
+    assert begun.step == 6
+    assert_same(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_resume_in_the_middle_of_an_epoch_keeps_its_sums(recipe, train, tmp_path):
+    row = recipe("checkpoint_every=1steps")
+    train(row, tmp_path / "whole")
+    train(row, tmp_path / "cut", stop_when=lambda r: isinstance(r, StepRecord) and r.step == 3)
+    _, facts = read_checkpoint(tmp_path / "cut" / "checkpoint.safetensors")
+    assert facts["sums"]["num_examples"] == 16
+    train(row, tmp_path / "cut", resume=True)
+    assert_same(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_the_plateau_of_the_matrix_really_drops(recipe, train, tmp_path):
+    """Otherwise the rows above would prove nothing about it."""
+    row = recipe("length=4epochs", *WAYS["plateau"])
+    records = train(row, tmp_path / "run")
+    rates = {record.lr for record in records if isinstance(record, StepRecord)}
+    assert len(rates) > 1
+
+
+def test_without_a_checkpoint_the_run_begins_again(recipe, train, tmp_path):
+    row = recipe()
+    train(row, tmp_path / "whole")
+    train(row, tmp_path / "cut", stop_when=lambda r: isinstance(r, StepRecord) and r.step == 2)
+    begun = train(row, tmp_path / "cut", resume=True)[0]
+    assert "begins again" in begun.notes[0]
+    assert_same(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_a_finished_run_says_so_and_stays_as_it_is(recipe, train, tmp_path):
+    row = recipe()
+    train(row, tmp_path / "run")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    records = train(row, tmp_path / "run", resume=True)
+    assert len(records) == 1
+    assert "the run is finished: all 6 steps are done" in records[0].notes[0]
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_another_recipe_is_refused_with_the_difference(recipe, train, tmp_path):
+    train(recipe(), tmp_path / "run")
+    with pytest.raises(WrongUse, match=re.escape("optimizer.lr 0.05 -> 0.1")):
+        train(recipe("optimizer.lr=0.1"), tmp_path / "run", resume=True)
+    train(recipe("workers=3", "checkpoint_every=1steps"), tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: Split("train", ("blue", "green", "rot"), s.labels, s.pictures), "gone: red; new: rot"),
+        (lambda s: Split("train", ("green", "blue", "red"), s.labels, s.pictures), "order of classes"),
+        (lambda s: s.take(np.arange(20)), "22 training pictures then, 20 now"),
+        (lambda s: Split("train", s.classes, s.labels[::-1].copy(), s.pictures), "or other labels"),
+        (
+            lambda s: Split("train", s.classes, s.labels, ArrayPictures(s.pictures.array ^ 1, "x")),
+            "but others",
+        ),
+    ],
+)
+def test_other_data_is_refused_with_the_difference(
+    squares, recipe, train, tmp_path, change, message
+):
+    train(recipe(), tmp_path / "run")
+    data = squares(8)
+    data.split = change(data.split)
+    with pytest.raises(WrongUse, match=message):
+        train(recipe(), tmp_path / "run", resume=True, data=data)
+
+
+def test_a_folder_with_a_run_is_not_overwritten(recipe, train, tmp_path):
+    train(recipe(), tmp_path / "run")
+    with pytest.raises(WrongUse, match="holds a run already"):
+        train(recipe(), tmp_path / "run")
+
+
+def test_a_folder_without_a_run_cannot_be_resumed(tmp_path):
+    with pytest.raises(NotFound, match="holds no run"):
+        RunFolder.open(tmp_path)
+
+
+def test_metrics_that_somebody_shortened_are_noticed(recipe, train, tmp_path):
+    row = recipe()
+    train(row, tmp_path / "run", stop_when=lambda r: isinstance(r, StepRecord) and r.step == 5)
+    (tmp_path / "run" / "metrics.jsonl").write_bytes(b"")
+    with pytest.raises(BadData, match="shorter than its checkpoint"):
+        train(row, tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x80\x04cos\nsystem\n", b"half"])
+def test_a_damaged_checkpoint_is_an_error_of_one_line(recipe, train, tmp_path, damage):
+    row = recipe()
+    train(row, tmp_path / "run")
+    (tmp_path / "run" / "checkpoint.safetensors").write_bytes(damage)
+    with pytest.raises(BadWeights, match="no whole checkpoint") as caught:
+        train(row, tmp_path / "run", resume=True)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
+def test_a_full_disk_leaves_the_last_good_checkpoint(recipe, train, tmp_path):
+    """A limit on the size of files stands in for the disk: writing fails in the middle."""
+    row = recipe("length=3epochs")
+    train(row, tmp_path / "whole")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    def fill(record):
+        if isinstance(record, CheckpointRecord):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+        return False
+
+    try:
+        with pytest.raises(TrainingStopped, match="cannot be written .*--resume") as caught:
+            train(row, tmp_path / "full", stop_when=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert caught.value.exit_code == 1
+    assert "\n" not in str(caught.value)
+    _, facts = read_checkpoint(tmp_path / "full" / "checkpoint.safetensors")
+    assert facts["step"] == 3
+    assert not list((tmp_path / "full").glob(".*.tmp"))
+    train(row, tmp_path / "full", resume=True)
+    assert_same(tmp_path / "whole", tmp_path / "full")
+
+
+KILLED = """
+import sys
+sys.path.insert(0, {tests!r})
+import torch
+from pathlib import Path
+from conftest import Squares
+from backbones.models import build
+from backbones.train.checkpoint import fingerprint
+from backbones.train.loop import fit
+from backbones.train.record import RunFolder
+from backbones.train.settings import load_recipe
+torch.set_num_threads(2)
+out, row, data = Path({out!r}), load_recipe({recipe!r}), Squares(8)
+known = (out / "run.json").exists()
+run = RunFolder.open(out) if known else RunFolder.create(
+    out, recipe=row, data=fingerprint(data.split))
+model = build("vgg_tiny", num_classes=3, in_channels=3, seed=row.seed)
+with run:
+    for record in fit(model, row, data, evaluate=data.evaluate, run=run, resume=known):
+        print(type(record).__name__, flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_a_run_killed_at_random_ends_in_the_same_bits(recipe, train, tmp_path):
+    """Killed at random moments after random numbers of records, until it is done."""
+    row = recipe(
+        "length=6epochs", "checkpoint_every=2steps", "optimizer.kind=adam", "ema=0.9", *PLATEAU
+    )
+    train(row, tmp_path / "whole")
+    (tmp_path / "row.json").write_text(json.dumps(row.to_json()))
+    out = tmp_path / "killed"
+    code = KILLED.format(
+        tests=str(Path(__file__).parent), out=str(out), recipe=str(tmp_path / "row.json")
+    )
+    chance, kills = random.Random(3), 0
+    for _ in range(20):
+        child = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert child.stdout is not None
+        assert child.stderr is not None
+        # five kills within the first records of a process, then it may finish
+        patience = chance.randrange(1, 10) if kills < 5 else 10_000
+        seen = 0
+        for line in child.stdout:
+            seen += line.strip() != ""
+            if seen == patience:
+                time.sleep(chance.uniform(0, 0.01))
+                child.kill()
+                kills += 1
+                break
+        errors = child.communicate()[1]
+        if child.returncode == 0:
+            break
+        assert child.returncode == -signal.SIGKILL, errors
+    assert kills == 5
+    assert_same(tmp_path / "whole", out)
+    assert not [record for record in out.glob(".*.tmp")]
+
+
+def test_evaluation_records_say_which_was_best(recipe, train, tmp_path):
+    records = train(recipe("length=4epochs"), tmp_path / "run")
+    lowest = (float("inf"), float("inf"))
+    for record in records:
+        if isinstance(record, EvaluationRecord):
+            rank = (record.metrics["top1_error_percent"], record.metrics["loss"])
+            assert record.best == (rank < lowest)
+            lowest = min(lowest, rank)
