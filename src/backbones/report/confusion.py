@@ -33,7 +33,7 @@ def confusion_csv(confusion: Confusion, names: Sequence[str]) -> str:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["true \\ predicted", *names])
+    writer.writerow(["true class", *names])
     for name, row in zip(names, confusion, strict=True):
         writer.writerow([name, *(int(count) for count in row)])
     return text.getvalue()

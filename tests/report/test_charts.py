@@ -1,0 +1,115 @@
+"""The confusion matrix and the curves: files, sizes, what they refuse."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from backbones.errors import BadData, NotFound
+from backbones.report import fonts
+from backbones.report.charts import label_font
+from backbones.report.confusion import confusion_csv, draw_confusion
+from backbones.report.curves import draw_curves, read_metrics
+
+RECORDS: list[dict[str, Any]] = [
+    {"record": "step", "step": 1, "epoch": 1, "loss": 2.3, "lr": 0.1},
+    {"record": "step", "step": 2, "epoch": 1, "loss": None, "lr": 0.1},
+    {"record": "epoch", "step": 2, "epoch": 1, "loss": 2.0, "top1_error_percent": 60.0, "lr": 0.1},
+    {"record": "evaluation", "step": 2, "epoch": 1, "loss": 1.9, "top1_error_percent": 55.0},
+]
+
+
+@pytest.mark.parametrize("classes", [1, 2, 10, 40, 100, 150])
+def test_any_number_of_classes_can_be_drawn(tmp_path: Path, classes: int) -> None:
+    counts = np.eye(classes, dtype=np.int64) * 7
+    counts[0, -1] += 3
+    path = draw_confusion(counts, [f"class {i}" for i in range(classes)], tmp_path / "c.png")
+    with Image.open(path) as image:
+        assert min(image.size) >= 400
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_classes_without_pictures_are_no_warning(tmp_path: Path) -> None:
+    draw_confusion([[0, 0], [0, 0]], ["a", "b"], tmp_path / "c.svg")
+    ElementTree.parse(tmp_path / "c.svg")
+
+
+def test_confusion_csv_reads_back() -> None:
+    rows = list(csv.reader(io.StringIO(confusion_csv([[5, 1], [0, 2]], ["a, b", "虎斑猫"]))))
+    assert rows[0][1:] == ["a, b", "虎斑猫"]
+    assert rows[1:] == [["a, b", "5", "1"], ["虎斑猫", "0", "2"]]
+
+
+def test_chart_labels_are_spelled_where_no_font_has_them(tmp_path: Path) -> None:
+    font, texts = label_font(["cat", "虎"])
+    assert font is None
+    assert texts == ["cat", "<U+864E>"]
+    draw_confusion([[1, 0], [0, 1]], ["cat", "虎"], tmp_path / "c.png")  # no missing-glyph warning
+
+
+def test_chart_labels_take_a_font_of_the_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, dejavu: Path
+) -> None:
+    """A letter that Matplotlib's upright sans lacks, in a font that has it."""
+    folder = dejavu.parent
+    letter = "𝖆"
+    source = folder / "STIXGeneral.ttf"
+    shutil.copy(source, tmp_path / "simhei.ttf")
+    monkeypatch.setattr(fonts, "font_folders", lambda: (tmp_path,))
+    font, texts = label_font([letter])
+    assert font is not None
+    assert font.get_file() == str(tmp_path / "simhei.ttf")
+    assert texts == [letter]
+
+
+def test_curves_are_drawn_twice(tmp_path: Path) -> None:
+    png, svg = draw_curves(RECORDS, tmp_path / "out", title="lenet5")
+    with Image.open(png) as image:
+        assert image.width > 600
+    ElementTree.parse(svg)
+    assert sorted(path.name for path in png.parent.iterdir()) == ["curves.png", "curves.svg"]
+
+
+@pytest.mark.parametrize("kept", [RECORDS[:1], RECORDS[2:3], RECORDS[3:]])
+def test_a_run_that_has_just_begun_can_be_drawn(tmp_path: Path, kept: list[dict[str, Any]]) -> None:
+    assert all(path.stat().st_size for path in draw_curves(kept, tmp_path))
+
+
+def test_equal_runs_give_equal_files(tmp_path: Path) -> None:
+    one, other = (draw_curves(RECORDS, tmp_path / name) for name in ("one", "other"))
+    for left, right in zip(one, other, strict=True):
+        assert left.read_bytes() == right.read_bytes()
+
+
+def test_curves_read_a_metrics_file_that_is_still_being_written(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in RECORDS) + '{"record": "st')
+    assert read_metrics(path) == RECORDS
+    draw_curves(path, tmp_path)
+
+
+def test_curves_say_what_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    with pytest.raises(NotFound, match="no metrics file"):
+        draw_curves(path, tmp_path)
+    path.write_text('{"record": "step"}\nbroken\n{}\n')
+    with pytest.raises(BadData, match="line 2 is not a JSON object"):
+        draw_curves(path, tmp_path)
+    with pytest.raises(BadData, match="nothing to draw"):
+        draw_curves([], tmp_path)
+
+
+def test_charts_leave_no_global_state(tmp_path: Path) -> None:
+    draw_curves(RECORDS, tmp_path)
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    assert pyplot is None or pyplot.get_fignums() == []
