@@ -11,7 +11,8 @@ import hashlib
 import importlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -158,15 +159,13 @@ def read_bundle(path: str | Path) -> Bundle:
         NotFound: there is no such file.
         BadWeights: the file is truncated, was changed, or is something else.
     """
-    values, state = _read(Path(path), with_tensors=True)
-    if tensors_sha256(state) != values["tensors_sha256"]:
-        raise BadWeights(f"{path}: the tensors were changed after writing (SHA-256 differs)")
-    bundle = replace(_bundle_from(Path(path), values), state=state)
-    try:
+    with _named(path):
+        values, state = _read(Path(path), with_tensors=True)
+        if tensors_sha256(state) != values.get("tensors_sha256"):
+            raise BadWeights("the tensors were changed after writing (SHA-256 differs)")
+        bundle = replace(_bundle_from(values), state=state)
         _check_state(bundle, _network_on_meta(bundle))
-    except BadWeights as error:
-        raise BadWeights(f"{path}: {error}") from error
-    return bundle
+        return bundle
 
 
 def read_bundle_header(path: str | Path) -> Bundle:
@@ -176,8 +175,9 @@ def read_bundle_header(path: str | Path) -> Bundle:
         NotFound: there is no such file.
         BadWeights: the file is not a bundle, or its header was changed.
     """
-    values, _ = _read(Path(path), with_tensors=False)
-    return _bundle_from(Path(path), values)
+    with _named(path):
+        values, _ = _read(Path(path), with_tensors=False)
+        return _bundle_from(values)
 
 
 def tensors_sha256(state: Mapping[str, Tensor]) -> str:
@@ -195,6 +195,15 @@ def tensors_sha256(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+@contextmanager
+def _named(path: str | Path) -> Iterator[None]:
+    """Put the file's name before what is wrong with it."""
+    try:
+        yield
+    except BadWeights as error:
+        raise BadWeights(f"{path}: {error}") from error
+
+
 def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The JSON of the header, checked against its hash, and the tensors."""
     if not path.is_file():
@@ -205,43 +214,46 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], dict[str, 
             names = list(file.keys()) if with_tensors else []
             state = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
-        raise BadWeights(f"{path} is not a whole safetensors file: {error}") from error
+        raise BadWeights(f"not a whole safetensors file ({error})") from error
     if _HEADER not in metadata:
-        raise BadWeights(
-            f"{path} holds tensors and no description: not a bundle; load it into a named network"
-        )
+        raise BadWeights("tensors without a description are no bundle; name the network they fit")
     text = metadata[_HEADER]
     if hashlib.sha256(text.encode()).hexdigest() != metadata.get(_HEADER_SHA256):
-        raise BadWeights(f"{path}: the header was changed after writing (SHA-256 differs)")
+        raise BadWeights("the header was changed after writing (SHA-256 differs)")
     try:
         values = json.loads(text)
     except ValueError as error:
-        raise BadWeights(f"{path}: the header is not JSON: {error}") from error
+        raise BadWeights(f"the header is not JSON ({error})") from error
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise BadWeights(f"not a bundle of format {FORMAT}; written by another version")
     return values, state
 
 
-def _bundle_from(path: Path, values: dict[str, Any]) -> Bundle:
+def _bundle_from(values: dict[str, Any]) -> Bundle:
     """Check the header's fields and make a bundle without tensors of it."""
-    wanted = {f.name for f in fields(Bundle)} - {"state"} | {"format", "tensors_sha256"}
-    if not isinstance(values, dict) or values.get("format") != FORMAT or set(values) != wanted:
-        raise BadWeights(f"{path}: not a bundle of format {FORMAT}; written by another version")
-    num_classes, classes = values["num_classes"], values["classes"]
-    if len(classes) != num_classes:
-        raise BadWeights(f"{path}: {len(classes)} class names for {num_classes} classes")
-    parts = {f.name: values[f.name] for f in fields(Bundle) if f.name != "state"}
-    parts |= {"classes": tuple(classes), "spec": InputSpec.from_json(values["spec"])}
-    return Bundle(**parts)
+    fields_only = {k: v for k, v in values.items() if k not in ("format", "tensors_sha256")}
+    bundle: Bundle = row_from_json(Bundle, fields_only | {"state": {}})
+    if len(bundle.classes) != bundle.num_classes:
+        raise BadWeights(f"{len(bundle.classes)} class names for {bundle.num_classes} classes")
+    if bundle.spec.channels != bundle.in_channels:
+        raise BadWeights(
+            f"the input spec has {bundle.spec.channels} channels, the network {bundle.in_channels}"
+        )
+    return bundle
 
 
 def _network_on_meta(bundle: Bundle) -> nn.Module:
     """The network that the header describes, shapes without numbers."""
     known = {family.name: family for family in catalog.families()}
     if bundle.family not in known:
-        raise BadWeights(f"the bundle has a network of {bundle.family!r}, unknown to this version")
+        raise BadWeights(f"the family {bundle.family!r} is unknown to this version")
     module = importlib.import_module(known[bundle.family].module)
     row = row_from_json(type(module.ROWS[0]), bundle.row)
-    with torch.device("meta"):
-        return make(module.NETWORK, row, bundle.num_classes, bundle.in_channels)
+    try:
+        with torch.device("meta"):
+            return make(module.NETWORK, row, bundle.num_classes, bundle.in_channels)
+    except Exception as error:  # a row from outside can break a constructor in any way
+        raise BadWeights(f"{bundle.variant} cannot be built from its row ({error})") from error
 
 
 def _check_state(bundle: Bundle, network: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""A variant's row as JSON and back, driven by the types that the row's fields declare."""
+"""Frozen rows as JSON and back, driven by the types that their fields declare."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def row_from_json(row_type: type, values: Mapping[str, Any]) -> Any:
     """Read what `row_to_json` wrote, possibly through JSON text.
 
     Args:
-        row_type: the frozen dataclass of the family.
+        row_type: the frozen dataclass.
         values: a value for each of its fields.
 
     Raises:
@@ -36,7 +36,10 @@ def row_from_json(row_type: type, values: Mapping[str, Any]) -> Any:
         )
     hints = get_type_hints(row_type)
     read = {key: _read(hints[key], value, key) for key, value in values.items()}
-    return row_type(**read)
+    try:
+        return row_type(**read)
+    except ValueError as error:  # the type's own check of its values
+        raise BadWeights(f"{row_type.__name__}: {error}") from error
 
 
 def _read(kind: Any, value: Any, field: str) -> Any:
@@ -55,8 +58,10 @@ def _read(kind: Any, value: Any, field: str) -> Any:
             return tuple(_read(arguments[0], item, field) for item in value)
         if len(arguments) == len(value):
             return tuple(_read(a, item, field) for a, item in zip(arguments, value, strict=True))
+    if kind is Any or (origin is dict and isinstance(value, dict)):
+        return value
     if kind is float and type(value) in (int, float):
         return float(value)
     if type(value) is kind:
         return value
-    raise BadWeights(f"the row's field {field!r} holds {value!r}, expected {kind}")
+    raise BadWeights(f"the field {field!r} holds {value!r}, expected {kind}")
