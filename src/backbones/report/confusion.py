@@ -27,7 +27,7 @@ def confusion_csv(confusion: Confusion, names: Sequence[str]) -> str:
 
     Example:
         >>> print(confusion_csv([[3, 1], [0, 2]], ["cat", "dog"]), end="")
-        true \\\\ predicted,cat,dog
+        true class,cat,dog
         cat,3,1
         dog,0,2
     """
