@@ -32,8 +32,9 @@ from backbones.errors import BadImage
 
 Pixels = npt.NDArray[np.uint8]
 
-MAX_PIXELS = 120_000_000
-"""Larger pictures are refused by their header: at 7 bytes a pixel all others stay under 1 GB."""
+MAX_PIXELS = 105_000_000
+"""Larger pictures are refused by their header. Decoding takes 7 bytes a pixel (9 for a progressive
+JPEG) besides the file itself, so that all others stay under 1 GB; a 102-megapixel camera fits."""
 
 # Readers that run other programs (EPS), need a handler or take any bytes for theirs stay out.
 _FORMATS = (

@@ -1,0 +1,201 @@
+"""A download survives cuts, is checked, and is never half there."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backbones.data.download import cache_folder, download
+from backbones.data.sets import named, open_data
+from backbones.errors import BadData
+
+CONTENT = np.random.default_rng(0).integers(0, 256, 700_000, dtype=np.uint8).tobytes()
+MD5 = hashlib.md5(CONTENT).hexdigest()
+
+
+@dataclass
+class Site:
+    """A server on this machine, what it serves, and how badly.
+
+    Args:
+        base: its address.
+        files: path to content.
+        cut_after: for each of the first answers, after how many bytes the connection is cut.
+        status: answered instead of the file, where it is not 0.
+        ranges: whether it can continue in the middle.
+    """
+
+    base: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    cut_after: list[int] = field(default_factory=list)
+    status: int = 0
+    ranges: bool = True
+    asked: list[tuple[str, str | None]] = field(default_factory=list)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    served = Site(files={"/file.bin": CONTENT})
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            wanted = self.headers.get("Range")
+            served.asked.append((self.path, wanted))
+            self.close_connection = True
+            if served.status or self.path not in served.files:
+                self.send_error(served.status or 404)
+                return
+            data = served.files[self.path]
+            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+            if wanted and served.ranges and start >= len(data):
+                self.send_error(416)
+                return
+            partial = bool(wanted) and served.ranges
+            data = data[start:] if partial else data
+            self.send_response(206 if partial else 200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data[: served.cut_after.pop(0)] if served.cut_after else data)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    served.base = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield served
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_file_arrives_and_is_fetched_once(site: Site, tmp_path: Path) -> None:
+    told: list[tuple[int, int | None]] = []
+    to = tmp_path / "deep" / "file.bin"
+    for _ in range(2):
+        download(site.base + "/file.bin", to, md5=MD5, progress=lambda *now: told.append(now))
+    assert to.read_bytes() == CONTENT
+    assert len(site.asked) == 1
+    assert told[-1] == (len(CONTENT), len(CONTENT))
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert [path.name for path in to.parent.iterdir()] == ["file.bin"]
+
+
+def test_cut_connection_is_continued_where_it_broke(site: Site, tmp_path: Path) -> None:
+    site.cut_after = [300_000, 200_000]
+    to = tmp_path / "file.bin"
+    told: list[int] = []
+    download(
+        site.base + "/file.bin", to, md5=MD5, wait_s=0, progress=lambda done, _: told.append(done)
+    )
+    assert to.read_bytes() == CONTENT
+    assert [wanted for _, wanted in site.asked] == [None, "bytes=300000-", "bytes=500000-"]
+    assert told == sorted(told)
+
+
+def test_next_call_continues_what_the_last_one_left(site: Site, tmp_path: Path) -> None:
+    site.cut_after = [100_000, 0, 0, 0]
+    to = tmp_path / "file.bin"
+    with pytest.raises(BadData, match="the connection was cut"):
+        download(site.base + "/file.bin", to, md5=MD5, wait_s=0)
+    assert not to.exists()
+    assert (tmp_path / "file.bin.part").stat().st_size == 100_000
+    download(site.base + "/file.bin", to, md5=MD5)
+    assert to.read_bytes() == CONTENT
+    assert site.asked[-1][1] == "bytes=100000-"
+
+
+def test_server_that_cannot_continue_sends_all_again(site: Site, tmp_path: Path) -> None:
+    site.cut_after, site.ranges = [300_000], False
+    to = download(site.base + "/file.bin", tmp_path / "file.bin", md5=MD5, wait_s=0)
+    assert to.read_bytes() == CONTENT
+
+
+def test_part_that_is_too_long_is_thrown_away(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "file.bin.part").write_bytes(CONTENT + b"more")
+    to = download(site.base + "/file.bin", tmp_path / "file.bin", md5=MD5, wait_s=0)
+    assert to.read_bytes() == CONTENT
+
+
+def test_wrong_checksum_is_refused_and_removed(site: Site, tmp_path: Path) -> None:
+    with pytest.raises(BadData, match=f"arrived with the MD5 {MD5}, expected 0000") as caught:
+        download(site.base + "/file.bin", tmp_path / "file.bin", md5="0" * 32)
+    assert list(tmp_path.iterdir()) == []
+    assert "\n" not in str(caught.value)
+
+
+def test_refusal_is_final_and_overload_is_not(site: Site, tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="HTTP 404 Not Found"):
+        download(site.base + "/gone.bin", tmp_path / "gone.bin", md5=MD5, wait_s=0)
+    assert len(site.asked) == 1
+    site.status = 503
+    with pytest.raises(BadData, match="HTTP 503"):
+        download(site.base + "/file.bin", tmp_path / "file.bin", md5=MD5, wait_s=0)
+    assert len(site.asked) == 5
+
+
+def test_offline_says_where_to_put_the_file(tmp_path: Path) -> None:
+    to = tmp_path / "file.bin"
+    with pytest.raises(BadData, match="put the file by hand to") as caught:
+        download("http://127.0.0.1:9/file.bin", to, md5=MD5, wait_s=0)
+    assert str(to) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_only_http_is_fetched(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(CONTENT)
+    with pytest.raises(BadData, match="not an http or https address"):
+        download((tmp_path / "secret").as_uri(), tmp_path / "to", md5=MD5)
+
+
+def test_cache_folder_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BACKBONES_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv("BACKBONES_CACHE")
+    assert cache_folder().name == "backbones"
+
+
+def test_named_set_comes_from_the_mirror_and_then_from_the_cache(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = np.arange(20, dtype=np.uint8) % 10
+    head = {3: b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in (20, 28, 28))}
+    head[1] = b"\0\0\x08\x01" + (20).to_bytes(4, "big")
+    row = named.SETS[0]
+    files = {}
+    for name in row.files:
+        body = head[3] + bytes(20 * 784) if "images" in name else head[1] + labels.tobytes()
+        site.files[f"/mnist/{name}"] = gzip.compress(body, mtime=0)
+        files[name] = hashlib.md5(site.files[f"/mnist/{name}"]).hexdigest()
+    monkeypatch.setattr("backbones.data.sets.SETS", (replace(row, files=files),))
+    monkeypatch.setenv("BACKBONES_CACHE", str(tmp_path))
+    monkeypatch.setenv("BACKBONES_MIRROR", site.base + "/")
+    told: list[str] = []
+    for _ in range(2):
+        source = open_data("mnist", progress=lambda name, done, total: told.append(name))
+        assert (source.kind, source.where, len(source.classes)) == ("idx", "mnist", 10)
+        assert {name: len(split) for name, split in source.splits.items()} == {
+            "train": 20,
+            "test": 20,
+        }
+    assert len(site.asked) == 4
+    assert told == list(files)
+    assert (tmp_path / "data" / "mnist" / "t10k-labels-idx1-ubyte.gz").is_file()
+
+
+def test_published_checksums_are_those_of_the_real_files(test_data: Path) -> None:
+    row = next(row for row in named.SETS if row.name == "fashion-mnist")
+    for name, md5 in row.files.items():
+        data = (test_data / "fashion-mnist" / name).read_bytes()
+        assert hashlib.md5(data).hexdigest() == md5
