@@ -31,9 +31,10 @@ body { margin: 0 auto; max-width: 1200px; padding: 24px 16px; background: var(--
 h1 { font-size: 22px; margin: 0 0 4px; }
 p { margin: 0 0 18px; color: var(--faint); }
 main { display: grid; gap: 14px; grid-template-columns: repeat(auto-fill, minmax(220px, 1fr)); }
-article { border: 1px solid var(--line); border-radius: 8px; padding: 10px; }
-article.right { border-top: 4px solid var(--right); }
-article.wrong { border-top: 4px solid var(--wrong); }
+article { border: 1px solid var(--line); border-top-width: 4px; border-radius: 8px;
+  padding: 10px; }
+article.right { border-top-color: var(--right); }
+article.wrong { border-top-color: var(--wrong); }
 article img { display: block; width: 100%; aspect-ratio: 4 / 3; object-fit: contain;
   background: var(--track); border-radius: 4px; }
 img.tiny { image-rendering: pixelated; }
@@ -41,7 +42,8 @@ img.tiny { image-rendering: pixelated; }
 .truth { margin: 6px 0 0; font-size: 13px; color: var(--faint); }
 ol { list-style: none; margin: 0; padding: 0; }
 li { display: grid; grid-template-columns: 1fr auto; column-gap: 8px; padding: 2px 0; }
-li span:first-child { overflow-wrap: anywhere; }
+li span:first-child { overflow: hidden; overflow-wrap: anywhere; display: -webkit-box;
+  -webkit-box-orient: vertical; -webkit-line-clamp: 2; line-clamp: 2; }
 li:first-child span { font-weight: 600; }
 li span.share { font-variant-numeric: tabular-nums; }
 li i { grid-column: 1 / -1; height: 5px; border-radius: 3px; background: var(--track); }
@@ -120,7 +122,7 @@ def _cell(shown: ShownPicture) -> str:
 def _answer(name: str, probability: float) -> str:
     percent = 100 * min(max(probability, 0.0), 1.0)
     return (
-        f'<li><span>{escape(name)}</span><span class="share">{percent:.1f} %</span>'
+        f'<li><span title="{escape(name)}">{escape(name)}</span><span class="share">{percent:.1f} %</span>'
         f'<i><b style="width:{percent:.1f}%"></b></i></li>'
     )
 
