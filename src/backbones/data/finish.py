@@ -10,6 +10,8 @@ from torch import Tensor
 from backbones.data.augment import Draws, erased_box
 from backbones.spec import InputSpec
 
+_VALUES_AT_ONCE = 2**18
+
 
 class Finisher:
     """Bytes to `(x / 255 - mean) / std`, with what was drawn for the finished square.
@@ -51,13 +53,17 @@ class Finisher:
         self, out: Tensor, pictures: Tensor, colour: npt.NDArray[np.float64] | None
     ) -> None:
         rows = out.view(len(out), self._spec.size, -1)
-        rows.copy_(pictures.reshape(rows.shape))
-        rows.mul_(self._scale)
-        if colour is None or not colour.any():
-            rows.add_(self._offset)
-        else:
+        pictures = pictures.reshape(rows.shape)
+        offset = self._offset.expand(len(out), -1)
+        if colour is not None and colour.any():
             shift = torch.from_numpy(colour.astype(np.float32)) * self._step
-            rows.add_((shift.repeat(1, self._spec.size) + self._offset)[:, None])
+            offset = shift.repeat(1, self._spec.size) + self._offset
+        # a few pictures at a time, so that the second and third pass find them in the cache
+        step = max(1, _VALUES_AT_ONCE // rows[0].numel()) if len(rows) else 1
+        for first in range(0, len(rows), step):
+            some = rows[first : first + step]
+            some.copy_(pictures[first : first + step])
+            some.mul_(self._scale).add_(offset[first : first + step, None])
 
     def _erase(self, out: Tensor, drawn: Draws) -> None:
         for row in np.flatnonzero(drawn.erase[:, 0]).tolist():

@@ -14,6 +14,9 @@ import numpy as np
 
 from backbones.data.draws import Floats, Integers
 
+_REACH = 8
+"""How far outside of the window an edge may lie, px of the resized picture."""
+
 
 class Box(NamedTuple):
     """A rectangle in pixels; left and top may be negative, which means padding."""
@@ -149,11 +152,12 @@ def evaluation_framing(width: int, height: int, resize: int, size: int) -> Frami
 
 
 def tighten(framing: Framing) -> Framing:
-    """Resize only what the window shows, from a box of the source rounded to whole pixels.
+    """Resize only what the window shows, from a box of the source in whole pixels.
 
-    The geometry shifts by up to half a source pixel, so this is for training alone. The framing
-    stays as it is where the resized picture has at most twice the window's pixels (little to
-    save), or is more than twice the source's size (half a source pixel would be too much).
+    The box's edges are put where whole pixels of the source and of the resized picture nearly
+    meet, so that the geometry shifts by a few hundredths of a pixel only. That is for training
+    alone all the same. The framing stays as it is where the resized picture has at most twice
+    the window's pixels (little to save), or is more than twice the source's size.
     """
     cut, (width, height), window = framing
     seen = visible_part(window, width, height)
@@ -167,12 +171,12 @@ def cut_first(framing: Framing) -> Framing:
     """The framing of `tighten`, without its conditions."""
     cut, (width, height), window = framing
     seen = visible_part(window, width, height)
-    left, box_w = _source_span(seen.left, seen.width, cut.width / width, cut.width)
-    top, box_h = _source_span(seen.top, seen.height, cut.height / height, cut.height)
+    across = _span(seen.left, seen.left + seen.width, width, cut.width)
+    down = _span(seen.top, seen.top + seen.height, height, cut.height)
     return Framing(
-        Box(cut.left + left, cut.top + top, box_w, box_h),
-        (seen.width, seen.height),
-        Box(window.left - seen.left, window.top - seen.top, window.width, window.height),
+        Box(cut.left + across[2], cut.top + down[2], across[3], down[3]),
+        (across[1], down[1]),
+        Box(window.left - across[0], window.top - down[0], window.width, window.height),
     )
 
 
@@ -183,8 +187,17 @@ def shorter_px(width: int, height: int, framing: Framing) -> int:
     return max(1, math.ceil(min(width, height) * share))
 
 
-def _source_span(start: int, length: int, scale: float, limit: int) -> tuple[int, int]:
-    """Start and length in the source of a stretch of the resized side, in whole pixels."""
-    first = min(limit - 1, max(0, round(start * scale)))
-    last = min(limit, max(first + 1, round((start + length) * scale)))
-    return first, last - first
+def _span(first: int, last: int, resized: int, source: int) -> tuple[int, int, int, int]:
+    """Start and length of a stretch of the resized side that holds `first` to `last`, and of the
+    stretch of the source side that it is resized from."""
+    scale = source / resized
+
+    def misfit(edge: int) -> float:
+        return abs(edge * scale - round(edge * scale))
+
+    # one more pixel at least, for the neighbours that the resize mixes in
+    start = min(range(max(0, first - _REACH), max(0, first - 1) + 1), key=misfit)
+    stop = min(range(min(resized, last + 1), min(resized, last + _REACH) + 1), key=misfit)
+    source_start = min(source - 1, round(start * scale))
+    source_stop = max(source_start + 1, min(source, round(stop * scale)))
+    return start, stop - start, source_start, source_stop - source_start

@@ -34,7 +34,7 @@ from backbones.data.finish import Finisher
 from backbones.data.geometry import Framing, evaluation_framing, shorter_px, tighten
 from backbones.data.memory import MemorySquares, can_cut_at_once
 from backbones.data.readers import Reader, open_reader
-from backbones.data.render import render
+from backbones.data.render import Pixels, render
 from backbones.data.source import ArrayPictures, Split
 from backbones.errors import BadImage, WrongUse
 from backbones.spec import InputSpec
@@ -208,8 +208,8 @@ class Pipeline:
         size, channels = self.spec.size, self.spec.channels
         return torch.empty((len(order.indices), size, size, channels), dtype=torch.float32)
 
-    def _fill(self, reader: Reader, image: Tensor, order: _Order, row: int) -> None:
-        """Read, cut and finish one picture."""
+    def _square(self, reader: Reader, order: _Order, row: int) -> Pixels:
+        """Read and cut one picture."""
 
         def framing(width: int, height: int) -> Framing:
             if self.augment is None or order.drawn is None:
@@ -223,9 +223,7 @@ class Pipeline:
         index = int(order.indices[row])
         pixels = reader.read(index, None if self.augment is None else needed)
         framed = framing(pixels.shape[1], pixels.shape[0])
-        square = render(pixels, framed, self.spec.interpolation)
-        drawn = None if order.drawn is None else order.drawn.rows(row, row + 1)
-        self._finisher.finish(image, square[None], drawn)
+        return render(pixels, framed, self.spec.interpolation)
 
 
 @dataclass(frozen=True)
@@ -267,14 +265,19 @@ class _Job:
             task.cancel()
 
     def _fill(self, first: int, last: int) -> dict[int, BadFile]:
+        pipeline, order = self._pipeline, self._order
+        images = self._images[first:last]
+        squares = np.empty(tuple(images.shape), dtype=np.uint8)
         bad = {}
         for row in range(first, last):
             try:
-                image = self._images[row : row + 1]
-                self._pipeline._fill(self._reader, image, self._order, row)
+                squares[row - first] = pipeline._square(self._reader, order, row)
             except BadImage as error:
-                name = self._pipeline.split.pictures.name(int(self._order.indices[row]))
+                name = pipeline.split.pictures.name(int(order.indices[row]))
                 bad[row] = BadFile(name, str(error))
+                squares[row - first] = 0
+        drawn = None if order.drawn is None else order.drawn.rows(first, last)
+        pipeline._finisher.finish(images, squares, drawn)
         return bad
 
 
