@@ -104,6 +104,21 @@ def test_cut_connection_is_continued_where_it_broke(site: Site, tmp_path: Path) 
     assert told == sorted(told)
 
 
+def test_two_at_once_fetch_it_once(site: Site, tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    to = tmp_path / "file.bin"
+    threads = [
+        threading.Thread(target=download, args=(site.base + "/file.bin", to), kwargs={"md5": MD5})
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert to.read_bytes() == CONTENT
+    assert len(site.asked) == 1
+
+
 def test_next_call_continues_what_the_last_one_left(site: Site, tmp_path: Path) -> None:
     site.cut_after = [100_000, 0, 0, 0]
     to = tmp_path / "file.bin"

@@ -331,6 +331,8 @@ def _judged(result: Check, problems: list[str], remarks: list[str]) -> Check:
         remarks.append(f"{count_of(number, 'group')} of equal pictures")
     if number := len(result.near_duplicates):
         remarks.append(f"{count_of(number, 'group')} of pictures that look the same")
+    if list(result.splits) == ["train"] and (result.exact_duplicates or result.near_duplicates):
+        remarks.append("a val split drawn from it may hold copies of training pictures")
     if result.imbalance >= LARGE_IMBALANCE:
         remarks.append(
             f"the largest class has {result.imbalance:.0f} times the smallest's pictures"

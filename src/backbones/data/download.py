@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import os
@@ -10,7 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -66,12 +67,36 @@ def download(
     """
     if to.is_file():
         return to
-    part = to.with_name(to.name + ".part")
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
-        failure = _fetch_persistently(url, part, progress, wait_s)
+        with _alone(to):
+            if not to.is_file():  # another process may have fetched it meanwhile
+                _fetch_checked(url, to, md5, progress, wait_s)
     except OSError as error:
         raise BadData(f"{to} cannot be written: {error.strerror or error}") from error
+    return to
+
+
+@contextlib.contextmanager
+def _alone(to: Path) -> Iterator[None]:
+    """Let one process at a time fetch a file, where the platform has such locks."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: two processes may both fetch it, and the checksum decides
+        yield
+        return
+    lock = to.with_name(to.name + ".lock")
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _fetch_checked(url: str, to: Path, md5: str, progress: Progress | None, wait_s: float) -> None:
+    part = to.with_name(to.name + ".part")
+    failure = _fetch_persistently(url, part, progress, wait_s)
     if failure is not None:
         raise BadData(
             f"{url} cannot be fetched ({failure}); try again later, or put the file by hand to {to}"
@@ -83,10 +108,9 @@ def download(
             f"{url} arrived with the MD5 {found}, expected {md5}; it was removed:"
             f" try again, or put the right file by hand to {to}"
         )
-    with part.open("rb") as stream:
+    with part.open("r+b") as stream:
         os.fsync(stream.fileno())
     os.replace(part, to)
-    return to
 
 
 def _fetch_persistently(

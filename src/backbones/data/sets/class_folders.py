@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from backbones.data.sets.listing import count_of, look, some, split_of, walk_pictures
+from backbones.data.sets.listing import count_of, has_picture, look, some, split_of, walk_pictures
 from backbones.data.sets.splitting import Holdout, assemble, same_classes
 from backbones.data.source import DataSource
 from backbones.errors import BadData
@@ -13,11 +13,12 @@ LOOKS_LIKE = "class folders (cat/ dog/), or train/ and val/ holding them"
 
 
 def recognise(folder: Path) -> bool:
-    """Whether pictures lie in two or more folders, or in a `train` folder's folders."""
-    splits = split_folders(folder)
-    if "train" in splits:
-        return bool(_classes(folder / splits["train"]))
-    return len(_classes(folder)) >= 2
+    """Whether pictures lie in two or more folders, or in the folders of a `train` or `val`."""
+    if _class_splits(folder):
+        return True
+    # `train` can be a class beside `car` and `plane`; but `train` and `test` alone are splits
+    classes = _classes(folder)
+    return len(classes) >= 2 and not set(classes) <= set(split_folders(folder).values())
 
 
 def read(folder: Path, holdout: Holdout) -> DataSource:
@@ -26,26 +27,25 @@ def read(folder: Path, holdout: Holdout) -> DataSource:
     Raises:
         BadData: the splits' classes differ, or there are fewer than two.
     """
-    splits = split_folders(folder)
+    splits = _class_splits(folder)
     notes: list[str] = []
-    if "train" not in splits:
+    if not splits:
         _refuse_sets(folder)
         rows = _rows(folder, "", notes)
         return assemble("class folders", folder, {"train": rows}, holdout, notes)
     listed = {}
     names: dict[str, set[str]] = {}
     for split, name in splits.items():
-        rows = _rows(folder / name, f"{name}/", notes)
-        if not rows:
-            notes.append(f"{name}/ is left out: it has no class folders")
-            continue
-        listed[split] = rows
-        # an empty class folder says that the class is known, and that this split has none of it
+        listed[split] = rows = _rows(folder / name, f"{name}/", notes)
         names[split] = {label for _, label in rows}
-        if split != "train":
-            names[split] |= set(look(folder / name).folders) & names["train"]
+        # an empty class folder says that the class is known, and that this split has none of it
+        names[split] |= set(look(folder / name).folders) & next(iter(names.values()))
+    for split, name in split_folders(folder).items():
+        if split not in splits:
+            notes.append(f"{name}/ is left out: it has no class folders")
     same_classes(str(folder), names)
-    beside = [name for name in look(folder).folders if name not in splits.values()]
+    known = split_folders(folder).values()
+    beside = [name for name in look(folder).folders if name not in known]
     if beside:
         notes.append(f"left out beside the splits: {some(beside)}")
     return assemble("class folders", folder, listed, holdout, notes)
@@ -75,8 +75,15 @@ def _refuse_sets(folder: Path) -> None:
             )
 
 
+def _class_splits(folder: Path) -> dict[str, str]:
+    """The split folders that hold class folders, unless `train` is there and holds none."""
+    splits = split_folders(folder)
+    found = {split: name for split, name in splits.items() if _classes(folder / name)}
+    return found if "train" in found or "train" not in splits else {}
+
+
 def _classes(folder: Path) -> list[str]:
-    return [name for name in look(folder).folders if walk_pictures(folder / name)[0]]
+    return [name for name in look(folder).folders if has_picture(folder / name)]
 
 
 def _rows(folder: Path, prefix: str, notes: list[str]) -> list[tuple[str, str]]:

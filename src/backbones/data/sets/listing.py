@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +86,11 @@ def look(folder: Path) -> Folder:
     return Folder(tuple(sorted(pictures)), tuple(sorted(others)), tuple(sorted(folders)))
 
 
+def has_picture(folder: Path) -> bool:
+    """Whether there is any picture below a folder; stops at the first."""
+    return any(held.pictures for _, held in _walk(folder))
+
+
 def walk_pictures(folder: Path) -> tuple[list[str], int]:
     """All pictures below a folder.
 
@@ -94,19 +100,25 @@ def walk_pictures(folder: Path) -> tuple[list[str], int]:
     """
     found: list[str] = []
     others = 0
+    for prefix, held in _walk(folder):
+        found.extend(prefix + name for name in held.pictures)
+        others += len(held.others)
+    return sorted(found), others
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, Folder]]:
+    """Each folder below, itself included: its path with a slash behind, and what it holds."""
     pending = [("", folder)]
     seen = {os.path.realpath(folder)}
     while pending:
         prefix, here = pending.pop()
         held = look(here)
-        found.extend(prefix + name for name in held.pictures)
-        others += len(held.others)
+        yield prefix, held
         for name in held.folders:
             real = os.path.realpath(here / name)
             if real not in seen:  # a link may lead back up
                 seen.add(real)
                 pending.append((f"{prefix}{name}/", here / name))
-    return sorted(found), others
 
 
 def is_picture_name(name: str) -> bool:

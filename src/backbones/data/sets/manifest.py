@@ -56,7 +56,7 @@ def read_manifest(path: Path, holdout: Holdout) -> DataSource:
     _files_exist(path, listed)
     known = {label for _, label in listed.get("train", ())}
     for split, pairs in listed.items():
-        if strange := sorted({label for _, label in pairs} - known):
+        if known and (strange := sorted({label for _, label in pairs} - known)):
             raise BadData(
                 f"the classes of train and {split} in {path} differ:"
                 f" {split} alone has {some(strange)}; correct the label column"

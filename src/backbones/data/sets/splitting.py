@@ -77,8 +77,8 @@ def assemble(
 ) -> DataSource:
     """Make a source of pictures in files.
 
-    Class names are sorted; where all of them are whole numbers, by their value. Where nothing is
-    held out, "val" is split off "train".
+    Class names are sorted; where all of them are whole numbers, by their value. Where there is
+    only "train", "val" is split off it; a set to evaluate on may lack "train".
 
     Args:
         kind: the layout that was recognised.
@@ -89,15 +89,14 @@ def assemble(
         where: what was opened, if it is not the root.
 
     Raises:
-        BadData: nothing to learn from, or fewer than two classes.
+        BadData: there are fewer than two classes.
     """
     where = where or str(root)
-    if not listed.get("train"):
-        raise BadData(f"{where} has no training pictures, only {some(list(listed)) or 'nothing'}")
     classes = ordered({name for rows in listed.values() for _, name in rows})
     if len(classes) < 2:
         raise BadData(
-            f"{where} holds one class only ({some(classes)}); telling pictures apart takes two"
+            f"{where} holds {count_of(len(classes), 'class')} ({some(classes) or 'no pictures'});"
+            " telling pictures apart takes two or more"
         )
     numbers = {name: i for i, name in enumerate(classes)}
     splits: dict[str, Split] = {}
