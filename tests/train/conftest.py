@@ -127,9 +127,7 @@ def train() -> Run:
         model = build("vgg_tiny", num_classes=3, in_channels=3, seed=recipe.seed)
         records = []
         with kept:
-            for record in fit(
-                model, recipe, data, evaluate=data.evaluate, run=kept, resume=resume
-            ):
+            for record in fit(model, recipe, data, evaluate=data.evaluate, run=kept, resume=resume):
                 records.append(record)
                 if stop_when is not None and stop_when(record):
                     break

@@ -106,9 +106,7 @@ def test_the_folder_holds_what_it_promises(recipe, train, tmp_path):
     assert read_bundle(run / "best.safetensors").metrics["step"] == best.step
 
 
-def test_the_last_step_of_a_length_inside_an_epoch_is_evaluated_and_saved(
-    recipe, train, tmp_path
-):
+def test_the_last_step_of_a_length_inside_an_epoch_is_evaluated_and_saved(recipe, train, tmp_path):
     records = train(recipe("length=4steps"), tmp_path / "run")
     assert [type(record) for record in records[-4:]] == [
         StepRecord,
@@ -120,9 +118,7 @@ def test_the_last_step_of_a_length_inside_an_epoch_is_evaluated_and_saved(
 
 
 @pytest.mark.parametrize("parts", [2, 3, 8])
-def test_accumulated_parts_give_the_gradient_of_the_whole_batch(
-    squares, recipe, tmp_path, parts
-):
+def test_accumulated_parts_give_the_gradient_of_the_whole_batch(squares, recipe, tmp_path, parts):
     """Batch norm in evaluation mode and no dropout, so that parts cannot differ by them."""
     grads = []
     settings = ("length=1steps", "batch_size=22", 'class_weights={"red": 3.0}')

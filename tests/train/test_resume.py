@@ -40,7 +40,11 @@ WAYS = {
     "plateau on the loss, average": (*PLATEAU, "schedule.monitor=loss", "ema=0.5"),
     "step": ("schedule.kind=step", "schedule.every=4steps"),
     "milestones": ("schedule.kind=multistep", "schedule.milestones=4steps,3epochs"),
-    "parts": ("accumulate=3", 'parts=[{"match": "old", "lr_scale": 0.1}]', "class_weights=balanced"),
+    "parts": (
+        "accumulate=3",
+        'parts=[{"match": "old", "lr_scale": 0.1}]',
+        "class_weights=balanced",
+    ),
     "frozen": ("freeze=features", "optimizer.weight_decay=0.01"),
     "bf16": ("precision=bf16", "channels_last=true", "optimizer.kind=adam", "optimizer.lr=0.003"),
 }
@@ -123,8 +127,14 @@ def test_another_recipe_is_refused_with_the_difference(recipe, train, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: Split("train", ("blue", "green", "rot"), s.labels, s.pictures), "gone: red; new: rot"),
-        (lambda s: Split("train", ("green", "blue", "red"), s.labels, s.pictures), "order of classes"),
+        (
+            lambda s: Split("train", ("blue", "green", "rot"), s.labels, s.pictures),
+            "gone: red; new: rot",
+        ),
+        (
+            lambda s: Split("train", ("green", "blue", "red"), s.labels, s.pictures),
+            "order of classes",
+        ),
         (lambda s: s.take(np.arange(20)), "22 training pictures then, 20 now"),
         (lambda s: Split("train", s.classes, s.labels[::-1].copy(), s.pictures), "or other labels"),
         (

@@ -156,11 +156,11 @@ def fingerprint(split: Split) -> dict[str, Any]:
     }
 
 
-def refuse_other_recipe(then: Mapping[str, Any], now: Recipe) -> None:
+def refuse_other_recipe(then: Recipe, now: Recipe) -> None:
     """A run goes on with the recipe that it began with, or not at all.
 
     Args:
-        then: the recipe as the checkpoint has it.
+        then: the recipe in the run folder.
         now: the recipe to go on with.
 
     Raises:
@@ -168,7 +168,7 @@ def refuse_other_recipe(then: Mapping[str, Any], now: Recipe) -> None:
     """
     changed = [
         f"{place} {before!r} -> {after!r}"
-        for place, before, after in _differences(then, now.to_json())
+        for place, before, after in _differences(then.to_json(), now.to_json())
         if place not in _WITHOUT_CONSEQUENCE
     ]
     if changed:

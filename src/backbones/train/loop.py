@@ -65,6 +65,7 @@ def fit(
     evaluate: Evaluate | None,
     run: RunFolder,
     resume: bool = False,
+    select: bool = True,
 ) -> Iterator[Record]:
     """Train a network, and say what happens as it happens.
 
@@ -75,6 +76,8 @@ def fit(
         evaluate: gives at least "top1_error_percent" and "loss"; None = no evaluation, no best.
         run: where everything is kept.
         resume: go on from the run's checkpoint, or from the start where there is none yet.
+        select: keep the weights with the lowest error as "best". False keeps the last ones
+            there: choosing by the pictures that are also the final test would flatter them.
 
     Yields:
         Start, step, epoch, evaluation and checkpoint records, in the order of events.
@@ -106,7 +109,7 @@ def fit(
                     yield run.record(_finish_epoch(training, clock, seen))
                 if plan.evaluates(training.step):
                     if evaluate is not None:
-                        yield run.record(_evaluate(training, evaluate, train, run))
+                        yield run.record(_evaluate(training, evaluate, train, run, data, select))
                         train_mode(model, training.frozen)
                     else:
                         _keep(training, train, run, {}, best=False)
@@ -157,19 +160,24 @@ def _finish_epoch(training: Training, clock: _Clock, seen_before: int) -> EpochR
 
 
 def _evaluate(
-    training: Training, evaluate: Evaluate, train: Pipeline, run: RunFolder
+    training: Training,
+    evaluate: Evaluate,
+    train: Pipeline,
+    run: RunFolder,
+    data: Mapping[str, object],
+    select: bool,
 ) -> EvaluationRecord:
     """Evaluate, tell the schedule, and keep the bundles."""
     began = time.perf_counter()
     kept = training.kept.eval()
     metrics = {
-        name: float(value)
+        name: value
         for name, value in evaluate(kept).items()
         if isinstance(value, int | float) and not name.endswith(("seconds", "_s", "per_second"))
     }
     seconds = time.perf_counter() - began
     training.rate.observe(metrics)
-    best = training.best is None or _rank(metrics) < _rank(training.best)
+    best = not select or training.best is None or _rank(metrics) < _rank(training.best)
     if best:
         training.best = metrics
     _keep(training, train, run, metrics, best=best)
@@ -191,6 +199,7 @@ def _keep(
         spec=train.spec,
         recipe=training.recipe.to_json(),
         metrics={"step": training.step, "epoch": training.epoch, **metrics},
+        trained_on={name: data[name] for name in ("num_pictures", "sha256")},
     )
     try:
         write_bundle(run.last_path, bundle)
@@ -232,7 +241,7 @@ def _save(training: Training, run: RunFolder, data: Mapping[str, object]) -> Che
 def _resume(training: Training, run: RunFolder, train: Pipeline) -> tuple[str, ...]:
     """Go back to the checkpoint, and forget what was written after it."""
     notes = run.changes_since_start()
-    refuse_other_recipe(run.recipe.to_json(), training.recipe)
+    refuse_other_recipe(run.recipe, training.recipe)
     refuse_other_data(run.facts["data"], fingerprint(train.split))
     if not run.checkpoint_path.exists():
         run.cut([0, 0, 0])

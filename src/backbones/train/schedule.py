@@ -42,8 +42,8 @@ def warmup_factor(step: int, *, warmup_steps: int, start: float) -> float:
     """A straight line from `start` at step 0 to 1 at `warmup_steps`, then 1.
 
     Example:
-        >>> [warmup_factor(step, warmup_steps=4, start=0.2) for step in (0, 2, 4, 9)]
-        [0.2, 0.6, 1.0, 1.0]
+        >>> [warmup_factor(step, warmup_steps=4, start=0.5) for step in (0, 2, 4, 9)]
+        [0.5, 0.75, 1.0, 1.0]
     """
     if step >= warmup_steps:
         return 1.0

@@ -1,0 +1,259 @@
+"""Recipes: the shipped rows, the schema, `--set`, and what `resolve` fills in."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from backbones import catalog, speed
+from backbones.data.source import ArrayPictures, FilePictures, Split
+from backbones.errors import NotFound, RecipeError
+from backbones.models import build
+from backbones.spec import InputSpec
+from backbones.train.recipe import (
+    OPTIMIZER_FIELDS,
+    OPTIMIZER_SHARED,
+    SCHEDULE_FIELDS,
+    SCHEDULE_SHARED,
+    Optimizer,
+    Recipe,
+    Schedule,
+    smoke,
+)
+from backbones.train.resolve import input_spec, measure_colours, resolve
+from backbones.train.settings import (
+    apply_settings,
+    field_paths,
+    load_recipe,
+    read_recipe,
+    recipe_names,
+)
+from backbones.units import Length
+
+
+def grey(count: int = 6, px: int = 8) -> Split:
+    array = np.random.default_rng(0).integers(0, 256, (count, px, px, 1), dtype=np.uint8)
+    return Split("train", ("a", "b"), np.arange(count) % 2, ArrayPictures(array, "grey"))
+
+
+def photos(tmp_path) -> Split:
+    return Split("train", ("a", "b"), np.arange(2), FilePictures(tmp_path, ("a/1.jpg", "b/2.jpg")))
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_says_what_it_is_and_names_a_network(name):
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.summary
+    assert recipe.source
+    assert recipe.model in catalog.names()
+    assert recipe.optimizer.lr > 0
+
+
+def test_the_first_recipes_are_there():
+    names = {"digits", "fashion", "nin_fashion", "finetune", "scratch", "vgg"}
+    assert names <= set(recipe_names())
+
+
+def test_vgg_is_section_3_1_of_the_paper():
+    recipe = load_recipe("vgg")
+    assert (recipe.batch_size, str(recipe.length)) == (256, "74epochs")
+    optimizer = recipe.optimizer
+    assert (optimizer.kind, optimizer.lr, optimizer.momentum) == ("sgd", 0.01, 0.9)
+    assert optimizer.weight_decay == 0.0005
+    assert (recipe.schedule.kind, recipe.schedule.gamma) == ("plateau", 0.1)
+    assert recipe.schedule.floor == pytest.approx(0.1**3)
+    augment = recipe.augment
+    assert (augment.resize, augment.crop, augment.flip, augment.pca_colour) == (
+        256,
+        "random",
+        0.5,
+        0.1,
+    )
+
+
+def test_nin_fashion_is_the_tutorials():
+    recipe = load_recipe("nin_fashion")
+    assert (recipe.optimizer.kind, recipe.optimizer.lr, recipe.batch_size) == ("adam", 1e-3, 16)
+    assert str(recipe.length) == "3epochs"
+    spec = input_spec(resolve(recipe, row=build("nin_fashion").row, train=grey()))
+    assert (spec.size, spec.channels) == (224, 1)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_resolved_recipe_is_a_recipe_file_and_resolves_to_itself(name, tmp_path):
+    recipe = load_recipe(name)
+    row = build("lenet5").row
+    resolved = resolve(recipe, row=row, train=grey())
+    text = json.dumps(resolved.to_json())
+    assert '"auto"' not in text
+    (tmp_path / "recipe.json").write_text(text)
+    again = load_recipe(tmp_path / "recipe.json")
+    assert again == resolved
+    assert resolve(again, row=row, train=grey()) == again
+
+
+def test_toml_and_json_say_the_same(tmp_path):
+    (tmp_path / "a.toml").write_text('length = "3epochs"\n[optimizer]\nlr = 0.5\n')
+    (tmp_path / "a.json").write_text('{"length": "3epochs", "optimizer": {"lr": 0.5}}')
+    assert load_recipe(tmp_path / "a.toml") == load_recipe(tmp_path / "a.json")
+
+
+def test_unknown_recipes_get_the_nearest():
+    with pytest.raises(NotFound, match="Did you mean finetune"):
+        load_recipe("finetun")
+    with pytest.raises(NotFound, match="no recipe file"):
+        load_recipe("not_there.toml")
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"optimizer": 3}', '{"lenght": "3epochs"}'])
+def test_a_file_that_is_no_recipe_is_an_error_of_one_line(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(tmp_path / "a.json")
+    assert "\n" not in str(caught.value)
+    assert "a.json" in str(caught.value)
+
+
+def test_settings_leave_the_recipe_alone_and_change_what_they_name():
+    recipe = Recipe()
+    changed = apply_settings(
+        recipe,
+        [
+            "optimizer.lr=0.02",
+            "length=3epochs",
+            "freeze=old",
+            "ema=0.99",
+            'class_weights={"cat": 2}',
+            "augment.resize=[256,512]",
+            "schedule.kind=multistep",
+            "schedule.milestones=3epochs,50%",
+            "compile=true",
+            "weights=some/file.safetensors",
+            "clip_norm=none",
+        ],
+    )
+    assert recipe == Recipe()
+    assert changed.optimizer.lr == 0.02
+    assert changed.length == Length(3, "epochs")
+    assert changed.freeze == ("old",)
+    assert changed.class_weights == {"cat": 2.0}
+    assert changed.augment.resize == (256, 512)
+    assert changed.schedule.milestones == (Length(3, "epochs"), Length(50, "percent"))
+    assert changed.weights == "some/file.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("lr=0.1", "no field 'lr'. Did you mean optimizer.lr?"),
+        ("optimizr.lr=1", "Did you mean optimizer.lr?"),
+        ("optimizer.momentumm=1", "Did you mean optimizer.momentum"),
+        ("seed.x=1", "no field 'seed.x'"),
+        ("optimizer.lr", "has no value"),
+        ("optimizer.lr=abc", "optimizer.lr is 'abc': expected a valid number"),
+        ("optimizer.lr=-1", "optimizer.lr is -1: expected greater than 0"),
+        ("optimizer.lr=none", "optimizer.lr is None"),
+        ("optimizer.kind=sdg", "expected 'sgd', 'adam', 'adamw' or 'rmsprop'"),
+        ("precision=fp16", "expected 'auto', 'fp32' or 'bf16'"),
+        ("length=3", "length is 3: expected a number and a unit"),
+        ("length=3epoch s", "is not a length"),
+        ("length=50%", "length cannot be a share of itself"),
+        ("length=0epochs", "length must be longer than nothing"),
+        ("accumulate=33", "cannot come out of batch_size 32"),
+        ('parts=[{"match": "old"}]', "parts.0.lr_scale is missing"),
+        ("augment.flip=2", "augment.flip is 2"),
+        ("schedule.gamma=0.5", "schedule.gamma has no effect with constant"),
+        ("optimizer.betas=[0.5,0.5]", "optimizer.betas has no effect with sgd"),
+        ("optimizer.fused=maybe", "optimizer.fused is 'maybe': expected a valid boolean"),
+    ],
+)
+def test_a_wrong_setting_is_explained_in_one_line(setting, message):
+    with pytest.raises(RecipeError) as caught:
+        apply_settings(Recipe(), [setting])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_field_of_optimiser_and_schedule_is_read_by_some_kind():
+    """So that a new field cannot be forgotten where unused settings are refused."""
+    assert set(Optimizer.model_fields) == OPTIMIZER_SHARED.union(*OPTIMIZER_FIELDS.values())
+    assert set(Schedule.model_fields) == SCHEDULE_SHARED.union(*SCHEDULE_FIELDS.values())
+
+
+def test_every_field_is_documented():
+    for table in (Recipe, Optimizer, Schedule):
+        for field in table.model_fields:
+            assert field in (table.__doc__ or ""), f"{table.__name__}.{field}"
+
+
+def test_every_path_can_be_set_to_what_it_is():
+    values = Recipe().to_json()
+    for path in field_paths():
+        if path.startswith(("optimizer.", "schedule.")):
+            continue
+        value = values
+        for part in path.split("."):
+            value = value[part]
+        assert apply_settings(Recipe(), [f"{path}={json.dumps(value)}"]) == Recipe(), path
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_smoke_is_tiny_valid_and_keeps_the_character(name):
+    recipe = load_recipe(name)
+    tiny = smoke(recipe)
+    assert read_recipe(tiny.to_json(), "smoke") == tiny
+    assert tiny.limit is not None
+    assert tiny.limit <= 16
+    assert tiny.length.steps(steps_per_epoch=4, batch_size=4) == 8
+    assert (tiny.optimizer, tiny.schedule, tiny.augment, tiny.model) == (
+        recipe.optimizer,
+        recipe.schedule,
+        recipe.augment,
+        recipe.model,
+    )
+    assert smoke(tiny) == tiny
+
+
+def test_colours_are_measured_to_four_places():
+    split = grey(50)
+    mean, std = measure_colours(split, 1)
+    values = split.pictures.array / 255
+    assert mean == (pytest.approx(values.mean(), abs=5e-5),)
+    assert std == (pytest.approx(values.std(), abs=5e-5),)
+    assert measure_colours(split, 3) == (mean * 3, std * 3)
+
+
+def test_photos_get_the_photo_convention_and_weights_their_own(tmp_path):
+    row = build("vgg_tiny").row
+    spec = input_spec(resolve(Recipe(model="vgg_tiny"), row=row, train=photos(tmp_path)))
+    assert spec == InputSpec(size=32, resize=37)
+    own = InputSpec(size=64, resize=64, mean=(0.5,) * 3, std=(0.5,) * 3)
+    recipe = Recipe(model="vgg_tiny")
+    resolved = resolve(recipe, row=row, train=photos(tmp_path), weights_spec=own)
+    assert input_spec(resolved) == own
+    resolved = resolve(
+        apply_settings(recipe, ["input.size=32"]),
+        row=row,
+        train=photos(tmp_path),
+        weights_spec=own,
+    )
+    assert (resolved.input.size, resolved.input.resize) == (32, 32)
+
+
+def test_an_input_that_contradicts_itself_is_refused(tmp_path):
+    recipe = apply_settings(Recipe(), ["input.mean=[0.5]", "input.std=[0.5]"])
+    with pytest.raises(RecipeError, match="mean has 1 and std 1 values, expected 3 each"):
+        resolve(recipe, row=build("vgg_tiny").row, train=photos(tmp_path))
+
+
+def test_bf16_is_chosen_where_it_pays(monkeypatch, tmp_path):
+    monkeypatch.setattr(speed, "has_bf16_units", lambda device="cpu": True)
+    small = resolve(Recipe(device="cpu", batch_size=16), row=build("lenet5").row, train=grey())
+    large = resolve(Recipe(device="cpu"), row=build("nin_imagenet").row, train=photos(tmp_path))
+    assert (small.precision, large.precision) == ("fp32", "bf16")
+    monkeypatch.setattr(speed, "has_bf16_units", lambda device="cpu": False)
+    without = resolve(Recipe(device="cpu"), row=build("nin_imagenet").row, train=photos(tmp_path))
+    assert without.precision == "fp32"
