@@ -122,7 +122,8 @@ def _cell(shown: ShownPicture) -> str:
 def _answer(name: str, probability: float) -> str:
     percent = 100 * min(max(probability, 0.0), 1.0)
     return (
-        f'<li><span title="{escape(name)}">{escape(name)}</span><span class="share">{percent:.1f} %</span>'
+        f'<li><span title="{escape(name)}">{escape(name)}</span>'
+        f'<span class="share">{percent:.1f} %</span>'
         f'<i><b style="width:{percent:.1f}%"></b></i></li>'
     )
 
