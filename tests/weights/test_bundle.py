@@ -96,7 +96,10 @@ def test_a_wrapped_network_is_unwrapped() -> None:
     parallel.module = model
     spec = InputSpec(16, 16, 1, (0.5,), (0.5,))
     names = [str(n) for n in range(10)]
-    assert bundle_of(parallel, classes=names, spec=spec).state.keys() == model.state_dict().keys()
+    for wrapped in (parallel, torch.compile(model)):
+        bundle = bundle_of(wrapped, classes=names, spec=spec)
+        assert bundle.state.keys() == model.state_dict().keys()
+        assert bundle.family == "lenet"
 
 
 def test_what_does_not_belong_together_is_not_bundled() -> None:

@@ -22,15 +22,14 @@ def check_pictures(
     Raises:
         WrongUse: with the shape, what was expected, and what to do.
     """
-    shape = "x".join(str(size) for size in x.shape)
     if x.dim() != 4:
         raise WrongUse(
-            f"{name} got a tensor of shape {shape}, expected a batch (N, {in_channels}, H, W);"
+            f"{name} got a tensor of shape {tuple(x.shape)}, expected a batch (N, {in_channels}, H, W);"
             " add the batch dimension with x[None]"
         )
     if x.shape[1] != in_channels:
         raise WrongUse(
-            f"{name} got pictures with {x.shape[1]} channels (shape {shape}), built for"
+            f"{name} got pictures with {x.shape[1]} channels, but was built for"
             f" {in_channels}; build it with in_channels={x.shape[1]} or convert the pictures"
         )
     smallest, largest = min(x.shape[2:]), max(x.shape[2:])

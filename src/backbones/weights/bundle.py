@@ -46,6 +46,8 @@ class Bundle:
         spec: how a picture becomes the network's input.
         recipe: the resolved recipe that trained it, or None.
         metrics: by name, as measured after the training.
+        trained_on: fingerprint of the training pictures ("num_pictures", "sha256"), by which an
+            evaluation knows whether it has to hold some of them out; or None.
         versions: of backbones, torch and Python that wrote it.
         state: the tensors by name; empty where only the header was read.
     """
@@ -59,6 +61,7 @@ class Bundle:
     spec: InputSpec
     recipe: dict[str, Any] | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
+    trained_on: dict[str, Any] | None = None
     versions: dict[str, str] = field(default_factory=dict)
     state: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
@@ -83,6 +86,7 @@ def bundle_of(
     spec: InputSpec,
     recipe: Mapping[str, Any] | None = None,
     metrics: Mapping[str, Any] | None = None,
+    trained_on: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Bundle a network of this package. The tensors are shared with it, not copied.
 
@@ -92,16 +96,12 @@ def bundle_of(
         spec: how a picture becomes its input.
         recipe: the resolved recipe, of plain values.
         metrics: of plain values.
+        trained_on: fingerprint of the training pictures, of plain values.
 
     Raises:
         WrongUse: a network of another package, or classes or channels that do not fit it.
     """
-    plain: Any = model
-    while not hasattr(plain, "row"):
-        inner = getattr(plain, "_orig_mod", getattr(plain, "module", None))
-        if inner is None:
-            raise WrongUse(f"{type(model).__name__} is not a network of backbones: it has no row")
-        plain = inner
+    plain: Any = _unwrapped(model)
     if len(classes) != plain.num_classes:
         raise WrongUse(
             f"{len(classes)} class names for a network with {plain.num_classes} classes;"
@@ -122,6 +122,7 @@ def bundle_of(
         spec=spec,
         recipe=None if recipe is None else dict(recipe),
         metrics=dict(metrics or {}),
+        trained_on=None if trained_on is None else dict(trained_on),
         versions={
             "backbones": backbones.__version__,
             "torch": torch.__version__,
@@ -129,6 +130,17 @@ def bundle_of(
         },
         state={name: tensor.detach() for name, tensor in plain.state_dict().items()},
     )
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The network inside `torch.compile` and parallel wrappers, which prefix its tensors' names."""
+    parts = dict(model.named_children())
+    for wrapper in ("_orig_mod", "module"):
+        if wrapper in parts:
+            return _unwrapped(parts[wrapper])
+    if not hasattr(model, "row"):
+        raise WrongUse(f"{type(model).__name__} is not a network of backbones: it has no row")
+    return model
 
 
 def write_bundle(path: str | Path, bundle: Bundle) -> None:
