@@ -46,7 +46,7 @@ def test_the_two_released_cifar_networks_differ_in_one_pooling() -> None:
     assert isinstance(caffe.features.pool2, nn.AvgPool2d)
     assert isinstance(caffe.features.pool1, nn.MaxPool2d)
     assert [d.field for d in caffe.row.deviations] == ["second_pool"]
-    assert authors.row.deviations == ()
+    assert [d.field for d in authors.row.deviations] == ["init"]
     caffe.load_state_dict(authors.state_dict())
     x = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)).mul(100)
     assert not torch.equal(authors.eval()(x), caffe.eval()(x))
@@ -78,6 +78,8 @@ def test_dropout_stands_where_the_authors_put_it(name: str, after: list[str]) ->
 
 
 def test_the_start_has_the_released_spread() -> None:
+    cifar: Any = build("nin_cifar10_caffe", seed=0)
+    assert cifar.features.mlpconv2[0].weight.std().item() == pytest.approx(0.05, rel=0.03)
     model: Any = build("nin_imagenet", seed=0)
     expected = {"features.mlpconv1.0": 0.01, "features.mlpconv1.2": 0.05, "classifier.4": 0.01}
     for path, std in expected.items():
@@ -91,4 +93,4 @@ def test_a_row_changed_with_replace_says_what_it_deviates_in() -> None:
     changed: Any = replace(row, dropout_after=())  # type: ignore[type-var]
     model: Any = make(network_type, changed)
     assert not any(isinstance(layer, nn.Dropout) for layer in model.modules())
-    assert [d.field for d in model.row.deviations] == ["dropout_after"]
+    assert [d.field for d in model.row.deviations] == ["dropout_after", "init"]

@@ -90,6 +90,7 @@ def test_a_row_changed_with_replace_comes_back_changed(tmp_path: Path) -> None:
     assert isinstance(again.features.pool2, nn.AvgPool2d)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile imports old modules
 def test_a_wrapped_network_is_unwrapped() -> None:
     model = build("lenet5_tiny", seed=0)
     parallel = nn.Module()

@@ -24,8 +24,8 @@ def check_pictures(
     """
     if x.dim() != 4:
         raise WrongUse(
-            f"{name} got a tensor of shape {tuple(x.shape)}, expected a batch (N, {in_channels}, H, W);"
-            " add the batch dimension with x[None]"
+            f"{name} got a tensor of shape {tuple(x.shape)}, expected a batch"
+            f" (N, {in_channels}, H, W); add the batch dimension with x[None]"
         )
     if x.shape[1] != in_channels:
         raise WrongUse(
