@@ -84,9 +84,9 @@ class NINRow:
         claims: numbers that a test checks.
         dropout_after: the mlpconv layers (counted from 1) whose pooled maps are dropped at 0.5.
         second_pool: kind of the pooling after the second mlpconv; all others are max.
-        init: "gaussian" is the authors' standard deviations, biases zero; without their solver class
-            maps can fall below zero, where the last ReLU keeps them (nin_mnist, Adam 1e-3, 846
-            steps on 8x8 digits: 56 % right, with "he" 99 %). "he" keeps the signal's size;
+        init: "gaussian" is the authors' standard deviations, biases zero; without their solver
+            class maps can fall below zero, where the last ReLU keeps them (nin_mnist, Adam 1e-3,
+            846 steps on 8x8 digits: 56 % right, with "he" 99 %). "he" keeps the signal's size;
             "pytorch" is what a PyTorch layer starts with (uniform, bounds +-1 / sqrt(fan-in)).
         min_px: px, the smallest picture that leaves a map.
     """
