@@ -184,7 +184,7 @@ def test_class_weights():
     assert balanced.tolist() == pytest.approx([2 / 3, 2.0, 0.0])
     assert float(balanced[labels].mean()) == pytest.approx(1.0)
     assert class_weight_tensor({"dog": 5.0}, classes, labels).tolist() == [1, 5, 1]
-    with pytest.raises(RecipeError, match="'dgo', which is no class.*Did you mean dog"):
+    with pytest.raises(RecipeError, match=r"'dgo', which is no class.*Did you mean dog"):
         class_weight_tensor({"dgo": 5.0}, classes, labels)
 
 

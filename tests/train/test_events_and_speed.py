@@ -75,6 +75,6 @@ def test_large_buffers_are_kept_unless_switched_off():
 def test_a_device_that_is_not_there_is_refused_with_those_that_are():
     if torch.cuda.is_available():
         pytest.skip("there is one")
-    with pytest.raises(WrongUse, match="cuda is not available here.*cpu"):
+    with pytest.raises(WrongUse, match=r"cuda is not available here.*cpu"):
         speed.choose_device("cuda")
     assert speed.choose_precision("mps", macs_per_step=None) == "fp32"

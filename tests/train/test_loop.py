@@ -6,6 +6,7 @@ import json
 import math
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 
 from backbones.errors import Interrupted, TrainingStopped
 from backbones.models import build
-from backbones.train.checkpoint import read_checkpoint
+from backbones.train.checkpoint import fingerprint, read_checkpoint
 from backbones.train.loop import fit
 from backbones.train.record import (
     CheckpointRecord,
@@ -25,7 +26,6 @@ from backbones.train.record import (
     StartRecord,
     StepRecord,
 )
-from backbones.train.checkpoint import fingerprint
 from backbones.train.step import step_seed
 from backbones.weights.bundle import read_bundle
 
@@ -126,8 +126,7 @@ def test_accumulated_parts_give_the_gradient_of_the_whole_batch(squares, recipe,
         row = recipe(*settings, f"accumulate={accumulate}")
         row = row.model_copy(update={"label_smoothing": 0.1})
         model = build("vgg_tiny", num_classes=3, in_channels=3, seed=0)
-        model.train = lambda mode=True: model.eval() if mode else model  # type: ignore[method-assign]
-        model.eval = lambda: nn.Module.train(model, False)  # type: ignore[method-assign]
+        model.train = partial(nn.Module.train, model, False)  # whatever the loop asks for
         before = [parameter.detach().clone() for parameter in model.parameters()]
         data = squares(22)
         folder = RunFolder.create(
@@ -180,7 +179,7 @@ def test_an_empty_batch_passes_without_a_trace(squares, recipe, train, tmp_path)
 
 def test_an_epoch_of_bad_files_stops(squares, recipe, train, tmp_path):
     data = squares(8, bad=tuple(range(22)))
-    with pytest.raises(TrainingStopped, match="none of its .* could be read"):
+    with pytest.raises(TrainingStopped, match=r"none of its .* could be read"):
         train(recipe(), tmp_path / "run", data=data)
 
 

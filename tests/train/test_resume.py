@@ -72,7 +72,7 @@ def test_four_epochs_are_two_and_a_half_resumed(recipe, train, tmp_path, setting
     row = recipe("length=4epochs", "checkpoint_every=2steps", *settings)
     train(row, tmp_path / "whole")
     train(row, tmp_path / "cut", stop_when=lambda r: isinstance(r, StepRecord) and r.step == 8)
-    tensors, facts = read_checkpoint(tmp_path / "cut" / "checkpoint.safetensors")
+    _, facts = read_checkpoint(tmp_path / "cut" / "checkpoint.safetensors")
     assert facts["step"] == 6
     begun = train(row, tmp_path / "cut", resume=True)[0]
     assert isinstance(begun, StartRecord)
@@ -196,7 +196,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(recipe, train, tmp_path):
         return False
 
     try:
-        with pytest.raises(TrainingStopped, match="cannot be written .*--resume") as caught:
+        with pytest.raises(TrainingStopped, match=r"cannot be written .*--resume") as caught:
             train(row, tmp_path / "full", stop_when=fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -268,7 +268,7 @@ def test_a_run_killed_at_random_ends_in_the_same_bits(recipe, train, tmp_path):
         assert child.returncode == -signal.SIGKILL, errors
     assert kills == 5
     assert_same(tmp_path / "whole", out)
-    assert not [record for record in out.glob(".*.tmp")]
+    assert not list(out.glob(".*.tmp"))
 
 
 def test_evaluation_records_say_which_was_best(recipe, train, tmp_path):

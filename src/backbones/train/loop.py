@@ -14,7 +14,6 @@ from backbones.data.pipeline import Pipeline
 from backbones.errors import BadData, Interrupted, TrainingStopped
 from backbones.train.checkpoint import (
     collect,
-    fingerprint,
     put_back,
     read_checkpoint,
     refuse_other_data,
@@ -91,12 +90,11 @@ def fit(
         speed.keep_large_buffers()
     plan = plan_of(recipe, train)
     training = begin(model, recipe, plan, train)
-    notes = _resume(training, run, train) if resume else ()
+    notes = _resume(training, run) if resume else ()
     run.thin(plan.steps_per_epoch)
     yield run.record(
         StartRecord(training.step, plan.total_steps, plan.steps_per_epoch, len(train.split), notes)
     )
-    data = fingerprint(train.split)
     with listen_for_stop() as stop:
         while training.step < plan.total_steps:
             epoch, first = divmod(training.step, plan.steps_per_epoch)
@@ -109,12 +107,12 @@ def fit(
                     yield run.record(_finish_epoch(training, clock, seen))
                 if plan.evaluates(training.step):
                     if evaluate is not None:
-                        yield run.record(_evaluate(training, evaluate, train, run, data, select))
+                        yield run.record(_evaluate(training, evaluate, train, run, select))
                         train_mode(model, training.frozen)
                     else:
                         _keep(training, train, run, {}, best=False)
                 if plan.saves(training.step) or stop.reason:
-                    yield run.record(_save(training, run, data))
+                    yield run.record(_save(training, run))
                 if stop.reason and training.step < plan.total_steps:
                     _keep(training, train, run, {}, best=False)
                     raise _interrupted(training, run, stop.reason)
@@ -164,7 +162,6 @@ def _evaluate(
     evaluate: Evaluate,
     train: Pipeline,
     run: RunFolder,
-    data: Mapping[str, object],
     select: bool,
 ) -> EvaluationRecord:
     """Evaluate, tell the schedule, and keep the bundles."""
@@ -199,7 +196,7 @@ def _keep(
         spec=train.spec,
         recipe=training.recipe.to_json(),
         metrics={"step": training.step, "epoch": training.epoch, **metrics},
-        trained_on={name: data[name] for name in ("num_pictures", "sha256")},
+        trained_on={name: training.data[name] for name in ("num_pictures", "sha256")},
     )
     try:
         write_bundle(run.last_path, bundle)
@@ -215,7 +212,7 @@ def _rank(metrics: Mapping[str, float]) -> tuple[float, float]:
     return (math.inf if math.isnan(error) else error, math.inf if math.isnan(loss) else loss)
 
 
-def _save(training: Training, run: RunFolder, data: Mapping[str, object]) -> CheckpointRecord:
+def _save(training: Training, run: RunFolder) -> CheckpointRecord:
     """Write the checkpoint that a resume begins from."""
     began = time.perf_counter()
     tensors, numbers = collect(training.model, training.optimizer, training.average)
@@ -228,7 +225,7 @@ def _save(training: Training, run: RunFolder, data: Mapping[str, object]) -> Che
             "optimizer": numbers,
             "positions": run.positions(),
             "recipe": training.recipe.to_json(),
-            "data": data,
+            "data": dict(training.data),
         }
         write_checkpoint(run.checkpoint_path, tensors, facts)
     except OSError as error:
@@ -238,11 +235,11 @@ def _save(training: Training, run: RunFolder, data: Mapping[str, object]) -> Che
     return CheckpointRecord(training.step, run.checkpoint_path, size, seconds)
 
 
-def _resume(training: Training, run: RunFolder, train: Pipeline) -> tuple[str, ...]:
+def _resume(training: Training, run: RunFolder) -> tuple[str, ...]:
     """Go back to the checkpoint, and forget what was written after it."""
     notes = run.changes_since_start()
     refuse_other_recipe(run.recipe, training.recipe)
-    refuse_other_data(run.facts["data"], fingerprint(train.split))
+    refuse_other_data(run.facts["data"], training.data)
     if not run.checkpoint_path.exists():
         run.cut([0, 0, 0])
         return ("no checkpoint was written yet: the run begins again", *notes)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from backbones import speed
 from backbones.data.pipeline import Batch, Pipeline
 from backbones.errors import TrainingStopped
 from backbones.train.average import Average
+from backbones.train.checkpoint import fingerprint
 from backbones.train.optim import (
     Frozen,
     build_optimizer,
@@ -57,6 +59,7 @@ class Training:
         device: to train on.
         optimizer, rate, average, frozen, class_weights: as the recipe asks.
         names: what the picture at a position of the split is called.
+        data: fingerprint of the training split.
         step: optimiser steps done.
         sums: of the epoch that is under way.
         best: metrics of the best evaluation so far.
@@ -73,6 +76,7 @@ class Training:
     frozen: Frozen
     class_weights: Tensor | None
     names: Callable[[int], str]
+    data: Mapping[str, Any]
     step: int = 0
     sums: EpochSums = field(default_factory=EpochSums)
     best: dict[str, float] | None = None
@@ -109,6 +113,7 @@ def begin(model: nn.Module, recipe: Recipe, plan: Plan, train: Pipeline) -> Trai
         frozen=frozen,
         class_weights=None if weights is None else weights.to(device),
         names=train.split.pictures.name,
+        data=fingerprint(train.split),
     )
 
 
