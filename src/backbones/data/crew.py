@@ -64,4 +64,5 @@ class Crew:
 
 
 def _use_one_core() -> None:
+    torch.get_num_threads()  # the first call of a thread takes over the general count
     torch.set_num_threads(1)

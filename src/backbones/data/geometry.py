@@ -14,7 +14,7 @@ import numpy as np
 
 from backbones.data.draws import Floats, Integers
 
-_REACH = 8
+_REACH = 16
 """How far outside of the window an edge may lie, px of the resized picture."""
 
 

@@ -87,7 +87,7 @@ class Pipeline:
         progress: called with (pictures done, pictures in all) while the cache is built.
 
     Raises:
-        WrongUse: a batch size below 1, or PCA colour for grey pictures.
+        WrongUse: a batch size below 1, workers below 0, or PCA colour for grey pictures.
     """
 
     def __init__(
@@ -104,6 +104,8 @@ class Pipeline:
     ) -> None:
         if batch_size < 1:
             raise WrongUse(f"batch_size is {batch_size}, expected at least 1")
+        if workers is not None and workers < 0:
+            raise WrongUse(f"workers is {workers}, expected at least 0")
         if augment is not None and augment.pca_colour and spec.channels != 3:
             raise WrongUse("pca_colour shifts RGB, and the network takes grey: set it to 0")
         self.split = split
