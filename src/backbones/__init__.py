@@ -18,31 +18,25 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from backbones.api import (
-        check_data,
-        create,
-        evaluate,
-        open_data,
-        predict,
-        read_bundle,
-        resume,
-        show,
-        train,
-    )
+    from backbones.api.data import check_data, open_data
+    from backbones.api.evaluation import evaluate
+    from backbones.api.networks import create, read_bundle, show
+    from backbones.api.prediction import predict
+    from backbones.api.training import resume, train
     from backbones.catalog import names
     from backbones.errors import BackbonesError
     from backbones.spec import Citation, Claim, InputSpec
 
 _HOME = {
-    "create": "api",
-    "show": "api",
-    "open_data": "api",
-    "check_data": "api",
-    "train": "api",
-    "resume": "api",
-    "evaluate": "api",
-    "predict": "api",
-    "read_bundle": "api",
+    "create": "api.networks",
+    "show": "api.networks",
+    "open_data": "api.data",
+    "check_data": "api.data",
+    "train": "api.training",
+    "resume": "api.training",
+    "evaluate": "api.evaluation",
+    "predict": "api.prediction",
+    "read_bundle": "api.networks",
     "names": "catalog",
     "BackbonesError": "errors",
     "Citation": "spec",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -31,17 +32,18 @@ def check(
     Counts, sizes, class balance, files that don't decode (each with its reason), wrong extensions,
     exact and near duplicates, the same picture in training and validation.
     """
-    from backbones import api
+    from backbones.api.data import check_data
+    from backbones.report.check import check_text
+    from backbones.weights.atomic import write_atomic
 
     with progress("checking") as report_progress:
-        found = api.check_data(where, workers=workers, progress=report_progress)
+        found = check_data(where, workers=workers, progress=report_progress)
+    document = found.to_json()
     if out:
-        from backbones.weights.atomic import write_atomic
-
-        write_atomic(out, found.to_json_text().encode())
+        write_atomic(out, (dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
     if json:
-        print_json(found.to_json())
+        print_json(document)
     else:
-        print_text(found.to_text())
+        print_text(check_text(found))
     if not found.ok:
         raise typer.Exit(1)

@@ -7,8 +7,30 @@ from typing import Annotated
 
 import typer
 
+from backbones.cli.console import say
+from backbones.cli.train import follow, tell_end
+
 
 def demo(
-    out: Annotated[Path, typer.Option(help="The run folder; an earlier demo in it is replaced.")],
+    out: Annotated[
+        Path, typer.Option(help="The run folder; an earlier demo in it is replaced.")
+    ] = Path("runs/demo"),
 ) -> None:
-    """Train, evaluate and predict, in a minute."""
+    """Train, evaluate and predict, in a minute.
+
+    LeNet-5 learns the handwritten digits that come with scikit-learn; nothing is downloaded.
+    """
+    from backbones.api.demonstration import predict_demo, start_demo
+
+    run = start_demo(out)
+    follow(run)
+    tell_end(run)
+    pictures = predict_demo(out)
+    say(f"{pictures.num_right} of {pictures.num_pictures} test pictures named right")
+    say("")
+    say(f"Look at  {pictures.page}, {out / 'curves.png'} and {out / 'confusion.png'}")
+    say("Try next:")
+    say(f"  backbones predict {out} {pictures.folder}")
+    say(f"  backbones evaluate {out} digits --protocol ten_crop")
+    say(f"  backbones show {out}")
+    say("  backbones train FOLDER_OF_PHOTOS --model vgg11_bn --recipe scratch")

@@ -29,10 +29,13 @@ def evaluate(
 
     Example: `backbones evaluate runs/demo digits --protocol ten_crop --out report`.
     """
-    from backbones import api
+    from backbones.api.evaluation import evaluate as measure
+    from backbones.api.evaluation import write_evaluation
+    from backbones.speed import keep_large_buffers
 
+    keep_large_buffers()
     with progress("evaluating") as report_progress:
-        found = api.evaluate(
+        found = measure(
             bundle,
             data,
             protocol=protocol,
@@ -41,7 +44,7 @@ def evaluate(
             progress=report_progress,
         )
     if out:
-        for path in api.write_evaluation(found, out):
+        for path in write_evaluation(found, out):
             say(f"wrote {path}")
     if json:
         print_json(found.to_json())

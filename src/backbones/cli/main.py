@@ -18,15 +18,17 @@ def main() -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     try:
         run(sys.argv[1:])
-    except (BackbonesError, OSError) as error:
+    except BrokenPipeError:
+        # The reader has gone (`| head`): nothing is left to say, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except BackbonesError as error:
         if os.environ.get("BACKBONES_TRACEBACK"):
             raise
-        if isinstance(error, BrokenPipeError):
-            # The reader has gone (`| head`): nothing is left to say, not even at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(0)
-        if isinstance(error, BackbonesError):
-            fail(str(error), error.exit_code)
+        fail(str(error), error.exit_code)
+    except OSError as error:
+        if os.environ.get("BACKBONES_TRACEBACK"):
+            raise
         where = f": {error.filename}" if error.filename else ""
         fail(f"{error.strerror or error}{where}", 1)
     except KeyboardInterrupt:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from backbones.cli.console import progress, say
+from backbones.errors import WrongUse
+
+if TYPE_CHECKING:
+    from backbones.api.prediction import Submission
 
 
 def predict(
@@ -15,39 +20,79 @@ def predict(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILES_OR_FOLDER",
+            metavar="FILES_OR_FOLDER...",
             help="Pictures, folders, patterns, zip or tar files; - reads standard input.",
         ),
     ],
     top: Annotated[int, typer.Option(min=1, help="Answers a picture.")] = 5,
     format: Annotated[
-        str, typer.Option(help="text, json (a line a picture), csv, parquet or submission.")
+        Literal["text", "json", "csv", "parquet", "submission"],
+        typer.Option(help="json is one object a line; submission is a competition's CSV."),
     ] = "text",
     out: Annotated[Path | None, typer.Option(help="Write here instead of standard output.")] = None,
     pictures: Annotated[
         Path | None, typer.Option(help="Folder for annotated copies and a page of them.")
     ] = None,
+    columns: Annotated[
+        str, typer.Option(help="Submission: the names of its columns.")
+    ] = "id,label",
+    probability_of: Annotated[
+        str | None, typer.Option(metavar="CLASS", help="Submission: write this probability.")
+    ] = None,
+    all_probabilities: Annotated[
+        bool, typer.Option("--all-probabilities", help="Submission: write a column a class.")
+    ] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures in a batch.")] = 32,
 ) -> None:
     """Name what is in pictures.
 
-    A file that cannot be decoded is listed with its reason, and the rest goes on; the exit code is
-    then 1. Example: `backbones predict runs/demo photos --format json`.
-    """
-    from backbones import api
+    A file that cannot be decoded is listed with its reason, and the rest goes on; the exit code
+    is 1 only where no picture could be read at all.
 
+    Examples: `backbones predict runs/demo photos --format json`,
+    `backbones predict runs/pets test.zip --format submission --out submission.csv`.
+    """
+    from backbones.api.prediction import Output, predict_files
+    from backbones.speed import keep_large_buffers
+
+    keep_large_buffers()
+    submission = None
+    if format == "submission":
+        submission = submission_of(columns, probability_of, all_probabilities)
     with progress("predicting") as report_progress:
-        done = api.predict_files(
+        written = predict_files(
             bundle,
             inputs,
+            Output(format, out or sys.stdout, pictures, submission),
             top=top,
-            format=format,
-            out=out,
-            pictures=pictures,
             batch_size=batch_size,
             progress=report_progress,
         )
-    for note in done.notes:
-        say(note)
-    if done.num_failed:
-        raise typer.Exit(1)
+    if out:
+        say(f"wrote {written.num_pictures} predictions to {out}")
+    if pictures:
+        say(f"annotated copies are in {pictures}; open {pictures / 'index.html'}")
+    if written.failures:
+        say(f"{len(written.failures)} of {written.num_pictures} pictures could not be read:")
+        for path, reason in written.failures[:20]:
+            say(f"  {path}: {reason}")
+        if len(written.failures) == written.num_pictures:
+            raise typer.Exit(1)
+
+
+def submission_of(columns: str, probability_of: str | None, all_probabilities: bool) -> Submission:
+    """What a competition wants, from the words of the command line.
+
+    Raises:
+        WrongUse: both kinds of probability at once, or a number of columns that does not fit.
+    """
+    from backbones.api.prediction import Submission
+
+    names = tuple(name.strip() for name in columns.split(","))
+    if probability_of and all_probabilities:
+        raise WrongUse("--probability-of and --all-probabilities exclude each other; choose one")
+    if len(names) != 2 and not all_probabilities:
+        raise WrongUse(f"--columns has {len(names)} names, expected two, such as id,label")
+    if all_probabilities:
+        return Submission("all", header=names[:1])
+    return Submission("probability" if probability_of else "label", probability_of, header=names)

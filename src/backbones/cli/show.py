@@ -19,9 +19,9 @@ def show(
 
     Examples: `backbones show vgg16`, `backbones show runs/demo/best.safetensors`.
     """
-    from backbones import api
+    from backbones.api.networks import show as look
 
-    shown = api.show(name)
+    shown = look(name)
     if json:
         print_json(shown.to_json())
     else:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backbones.cli.console import err, print_table, say
+from backbones.cli.console import err, print_table, progress, say
 from backbones.errors import WrongUse
 from backbones.units import human_seconds
 
 if TYPE_CHECKING:
-    from backbones.train.record import Record
-
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change one field; can be repeated."),
-]
+    from backbones.api.training import TrainingRun
+    from backbones.train.record import Record, StepRecord
 
 
 def train(
@@ -26,11 +21,18 @@ def train(
         str | None, typer.Argument(metavar="DATA", help="A folder, manifest or set name.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="A network; see `backbones list`.")] = None,
-    recipe: Annotated[str, typer.Option(help="A recipe's name or file.")] = "finetune",
-    settings: Settings = None,
-    out: Annotated[Path | None, typer.Option(help="The run folder.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="A recipe's name or file; see `backbones list recipes`.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field; can be repeated."),
+    ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Start from this bundle or weight file.")
+        Path | None, typer.Option(help="Start from this bundle, run or weight file.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder; runs/DATA-MODEL if left out.")
     ] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="A few steps, to see it work.")] = False,
     resume: Annotated[
@@ -40,87 +42,146 @@ def train(
     """Train a network on pictures.
 
     Leaves a run folder: best and last bundle, metrics, curves, TensorBoard files, the resolved
-    recipe and a checkpoint to go on from.
+    recipe, a report on the held-out pictures, and a checkpoint to go on from.
 
     Examples: `backbones train photos --model vgg11_bn --recipe scratch --set length=10epochs`,
     `backbones train --resume runs/photos-vgg11_bn`.
     """
-    from backbones import api
+    from backbones.api import training
 
-    if resume is not None:
-        if model or settings or smoke or weights or out:
-            raise WrongUse(
-                "--resume goes on with the run as it was started; leave out --model, --set,"
-                " --weights, --smoke and --out"
-            )
-        run = api.resume_training(resume, data=data)
-    elif data is None:
+    if resume is not None and (model or recipe or settings or weights or out or smoke):
+        raise WrongUse("--resume goes on with the run as it was started; give no other option")
+    if resume is None and data is None:
         raise WrongUse("no data given: backbones train DATA, or backbones train --resume RUN")
-    else:
-        run = api.start_training(
-            data,
-            model=model,
-            recipe=recipe,
-            settings=tuple(settings or ()),
-            out=out,
-            weights=weights,
-            smoke=smoke,
-        )
-    for note in run.notes:
-        say(note)
-    show_records(run.records, run.total_steps)
-    print_summary(run)
+    with progress("decoding once") as report_progress:
+        if resume is not None:
+            run = training.resume(resume, data=data, progress=report_progress)
+        else:
+            run = training.train(
+                data or "",
+                model=model,
+                recipe=recipe,
+                settings=settings or (),
+                weights=weights,
+                out=out,
+                smoke_run=smoke,
+                progress=report_progress,
+            )
+    follow(run)
+    tell_end(run)
 
 
-def show_records(records: Iterator[Record], total_steps: int) -> None:
-    """A moving bar on a terminal, a line an epoch elsewhere."""
+def follow(run: TrainingRun) -> None:
+    """Train, and say how it goes: a moving bar on a terminal, a line an epoch elsewhere."""
+    recipe = run.recipe
+    say(
+        f"{recipe.model} on {run.source.where} ({run.source.kind}), recipe {recipe.name},"
+        f" {recipe.length}, {recipe.precision}; run folder {run.folder}"
+    )
+    for note in run.source.notes:
+        say(f"note: {note}")
     if not err().is_terminal:
-        for record in records:
-            if line := record_line(record):
+        for record in run:
+            for line in record_lines(record):
                 say(line)
         return
+    follow_on_terminal(run)
+
+
+def follow_on_terminal(run: TrainingRun) -> None:
+    """The bar: loss, accuracy, pictures a second and time left; lines above it as they come."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from backbones.train.record import StartRecord, StepRecord
+
     columns = (
-        TextColumn("training"),
+        TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[figures]}"),
+        TextColumn("{task.percentage:>3.0f} %  {task.fields[figures]}  time left"),
         TimeRemainingColumn(),
     )
+    recent = Recent()
     with Progress(*columns, console=err(), transient=True) as bar:
-        task = bar.add_task("training", total=total_steps, figures="")
-        for record in records:
-            if record.kind == "step":
-                figures = (
-                    f"loss {record.loss:.3f}  accuracy {record.accuracy:.3f}"
-                    f"  {record.images_per_s:,.0f} images/s"
-                )
-                bar.update(task, completed=record.step, figures=figures)
-            elif line := record_line(record):
+        task = bar.add_task("training", total=None, figures="")
+        for record in run:
+            if isinstance(record, StartRecord):
+                bar.update(task, total=record.total_steps, completed=record.step)
+            elif isinstance(record, StepRecord):
+                recent.add(record)
+                bar.update(task, completed=record.step, figures=recent.figures())
+            for line in record_lines(record):
                 bar.console.print(line, markup=False)
 
 
-def record_line(record: Record) -> str:
-    """One line for the records that a log should keep; the empty string for the others."""
-    if record.kind == "epoch":
-        return (
-            f"epoch {record.epoch}: loss {record.loss:.4f}, accuracy {record.accuracy:.4f},"
-            f" {record.images_per_s:,.0f} images/s, {human_seconds(record.seconds)}"
-        )
-    if record.kind == "evaluation":
-        error = record.metrics["top1_error_percent"]
-        return (
-            f"epoch {record.epoch}: {record.split} loss {record.metrics['loss']:.4f},"
-            f" top-1 error {error:.2f} %{' (best so far)' if record.best else ''}"
-        )
-    return ""
+class Recent:
+    """Moving means over the last steps, about fifty of them."""
+
+    def __init__(self) -> None:
+        self._loss = self._correct = self._examples = self._seconds = 0.0
+        self._weight = 0.0
+
+    def add(self, step: StepRecord) -> None:
+        """Take one step in; older ones fade."""
+        keep = 0.98
+        self._weight = keep * self._weight + 1
+        self._loss = keep * self._loss + (step.loss or 0.0)
+        self._correct = keep * self._correct + step.num_correct
+        self._examples = keep * self._examples + step.num_examples
+        self._seconds = keep * self._seconds + step.seconds
+
+    def figures(self) -> str:
+        """As the bar shows them."""
+        accuracy = self._correct / max(self._examples, 1e-9)
+        rate = self._examples / max(self._seconds, 1e-9)
+        loss = self._loss / self._weight
+        return f"loss {loss:.3f}  accuracy {accuracy:.3f}  {rate:,.0f} pictures/s"
 
 
-def print_summary(run: api_run) -> None:  # type: ignore[name-defined]  # noqa: F821
+def record_lines(record: Record) -> list[str]:
+    """What a log should keep of a record."""
+    from backbones.train.record import EpochRecord, EvaluationRecord, StartRecord, StepRecord
+
+    match record:
+        case StartRecord():
+            return list(record.notes)
+        case StepRecord():
+            return [f"left out {name}: {reason}" for name, reason in record.bad]
+        case EpochRecord():
+            return [
+                f"epoch {record.epoch}: training loss {record.loss:.4f},"
+                f" accuracy {1 - record.top1_error_percent / 100:.4f},"
+                f" {record.pictures_per_second:,.0f} pictures/s, {human_seconds(record.seconds)}"
+            ]
+        case EvaluationRecord():
+            figures = record.metrics
+            return [
+                f"epoch {record.epoch}: held-out loss {figures['loss']:.4f},"
+                f" accuracy {1 - figures['top1_error_percent'] / 100:.4f}"
+                + (" (kept as best)" if record.best else "")
+            ]
+    return []
+
+
+def tell_end(run: TrainingRun) -> None:
     """The table at the end, and where everything lies."""
-    summary = run.summary()
-    print_table(("figure", "value"), [(key, value) for key, value in summary.figures.items()])
-    say(f"all of it is in {summary.folder}")
-    for line in summary.next_steps:
-        say(f"  {line}")
+    finished = run.finished
+    if finished is None:
+        return
+    if finished.evaluation is not None:
+        report = finished.evaluation.report
+        interval = report.top1_interval_percent
+        print_table(
+            ("figure", "value"),
+            [
+                (f"pictures ({finished.split})", f"{report.num_samples:,}"),
+                ("accuracy", f"{1 - report.top1_error_percent / 100:.4f}"),
+                ("top-1 error", f"{report.top1_error_percent:.2f} %"),
+                ("95 % interval", f"{interval.low:.2f} to {interval.high:.2f} %"),
+                ("loss", f"{report.loss:.4f}"),
+                ("calibration error", f"{report.calibration_error:.4f}"),
+            ],
+        )
+    say(f"bundle: {finished.bundle}")
+    drawn = sorted({path.name for path in finished.files})
+    say(f"also in {run.folder}: metrics.jsonl, tensorboard/, {', '.join(drawn)}")
+    say(f"next: backbones predict {run.folder} PICTURES --pictures {run.folder / 'pictures'}")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from backbones import catalog
-from backbones.inspect.trace import Layer, count, trace
+from backbones.inspect.trace import Layer, trace
 from backbones.models import find_row
 from backbones.units import human_bytes, human_count
 from backbones.weights.bundle import Bundle
@@ -58,8 +58,7 @@ class NetworkCard:
         lines.append("")
         if facts.deviations:
             lines.append("deviations from the paper:")
-            for deviation in facts.deviations:
-                lines.append("  " + ": ".join(str(v) for v in asdict(deviation).values()))
+            lines += ["  " + ": ".join(map(str, asdict(d).values())) for d in facts.deviations]
         else:
             lines.append("no deviation from the paper")
         return "\n".join([*lines, "", *_layer_lines(self.layers)])

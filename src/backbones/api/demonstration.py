@@ -1,0 +1,109 @@
+"""The whole working life of a network, on pictures that come with scikit-learn."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from backbones.api.data import open_data
+from backbones.api.prediction import predict
+from backbones.api.training import TrainingRun, train
+from backbones.errors import WrongUse
+from backbones.predict.run import Prediction
+from backbones.report.page import ShownPicture, write_page
+from backbones.report.pictures import annotate, contact_sheet
+
+__all__ = ["DemoPictures", "predict_demo", "start_demo"]
+
+_PICTURES = 24
+_SCALE = 16
+
+
+def start_demo(out: Path) -> TrainingRun:
+    """Train LeNet-5 on the embedded digits; iterate to do it.
+
+    Args:
+        out: the run folder. An earlier demo in it is replaced; anything else is not touched.
+
+    Raises:
+        WrongUse: the folder holds something that is no demo.
+    """
+    if out.exists() and any(out.iterdir()):
+        if not (out / _MARK).is_file():
+            raise WrongUse(f"{out} holds something that is no demo; choose another --out")
+        shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / _MARK).write_text("made by `backbones demo`, which replaces this folder\n")
+    return train("digits", recipe="digits", out=out)
+
+
+_MARK = ".demo"
+
+
+@dataclass(frozen=True)
+class DemoPictures:
+    """What the demo predicted.
+
+    Args:
+        page: all pictures with their answers.
+        sheet: the same as one picture.
+        folder: the pictures themselves, as files to try `backbones predict` on.
+        num_right: of `num_pictures`.
+    """
+
+    page: Path
+    sheet: Path
+    folder: Path
+    num_right: int
+    num_pictures: int
+
+
+def predict_demo(out: Path) -> DemoPictures:
+    """Write some test digits as picture files, predict them, and draw the answers.
+
+    Args:
+        out: the run folder of a finished demo.
+    """
+    folder = out / "pictures"
+    names = dict(_write_pictures(folder))
+    predictions = list(predict(out, folder, top=3, keep_pictures=True))
+    shown = [_shown(each, names[Path(each.path).name]) for each in predictions]
+    right = sum(cell.predictions[0][0] == cell.true_name for cell in shown)
+    page = write_page(
+        shown,
+        out / "pictures.html",
+        title="LeNet-5 reads digits",
+        notes=(f"{right} of {len(shown)} test pictures are named right.",),
+    )
+    tiles = [
+        annotate(cell.picture, cell.predictions, true_name=cell.true_name)
+        for cell in shown[:12]
+        if cell.picture is not None
+    ]
+    sheet = out / "pictures.png"
+    contact_sheet(tiles, columns=4).save(sheet)
+    return DemoPictures(page, sheet, folder, right, len(shown))
+
+
+def _write_pictures(folder: Path) -> Iterator[tuple[str, str]]:
+    """Test digits as PNG files, sixteen times as large; yields (file name, true class)."""
+    test = open_data("digits").split("test")
+    folder.mkdir(exist_ok=True)
+    for index in np.linspace(0, len(test) - 1, _PICTURES).astype(int):
+        pixels = test.pictures.take(np.array([index])).array[0, :, :, 0]  # type: ignore[union-attr]
+        name = f"digit-{index:03d}.png"
+        large = Image.fromarray(pixels).resize(
+            (pixels.shape[1] * _SCALE, pixels.shape[0] * _SCALE), Image.Resampling.BICUBIC
+        )
+        large.save(folder / name)
+        yield name, test.classes[test.labels[index]]
+
+
+def _shown(each: Prediction, true_name: str) -> ShownPicture:
+    guesses = tuple((guess.name, guess.probability) for guess in each.predictions)
+    return ShownPicture(Path(each.path).name, each.picture, guesses, true_name, each.error)

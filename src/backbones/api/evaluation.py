@@ -1,0 +1,107 @@
+"""Measure a trained network as a paper would."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from backbones.api.data import Progress, open_data, open_for
+from backbones.api.networks import find_bundle
+from backbones.data.source import Split
+from backbones.protocols.run import Evaluation
+from backbones.protocols.run import evaluate as evaluate_split
+from backbones.report.confusion import confusion_csv, draw_confusion
+from backbones.train.checkpoint import fingerprint
+from backbones.train.settings import read_recipe
+from backbones.weights.atomic import write_atomic
+from backbones.weights.bundle import Bundle, read_bundle
+
+__all__ = ["evaluate", "pictures_to_measure", "write_evaluation"]
+
+
+def evaluate(
+    bundle: str | Path | Bundle,
+    data: str | Path,
+    *,
+    protocol: str = "single",
+    split: str | None = None,
+    batch_size: int = 64,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Measure a trained network on a data set as a paper would.
+
+    Args:
+        bundle: a bundle, its path, or a run folder.
+        data: a folder, a manifest or a set name. Of the data that it was trained on, only what
+            was held out then is measured; of other data without a held-out part, everything.
+        protocol: "single" or "ten_crop"; `backbones list protocols` shows all.
+        split: "train", "val" or "test"; the held-out one where None.
+        batch_size: pictures at a time.
+        progress: called with (pictures done, pictures in all).
+
+    Raises:
+        NotFound: no such bundle, data or split.
+        BadData: the classes of bundle and data differ, or no picture can be read.
+        ProtocolError: no such protocol.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else read_bundle(find_bundle(bundle))
+    return evaluate_split(
+        opened.build(),
+        pictures_to_measure(opened, data, split),
+        opened.spec,
+        protocol,
+        classes=opened.classes,
+        batch_size=batch_size,
+        progress=progress,
+    )
+
+
+def pictures_to_measure(bundle: Bundle, data: str | Path, split: str | None) -> Split:
+    """The split that an evaluation of a bundle on some data is about.
+
+    Data that the bundle was trained on is split as it was then, so that only pictures that were
+    held out count. Other data is taken whole, unless it has a "test" or "val" part of its own.
+
+    Args:
+        bundle: its recipe and the fingerprint of its training pictures decide.
+        data: a folder, a manifest or a set name.
+        split: asked for by name, or None.
+
+    Raises:
+        NotFound: no such data or split.
+        BadData: it is no data set.
+    """
+    if bundle.recipe is not None:
+        recipe = read_recipe(bundle.recipe, f"the recipe of {bundle.variant}")
+        as_trained = open_for(recipe, data)
+        found = fingerprint(as_trained.split("train"))
+        if bundle.trained_on == {name: found[name] for name in bundle.trained_on or ()}:
+            whole = open_for(recipe.model_copy(update={"limit": None}), data)
+            return whole.split(split) if split else whole.held_out()
+    source = open_data(data, val_fraction=0.0)
+    if split:
+        return source.split(split)
+    return source.split("train") if set(source.splits) == {"train"} else source.held_out()
+
+
+def write_evaluation(found: Evaluation, folder: Path) -> tuple[Path, ...]:
+    """Write the report as JSON and text, and the confusion matrix as picture and CSV.
+
+    Args:
+        found: what `evaluate` returned.
+        folder: made where it does not exist.
+
+    Returns:
+        the files that were written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [row.name for row in found.report.per_class]
+    texts = {
+        "evaluation.json": json.dumps(found.to_json(), indent=2, ensure_ascii=False) + "\n",
+        "evaluation.txt": found.to_text() + "\n",
+        "confusion.csv": confusion_csv(found.report.confusion, names),
+    }
+    for name, text in texts.items():
+        write_atomic(folder / name, text.encode())
+    picture = draw_confusion(found.report.confusion, names, folder / "confusion.png")
+    return (*(folder / name for name in texts), picture)

@@ -1,0 +1,167 @@
+"""Name what is in pictures with a trained network."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from backbones.api.data import Progress
+from backbones.api.networks import find_bundle
+from backbones.errors import NotFound, WrongUse, nearest
+from backbones.predict.inputs import Inputs, find_inputs
+from backbones.predict.run import Prediction
+from backbones.predict.run import predict as predict_pictures
+from backbones.predict.writers import Submission, Written, write_predictions
+from backbones.report.fonts import font_note
+from backbones.report.page import ShownPicture, write_page
+from backbones.report.pictures import annotate
+from backbones.weights.bundle import Bundle, read_bundle
+
+__all__ = ["Output", "Submission", "predict", "predict_files"]
+
+_PAGE_LIMIT = 500
+
+
+def predict(
+    bundle: str | Path | Bundle,
+    inputs: Sequence[str | Path] | str | Path,
+    *,
+    top: int | None = 5,
+    batch_size: int = 32,
+    keep_pictures: bool = False,
+    progress: Progress | None = None,
+) -> Iterator[Prediction]:
+    """Predict pictures one after the other.
+
+    Args:
+        bundle: a bundle, its path, or a run folder.
+        inputs: files, folders, patterns, zip or tar files, or "-" for standard input.
+        top: answers a picture, the likeliest first; None gives all classes.
+        batch_size: pictures at a time.
+        keep_pictures: hand the decoded pixels on, for drawing.
+        progress: called with (pictures done, pictures in all).
+
+    Yields:
+        One prediction a picture, in input order; with an error where it could not be read.
+
+    Raises:
+        NotFound: no such bundle, file, folder or pattern; before any picture is read.
+        WrongUse: nothing was named, or `top` is below 1.
+    """
+    if top is not None and top < 1:
+        raise WrongUse(f"top is {top}, expected at least 1")
+    opened = bundle if isinstance(bundle, Bundle) else read_bundle(find_bundle(bundle))
+    named = [inputs] if isinstance(inputs, str | Path) else inputs
+    found: Inputs = find_inputs(named, stdin=sys.stdin.buffer)
+    return predict_pictures(
+        opened.build(),
+        found,
+        opened.spec,
+        opened.classes,
+        top=None if top is None else min(top, opened.num_classes),
+        batch_size=batch_size,
+        keep_pictures=keep_pictures,
+        progress=progress,
+    )
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where predictions go, and in which form.
+
+    Args:
+        format: "text", "json" (one object a line), "csv", "parquet" or "submission".
+        target: a file, or an open text stream.
+        pictures: folder for annotated copies and a page of them, or None.
+        submission: how a submission looks; id and likeliest class where None.
+    """
+
+    format: str
+    target: Path | TextIO
+    pictures: Path | None = None
+    submission: Submission | None = None
+
+
+def predict_files(
+    bundle: str | Path,
+    inputs: Sequence[str | Path],
+    output: Output,
+    *,
+    top: int = 5,
+    batch_size: int = 32,
+    progress: Progress | None = None,
+) -> Written:
+    """Predict pictures and write the answers, with annotated copies where they are wanted.
+
+    Args:
+        bundle: a bundle's path, or a run folder.
+        inputs: files, folders, patterns, zip or tar files, or "-" for standard input.
+        output: where the answers go.
+        top: answers a picture.
+        batch_size: pictures at a time.
+        progress: called with (pictures done, pictures in all).
+
+    Returns:
+        how many pictures there were, and which could not be read.
+
+    Raises:
+        NotFound: no such bundle, class, file, folder or pattern.
+        WrongUse: an unknown format, or nothing was named.
+        MissingExtra: Parquet without pyarrow.
+    """
+    opened = read_bundle(find_bundle(bundle))
+    wanted = output.submission
+    if wanted and wanted.class_name is not None and wanted.class_name not in opened.classes:
+        raise NotFound(
+            f"the network has no class {wanted.class_name!r}; it has"
+            f" {', '.join(opened.classes[:10])}." + nearest(wanted.class_name, opened.classes)
+        )
+    all_classes = wanted is not None and wanted.content != "label"
+    predictions = predict(
+        opened,
+        inputs,
+        top=None if all_classes else top,
+        batch_size=batch_size,
+        keep_pictures=output.pictures is not None,
+        progress=progress,
+    )
+    if output.pictures is not None:
+        predictions = _annotated(predictions, output.pictures, top)
+    return write_predictions(
+        predictions, output.format, output.target, submission=output.submission
+    )
+
+
+def _annotated(predictions: Iterator[Prediction], folder: Path, top: int) -> Iterator[Prediction]:
+    """Write a copy of every picture that passes, with its answers, and at the end the page."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WrongUse(f"{folder} cannot be a folder for pictures: {error.strerror}") from None
+    shown: list[ShownPicture] = []
+    taken: set[str] = set()
+    for each in predictions:
+        guesses = tuple((guess.name, guess.probability) for guess in each.predictions[:top])
+        if each.picture is not None:
+            annotate(each.picture, guesses).save(folder / _free_name(each.path, taken), quality=92)
+        if len(shown) < _PAGE_LIMIT:
+            shown.append(ShownPicture(each.path, each.picture, guesses, error=each.error))
+        yield each
+    names = sorted({name for cell in shown for name, _ in cell.predictions})
+    notes = [note for note in (font_note(names),) if note]
+    if len(shown) == _PAGE_LIMIT:
+        notes.append(f"The page shows the first {_PAGE_LIMIT} pictures.")
+    write_page(shown, folder / "index.html", title="Predictions", notes=notes)
+
+
+def _free_name(path: str, taken: set[str]) -> str:
+    """A file name for an annotated copy: the picture's own, numbered where two are alike."""
+    stem = Path(path.replace("::", "/")).stem or "picture"
+    name, number = f"{stem}.jpg", 2
+    while name.casefold() in taken:
+        name, number = f"{stem}-{number}.jpg", number + 1
+    taken.add(name.casefold())
+    return name

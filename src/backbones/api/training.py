@@ -1,0 +1,264 @@
+"""Train a network on pictures, from nothing or from weights; go on where a run stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from backbones.api.data import Progress, open_for
+from backbones.api.evaluation import write_evaluation
+from backbones.api.networks import create, find_bundle
+from backbones.data.download import cache_folder
+from backbones.data.pipeline import Pipeline
+from backbones.data.source import DataSource, Split
+from backbones.errors import BadWeights
+from backbones.models import find_row
+from backbones.protocols.run import Evaluation, quick_evaluate
+from backbones.protocols.run import evaluate as evaluate_split
+from backbones.report.curves import draw_curves
+from backbones.spec import InputSpec
+from backbones.speed import Precision
+from backbones.train.checkpoint import fingerprint
+from backbones.train.loop import fit
+from backbones.train.recipe import Recipe, smoke
+from backbones.train.record import Record, RunFolder
+from backbones.train.resolve import input_spec, resolve
+from backbones.train.settings import apply_settings, load_recipe
+from backbones.weights.bundle import read_bundle, read_bundle_header
+
+__all__ = ["Finished", "TrainingRun", "resume", "train"]
+
+_EVALUATION_PICTURES = 64
+_EVALUATION_PIXELS = _EVALUATION_PICTURES * 224 * 224
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run ends with.
+
+    Args:
+        evaluation: of the kept weights on the held-out pictures; None where there are none.
+        split: the name of those pictures' split.
+        bundle: the kept weights.
+        files: everything that was drawn and written for people.
+    """
+
+    evaluation: Evaluation | None
+    split: str
+    bundle: Path
+    files: tuple[Path, ...]
+
+
+class TrainingRun:
+    """A run that trains while it is iterated over, record by record.
+
+    Args:
+        folder: of the run.
+        source: the data.
+        records: of the training loop.
+
+    Example:
+        >>> for record in train("digits", smoke=True, out=folder):  # doctest: +SKIP
+        ...     print(record.step)
+    """
+
+    def __init__(self, folder: RunFolder, source: DataSource, records: Iterator[Record]) -> None:
+        self.folder = folder.path
+        self.recipe = folder.recipe
+        self.source = source
+        self.finished: Finished | None = None
+        self._run, self._records = folder, records
+
+    def __iter__(self) -> Iterator[Record]:
+        try:
+            yield from self._records
+        finally:
+            self._run.close()
+        self.finished = _finish(self._run, self.source)
+
+
+def train(
+    data: str | Path,
+    *,
+    model: str | None = None,
+    recipe: str | Path | None = None,
+    settings: Sequence[str] = (),
+    weights: str | Path | None = None,
+    out: str | Path | None = None,
+    smoke_run: bool = False,
+    progress: Progress | None = None,
+) -> TrainingRun:
+    """Train a network; iterate over the result to do it.
+
+    Args:
+        data: a folder, a manifest or a set name.
+        model: a variant; the recipe's own where None.
+        recipe: name or file; where None, "digits" and "fashion" for the sets of these names,
+            "finetune" with weights, and "scratch" without.
+        settings: `field=value` each, on top of the recipe.
+        weights: bundle, run folder or weight file to start from.
+        out: the run folder; `runs/<data>-<model>` where None, with a number if that exists.
+        smoke_run: a tiny run of the same kind, to see that everything fits together.
+        progress: called with (pictures done, pictures in all) while a cache is built.
+
+    Raises:
+        NotFound: no such data, network, recipe or weights.
+        RecipeError: a setting that does not fit.
+        BadData, BadWeights: what is there cannot be used.
+        WrongUse: the run folder holds a run already.
+    """
+    chosen = load_recipe(recipe if recipe is not None else _recipe_for(data, weights))
+    chosen = apply_settings(chosen, settings)
+    named = {"model": model, "weights": weights and str(Path(weights).expanduser().absolute())}
+    chosen = chosen.model_copy(update={key: value for key, value in named.items() if value})
+    if smoke_run:
+        chosen = smoke(chosen)
+    _, row = find_row(chosen.model)
+    source = open_for(chosen, data)
+    resolved = resolve(
+        chosen, row=row, train=source.split("train"), weights_spec=_spec_of(chosen.weights)
+    )
+    folder = RunFolder.create(
+        Path(out) if out is not None else _free_folder(data, resolved.model),
+        recipe=resolved,
+        data=fingerprint(source.split("train")),
+        where=_lasting(data),
+    )
+    return _start(folder, source, resume=False, progress=progress)
+
+
+def resume(
+    run: str | Path, *, data: str | Path | None = None, progress: Progress | None = None
+) -> TrainingRun:
+    """Go on with a run exactly where its last checkpoint left it; iterate to do it.
+
+    A run that was killed anywhere and resumed ends in the same weights, bit for bit, as one that
+    was not.
+
+    Args:
+        run: its folder.
+        data: where the data is now, if it was moved.
+        progress: called with (pictures done, pictures in all) while a cache is built.
+
+    Raises:
+        NotFound: the folder holds no run, or the data is gone.
+        WrongUse: the data is not what the run began with.
+    """
+    folder = RunFolder.open(Path(run))
+    source = open_for(folder.recipe, data if data is not None else folder.facts["where"])
+    return _start(folder, source, resume=True, progress=progress)
+
+
+def _start(
+    folder: RunFolder, source: DataSource, *, resume: bool, progress: Progress | None
+) -> TrainingRun:
+    recipe = folder.recipe
+    spec = input_spec(recipe)
+    pipeline = partial(
+        Pipeline,
+        spec=spec,
+        seed=recipe.seed,
+        workers=recipe.workers,
+        cache=cache_folder() / "decoded" if recipe.cache else None,
+        progress=progress,
+    )
+    batches = pipeline(source.split("train"), batch_size=recipe.batch_size, augment=recipe.augment)
+    watched = _watched(source)
+    evaluate = None
+    if watched is not None:
+        held_out = pipeline(watched, batch_size=_evaluation_batch(spec))
+        evaluate = _watcher(held_out, recipe)
+    weights = None if resume and folder.checkpoint_path.exists() else recipe.weights
+    network = create(
+        recipe.model,
+        num_classes=len(source.classes),
+        in_channels=spec.channels,
+        weights=weights,
+        seed=recipe.seed,
+    )
+    records = fit(
+        network,
+        recipe,
+        batches,
+        evaluate=evaluate,
+        run=folder,
+        resume=resume,
+        select=watched is not None and watched.name == "val",
+    )
+    return TrainingRun(folder, source, records)
+
+
+def _watched(source: DataSource) -> Split | None:
+    """The split that is evaluated while training goes on: val, else test, else none."""
+    return source.splits.get("val", source.splits.get("test"))
+
+
+def _watcher(pipeline: Pipeline, recipe: Recipe) -> Callable[[nn.Module], Mapping[str, float]]:
+    precision: Precision = "bf16" if recipe.precision == "bf16" else "fp32"
+
+    def evaluate(network: nn.Module) -> dict[str, Any]:
+        return quick_evaluate(network, pipeline, precision=precision)
+
+    return evaluate
+
+
+def _evaluation_batch(spec: InputSpec) -> int:
+    """As many pictures as have the pixels of 64 at 224 px, between 16 and 512."""
+    return max(16, min(512, _EVALUATION_PIXELS // spec.size**2))
+
+
+def _finish(run: RunFolder, source: DataSource) -> Finished:
+    """Measure the kept weights on pictures they were not chosen by, and draw the curves."""
+    files: tuple[Path, ...] = draw_curves(
+        run.path / "metrics.jsonl", run.path, title=f"{run.recipe.model} on {source.where}"
+    )
+    bundle = find_bundle(run.path)
+    if _watched(source) is None:
+        return Finished(None, "", bundle, files)
+    held_out = source.held_out()
+    kept = read_bundle(bundle)
+    evaluation = evaluate_split(
+        kept.build(),
+        held_out,
+        kept.spec,
+        classes=kept.classes,
+        batch_size=_evaluation_batch(kept.spec),
+    )
+    files += write_evaluation(evaluation, run.path)
+    return Finished(evaluation, held_out.name, bundle, files)
+
+
+def _recipe_for(data: str | Path, weights: str | Path | None) -> str:
+    if weights is not None:
+        return "finetune"
+    return {"digits": "digits", "fashion-mnist": "fashion"}.get(str(data), "scratch")
+
+
+def _spec_of(weights: str | None) -> InputSpec | None:
+    """The input spec of the weights, where they are a bundle that says it."""
+    if weights is None:
+        return None
+    try:
+        return read_bundle_header(find_bundle(weights)).spec
+    except BadWeights:
+        return None  # a bare weight file; reading it will say if it is broken
+
+
+def _lasting(data: str | Path) -> str:
+    """The data as a resume from another folder will find it."""
+    path = Path(data).expanduser()
+    return str(path.absolute()) if path.exists() and str(data) != "digits" else str(data)
+
+
+def _free_folder(data: str | Path, model: str) -> Path:
+    """`runs/<data>-<model>`, with the first number that is free behind it."""
+    name = f"{Path(data).expanduser().absolute().stem}-{model}"
+    folder, number = Path("runs") / name, 2
+    while folder.exists():
+        folder, number = Path("runs") / f"{name}-{number}", number + 1
+    return folder
