@@ -95,6 +95,16 @@ def test_nothing_is_unpacked_and_no_link_is_followed(tmp_path: Path) -> None:
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_link_in_a_zip_is_no_picture(tmp_path: Path) -> None:
+    path = tmp_path / "links.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        link = zipfile.ZipInfo("link.jpg")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "../secret.jpg")
+        archive.writestr("real.jpg", b"real")
+    assert contents(find_inputs([path])) == [b"real"]
+
+
 def test_a_bomb_in_an_archive_is_one_bad_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

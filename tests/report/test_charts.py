@@ -29,7 +29,7 @@ RECORDS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("classes", [1, 2, 10, 40, 100, 150])
+@pytest.mark.parametrize("classes", [1, 2, 10, 60, 130])
 def test_any_number_of_classes_can_be_drawn(tmp_path: Path, classes: int) -> None:
     counts = np.eye(classes, dtype=np.int64) * 7
     counts[0, -1] += 3

@@ -25,7 +25,7 @@ from backbones.predict.inputs import Inputs, Waiting
 from backbones.spec import InputSpec
 from backbones.speed import Precision
 
-_KEPT_PX = 1280
+_KEPT_PX = 640  # as large as an annotated picture is drawn
 
 Progress = Callable[[int, int], None]
 """Called with the pictures done and the pictures in all, as far as they are known."""
@@ -48,7 +48,7 @@ class Prediction:
         predictions: the likeliest classes, best first; empty where there is an error.
         error: why the picture could not be read, or None.
         picture: the decoded pixels, where they were asked for; uint8 (H, W, 3), reduced to a
-            longer side of at most 1280 px.
+            longer side of at most 640 px.
     """
 
     path: str

@@ -170,7 +170,7 @@ def _scored(
 def _collect(
     batches: Iterator[tuple[Batch, Tensor]], total: int, progress: Progress | None
 ) -> tuple[Scores, Labels, list[Skipped]]:
-    """Answers and positions in the order of the split, and the files that have none."""
+    """Answers, the positions in the split that they belong to, and the files without any."""
     answers: list[Scores] = []
     indices: list[Labels] = []
     skipped: list[Skipped] = []
@@ -185,5 +185,4 @@ def _collect(
             progress(done, total)
     if not answers:
         return np.zeros((0, 0), np.float32), np.zeros(0, np.int64), skipped
-    order = np.argsort(np.concatenate(indices))
-    return np.concatenate(answers)[order], np.concatenate(indices)[order], skipped
+    return np.concatenate(answers), np.concatenate(indices), skipped
