@@ -73,12 +73,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
     """A finished run on `photos`."""
-    import backbones as package
+    from backbones.api.training import train
 
     out = tmp_path_factory.mktemp("runs") / "shapes"
     settings = ("length=12epochs", "batch_size=16", "optimizer.lr=0.003", "optimizer.kind=adam")
-    for _ in package.train(
-        photos, model="vgg_tiny", recipe="scratch", settings=settings, out=out
-    ):
+    for _ in train(photos, model="vgg_tiny", recipe="scratch", settings=settings, out=out):
         pass
     return out

@@ -1,0 +1,5 @@
+"""`python -m backbones` is `backbones`."""
+
+from backbones.cli.main import main
+
+main()

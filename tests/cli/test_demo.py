@@ -1,0 +1,43 @@
+"""The first thing that a newcomer sees."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo") / "run"
+
+
+def test_demo_reaches_the_accuracy_that_the_readme_promises(backbones, demo_folder) -> None:
+    answer = backbones("demo", "--out", demo_folder)
+    assert answer.code == 0, answer.err
+    found = json.loads((demo_folder / "evaluation.json").read_text())
+    assert found["num_samples"] == 359
+    assert found["top1_error_percent"] <= 1.5
+    for name in ("best.safetensors", "metrics.jsonl", "curves.png", "pictures.html"):
+        assert (demo_folder / name).stat().st_size > 1000, name
+    assert "Try next" in answer.err
+
+
+def test_demo_does_not_touch_a_folder_that_is_no_demo(backbones, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    answer = backbones("demo", "--out", tmp_path)
+    assert answer.code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_demo_replaces_a_demo(backbones, demo_folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    import backbones.api.demonstration as demonstration
+
+    if not (demo_folder / ".demo").exists():
+        demo_folder.mkdir(parents=True)
+        (demo_folder / ".demo").touch()
+    (demo_folder / "old.txt").write_text("old")
+    monkeypatch.setattr(demonstration, "train", lambda *args, **kwargs: None)
+    demonstration.start_demo(demo_folder)
+    assert not (demo_folder / "old.txt").exists()
