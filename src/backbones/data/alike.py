@@ -21,8 +21,9 @@ MIN_CONTRAST = 2.0
 # Two hashes at most 7 bits apart agree in at least one of their eight bytes.
 _BANDS = 8
 _LARGE = 50_000
-_BLOCK = 2048
-_POPCOUNT = np.array([bin(i).count("1") for i in range(256)], dtype=np.uint8)
+# Where thousands share a byte, each is compared with this many whose hashes sort next to its own.
+_LONGEST_RUN = 2000
+_POPCOUNT = np.array([i.bit_count() for i in range(2**16)], dtype=np.uint8)
 
 Indices = npt.NDArray[np.int64]
 
@@ -55,13 +56,13 @@ def near_groups(hashes: Sequence[int], thumbnails: npt.NDArray[np.uint8]) -> lis
     flat = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(flat, axis=1)
-    unit = flat / np.maximum(norms, 1e-6)[:, None]
-    contrast = norms / np.sqrt(flat.shape[1]) >= MIN_CONTRAST
+    chosen = np.flatnonzero(norms / np.sqrt(flat.shape[1]) >= MIN_CONTRAST)
+    unit = flat[chosen] / norms[chosen, None]
     parents = list(range(len(hashes)))
-    for first, second in _candidates(np.array(hashes, dtype=np.uint64)):
+    for first, second in _candidates(np.array(hashes, dtype=np.uint64)[chosen]):
         alike = np.einsum("ij,ij->i", unit[first], unit[second]) >= MIN_CORRELATION
-        alike &= contrast[first] & contrast[second]
-        for i, j in zip(first[alike].tolist(), second[alike].tolist(), strict=True):
+        pairs = zip(chosen[first[alike]].tolist(), chosen[second[alike]].tolist(), strict=True)
+        for i, j in pairs:
             parents[_root(parents, j)] = _root(parents, i)
     return sorted(equal_groups(_root(parents, i) for i in range(len(parents))))
 
@@ -74,33 +75,23 @@ def _root(parents: list[int], i: int) -> int:
 
 
 def _candidates(hashes: npt.NDArray[np.uint64]) -> Iterator[tuple[Indices, Indices]]:
-    """Pairs of positions whose hashes are near; in large sets a sixteenth of the work is done.
-
-    Pairs come in blocks, and a pair may come again from another band.
-    """
-    octets = hashes.view(np.uint8).reshape(len(hashes), _BANDS)
-    large = len(hashes) > _LARGE
+    """Pairs of positions whose hashes are near, each pair once."""
+    octets = hashes.view(np.uint8).reshape(len(hashes), _BANDS).astype(np.int64)
+    if len(hashes) > _LARGE:  # two neighbouring bytes must agree: copies differ by few bits
+        octets = octets * 256 + np.roll(octets, -1, axis=1)
     for band in range(_BANDS):
-        keys = octets[:, band].astype(np.int64)
-        if large:  # then two neighbouring bytes must agree: copies are mostly nearer than 7 bits
-            keys = keys * 256 + octets[:, (band + 1) % _BANDS]
-        order = np.argsort(keys, kind="stable")
-        edges = np.flatnonzero(np.diff(keys[order])) + 1
-        for bucket in np.split(order, edges):
-            yield from _near_in(bucket, octets)
-
-
-def _near_in(bucket: Indices, octets: npt.NDArray[np.uint8]) -> Iterator[tuple[Indices, Indices]]:
-    for top in range(0, len(bucket), _BLOCK):
-        rows = bucket[top : top + _BLOCK]
-        for left in range(top, len(bucket), _BLOCK):
-            columns = bucket[left : left + _BLOCK]
-            bits = np.zeros((len(rows), len(columns)), dtype=np.uint8)
-            for octet in range(_BANDS):
-                bits += _POPCOUNT[octets[rows, octet][:, None] ^ octets[columns, octet][None, :]]
-            near = bits <= MAX_BITS
-            if top == left:
-                near &= np.tri(len(rows), len(columns), -1, dtype=np.bool_).T
-            first, second = np.nonzero(near)
-            if len(first):
-                yield rows[first], columns[second]
+        order = np.lexsort((hashes, octets[:, band]))
+        keys, sorted_hashes = octets[order, band], hashes[order]
+        # equal keys lie side by side: compare each with its 1st, 2nd, ... neighbour in its run
+        here = np.arange(len(keys))
+        for step in range(1, min(len(keys), _LONGEST_RUN)):
+            here = here[: np.searchsorted(here, len(keys) - step)]
+            here = here[keys[here] == keys[here + step]]
+            if not len(here):
+                break
+            differing = (sorted_hashes[here] ^ sorted_hashes[here + step]).view(np.uint16)
+            near = here[_POPCOUNT[differing].reshape(-1, 4).sum(axis=1) <= MAX_BITS]
+            first, second = order[near], order[near + step]
+            new = (octets[first, :band] != octets[second, :band]).all(axis=1)
+            if new.any():
+                yield first[new], second[new]
