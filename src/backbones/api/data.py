@@ -58,8 +58,8 @@ def open_for(recipe: Recipe, where: str | Path) -> DataSource:
     source = open_data(where, val_fraction=recipe.val_fraction, seed=recipe.seed)
     holdout = Holdout(recipe.val_fraction, recipe.seed)
     splits, notes = dict(source.splits), list(source.notes)
-    if "val" not in splits and recipe.val_fraction > 0:
-        train = splits["train"]
+    train = splits.get("train")
+    if train is not None and "val" not in splits and recipe.val_fraction > 0:
         parts = holdout.split(train, [train.pictures.name(i) for i in range(len(train))])
         splits = {**splits, **parts}
         notes.append(holdout.describe(parts))

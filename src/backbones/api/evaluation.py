@@ -7,7 +7,7 @@ from pathlib import Path
 
 from backbones.api.data import Progress, open_data, open_for
 from backbones.api.networks import find_bundle
-from backbones.data.source import Split
+from backbones.data.source import DataSource, Split
 from backbones.protocols.run import Evaluation
 from backbones.protocols.run import evaluate as evaluate_split
 from backbones.report.confusion import confusion_csv, draw_confusion
@@ -73,15 +73,21 @@ def pictures_to_measure(bundle: Bundle, data: str | Path, split: str | None) -> 
     """
     if bundle.recipe is not None:
         recipe = read_recipe(bundle.recipe, f"the recipe of {bundle.variant}")
-        as_trained = open_for(recipe, data)
-        found = fingerprint(as_trained.split("train"))
-        if bundle.trained_on == {name: found[name] for name in bundle.trained_on or ()}:
+        if _trained_on(bundle, open_for(recipe, data)):
             whole = open_for(recipe.model_copy(update={"limit": None}), data)
             return whole.split(split) if split else whole.held_out()
     source = open_data(data, val_fraction=0.0)
     if split:
         return source.split(split)
     return source.split("train") if set(source.splits) == {"train"} else source.held_out()
+
+
+def _trained_on(bundle: Bundle, source: DataSource) -> bool:
+    """Whether the source's training pictures are those that the bundle learned from."""
+    if bundle.trained_on is None or "train" not in source.splits:
+        return False
+    found = fingerprint(source.splits["train"])
+    return bundle.trained_on == {name: found.get(name) for name in bundle.trained_on}
 
 
 def write_evaluation(found: Evaluation, folder: Path) -> tuple[Path, ...]:
