@@ -23,8 +23,9 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 
 # Multiply-accumulates of one optimiser step below which bf16 on a CPU is not worth its casts.
-# Measured on two AMX cores with `benchmarks/training.py --crossover`; see choose_precision.
-MACS_WORTH_BF16 = 500_000_000
+# LeNet-5 crosses between 53 and 213 million, NIN below 445 million (AMX cores; measure yours
+# with `benchmarks/training.py --crossover`).
+MACS_WORTH_BF16 = 100_000_000
 
 
 def keep_large_buffers() -> bool:
