@@ -84,7 +84,7 @@ def test_stages_are_layers_in_the_order_of_execution(name: str) -> None:
     assert model.get_submodule(model.cam_layer) is not None
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in TINY])
 def test_maps_have_the_papers_sizes(name: str) -> None:
     """Literals from the papers and the authors' files, not from this code."""
     expected = {
@@ -97,10 +97,8 @@ def test_maps_have_the_papers_sizes(name: str) -> None:
         "nin_imagenet": [27, 13, 6, 6],
         "nin_fashion": [27, 13, 6, 6],
     }
-    if name.startswith("vgg") and name not in TINY:
+    if name.startswith("vgg"):
         expected[name] = [112, 56, 28, 14, 7]
-    if name in TINY:
-        pytest.skip("ours, no paper")
     model = on_meta(name)
     last = {}
     for layer in layers_of(name):
@@ -166,7 +164,7 @@ def test_a_few_steps_fit_a_handful_of_pictures(name: str) -> None:
     x, labels = pictures(model, 6), torch.arange(6) % 3
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     losses = []
-    for _ in range(120):
+    for _ in range(60):
         loss = F.cross_entropy(model(x), labels)
         optimizer.zero_grad()
         loss.backward()
