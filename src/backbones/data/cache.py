@@ -269,9 +269,9 @@ def _remove_abandoned(path: Path) -> None:
 
 
 def _write_failure(folder: Path, error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
         return (
             f"the disk is full: the picture cache in {folder} could not be finished;"
-            f" free some space, name another folder, or go without a cache"
+            " free some space, name another folder, or go without a cache"
         )
     return f"the picture cache in {folder} could not be written: {error.strerror or error}"

@@ -47,7 +47,9 @@ class MemorySquares:
         count, height, width, channels = array.shape
         shorter = spec.resize if augment is None else augment.resize
         assert not isinstance(shorter, tuple)
-        self._size = (width, height) if shorter is None else resized_size(width, height, shorter)
+        self._size: tuple[int, int] = (
+            (width, height) if shorter is None else resized_size(width, height, shorter)
+        )
         self._spec, self._augment, self._array = spec, augment, array
         if count * self._size[0] * self._size[1] * channels <= _KEEP_RESIZED_BYTES:
             self._array = self._resized(array)
