@@ -250,3 +250,25 @@ def test_the_average_is_what_is_evaluated_and_kept(recipe, train, tmp_path):
     assert not torch.equal(bundle.state[name], history[-1][name])
     buffer = next(name for name in history[-1] if name.endswith("running_var"))
     assert torch.equal(bundle.state[buffer], history[-1][buffer])
+
+
+def test_without_selection_best_is_the_last(squares, recipe, tmp_path):
+    """Choosing by the pictures of the final test would flatter the choice."""
+    row, data = recipe("length=3epochs"), squares(8)
+    model = build("vgg_tiny", num_classes=3, in_channels=3, seed=0)
+    errors = iter([10.0, 20.0, 30.0])
+    with RunFolder.create(tmp_path, recipe=row, data=fingerprint(data.split)) as run:
+        list(
+            fit(
+                model,
+                row,
+                data,
+                evaluate=lambda _: {"top1_error_percent": next(errors), "loss": 1.0},
+                run=run,
+                select=False,
+            )
+        )
+    best = read_bundle(tmp_path / "best.safetensors")
+    assert best.metrics["top1_error_percent"] == 30.0
+    assert best.trained_on is not None
+    assert best.trained_on["num_pictures"] == 22
