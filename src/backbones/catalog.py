@@ -1,7 +1,7 @@
 """The index of the networks: families, their rows, and the facts about each. No torch in here.
 
 A family is a file in `models/` and a row of `FAMILIES`. The rows' facts are read from
-`variants.json`, which is generated from the model files (see `inspect/facts.py`) and proved equal
+`variants.json`, which is generated from the model files (see `inspection/facts.py`) and proved equal
 to them by a test.
 """
 

@@ -7,8 +7,6 @@ import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from backbones.errors import RecipeError
-
 Unit = Literal["steps", "epochs", "examples", "percent"]
 
 
@@ -31,11 +29,11 @@ class Length:
         """Read a number and its unit; singular, plural, blanks and `%` are all understood.
 
         Raises:
-            RecipeError: no number, a negative number, or an unknown unit.
+            ValueError: no number, a negative number, or an unknown unit.
         """
         match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e[0-9]+)?)\s*(%|[a-z]+)\s*", text.lower())
         if not match:
-            raise RecipeError(
+            raise ValueError(
                 f"{text!r} is not a length; expected a number and a unit, such as 10epochs,"
                 " 5000steps, 1e6examples or 5percent"
             )
@@ -45,7 +43,7 @@ class Length:
         for unit in get_args(Unit):
             if unit == name:
                 return cls(float(match[1]), unit)
-        raise RecipeError(
+        raise ValueError(
             f"{text!r} has the unit {match[2]!r}; expected steps, epochs, examples or percent"
         )
 
@@ -60,7 +58,7 @@ class Length:
             total_steps: of the whole run; needed for a percentage.
 
         Raises:
-            RecipeError: a percentage without a total.
+            ValueError: a percentage without a total.
         """
         if self.unit == "steps":
             return math.ceil(self.amount)
@@ -69,7 +67,7 @@ class Length:
         if self.unit == "examples":
             return math.ceil(self.amount / batch_size)
         if total_steps is None:
-            raise RecipeError(
+            raise ValueError(
                 f"{self} is a share of the run, which has no length here;"
                 " use steps, epochs or examples"
             )

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from backbones import catalog
 from backbones.errors import WrongUse
-from backbones.inspect.trace import Layer, count, trace
+from backbones.inspection.trace import Layer, count, trace
 from backbones.models import build, find_row, make
 from backbones.spec import InputSpec
 from backbones.weights.bundle import bundle_of, read_bundle, write_bundle

@@ -14,7 +14,7 @@ import pytest
 
 from backbones import catalog
 from backbones.errors import NotFound
-from backbones.inspect.facts import compute_facts
+from backbones.inspection.facts import compute_facts
 
 SHIPPED = Path(catalog.__file__).with_name("variants.json")
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from backbones.inspect.trace import count, trace
+from backbones.inspection.trace import count, trace
 from backbones.models import build, find_row, make
 from backbones.models.lenet import RBF, TABLE_I, Subsampling, TableConv2d, class_codes
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from backbones.errors import BadImage, NotFound, WrongUse
-from backbones.predict import inputs as module
-from backbones.predict.inputs import find_inputs
+from backbones.prediction import inputs as module
+from backbones.prediction.inputs import find_inputs
 
 IN_FOLDER = ["a/1.jpg", "a/2.png", "b/c/3.JPG", "empty.jpg"]
 

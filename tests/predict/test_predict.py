@@ -12,7 +12,7 @@ from torch import nn
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import FilePictures, Split
 from backbones.errors import BadData
-from backbones.predict import Prediction, find_inputs, predict
+from backbones.prediction import Prediction, find_inputs, predict
 from backbones.spec import InputSpec
 
 GOOD = ("a/1.jpg", "a/2.png", "b/c/3.JPG")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from backbones.errors import BadData, MissingExtra, WrongUse
-from backbones.predict import FORMATS, Guess, Prediction, Submission, write_predictions
+from backbones.prediction import FORMATS, Guess, Prediction, Submission, write_predictions
 
 ANSWERS = (
     Prediction("test/bad.jpg", error="the file is empty"),

@@ -14,7 +14,7 @@ from backbones.api.data import open_data
 from backbones.api.prediction import predict
 from backbones.api.training import TrainingRun, train
 from backbones.errors import WrongUse
-from backbones.predict.run import Prediction
+from backbones.prediction.run import Prediction
 from backbones.report.page import ShownPicture, write_page
 from backbones.report.pictures import annotate, contact_sheet
 

@@ -11,10 +11,10 @@ from typing import TextIO
 from backbones.api.data import Progress
 from backbones.api.networks import find_bundle
 from backbones.errors import NotFound, WrongUse, nearest
-from backbones.predict.inputs import Inputs, find_inputs
-from backbones.predict.run import Prediction
-from backbones.predict.run import predict as predict_pictures
-from backbones.predict.writers import Submission, Written, write_predictions
+from backbones.prediction.inputs import Inputs, find_inputs
+from backbones.prediction.run import Prediction
+from backbones.prediction.run import predict as predict_pictures
+from backbones.prediction.writers import Submission, Written, write_predictions
 from backbones.report.fonts import font_note
 from backbones.report.page import ShownPicture, write_page
 from backbones.report.pictures import annotate

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from backbones import catalog
-from backbones.inspect.trace import Layer, trace
+from backbones.inspection.trace import Layer, trace
 from backbones.models import find_row
 from backbones.units import human_bytes, human_count
 from backbones.weights.bundle import Bundle

@@ -19,7 +19,6 @@ from pydantic import (
 )
 
 from backbones.data.augment import Augment
-from backbones.errors import RecipeError
 from backbones.units import Length
 
 Auto = Literal["auto"]
@@ -31,14 +30,7 @@ Count = Annotated[int, Field(ge=1)]
 
 def _read_length(value: object) -> object:
     """Text becomes a length; pydantic reports a ValueError with the field's place in front."""
-    if isinstance(value, Length):
-        return value
-    if not isinstance(value, str):
-        raise ValueError("expected a number and a unit, such as 10epochs")
-    try:
-        return Length.parse(value)
-    except RecipeError as error:
-        raise ValueError(str(error)) from None
+    return Length.parse(value) if isinstance(value, str) else value
 
 
 def _read_list(value: object) -> object:

@@ -21,7 +21,7 @@ from backbones.data.geometry import evaluation_framing
 from backbones.data.render import Pixels, render, with_channels
 from backbones.errors import BadData, BadImage
 from backbones.nn.evaluating import evaluating
-from backbones.predict.inputs import Inputs, Waiting
+from backbones.prediction.inputs import Inputs, Waiting
 from backbones.spec import InputSpec
 from backbones.speed import Precision
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TextIO
 
 from backbones.errors import BadData, MissingExtra, WrongUse, nearest
-from backbones.predict.run import Prediction
+from backbones.prediction.run import Prediction
 from backbones.weights.atomic import write_atomic
 
 Rows = Iterator[str]

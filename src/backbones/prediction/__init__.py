@@ -1,8 +1,8 @@
 """Name what is in pictures, wherever they lie, and write the answers down."""
 
-from backbones.predict.inputs import find_inputs
-from backbones.predict.run import Guess, Prediction, predict
-from backbones.predict.writers import FORMATS, Submission, Written, write_predictions
+from backbones.prediction.inputs import find_inputs
+from backbones.prediction.run import Guess, Prediction, predict
+from backbones.prediction.writers import FORMATS, Submission, Written, write_predictions
 
 __all__ = [
     "FORMATS",

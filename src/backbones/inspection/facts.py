@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from backbones import catalog
-from backbones.inspect.trace import count
+from backbones.inspection.trace import count
 
 
 def compute_facts() -> list[dict[str, Any]]:
