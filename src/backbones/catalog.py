@@ -1,8 +1,8 @@
 """The index of the networks: families, their rows, and the facts about each. No torch in here.
 
 A family is a file in `models/` and a row of `FAMILIES`. The rows' facts are read from
-`variants.json`, which is generated from the model files (see `inspection/facts.py`) and proved equal
-to them by a test.
+`variants.json`, which is generated from the model files (see `inspection/facts.py`) and proved
+equal to them by a test.
 """
 
 from __future__ import annotations

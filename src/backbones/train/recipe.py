@@ -30,7 +30,11 @@ Count = Annotated[int, Field(ge=1)]
 
 def _read_length(value: object) -> object:
     """Text becomes a length; pydantic reports a ValueError with the field's place in front."""
-    return Length.parse(value) if isinstance(value, str) else value
+    if isinstance(value, Length):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("expected a number and a unit, such as 10epochs")
+    return Length.parse(value)
 
 
 def _read_list(value: object) -> object:
