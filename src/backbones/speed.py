@@ -22,9 +22,9 @@ Device = Literal["cpu", "cuda", "mps"]
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 
-# Multiply-accumulates of one optimiser step below which bf16 on a CPU is not worth its casts.
-# LeNet-5 crosses between 53 and 213 million, NIN below 445 million (AMX cores; measure yours
-# with `benchmarks/training.py --crossover`).
+# Multiply-accumulates of one forward pass of a batch below which a CPU stays in fp32: bf16 gains
+# nothing at 13 million (LeNet-5, batch 32), 1.1 times at 53, 1.2 at 213, 1.5 at 445, 2 at 1,780
+# (two AMX cores; `benchmarks/training.py --crossover` measures it elsewhere).
 MACS_WORTH_BF16 = 100_000_000
 
 
