@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from backbones.train.checkpoint import read_checkpoint
+from backbones.training.checkpoint import read_checkpoint
 from backbones.weights.bundle import read_bundle, tensors_sha256
 
 COMMAND = (sys.executable, "-m", "backbones", "train")

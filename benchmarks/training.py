@@ -134,12 +134,12 @@ def our_step(case: Case, precision: str) -> Callable[[], object]:
     from backbones.data.pipeline import Batch
     from backbones.data.source import ArrayPictures, Split
     from backbones.models import build
-    from backbones.train.optim import train_mode
-    from backbones.train.recipe import Optimizer, Recipe
-    from backbones.train.resolve import resolve
-    from backbones.train.schedule import Plan
-    from backbones.train.settings import apply_settings
-    from backbones.train.step import begin, train_step
+    from backbones.training.optim import train_mode
+    from backbones.training.recipe import Optimizer, Recipe
+    from backbones.training.resolve import resolve
+    from backbones.training.schedule import Plan
+    from backbones.training.settings import apply_settings
+    from backbones.training.step import begin, train_step
 
     images, labels = pictures(case, case.batch_size)
     array = np.zeros((case.batch_size, 2, 2, case.channels), dtype=np.uint8)
@@ -259,11 +259,11 @@ def accuracy(epochs: int, seeds: int) -> dict[str, object]:
     from backbones.data.pipeline import Pipeline
     from backbones.data.sets import open_data
     from backbones.models import build
-    from backbones.train.checkpoint import fingerprint
-    from backbones.train.loop import fit
-    from backbones.train.record import RunFolder
-    from backbones.train.resolve import input_spec, resolve
-    from backbones.train.settings import apply_settings, load_recipe
+    from backbones.training.checkpoint import fingerprint
+    from backbones.training.loop import fit
+    from backbones.training.record import RunFolder
+    from backbones.training.resolve import input_spec, resolve
+    from backbones.training.settings import apply_settings, load_recipe
 
     source = open_data("digits")
     train, held_out = source.split("train"), source.held_out()

@@ -19,7 +19,7 @@ LEVELS = [
     {"nn"},
     {"models", "catalog"},
     {"weights", "inspection", "data", "features", "speed", "metrics", "labels"},
-    {"protocols", "train", "prediction", "explain", "export", "report"},
+    {"protocols", "training", "prediction", "explain", "export", "report"},
     {"serve"},
     {"api"},
     {"cli"},

@@ -10,8 +10,8 @@ from torch import nn
 
 from backbones.errors import RecipeError
 from backbones.models import build
-from backbones.train.average import Average, decay_at
-from backbones.train.optim import (
+from backbones.training.average import Average, decay_at
+from backbones.training.optim import (
     build_optimizer,
     class_weight_tensor,
     freeze,
@@ -20,7 +20,7 @@ from backbones.train.optim import (
     set_learning_rate,
     train_mode,
 )
-from backbones.train.recipe import Optimizer, Part, Recipe
+from backbones.training.recipe import Optimizer, Part, Recipe
 
 
 @pytest.fixture

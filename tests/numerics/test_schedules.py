@@ -9,8 +9,8 @@ import torch
 from torch.optim import lr_scheduler
 
 from backbones.errors import TrainingStopped
-from backbones.train.recipe import Schedule
-from backbones.train.schedule import LearningRate, Plan, Plateau
+from backbones.training.recipe import Schedule
+from backbones.training.schedule import LearningRate, Plan, Plateau
 
 PLAN = Plan(
     steps_per_epoch=10, total_steps=40, evaluate_every=10, checkpoint_every=10, batch_size=4

@@ -15,11 +15,11 @@ from backbones.data.pipeline import Batch
 from backbones.data.source import ArrayPictures, Split
 from backbones.models import build
 from backbones.spec import InputSpec
-from backbones.train.checkpoint import fingerprint
-from backbones.train.loop import fit
-from backbones.train.recipe import Recipe
-from backbones.train.record import Record, RunFolder
-from backbones.train.settings import apply_settings
+from backbones.training.checkpoint import fingerprint
+from backbones.training.loop import fit
+from backbones.training.recipe import Recipe
+from backbones.training.record import Record, RunFolder
+from backbones.training.settings import apply_settings
 
 CLASSES = ("blue", "green", "red")
 

@@ -11,7 +11,7 @@ import torch
 
 from backbones import speed
 from backbones.errors import WrongUse
-from backbones.train import events
+from backbones.training import events
 
 
 def test_another_reader_finds_the_scalars():

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from backbones.errors import Interrupted, TrainingStopped
 from backbones.models import build
-from backbones.train.checkpoint import fingerprint, read_checkpoint
-from backbones.train.loop import fit
-from backbones.train.record import (
+from backbones.training.checkpoint import fingerprint, read_checkpoint
+from backbones.training.loop import fit
+from backbones.training.record import (
     CheckpointRecord,
     EpochRecord,
     EvaluationRecord,
@@ -25,7 +25,7 @@ from backbones.train.record import (
     StartRecord,
     StepRecord,
 )
-from backbones.train.step import step_seed
+from backbones.training.step import step_seed
 from backbones.weights.bundle import read_bundle
 
 

@@ -12,7 +12,7 @@ from backbones.data.source import ArrayPictures, FilePictures, Split
 from backbones.errors import NotFound, RecipeError
 from backbones.models import build
 from backbones.spec import InputSpec
-from backbones.train.recipe import (
+from backbones.training.recipe import (
     OPTIMIZER_FIELDS,
     OPTIMIZER_SHARED,
     SCHEDULE_FIELDS,
@@ -22,8 +22,8 @@ from backbones.train.recipe import (
     Schedule,
     smoke,
 )
-from backbones.train.resolve import input_spec, measure_colours, resolve
-from backbones.train.settings import (
+from backbones.training.resolve import input_spec, measure_colours, resolve
+from backbones.training.settings import (
     apply_settings,
     field_paths,
     load_recipe,

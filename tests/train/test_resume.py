@@ -19,8 +19,8 @@ import torch
 
 from backbones.data.source import ArrayPictures, Split
 from backbones.errors import BadData, BadWeights, NotFound, TrainingStopped, WrongUse
-from backbones.train.checkpoint import read_checkpoint
-from backbones.train.record import (
+from backbones.training.checkpoint import read_checkpoint
+from backbones.training.record import (
     CheckpointRecord,
     EvaluationRecord,
     RunFolder,
@@ -217,10 +217,10 @@ import torch
 from pathlib import Path
 from conftest import Squares
 from backbones.models import build
-from backbones.train.checkpoint import fingerprint
-from backbones.train.loop import fit
-from backbones.train.record import RunFolder
-from backbones.train.settings import load_recipe
+from backbones.training.checkpoint import fingerprint
+from backbones.training.loop import fit
+from backbones.training.record import RunFolder
+from backbones.training.settings import load_recipe
 torch.set_num_threads(2)
 out, row, data = Path({out!r}), load_recipe({recipe!r}), Squares(8)
 known = (out / "run.json").exists()

@@ -15,7 +15,7 @@ from backbones.data.source import DataSource, Split
 
 if TYPE_CHECKING:
     from backbones.data.check import Check
-    from backbones.train.recipe import Recipe
+    from backbones.training.recipe import Recipe
 
 __all__ = ["check_data", "open_data", "open_for"]
 

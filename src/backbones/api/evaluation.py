@@ -11,8 +11,8 @@ from backbones.data.source import DataSource, Split
 from backbones.protocols.run import Evaluation
 from backbones.protocols.run import evaluate as evaluate_split
 from backbones.report.confusion import confusion_csv, draw_confusion
-from backbones.train.checkpoint import fingerprint
-from backbones.train.settings import read_recipe
+from backbones.training.checkpoint import fingerprint
+from backbones.training.settings import read_recipe
 from backbones.weights.atomic import write_atomic
 from backbones.weights.bundle import Bundle, read_bundle
 

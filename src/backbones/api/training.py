@@ -23,12 +23,12 @@ from backbones.protocols.run import evaluate as evaluate_split
 from backbones.report.curves import draw_curves
 from backbones.spec import InputSpec
 from backbones.speed import Precision
-from backbones.train.checkpoint import fingerprint
-from backbones.train.loop import fit
-from backbones.train.recipe import Recipe, smoke
-from backbones.train.record import Record, RunFolder
-from backbones.train.resolve import input_spec, resolve
-from backbones.train.settings import apply_settings, load_recipe
+from backbones.training.checkpoint import fingerprint
+from backbones.training.loop import fit
+from backbones.training.recipe import Recipe, smoke
+from backbones.training.record import Record, RunFolder
+from backbones.training.resolve import input_spec, resolve
+from backbones.training.settings import apply_settings, load_recipe
 from backbones.weights.bundle import read_bundle, read_bundle_header
 
 __all__ = ["Finished", "TrainingRun", "resume", "train"]

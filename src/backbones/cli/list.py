@@ -63,7 +63,7 @@ def list_networks(as_json: bool) -> None:
 
 def list_recipes(as_json: bool) -> None:
     """Every recipe that ships with the package."""
-    from backbones.train.settings import load_recipe, recipe_names
+    from backbones.training.settings import load_recipe, recipe_names
 
     recipes = [load_recipe(name) for name in recipe_names()]
     if as_json:

@@ -13,7 +13,7 @@ from backbones.units import human_seconds
 
 if TYPE_CHECKING:
     from backbones.api.training import TrainingRun
-    from backbones.train.record import Record, StepRecord
+    from backbones.training.record import Record, StepRecord
 
 
 def train(
@@ -92,7 +92,7 @@ def follow_on_terminal(run: TrainingRun) -> None:
     """The bar: loss, accuracy, pictures a second and time left; lines above it as they come."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from backbones.train.record import StartRecord, StepRecord
+    from backbones.training.record import StartRecord, StepRecord
 
     columns = (
         TextColumn("{task.description}"),
@@ -139,7 +139,7 @@ class Recent:
 
 def record_lines(record: Record) -> list[str]:
     """What a log should keep of a record."""
-    from backbones.train.record import EpochRecord, EvaluationRecord, StartRecord, StepRecord
+    from backbones.training.record import EpochRecord, EvaluationRecord, StartRecord, StepRecord
 
     match record:
         case StartRecord():

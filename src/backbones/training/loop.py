@@ -12,7 +12,7 @@ from torch import nn
 from backbones import speed
 from backbones.data.pipeline import Pipeline
 from backbones.errors import BadData, Interrupted, TrainingStopped
-from backbones.train.checkpoint import (
+from backbones.training.checkpoint import (
     collect,
     put_back,
     read_checkpoint,
@@ -20,9 +20,9 @@ from backbones.train.checkpoint import (
     refuse_other_recipe,
     write_checkpoint,
 )
-from backbones.train.optim import train_mode
-from backbones.train.recipe import Recipe
-from backbones.train.record import (
+from backbones.training.optim import train_mode
+from backbones.training.recipe import Recipe
+from backbones.training.record import (
     CheckpointRecord,
     EpochRecord,
     EvaluationRecord,
@@ -30,9 +30,9 @@ from backbones.train.record import (
     RunFolder,
     StartRecord,
 )
-from backbones.train.schedule import Plan
-from backbones.train.step import EpochSums, Training, begin, train_step
-from backbones.train.stop import listen_for_stop
+from backbones.training.schedule import Plan
+from backbones.training.step import EpochSums, Training, begin, train_step
+from backbones.training.stop import listen_for_stop
 from backbones.weights.bundle import bundle_of, write_bundle
 
 Evaluate = Callable[[nn.Module], Mapping[str, float]]

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from backbones.data.source import ArrayPictures, Split
 from backbones.errors import BadWeights, WrongUse
-from backbones.train.average import Average
-from backbones.train.recipe import Recipe
+from backbones.training.average import Average
+from backbones.training.recipe import Recipe
 from backbones.weights.atomic import atomic_save_safetensors
 
 _HEADER = "backbones.checkpoint"

@@ -11,8 +11,8 @@ from backbones.data.source import ArrayPictures, Split
 from backbones.errors import RecipeError
 from backbones.models import Row
 from backbones.spec import InputSpec
-from backbones.train.optim import FUSED_KINDS
-from backbones.train.recipe import Input, Recipe
+from backbones.training.optim import FUSED_KINDS
+from backbones.training.recipe import Input, Recipe
 
 # The photo convention: shorter side 256 for a 224 crop, and ImageNet's colours.
 _PHOTO_MARGIN = 256 / 224

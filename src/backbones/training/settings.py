@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from backbones.errors import NotFound, RecipeError, nearest
-from backbones.train.recipe import (
+from backbones.training.recipe import (
     OPTIMIZER_FIELDS,
     OPTIMIZER_SHARED,
     SCHEDULE_FIELDS,
@@ -23,7 +23,7 @@ from backbones.train.recipe import (
 
 def recipe_names() -> tuple[str, ...]:
     """The recipes that come with the package, in alphabetical order."""
-    folder = resources.files("backbones.train.recipes")
+    folder = resources.files("backbones.training.recipes")
     return tuple(
         sorted(row.name[: -len(".toml")] for row in folder.iterdir() if row.name.endswith(".toml"))
     )
@@ -41,7 +41,7 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
         16
     """
     if str(name_or_file) in recipe_names():
-        row = resources.files("backbones.train.recipes") / f"{name_or_file}.toml"
+        row = resources.files("backbones.training.recipes") / f"{name_or_file}.toml"
         return read_recipe(tomllib.loads(row.read_text(encoding="utf-8")), str(name_or_file))
     path = Path(name_or_file)
     if path.suffix not in (".toml", ".json"):

@@ -26,9 +26,9 @@ from typing import Any, Self, TypeVar
 import torch
 
 from backbones.errors import BadData, NotFound, TrainingStopped, WrongUse
-from backbones.train import events
-from backbones.train.recipe import Recipe
-from backbones.train.settings import load_recipe
+from backbones.training import events
+from backbones.training.recipe import Recipe
+from backbones.training.settings import load_recipe
 from backbones.weights.atomic import write_atomic
 
 

@@ -16,18 +16,18 @@ from torch.nn import functional as F
 from backbones import speed
 from backbones.data.pipeline import Batch, Pipeline
 from backbones.errors import TrainingStopped
-from backbones.train.average import Average
-from backbones.train.checkpoint import fingerprint
-from backbones.train.optim import (
+from backbones.training.average import Average
+from backbones.training.checkpoint import fingerprint
+from backbones.training.optim import (
     Frozen,
     build_optimizer,
     class_weight_tensor,
     freeze,
     set_learning_rate,
 )
-from backbones.train.recipe import Recipe
-from backbones.train.record import StepRecord
-from backbones.train.schedule import LearningRate, Plan
+from backbones.training.recipe import Recipe
+from backbones.training.record import StepRecord
+from backbones.training.schedule import LearningRate, Plan
 
 
 def step_seed(seed: int, step: int) -> int:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from backbones.errors import RecipeError, nearest
-from backbones.train.recipe import Optimizer, Part, Recipe
+from backbones.training.recipe import Optimizer, Part, Recipe
 
 _NORMS = (
     nn.modules.batchnorm._NormBase,  # the only name that covers them all

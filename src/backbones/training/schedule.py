@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from backbones.errors import TrainingStopped
-from backbones.train.recipe import Schedule
+from backbones.training.recipe import Schedule
 from backbones.units import Length
 
 
