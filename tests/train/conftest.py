@@ -16,9 +16,10 @@ from backbones.data.source import ArrayPictures, Split
 from backbones.models import build
 from backbones.spec import InputSpec
 from backbones.training.checkpoint import fingerprint
+from backbones.training.folder import RunFolder
 from backbones.training.loop import fit
 from backbones.training.recipe import Recipe
-from backbones.training.record import Record, RunFolder
+from backbones.training.record import Record
 from backbones.training.settings import apply_settings
 
 CLASSES = ("blue", "green", "red")

@@ -16,12 +16,12 @@ from torch.nn import functional as F
 from backbones.errors import Interrupted, TrainingStopped
 from backbones.models import build
 from backbones.training.checkpoint import fingerprint, read_checkpoint
+from backbones.training.folder import RunFolder
 from backbones.training.loop import fit
 from backbones.training.record import (
     CheckpointRecord,
     EpochRecord,
     EvaluationRecord,
-    RunFolder,
     StartRecord,
     StepRecord,
 )

@@ -20,13 +20,8 @@ import torch
 from backbones.data.source import ArrayPictures, Split
 from backbones.errors import BadData, BadWeights, NotFound, TrainingStopped, WrongUse
 from backbones.training.checkpoint import read_checkpoint
-from backbones.training.record import (
-    CheckpointRecord,
-    EvaluationRecord,
-    RunFolder,
-    StartRecord,
-    StepRecord,
-)
+from backbones.training.folder import RunFolder
+from backbones.training.record import CheckpointRecord, EvaluationRecord, StartRecord, StepRecord
 from backbones.weights.bundle import read_bundle
 
 PLATEAU = ("schedule.kind=plateau", "schedule.patience=0", "schedule.gamma=0.5")
@@ -219,7 +214,7 @@ from conftest import Squares
 from backbones.models import build
 from backbones.training.checkpoint import fingerprint
 from backbones.training.loop import fit
-from backbones.training.record import RunFolder
+from backbones.training.folder import RunFolder
 from backbones.training.settings import load_recipe
 torch.set_num_threads(2)
 out, row, data = Path({out!r}), load_recipe({recipe!r}), Squares(8)

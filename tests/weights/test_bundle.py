@@ -120,14 +120,26 @@ def tamper(
 ) -> None:
     """Write a bundle whose parts do not fit, with hashes that do."""
     with safe_open(path, framework="pt") as file:
-        header = json.loads(file.metadata()["backbones"])
+        header = json.loads(file.metadata()["backbones"])["header"]
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     state(tensors)
     header["tensors_sha256"] = tensors_sha256(tensors)
     values(header)
-    text = json.dumps(header)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    save_file(tensors, path, metadata={"backbones": text, "backbones_sha256": digest})
+    text = json.dumps(header, ensure_ascii=False, sort_keys=True)
+    whole = {"header": header, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    save_file(tensors, path, metadata={"backbones": json.dumps(whole)})
+
+
+def test_equal_bundles_are_equal_files(tmp_path: Path) -> None:
+    model = build("lenet5_tiny", seed=0)
+    spec = InputSpec(16, 16, 1, (0.5,), (0.5,))
+    files = []
+    for number in range(6):
+        write_bundle(
+            path := tmp_path / str(number), bundle_of(model, classes="0123456789", spec=spec)
+        )
+        files.append(path.read_bytes())
+    assert len(set(files)) == 1
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,10 @@ from backbones.report.curves import draw_curves
 from backbones.spec import InputSpec
 from backbones.speed import Precision
 from backbones.training.checkpoint import fingerprint
+from backbones.training.folder import RunFolder
 from backbones.training.loop import fit
 from backbones.training.recipe import Recipe, smoke
-from backbones.training.record import Record, RunFolder
+from backbones.training.record import Record
 from backbones.training.resolve import input_spec, resolve
 from backbones.training.settings import apply_settings, load_recipe
 from backbones.weights.bundle import read_bundle, read_bundle_header

@@ -20,6 +20,7 @@ from backbones.training.checkpoint import (
     refuse_other_recipe,
     write_checkpoint,
 )
+from backbones.training.folder import RunFolder
 from backbones.training.optim import train_mode
 from backbones.training.recipe import Recipe
 from backbones.training.record import (
@@ -27,7 +28,6 @@ from backbones.training.record import (
     EpochRecord,
     EvaluationRecord,
     Record,
-    RunFolder,
     StartRecord,
 )
 from backbones.training.schedule import Plan

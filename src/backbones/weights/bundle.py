@@ -30,7 +30,8 @@ from backbones.weights.atomic import atomic_save_safetensors
 from backbones.weights.rows import row_from_json, row_to_json
 
 FORMAT = 1
-_HEADER, _HEADER_SHA256 = "backbones", "backbones_sha256"
+# One key only: safetensors orders several at random, and equal bundles shall be equal files.
+_HEADER = "backbones"
 
 
 @dataclass(frozen=True)
@@ -159,9 +160,15 @@ def write_bundle(path: str | Path, bundle: Bundle) -> None:
         "spec": bundle.spec.to_json(),
         "tensors_sha256": tensors_sha256(state),
     }
-    text = json.dumps(values, ensure_ascii=False, sort_keys=True)
-    metadata = {_HEADER: text, _HEADER_SHA256: hashlib.sha256(text.encode()).hexdigest()}
+    header = {"header": values, "sha256": _json_sha256(values)}
+    metadata = {_HEADER: json.dumps(header, ensure_ascii=False, sort_keys=True)}
     atomic_save_safetensors(Path(path), state, metadata)
+
+
+def _json_sha256(values: Any) -> str:
+    """The hash of plain values, written in one way."""
+    text = json.dumps(values, ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_bundle(path: str | Path) -> Bundle:
@@ -229,13 +236,13 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], dict[str, 
         raise BadWeights(f"not a whole safetensors file ({error})") from error
     if _HEADER not in metadata:
         raise BadWeights("tensors without a description are no bundle; name the network they fit")
-    text = metadata[_HEADER]
-    if hashlib.sha256(text.encode()).hexdigest() != metadata.get(_HEADER_SHA256):
-        raise BadWeights("the header was changed after writing (SHA-256 differs)")
     try:
-        values = json.loads(text)
+        header = json.loads(metadata[_HEADER])
     except ValueError as error:
         raise BadWeights(f"the header is not JSON ({error})") from error
+    values = header.get("header") if isinstance(header, dict) else None
+    if values is None or _json_sha256(values) != header.get("sha256"):
+        raise BadWeights("the header was changed after writing (SHA-256 differs)")
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise BadWeights(f"not a bundle of format {FORMAT}; written by another version")
     return values, state

@@ -1,0 +1,300 @@
+"""The folder that a run leaves.
+
+recipe.json               the resolved recipe; a recipe file itself
+run.json                  the data, its classes and fingerprint, versions, threads
+metrics.jsonl             losses, errors, learning rates: the same bytes for the same recipe
+timing.jsonl              seconds and pictures a second, which are never the same
+tensorboard/              the same figures for TensorBoard
+checkpoint.safetensors    all that a resume needs
+last.safetensors          the bundle as of the last evaluation
+best.safetensors          the bundle with the lowest top-1 error so far
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import torch
+
+from backbones.errors import BadData, NotFound, TrainingStopped, WrongUse
+from backbones.training import events
+from backbones.training.recipe import Recipe
+from backbones.training.record import (
+    CheckpointRecord,
+    EpochRecord,
+    EvaluationRecord,
+    Record,
+    StartRecord,
+    StepRecord,
+)
+from backbones.training.settings import load_recipe
+from backbones.weights.atomic import write_atomic
+
+_SomeRecord = TypeVar("_SomeRecord", bound=Record)
+_LEDGERS = ("metrics.jsonl", "timing.jsonl", "tensorboard/events.out.tfevents.0.backbones")
+_LINES_PER_EPOCH = 100
+
+
+class RunFolder:
+    """A training run on the disk; made by `create`, found again by `open`, closed by `with`.
+
+    Args:
+        path: the folder.
+        recipe: resolved.
+        facts: what run.json says.
+    """
+
+    def __init__(self, path: Path, recipe: Recipe, facts: Mapping[str, Any]) -> None:
+        self.path = path
+        self.recipe = recipe
+        self.facts = facts
+        self._every = 1
+        self._metrics, self._timing, self._events = (_appended(path / name) for name in _LEDGERS)
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """All that a resume needs."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def last_path(self) -> Path:
+        """The bundle as of the last evaluation."""
+        return self.path / "last.safetensors"
+
+    @property
+    def best_path(self) -> Path:
+        """The bundle with the lowest top-1 error so far."""
+        return self.path / "best.safetensors"
+
+    @classmethod
+    def create(
+        cls, path: Path, *, recipe: Recipe, data: Mapping[str, Any], where: str = ""
+    ) -> RunFolder:
+        """Begin a run in a new folder, or in one that holds no run yet.
+
+        Args:
+            path: the folder; made where it does not exist.
+            recipe: resolved.
+            data: what `fingerprint` said of the training split.
+            where: the data, as the user named it.
+
+        Raises:
+            WrongUse: the folder holds a run, or is a file.
+        """
+        if (path / "run.json").exists():
+            raise WrongUse(
+                f"{path} holds a run already; choose another --out, or go on with it:"
+                f" backbones train --resume {path}"
+            )
+        if path.exists() and not path.is_dir():
+            raise WrongUse(f"{path} is a file; expected a folder for the run")
+        facts = {"format": 1, "where": where, "data": dict(data), **_surroundings()}
+        try:
+            (path / "tensorboard").mkdir(parents=True, exist_ok=True)
+            write_atomic(path / "recipe.json", _pretty(recipe.to_json()))
+            write_atomic(path / "run.json", _pretty(facts))  # last: from here on it is a run
+        except OSError as error:
+            raise WrongUse(f"no run can be written to {path}: {error.strerror}") from None
+        return cls(path, recipe, facts)
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Find a run again, to go on with it.
+
+        Raises:
+            NotFound: the folder holds no run.
+            BadData: run.json cannot be read.
+        """
+        if not (path / "run.json").is_file():
+            raise NotFound(f"{path} holds no run (it has no run.json); start one without --resume")
+        recipe = load_recipe(path / "recipe.json")
+        try:
+            facts = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        except ValueError:
+            raise BadData(f"{path / 'run.json'} is not JSON; the run cannot go on") from None
+        for left_over in path.glob(".*.safetensors.*.tmp"):  # of a kill while writing
+            left_over.unlink(missing_ok=True)
+        return cls(path, recipe, facts)
+
+    def changes_since_start(self) -> tuple[str, ...]:
+        """Sentences on what surrounds the run now and did not when it began."""
+        return tuple(
+            f"{name} was {self.facts[name]} when the run began and is {now} now:"
+            " the last bits may differ"
+            for name, now in _surroundings().items()
+            if name in self.facts and self.facts[name] != now
+        )
+
+    def thin(self, steps_per_epoch: int) -> None:
+        """Write every so many steps to the files, so that an epoch has about a hundred lines."""
+        self._every = max(1, math.ceil(steps_per_epoch / _LINES_PER_EPOCH))
+
+    def record(self, record: _SomeRecord) -> _SomeRecord:
+        """Write a record to the files that it belongs in, and hand it on.
+
+        Raises:
+            TrainingStopped: the disk is full.
+        """
+        metrics, timing, tags = _lines(record, self._every)
+        try:
+            if metrics:
+                self._metrics.write(_line(metrics))
+            if timing:
+                self._timing.write(_line(timing))
+            if tags:
+                now = time.time()
+                if self._events.tell() == 0:
+                    self._events.write(events.file_header(now))
+                self._events.write(events.scalars(tags, step=record.step, wall_time=now))
+        except OSError as error:
+            raise self.cannot_write(error, record.step) from None
+        return record
+
+    def positions(self) -> list[int]:
+        """The length of each growing file, once all of it is on the disk."""
+        for file in (self._metrics, self._timing, self._events):
+            file.flush()
+            os.fsync(file.fileno())
+        return [file.tell() for file in (self._metrics, self._timing, self._events)]
+
+    def cut(self, positions: list[int]) -> None:
+        """Forget what was written after a checkpoint.
+
+        Args:
+            positions: what `positions` said when it was written; all 0 without a checkpoint.
+
+        Raises:
+            BadData: a file is shorter than it was then, so somebody changed it.
+        """
+        files = (self._metrics, self._timing, self._events)
+        for name, file, position in zip(_LEDGERS, files, positions, strict=True):
+            if file.seek(0, os.SEEK_END) < position:
+                raise BadData(
+                    f"{self.path / name} is shorter than its checkpoint says; put the file back"
+                    " as it was, or start a new run"
+                )
+            file.truncate(position)
+            file.seek(position)
+
+    def cannot_write(self, error: OSError, step: int) -> TrainingStopped:
+        """What to raise when the disk does not take any more."""
+        reason = error.strerror or str(error)
+        kept = (
+            f"{self.checkpoint_path.name} still holds the last good checkpoint; make room, then:"
+            f" backbones train --resume {self.path}"
+            if self.checkpoint_path.exists()
+            else "make room, then start again"
+        )
+        return TrainingStopped(f"step {step}: {self.path} cannot be written ({reason}); {kept}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the growing files; a full disk at this point loses nothing that was promised."""
+        for file in (self._metrics, self._timing, self._events):
+            try:
+                file.close()
+            except OSError:
+                continue
+
+
+def _appended(path: Path) -> Any:
+    """A file to write at its end, which can be cut back (mode "ab" could not be)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    file = path.open("r+b")
+    file.seek(0, os.SEEK_END)
+    return file
+
+
+def _surroundings() -> dict[str, Any]:
+    """What the last bits of a result depend on besides the recipe and the data."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    versions = {name: metadata.version(name) for name in ("torch", "numpy", "pillow")}
+    return {
+        "versions": {"python": platform.python_version(), **versions},
+        "machine": f"{platform.system()} {platform.machine()} {capability}",
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _lines(record: Record, every: int) -> tuple[dict[str, Any], dict[str, Any], dict[str, float]]:
+    """A record's line for metrics.jsonl, for timing.jsonl, and its TensorBoard scalars."""
+    match record:
+        case StepRecord():
+            if record.step % every or record.loss is None:
+                return {}, {}, {}
+            return (
+                {
+                    "record": "step",
+                    "step": record.step,
+                    "epoch": record.epoch,
+                    "loss": record.loss,
+                    "num_correct": record.num_correct,
+                    "num_examples": record.num_examples,
+                    "lr": record.lr,
+                    **({} if record.grad_norm is None else {"grad_norm": record.grad_norm}),
+                },
+                {},
+                {"step/loss": record.loss, "step/lr": record.lr},
+            )
+        case EpochRecord():
+            values = asdict(record)
+            del values["seconds"]
+            rate = values.pop("pictures_per_second")
+            return (
+                {"record": "epoch", **values},
+                _timing("epoch", record, pictures_per_second=round(rate, 2)),
+                {
+                    "train/loss": record.loss,
+                    "train/top1_error_percent": record.top1_error_percent,
+                },
+            )
+        case EvaluationRecord():
+            return (
+                {
+                    "record": "evaluation",
+                    "step": record.step,
+                    "epoch": record.epoch,
+                    "best": record.best,
+                    **record.metrics,
+                },
+                _timing("evaluation", record),
+                {f"evaluation/{name}": value for name, value in record.metrics.items()},
+            )
+        case CheckpointRecord():
+            return {}, _timing("checkpoint", record, num_bytes=record.num_bytes), {}
+        case StartRecord():
+            return {}, {}, {}
+
+
+def _timing(
+    kind: str, record: EpochRecord | EvaluationRecord | CheckpointRecord, **more: float
+) -> dict[str, Any]:
+    return {"record": kind, "step": record.step, "seconds": round(record.seconds, 4), **more}
+
+
+def _line(values: Mapping[str, Any]) -> bytes:
+    """One JSON line; a number that is not finite becomes null, which JSON can say."""
+    plain = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
+    }
+    return (json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _pretty(values: Mapping[str, Any]) -> bytes:
+    return (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()
