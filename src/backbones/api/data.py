@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from backbones.data.check import Check
     from backbones.training.recipe import Recipe
 
-__all__ = ["check_data", "open_data", "open_for"]
+__all__ = ["Downloading", "Progress", "check_data", "open_data", "open_for"]
 
 Progress = Callable[[int, int], None]
+"""Called with (pictures done, pictures in all)."""
+
+Downloading = Callable[[str, int, int | None], None]
+"""Called with (file name, bytes done, bytes in all or None) while a named set is fetched."""
 
 
 def check_data(
@@ -41,7 +45,9 @@ def check_data(
     return check(where, workers=workers, progress=progress)
 
 
-def open_for(recipe: Recipe, where: str | Path) -> DataSource:
+def open_for(
+    recipe: Recipe, where: str | Path, *, downloading: Downloading | None = None
+) -> DataSource:
     """The data as a recipe sees it: its validation pictures held out, its limit applied.
 
     Where the data has no "val" of its own, the recipe's share of the training pictures becomes
@@ -50,12 +56,15 @@ def open_for(recipe: Recipe, where: str | Path) -> DataSource:
     Args:
         recipe: whose `val_fraction`, `seed` and `limit` count.
         where: a folder, a manifest or a set name.
+        downloading: hears of a download, where the set has to be fetched first.
 
     Raises:
         NotFound: there is nothing of that name.
         BadData: it is no data set.
     """
-    source = open_data(where, val_fraction=recipe.val_fraction, seed=recipe.seed)
+    source = open_data(
+        where, val_fraction=recipe.val_fraction, seed=recipe.seed, progress=downloading
+    )
     holdout = Holdout(recipe.val_fraction, recipe.seed)
     splits, notes = dict(source.splits), list(source.notes)
     train = splits.get("train")

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from backbones.api.data import Progress, open_for
+from backbones.api.data import Downloading, Progress, open_for
 from backbones.api.evaluation import write_evaluation
 from backbones.api.networks import create, find_bundle
 from backbones.data.download import cache_folder
@@ -93,6 +93,7 @@ def train(
     out: str | Path | None = None,
     smoke_run: bool = False,
     progress: Progress | None = None,
+    downloading: Downloading | None = None,
 ) -> TrainingRun:
     """Train a network; iterate over the result to do it.
 
@@ -105,7 +106,8 @@ def train(
         weights: bundle, run folder or weight file to start from.
         out: the run folder; `runs/<data>-<model>` where None, with a number if that exists.
         smoke_run: a tiny run of the same kind, to see that everything fits together.
-        progress: called with (pictures done, pictures in all) while a cache is built.
+        progress: hears of the cache while it is built.
+        downloading: hears of a download, where the set has to be fetched first.
 
     Raises:
         NotFound: no such data, network, recipe or weights.
@@ -120,7 +122,7 @@ def train(
     if smoke_run:
         chosen = smoke(chosen)
     _, row = find_row(chosen.model)
-    source = open_for(chosen, data)
+    source = open_for(chosen, data, downloading=downloading)
     resolved = resolve(
         chosen, row=row, train=source.split("train"), weights_spec=_spec_of(chosen.weights)
     )
@@ -134,7 +136,11 @@ def train(
 
 
 def resume(
-    run: str | Path, *, data: str | Path | None = None, progress: Progress | None = None
+    run: str | Path,
+    *,
+    data: str | Path | None = None,
+    progress: Progress | None = None,
+    downloading: Downloading | None = None,
 ) -> TrainingRun:
     """Go on with a run exactly where its last checkpoint left it; iterate to do it.
 
@@ -144,14 +150,16 @@ def resume(
     Args:
         run: its folder.
         data: where the data is now, if it was moved.
-        progress: called with (pictures done, pictures in all) while a cache is built.
+        progress: hears of the cache while it is built.
+        downloading: hears of a download, where the set has to be fetched first.
 
     Raises:
         NotFound: the folder holds no run, or the data is gone.
         WrongUse: the data is not what the run began with.
     """
     folder = RunFolder.open(Path(run))
-    source = open_for(folder.recipe, data if data is not None else folder.facts["where"])
+    where = data if data is not None else folder.facts["where"]
+    source = open_for(folder.recipe, where, downloading=downloading)
     return _start(folder, source, resume=True, progress=progress)
 
 
@@ -170,10 +178,14 @@ def _start(
     )
     batches = pipeline(source.split("train"), batch_size=recipe.batch_size, augment=recipe.augment)
     watched = _watched(source)
-    evaluate = None
+    held_out = None
     if watched is not None:
         held_out = pipeline(watched, batch_size=_evaluation_batch(spec))
-        evaluate = _watcher(held_out, recipe)
+    if recipe.cache:
+        for each in (batches, held_out):
+            if each is not None:
+                each.prepare()  # now, while the caller shows how far it is
+    evaluate = None if held_out is None else _watcher(held_out, recipe)
     weights = None if resume and folder.checkpoint_path.exists() else recipe.weights
     network = create(
         recipe.model,

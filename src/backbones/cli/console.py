@@ -10,8 +10,11 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from backbones.units import human_bytes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -105,3 +108,54 @@ def progress(label: str, *, unit: str = "pictures") -> Iterator[ProgressCallback
     with Progress(*columns, console=err(), transient=True) as bar:
         task = bar.add_task(label, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@dataclass(frozen=True)
+class Preparing:
+    """What can take a while before the first step of a training.
+
+    Args:
+        downloading: to be called with (file name, bytes done, bytes in all or None).
+        caching: to be called with (pictures done, pictures in all).
+    """
+
+    downloading: Callable[[str, int, int | None], None]
+    caching: ProgressCallback
+
+
+@contextmanager
+def preparing() -> Iterator[Preparing]:
+    """A bar for each thing that takes a while while the block runs; a line each elsewhere."""
+    if not sys.stderr.isatty():
+        told: set[str] = set()
+
+        def tell(name: str, done: int, total: int | None) -> None:
+            if name not in told and done != total:
+                told.add(name)
+                say(f"{name} ...")
+
+        yield Preparing(
+            lambda name, done, total: tell(f"downloading {name}", done, total),
+            lambda done, total: tell("decoding every picture once", done, total),
+        )
+        return
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %  {task.fields[amount]}"),
+        TimeRemainingColumn(),
+    )
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=err(), transient=True) as bar:
+
+        def move(name: str, done: int, total: int | None, amount: str) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=total, amount="")
+            bar.update(tasks[name], completed=done, total=total, amount=amount)
+
+        yield Preparing(
+            lambda name, done, total: move(name, done, total, human_bytes(done)),
+            lambda done, total: move("decoding once", done, total, f"{done:,} pictures"),
+        )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backbones.cli.console import err, print_table, progress, say
+from backbones.cli.console import err, preparing, print_table, say
 from backbones.errors import WrongUse
 from backbones.units import human_seconds
 
@@ -53,9 +53,11 @@ def train(
         raise WrongUse("--resume goes on with the run as it was started; give no other option")
     if resume is None and data is None:
         raise WrongUse("no data given: backbones train DATA, or backbones train --resume RUN")
-    with progress("decoding once") as report_progress:
+    with preparing() as bars:
         if resume is not None:
-            run = training.resume(resume, data=data, progress=report_progress)
+            run = training.resume(
+                resume, data=data, progress=bars.caching, downloading=bars.downloading
+            )
         else:
             run = training.train(
                 data or "",
@@ -65,7 +67,8 @@ def train(
                 weights=weights,
                 out=out,
                 smoke_run=smoke,
-                progress=report_progress,
+                progress=bars.caching,
+                downloading=bars.downloading,
             )
     follow(run)
     tell_end(run)

@@ -1,0 +1,103 @@
+"""Every command in the READMEs runs; every number in them is one that was measured or counted."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from backbones import catalog
+
+ROOT = Path(__file__).parents[2]
+READMES = ("README.md", "README.zh-CN.md")
+
+
+def blocks(readme: str, language: str) -> list[str]:
+    text = (ROOT / readme).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def commands(readme: str) -> list[list[str]]:
+    lines = [line for block in blocks(readme, "sh") for line in block.splitlines()]
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+def test_both_readmes_show_the_same_code() -> None:
+    for language in ("sh", "python", ""):
+        ours, theirs = (blocks(readme, language) for readme in READMES)
+        assert len(ours) == len(theirs)
+        for one, other in zip(ours, theirs, strict=True):
+            assert [shlex.split(line, comments=True) for line in one.splitlines()] == [
+                shlex.split(line, comments=True) for line in other.splitlines()
+            ]
+
+
+def test_the_commands_of_the_readme_run(backbones, photos, tmp_path, monkeypatch) -> None:
+    """As printed, but for two things: a tiny network in place of VGG-11, and `--smoke`."""
+    shutil.copytree(photos, tmp_path / "photos")
+    (tmp_path / "photos" / "disc" / "broken.jpg").unlink()
+    monkeypatch.chdir(tmp_path)
+    ran = 0
+    for command in commands("README.md"):
+        if command[0] != "backbones":
+            continue
+        arguments = ["vgg_tiny" if word == "vgg11_bn" else word for word in command[1:]]
+        if arguments[0] == "train" and "--resume" not in arguments:
+            arguments.append("--smoke")
+        answer = backbones(*arguments)
+        assert answer.code == 0, (command, answer.err)
+        ran += 1
+    assert ran >= 8
+    assert (tmp_path / "runs/photos/answers/index.html").is_file()
+
+
+def test_the_make_targets_of_the_readme_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = [command[1] for command in commands("README.md") if command[0] == "make"]
+    assert targets == ["demo", "test"]
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
+
+
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks("README.md", "python")
+    quick = code.replace("vgg16_bn", "vgg_tiny").replace(
+        'recipe="digits"', 'recipe="digits", smoke_run=True'
+    )
+    assert quick.count("smoke_run") == 1
+    exec(compile(quick, "README.md", "exec"), {})
+    assert 0 <= float(capsys.readouterr().out.split()[-1]) <= 100
+
+
+def test_the_parameter_counts_of_the_readme_are_the_catalog_s() -> None:
+    exact = {catalog.facts(name).params for name in catalog.names()}
+    for readme in READMES:
+        text = (ROOT / readme).read_text(encoding="utf-8")
+        found = {int(n.replace(",", "")) for n in re.findall(r"\b\d{1,3}(?:,\d{3})+\b", text)}
+        assert len(found) >= 5
+        assert found <= exact
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_the_measured_numbers_of_the_readme_are_in_the_results(readme: str) -> None:
+    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    (shown,) = [block for block in blocks(readme, "") if "accuracy" in block]
+    numbers = re.findall(r"\d+\.\d+", shown)
+    assert len(numbers) >= 3
+    for number in numbers:
+        assert number in results, number
+
+
+def test_every_network_and_recipe_that_is_named_exists() -> None:
+    from backbones.training.settings import recipe_names
+
+    for readme in READMES:
+        text = (ROOT / readme).read_text(encoding="utf-8")
+        for name in re.findall(r"`((?:vgg|nin|lenet)[a-z0-9_]*)`", text):
+            assert name in catalog.names(), name
+        for name in re.findall(r"--recipe (\w+)", text):
+            assert name in recipe_names()
