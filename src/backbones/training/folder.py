@@ -155,6 +155,8 @@ class RunFolder:
                 if self._events.tell() == 0:
                     self._events.write(events.file_header(now))
                 self._events.write(events.scalars(tags, step=record.step, wall_time=now))
+            for file in (self._metrics, self._timing, self._events):
+                file.flush()  # so that `tail -f` and TensorBoard follow; forced out at checkpoints
         except OSError as error:
             raise self.cannot_write(error, record.step) from None
         return record
