@@ -10,7 +10,7 @@ import pytest
 from backbones import catalog, speed
 from backbones.data.source import ArrayPictures, FilePictures, Split
 from backbones.errors import NotFound, RecipeError
-from backbones.models import build
+from backbones.models import build, find_row
 from backbones.spec import InputSpec
 from backbones.training.recipe import (
     OPTIMIZER_FIELDS,
@@ -257,3 +257,14 @@ def test_bf16_is_chosen_where_it_pays(monkeypatch, tmp_path):
     monkeypatch.setattr(speed, "has_bf16_units", lambda device="cpu": False)
     without = resolve(Recipe(device="cpu"), row=build("nin_imagenet").row, train=photos(tmp_path))
     assert without.precision == "fp32"
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if name != "vgg"])
+def test_training_and_evaluation_show_pictures_at_one_scale(name):
+    """A recipe without a resize once trained on 28 px pictures in the middle of 224 black ones."""
+    recipe = load_recipe(name)
+    resolved = resolve(recipe, row=find_row(recipe.model)[1], train=grey(20, 28))
+    if resolved.augment.crop == "random_resized":
+        assert resolved.augment.resize is None
+    else:
+        assert resolved.augment.resize == resolved.input.resize

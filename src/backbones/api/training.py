@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from backbones.api.evaluation import write_evaluation
 from backbones.api.networks import create, find_bundle
 from backbones.data.download import cache_folder
 from backbones.data.pipeline import Pipeline
-from backbones.data.source import DataSource, Split
+from backbones.data.source import DataSource
 from backbones.errors import BadWeights
 from backbones.models import find_row
 from backbones.protocols.run import Evaluation, quick_evaluate
@@ -60,26 +61,34 @@ class TrainingRun:
 
     Args:
         folder: of the run.
-        source: the data.
-        records: of the training loop.
+        workshop: what trains.
+        resume: go on from the folder's checkpoint.
 
     Example:
-        >>> for record in train("digits", smoke=True, out=folder):  # doctest: +SKIP
+        >>> for record in train("digits", smoke_run=True, out=folder):  # doctest: +SKIP
         ...     print(record.step)
     """
 
-    def __init__(self, folder: RunFolder, source: DataSource, records: Iterator[Record]) -> None:
+    def __init__(self, folder: RunFolder, workshop: _Workshop, *, resume: bool) -> None:
         self.folder = folder.path
         self.recipe = folder.recipe
-        self.source = source
+        self.source = workshop.source
         self.finished: Finished | None = None
-        self._run, self._records = folder, records
+        self._run, self._workshop, self._resume = folder, workshop, resume
 
     def __iter__(self) -> Iterator[Record]:
-        try:
-            yield from self._records
-        finally:
-            self._run.close()
+        workshop = self._workshop
+        watched = workshop.watched
+        with self._run, closing(workshop):
+            yield from fit(
+                workshop.network,
+                self.recipe,
+                workshop.batches,
+                evaluate=None if watched is None else _watcher(watched, self.recipe),
+                run=self._run,
+                resume=self._resume,
+                select=watched is not None and watched.split.name == "val",
+            )
         self.finished = _finish(self._run, self.source)
 
 
@@ -126,13 +135,16 @@ def train(
     resolved = resolve(
         chosen, row=row, train=source.split("train"), weights_spec=_spec_of(chosen.weights)
     )
+    path = Path(out) if out is not None else _free_folder(data, resolved.model)
+    RunFolder.refuse_taken(path)
+    workshop = _set_up(resolved, source, weights=resolved.weights, progress=progress)
     folder = RunFolder.create(
-        Path(out) if out is not None else _free_folder(data, resolved.model),
+        path,
         recipe=resolved,
         data=fingerprint(source.split("train")),
         where=_lasting(data),
     )
-    return _start(folder, source, resume=False, progress=progress)
+    return TrainingRun(folder, workshop, resume=False)
 
 
 def resume(
@@ -160,13 +172,39 @@ def resume(
     folder = RunFolder.open(Path(run))
     where = data if data is not None else folder.facts["where"]
     source = open_for(folder.recipe, where, downloading=downloading)
-    return _start(folder, source, resume=True, progress=progress)
+    # The first weights count only where no checkpoint was written yet.
+    weights = None if folder.checkpoint_path.exists() else folder.recipe.weights
+    workshop = _set_up(folder.recipe, source, weights=weights, progress=progress)
+    return TrainingRun(folder, workshop, resume=True)
 
 
-def _start(
-    folder: RunFolder, source: DataSource, *, resume: bool, progress: Progress | None
-) -> TrainingRun:
-    recipe = folder.recipe
+@dataclass(frozen=True)
+class _Workshop:
+    """Everything that a run trains with, ready before its folder is touched.
+
+    Args:
+        source: the data, as the recipe sees it.
+        network: with its first weights.
+        batches: to learn from.
+        watched: what is evaluated on the way: val, else test, else nothing.
+    """
+
+    source: DataSource
+    network: nn.Module
+    batches: Pipeline
+    watched: Pipeline | None
+
+    def close(self) -> None:
+        """Stop the threads that decode."""
+        for each in (self.batches, self.watched):
+            if each is not None:
+                each.close()
+
+
+def _set_up(
+    recipe: Recipe, source: DataSource, *, weights: str | None, progress: Progress | None
+) -> _Workshop:
+    """Make the network and the pipelines of a resolved recipe."""
     spec = input_spec(recipe)
     pipeline = partial(
         Pipeline,
@@ -177,16 +215,10 @@ def _start(
         progress=progress,
     )
     batches = pipeline(source.split("train"), batch_size=recipe.batch_size, augment=recipe.augment)
-    watched = _watched(source)
-    held_out = None
-    if watched is not None:
-        held_out = pipeline(watched, batch_size=_evaluation_batch(spec))
-    if recipe.cache:
-        for each in (batches, held_out):
-            if each is not None:
-                each.prepare()  # now, while the caller shows how far it is
-    evaluate = None if held_out is None else _watcher(held_out, recipe)
-    weights = None if resume and folder.checkpoint_path.exists() else recipe.weights
+    held_out = source.splits.get("val", source.splits.get("test"))
+    watched = None
+    if held_out is not None:
+        watched = pipeline(held_out, batch_size=_evaluation_batch(spec))
     network = create(
         recipe.model,
         num_classes=len(source.classes),
@@ -194,21 +226,12 @@ def _start(
         weights=weights,
         seed=recipe.seed,
     )
-    records = fit(
-        network,
-        recipe,
-        batches,
-        evaluate=evaluate,
-        run=folder,
-        resume=resume,
-        select=watched is not None and watched.name == "val",
-    )
-    return TrainingRun(folder, source, records)
-
-
-def _watched(source: DataSource) -> Split | None:
-    """The split that is evaluated while training goes on: val, else test, else none."""
-    return source.splits.get("val", source.splits.get("test"))
+    workshop = _Workshop(source, network, batches, watched)
+    if recipe.cache:
+        for each in (batches, watched):
+            if each is not None:
+                each.prepare()  # now, while the caller shows how far it is
+    return workshop
 
 
 def _watcher(pipeline: Pipeline, recipe: Recipe) -> Callable[[nn.Module], Mapping[str, float]]:
@@ -231,7 +254,7 @@ def _finish(run: RunFolder, source: DataSource) -> Finished:
         run.path / "metrics.jsonl", run.path, title=f"{run.recipe.model} on {source.where}"
     )
     bundle = find_bundle(run.path)
-    if _watched(source) is None:
+    if not {"val", "test"} & set(source.splits):
         return Finished(None, "", bundle, files)
     held_out = source.held_out()
     kept = read_bundle(bundle)

@@ -58,7 +58,8 @@ class Augment(BaseModel):
         pca_colour: standard deviation of the steps along ImageNet's principal colours
             (Krizhevsky et al. 2012, section 4.1: 0.1); 0 turns it off. RGB only.
         pca_scale: "author" steps by the standard deviations of the components, as the author's
-            code does; "fb.resnet" by their variances, 2 to 17 times weaker.
+            code does (its final division of all pixels by 1.1 is left out, for the paper does
+            not have it); "fb.resnet" by their variances, 2 to 17 times weaker.
         erase: probability of blanking a rectangle of 2 to 40 % of the square to the mean colour
             (Zhong et al. 2017, Random Erasing Data Augmentation; there it is tried until it
             fits, here it is clipped).

@@ -90,13 +90,7 @@ class RunFolder:
         Raises:
             WrongUse: the folder holds a run, or is a file.
         """
-        if (path / "run.json").exists():
-            raise WrongUse(
-                f"{path} holds a run already; choose another --out, or go on with it:"
-                f" backbones train --resume {path}"
-            )
-        if path.exists() and not path.is_dir():
-            raise WrongUse(f"{path} is a file; expected a folder for the run")
+        cls.refuse_taken(path)
         facts = {"format": 1, "where": where, "data": dict(data), **_surroundings()}
         try:
             (path / "tensorboard").mkdir(parents=True, exist_ok=True)
@@ -105,6 +99,21 @@ class RunFolder:
         except OSError as error:
             raise WrongUse(f"no run can be written to {path}: {error.strerror}") from None
         return cls(path, recipe, facts)
+
+    @staticmethod
+    def refuse_taken(path: Path) -> None:
+        """Refuse a folder that no run can begin in.
+
+        Raises:
+            WrongUse: it holds a run, or is a file.
+        """
+        if (path / "run.json").exists():
+            raise WrongUse(
+                f"{path} holds a run already; choose another --out, or go on with it:"
+                f" backbones train --resume {path}"
+            )
+        if path.exists() and not path.is_dir():
+            raise WrongUse(f"{path} is a file; expected a folder for the run")
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:

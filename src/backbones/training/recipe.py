@@ -183,7 +183,7 @@ class Recipe(Table):
             class name (1 where a class is not named).
         ema: decay of a running average of the weights, evaluated and kept instead of them;
             at step n the decay is min(ema, (1 + n) / (10 + n)); none = no average.
-        augment: what happens to training pictures.
+        augment: what happens to training pictures; an empty `resize` takes the input's.
         input: what the network sees.
         device: where to train.
         precision: fp32, or bf16 products with fp32 weights.

@@ -48,8 +48,13 @@ def resolve(
     optimizer, kind = recipe.optimizer, recipe.optimizer.kind
     if optimizer.fused == "auto":
         optimizer = optimizer.model_copy(update={"fused": kind in FUSED_KINDS})
+    augment = recipe.augment
+    if augment.resize is None and augment.crop != "random_resized":
+        # Training sees pictures at the scale of the evaluation, unless the recipe says otherwise.
+        augment = augment.model_copy(update={"resize": spec.resize})
     filled = {
         "device": device,
+        "augment": augment,
         "precision": precision,
         "channels_last": _or(recipe.channels_last, True),
         "large_buffers": _or(recipe.large_buffers, device == "cpu"),
