@@ -261,7 +261,7 @@ def accuracy(epochs: int, seeds: int) -> dict[str, object]:
     from backbones.models import build
     from backbones.training.checkpoint import fingerprint
     from backbones.training.loop import fit
-    from backbones.training.record import RunFolder
+    from backbones.training.folder import RunFolder
     from backbones.training.resolve import input_spec, resolve
     from backbones.training.settings import apply_settings, load_recipe
 
