@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbones.errors import BadData, NotFound
-from backbones.report.charts import save_figure
+from backbones.report.charts import label_font, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,7 +80,8 @@ def draw_curves(
     figure = Figure(figsize=(7.2, 8.0), dpi=120, layout="constrained")
     charts = figure.subplots(len(_ROWS), 1, sharex=True, height_ratios=(3, 3, 2))
     if title:
-        figure.suptitle(title)
+        font, (spelled,) = label_font([title])
+        figure.suptitle(spelled, fontproperties=font, parse_math=False)
     for axes, label in zip(charts, _ROWS, strict=True):
         axes.set_ylabel(label)
         axes.grid(color="#d1d9e0", linewidth=0.6)

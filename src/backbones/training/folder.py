@@ -45,7 +45,7 @@ _LINES_PER_EPOCH = 100
 
 
 class RunFolder:
-    """A training run on the disk; made by `create`, found again by `open`, closed by `with`.
+    """A training run on the disk; made by `create`, found again by `open`, written inside `with`.
 
     Args:
         path: the folder.
@@ -58,7 +58,9 @@ class RunFolder:
         self.recipe = recipe
         self.facts = facts
         self._every = 1
-        self._metrics, self._timing, self._events = (_appended(path / name) for name in _LEDGERS)
+        self._metrics: Any = None
+        self._timing: Any = None
+        self._events: Any = None
 
     @property
     def checkpoint_path(self) -> Path:
@@ -208,18 +210,17 @@ class RunFolder:
         return TrainingStopped(f"step {step}: {self.path} cannot be written ({reason}); {kept}")
 
     def __enter__(self) -> Self:
+        self._metrics, self._timing, self._events = (
+            _appended(self.path / name) for name in _LEDGERS
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the growing files; a full disk at this point loses nothing that was promised."""
         for file in (self._metrics, self._timing, self._events):
             try:
                 file.close()
             except OSError:
-                continue
+                continue  # a full disk at this point loses nothing that was promised
 
 
 def _appended(path: Path) -> Any:
