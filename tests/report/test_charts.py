@@ -113,3 +113,11 @@ def test_charts_leave_no_global_state(tmp_path: Path) -> None:
     draw_curves(RECORDS, tmp_path)
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or pyplot.get_fignums() == []
+
+
+def test_dollar_signs_in_class_names_are_not_read_as_formulas(tmp_path):
+    names = ["$5", r"$\nonsense{$", "plain"]
+    assert draw_confusion(np.eye(3, dtype=np.int64), names, tmp_path / "a.png").is_file()
+    record = {"record": "epoch", "step": 1, "epoch": 1, "loss": 1.0, "top1_error_percent": 5.0}
+    for path in draw_curves([record], tmp_path, title=names[1]):
+        assert path.is_file()

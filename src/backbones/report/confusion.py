@@ -83,7 +83,9 @@ def _name_classes(axes: Axes, names: Sequence[str]) -> None:
     size = 10 if len(names) <= _NUMBERS_UP_TO else 7
     font, written = label_font(names)
     shown = [name if len(name) <= 24 else name[:23] + "…" for name in written]
-    options: dict[str, Any] = {"fontproperties": font} if font is not None else {}
+    options: dict[str, Any] = {"parse_math": False}  # a class may be called "$5"
+    if font is not None:
+        options["fontproperties"] = font
     upright = len(names) <= 12 and max(map(len, shown)) <= 4
     axes.set_xticks(places, shown, rotation=0 if upright else 90, **options)
     axes.set_yticks(places, shown, **options)
