@@ -11,6 +11,7 @@ from backbones.data.augment import Draws, erased_box
 from backbones.spec import InputSpec
 
 _VALUES_AT_ONCE = 2**18
+_LARGE_PICTURE = 2**14  # values
 
 
 class Finisher:
@@ -74,8 +75,17 @@ class Finisher:
 def _mirrored(pictures: Tensor, flip: npt.NDArray[np.bool_]) -> Tensor:
     # only as (N, C, H, W) in channels_last does PyTorch mirror with vector instructions
     if flip.all():
-        return pictures.permute(0, 3, 1, 2).flip(3).permute(0, 2, 3, 1)
-    rows = torch.from_numpy(np.flatnonzero(flip))
+        return _mirror(pictures)
     pictures = pictures.contiguous()
-    pictures[rows] = pictures[rows].permute(0, 3, 1, 2).flip(3).permute(0, 2, 3, 1)
+    if pictures[0].numel() > _LARGE_PICTURE:
+        # one by one: gathering and scattering large pictures costs more than the loop
+        for row in np.flatnonzero(flip).tolist():
+            pictures[row : row + 1] = _mirror(pictures[row : row + 1])
+    else:
+        rows = torch.from_numpy(np.flatnonzero(flip))
+        pictures[rows] = _mirror(pictures[rows])
     return pictures
+
+
+def _mirror(pictures: Tensor) -> Tensor:
+    return pictures.permute(0, 3, 1, 2).flip(3).permute(0, 2, 3, 1)
