@@ -16,8 +16,14 @@ READMES = ("README.md", "README.zh-CN.md")
 
 
 def blocks(readme: str, language: str) -> list[str]:
-    text = (ROOT / readme).read_text(encoding="utf-8")
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+    """The fenced blocks of a language; "" is a block without one."""
+    parts = re.split(r"^```(.*)$", (ROOT / readme).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    # text, language, block, "" (the closing fence), text, language, block, ...
+    return [
+        block.strip("\n")
+        for found, block in zip(parts[1::4], parts[2::4], strict=True)
+        if found == language
+    ]
 
 
 def commands(readme: str) -> list[list[str]]:

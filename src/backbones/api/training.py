@@ -65,8 +65,10 @@ class TrainingRun:
         resume: go on from the folder's checkpoint.
 
     Example:
-        >>> for record in train("digits", smoke_run=True, out=folder):  # doctest: +SKIP
-        ...     print(record.step)
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     [record.step for record in train("digits", smoke_run=True, out=folder)][-1]
+        8
     """
 
     def __init__(self, folder: RunFolder, workshop: _Workshop, *, resume: bool) -> None:
