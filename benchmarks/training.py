@@ -260,8 +260,8 @@ def accuracy(epochs: int, seeds: int) -> dict[str, object]:
     from backbones.data.sets import open_data
     from backbones.models import build
     from backbones.training.checkpoint import fingerprint
-    from backbones.training.loop import fit
     from backbones.training.folder import RunFolder
+    from backbones.training.loop import fit
     from backbones.training.resolve import input_spec, resolve
     from backbones.training.settings import apply_settings, load_recipe
 
