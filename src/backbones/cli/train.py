@@ -98,10 +98,10 @@ def follow_on_terminal(run: TrainingRun) -> None:
     from backbones.training.record import StartRecord, StepRecord
 
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %  {task.fields[figures]}  time left"),
+        BarColumn(bar_width=16),
+        TextColumn("{task.percentage:>3.0f} %  {task.fields[figures]}"),
         TimeRemainingColumn(),
+        TextColumn("left"),
     )
     recent = Recent()
     with Progress(*columns, console=err(), transient=True) as bar:
@@ -137,7 +137,7 @@ class Recent:
         accuracy = self._correct / max(self._examples, 1e-9)
         rate = self._examples / max(self._seconds, 1e-9)
         loss = self._loss / self._weight
-        return f"loss {loss:.3f}  accuracy {accuracy:.3f}  {rate:,.0f} pictures/s"
+        return f"loss {loss:.3f}  accuracy {accuracy:.3f}  {rate:,.0f} images/s"
 
 
 def record_lines(record: Record) -> list[str]:
