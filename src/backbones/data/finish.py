@@ -10,7 +10,7 @@ from torch import Tensor
 from backbones.data.augment import Draws, erased_box
 from backbones.spec import InputSpec
 
-_VALUES_AT_ONCE = 2**18
+_VALUES_AT_ONCE = 2**20
 _LARGE_PICTURE = 2**14  # values
 
 
