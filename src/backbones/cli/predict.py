@@ -13,6 +13,7 @@ from backbones.errors import WrongUse
 
 if TYPE_CHECKING:
     from backbones.api.prediction import Submission
+    from backbones.prediction.writers import Written
 
 
 def predict(
@@ -72,12 +73,18 @@ def predict(
         say(f"wrote {written.num_pictures} predictions to {out}")
     if pictures:
         say(f"annotated copies are in {pictures}; open {pictures / 'index.html'}")
-    if written.failures:
-        say(f"{len(written.failures)} of {written.num_pictures} pictures could not be read:")
-        for path, reason in written.failures[:20]:
-            say(f"  {path}: {reason}")
-        if len(written.failures) == written.num_pictures:
-            raise typer.Exit(1)
+    tell_failures(written)
+
+
+def tell_failures(written: Written) -> None:
+    """List what could not be read; exit code 1 where that is everything."""
+    if not written.failures:
+        return
+    say(f"{len(written.failures)} of {written.num_pictures} pictures could not be read:")
+    for path, reason in written.failures[:20]:
+        say(f"  {path}: {reason}")
+    if len(written.failures) == written.num_pictures:
+        raise typer.Exit(1)
 
 
 def submission_of(columns: str, probability_of: str | None, all_probabilities: bool) -> Submission:
