@@ -9,14 +9,15 @@ BIN = .venv/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 
-.PHONY: help demo test lint types dist bench golden clean
+.PHONY: help demo test lint types dist bench golden parity clean
 
 help:
 	@echo "make demo    train LeNet-5 on handwritten digits, evaluate it, predict: about a minute"
 	@echo "make test    the whole test suite"
 	@echo "make lint    ruff        make types   mypy --strict      make dist   wheel and sdist"
 	@echo "make bench   benchmarks against torchvision and timm (needs a quiet machine)"
-	@echo "make golden  write the golden files anew      make clean   remove .venv and build outputs"
+	@echo "make golden  write the golden files anew      make parity  docs/parity.md anew"
+	@echo "make clean   remove .venv and build outputs"
 
 demo: .venv/ready
 	$(BIN)/backbones demo --out runs/demo
@@ -40,6 +41,9 @@ bench: .venv/ready-dev
 
 golden: .venv/ready-dev
 	BACKBONES_REGENERATE=1 $(BIN)/python -m pytest -q tests/golden
+
+parity: .venv/ready-dev
+	BACKBONES_REGENERATE=1 $(BIN)/python -m pytest -q tests/parity/test_oracles.py
 
 clean:
 	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from functools import cache
 from pathlib import Path
@@ -16,10 +17,16 @@ from backbones import catalog
 from backbones.errors import WrongUse
 from backbones.inspection.trace import Layer, count, trace
 from backbones.models import build, find_row, make
+from backbones.nn.auxiliary import WithAuxiliary, main_logits, total_loss
 from backbones.spec import InputSpec
 from backbones.weights.bundle import bundle_of, read_bundle, write_bundle
 
 NAMES = catalog.names()
+MAP_SIZES: dict[str, list[int]] = {
+    name: sizes
+    for path in sorted((Path(__file__).parent / "map_sizes").glob("*.json"))
+    for name, sizes in json.loads(path.read_text(encoding="utf-8")).items()
+}
 LIGHT = [name for name in NAMES if catalog.facts(name).params < 10_000_000]
 TINY = [name for name in NAMES if name.endswith("_tiny")]
 
@@ -49,8 +56,9 @@ def test_counts_are_what_the_row_claims(name: str) -> None:
     for what, value in claims.items():
         assert getattr(found, what) == value, what
     model = on_meta(name)
-    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    assert trainable == claims["params"], "a parameter outside the traced layers"
+    x = torch.empty(2, model.in_channels, model.row.input_px, model.row.input_px, device="meta")
+    has_auxiliary = isinstance(model.train()(x), WithAuxiliary)
+    assert (found.params != found.inference_params) == has_auxiliary, "parameters are not traced"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -59,7 +67,7 @@ def test_tracing_is_quick_and_leaves_no_trace(name: str) -> None:
     layers_of(name)
     assert time.process_time() - start < 2, "0.3 s on an idle machine"
     model = on_meta(name).train()
-    model.features.eval() if isinstance(model.features, nn.Module) else model.c1.eval()
+    next(model.children()).eval()
     modes = [layer.training for layer in model.modules()]
     trace(model)
     assert [layer.training for layer in model.modules()] == modes
@@ -86,19 +94,7 @@ def test_stages_are_layers_in_the_order_of_execution(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in TINY])
 def test_maps_have_the_papers_sizes(name: str) -> None:
-    """Literals from the papers and the authors' files, not from this code."""
-    expected = {
-        "lenet5": [28, 14, 10, 5, 1],
-        "lenet5_1998": [28, 14, 10, 5, 1],
-        "nin_cifar10": [16, 8, 8],
-        "nin_cifar10_caffe": [16, 8, 8],
-        "nin_cifar100": [16, 8, 8],
-        "nin_mnist": [14, 7, 7],
-        "nin_imagenet": [27, 13, 6, 6],
-        "nin_fashion": [27, 13, 6, 6],
-    }
-    if name.startswith("vgg"):
-        expected[name] = [112, 56, 28, 14, 7]
+    """Literals from the papers and the authors' files (`map_sizes/`), not from this code."""
     model = on_meta(name)
     last = {}
     for layer in layers_of(name):
@@ -106,7 +102,7 @@ def test_maps_have_the_papers_sizes(name: str) -> None:
             if layer.name == path or layer.name.startswith(f"{path}."):
                 last[path] = layer.output
     sides = [shape[-1] for shape in last.values() if len(shape) == 3]
-    assert sides == expected[name]
+    assert sides == MAP_SIZES[name]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -116,14 +112,18 @@ def test_any_number_of_classes_and_channels(name: str) -> None:
         model = on_meta(name, num_classes, in_channels)
         assert (model.num_classes, model.in_channels) == (num_classes, in_channels)
         x = torch.empty(2, in_channels, px, px, device="meta")
-        assert model(x).shape == (2, num_classes)
+        output = model(x)
+        assert main_logits(output).shape == (2, num_classes)
+        if isinstance(output, WithAuxiliary):
+            assert {logits.shape for logits in output.auxiliary} == {(2, num_classes)}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_forward_is_the_head_of_the_features(name: str) -> None:
     if name not in LIGHT:
         model = on_meta(name).eval()
-        x = torch.empty(2, model.in_channels, 224, 224, device="meta")
+        px = model.row.input_px
+        x = torch.empty(2, model.in_channels, px, px, device="meta")
         features = model.features(x)
         assert features.dim() == 4
         assert model.head(features).shape == model(x).shape
@@ -139,7 +139,7 @@ def test_every_layer_is_in_the_graph(name: str) -> None:
     """On meta: the logits depend on every parameter, whatever the numbers are."""
     model = on_meta(name, None if name in LIGHT else 10).train()
     x = torch.empty(2, model.in_channels, model.row.input_px, model.row.input_px, device="meta")
-    model(x).sum().backward()
+    total_loss(model(x), torch.sum).backward()
     for key, parameter in model.named_parameters():
         assert parameter.grad is not None, key
 
@@ -148,7 +148,8 @@ def test_every_layer_is_in_the_graph(name: str) -> None:
 def test_every_parameter_gets_a_gradient_with_numbers_in_it(name: str) -> None:
     model = build(name, seed=0).train()
     x = pictures(model, 16)
-    F.cross_entropy(model(x), torch.arange(16) % model.num_classes).backward()
+    labels = torch.arange(16) % model.num_classes
+    total_loss(model(x), lambda logits: F.cross_entropy(logits, labels)).backward()
     for key, parameter in model.named_parameters():
         assert parameter.grad is not None, key
         assert parameter.grad.isfinite().all(), key
@@ -165,7 +166,7 @@ def test_a_few_steps_fit_a_handful_of_pictures(name: str) -> None:
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     losses = []
     for _ in range(60):
-        loss = F.cross_entropy(model(x), labels)
+        loss = total_loss(model(x), lambda logits: F.cross_entropy(logits, labels))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -230,7 +231,8 @@ def test_wrong_pictures_are_refused_in_words(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("lenet")])
 def test_other_sizes_than_the_rows_own_work(name: str) -> None:
     model = on_meta(name).eval()
-    x = torch.empty(1, model.in_channels, 97, 150, device="meta")
+    side = max(97, model.row.min_px)
+    x = torch.empty(1, model.in_channels, side, side + 53, device="meta")
     assert model(x).shape == (1, model.num_classes)
 
 

@@ -39,9 +39,16 @@ class Layer:
 
 @dataclass(frozen=True)
 class Count:
-    """The sums over a network: see `Layer`."""
+    """The sums over a network.
+
+    Args:
+        params: trainable parameters, those of auxiliary heads included.
+        inference_params: the same without auxiliary heads, which evaluation does not run.
+        macs, connections: of an evaluation; see `Layer`.
+    """
 
     params: int
+    inference_params: int
     macs: int
     connections: int
 
@@ -67,7 +74,9 @@ def trace(model: nn.Module | str, input_px: int | None = None) -> tuple[Layer, .
     seen: set[nn.Module] = set()
 
     def record(name: str, layer: nn.Module, output: Tensor) -> None:
-        params = 0 if layer in seen else sum(p.numel() for p in layer.parameters())
+        params = (
+            0 if layer in seen else sum(p.numel() for p in layer.parameters() if p.requires_grad)
+        )
         macs, connections = _cost(layer, output)
         shape = tuple(output.shape[1:])
         found.append(Layer(name, type(layer).__name__, shape, params, macs, connections))
@@ -79,7 +88,7 @@ def trace(model: nn.Module | str, input_px: int | None = None) -> tuple[Layer, .
         if not any(True for _ in layer.children())
     ]
     state = {
-        name: torch.empty_like(tensor, device="meta")
+        name: torch.empty_like(tensor, device="meta", requires_grad=tensor.requires_grad)
         for name, tensor in (*network.named_parameters(), *network.named_buffers())
     }
     picture = torch.empty(1, network.in_channels, side, side, device="meta")
@@ -97,14 +106,16 @@ def trace(model: nn.Module | str, input_px: int | None = None) -> tuple[Layer, .
 
 
 def count(model: nn.Module | str, input_px: int | None = None) -> Count:
-    """Sum `trace` over the layers.
+    """Count a network's parameters, and sum `trace` over its layers.
 
     Example:
         >>> count("vgg16").params
         138357544
     """
-    layers = trace(model, input_px)
+    network = _on_meta(model) if isinstance(model, str) else model
+    layers = trace(network, input_px)
     return Count(
+        sum(p.numel() for p in network.parameters() if p.requires_grad),
         sum(layer.params for layer in layers),
         sum(layer.macs for layer in layers),
         sum(layer.connections for layer in layers),

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from backbones import speed
 from backbones.data.pipeline import Batch, Pipeline
 from backbones.errors import TrainingStopped
+from backbones.nn.auxiliary import WithAuxiliary, main_logits, total_loss
 from backbones.training.average import Average
 from backbones.training.checkpoint import fingerprint
 from backbones.training.optim import (
@@ -66,7 +68,7 @@ class Training:
     """
 
     model: nn.Module
-    network: Callable[[Tensor], Tensor]
+    network: Callable[[Tensor], Tensor | WithAuxiliary]
     recipe: Recipe
     plan: Plan
     device: torch.device
@@ -174,16 +176,23 @@ def _gradients(training: Training, batch: Batch) -> tuple[float, int]:
     for images, labels in zip(
         batch.images.tensor_split(parts), labels_all.tensor_split(parts), strict=True
     ):
-        logits = _forward(training, images)
-        mean = F.cross_entropy(
-            logits, labels, training.class_weights, label_smoothing=recipe.label_smoothing
-        )
+        output = _forward(training, images)
+        mean = total_loss(output, partial(_cross_entropy, training, labels))
         # each part's mean counts by its share of the whole batch, the short last one too
         loss = mean * (_weight(training, labels) / total_weight)
         torch.autograd.backward(loss)
         loss_sum += loss.item()
-        correct += int((logits.argmax(1) == labels).sum())
+        correct += int((main_logits(output).argmax(1) == labels).sum())
     return loss_sum, correct
+
+
+def _cross_entropy(training: Training, labels: Tensor, logits: Tensor) -> Tensor:
+    return F.cross_entropy(
+        logits.float(),
+        labels,
+        training.class_weights,
+        label_smoothing=training.recipe.label_smoothing,
+    )
 
 
 def _weight(training: Training, labels: Tensor) -> float:
@@ -194,15 +203,14 @@ def _weight(training: Training, labels: Tensor) -> float:
     return float(training.class_weights[labels].sum()) or 1.0
 
 
-def _forward(training: Training, images: Tensor) -> Tensor:
+def _forward(training: Training, images: Tensor) -> Tensor | WithAuxiliary:
     recipe = training.recipe
     order = torch.channels_last if recipe.channels_last is True else torch.contiguous_format
     images = images.to(training.device, non_blocking=True).contiguous(memory_format=order)
     with torch.autocast(
         training.device.type, dtype=torch.bfloat16, enabled=recipe.precision == "bf16"
     ):
-        logits = training.network(images)
-    return logits.float()
+        return training.network(images)
 
 
 def _not_finite(training: Training, batch: Batch, loss: float, lr: float) -> TrainingStopped:

@@ -1,0 +1,40 @@
+"""The unit that the Inception networks are made of: convolution, batch normalisation, ReLU."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ConvNormAct(nn.Module):
+    """Convolution (without bias), batch normalisation, ReLU; or convolution with bias and ReLU.
+
+    Args:
+        in_channels, maps: in and out.
+        kernel: px; a pair is (height, width), as in Inception's 1x7 and 7x1.
+        stride: px.
+        padding: px on each side, one number or a pair as in `kernel`.
+        norm_eps: of the batch normalisation; None leaves it out and gives the convolution a bias.
+
+    Shapes: (N, in_channels, H, W) -> (N, maps, H', W').
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        maps: int,
+        kernel: int | tuple[int, int],
+        *,
+        stride: int = 1,
+        padding: int | tuple[int, int] = 0,
+        norm_eps: float | None = 1e-3,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, maps, kernel, stride, padding, bias=norm_eps is None)
+        self.bn = None if norm_eps is None else nn.BatchNorm2d(maps, eps=norm_eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        if self.bn is not None:
+            x = self.bn(x)
+        return F.relu(x, inplace=True)

@@ -1,0 +1,276 @@
+"""With the same weights, our networks and independent ones give the same logits and gradients.
+
+The rows are in `oracles/`, one file a family. BACKBONES_REGENERATE=1 (without -n) writes
+`docs/parity.md` anew from what was measured.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from backbones import catalog
+from backbones.models import find_row, make
+from backbones.nn.auxiliary import WithAuxiliary
+
+CLASSES = 10
+LOGIT_TOLERANCE = 1e-5  # of the largest logit, fp32, evaluation mode
+GRADIENT_TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-5}  # of the tensor's largest
+HEAVY_PARAMS = 60_000_000  # twice the bytes of such a network take ten seconds
+AUXILIARY_WEIGHT = 0.3
+TABLE = Path(__file__).parents[2] / "docs" / "parity.md"
+Measured = dict[tuple[str, str], tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """An independent implementation of one variant.
+
+    Args:
+        variant: ours.
+        library: "torchvision" or "timm".
+        peer: its name there.
+        px: side of the pictures that both see; few, because the arithmetic is the same.
+        options: arguments of the peer's constructor.
+        rename: pairs (ours, theirs): a prefix of a parameter's name; the first that fits counts.
+        reshape: tensors, by the peer's name, that have more dimensions there.
+    """
+
+    variant: str
+    library: str
+    peer: str
+    px: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+    rename: tuple[tuple[str, str], ...] = ()
+    reshape: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Our variant, and whose network it was compared with."""
+        return self.variant, f"{self.library} {self.peer}"
+
+    def theirs(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Our tensors under the peer's names, copied."""
+        renamed = {self._their_name(name): tensor.clone() for name, tensor in state.items()}
+        return {
+            name: tensor.reshape(self.reshape.get(name, tensor.shape))
+            for name, tensor in renamed.items()
+        }
+
+    def _their_name(self, name: str) -> str:
+        for mine, theirs in self.rename:
+            if name.startswith(mine):
+                return theirs + name.removeprefix(mine)
+        return name
+
+
+ORACLES = [
+    Oracle(**row)
+    for path in sorted((Path(__file__).parent / "oracles").glob("*.json"))
+    for row in json.loads(path.read_text(encoding="utf-8"))
+]
+
+
+@pytest.fixture(scope="module")
+def measured() -> Iterator[Measured]:
+    """Collects the differences; writes the table at the end where that is asked for."""
+    found: Measured = {}
+    yield found
+    if os.environ.get("BACKBONES_REGENERATE"):
+        TABLE.write_text(table_text(found), encoding="utf-8")
+
+
+@pytest.fixture
+def library(request: pytest.FixtureRequest) -> Callable[[str], ModuleType]:
+    def load(name: str) -> ModuleType:
+        module: ModuleType = request.getfixturevalue(name)
+        return module
+
+    return load
+
+
+@lru_cache(maxsize=4)
+def drawn_large(shape: tuple[int, ...]) -> Tensor:
+    """The weights of large fully connected layers are drawn once for all networks."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(math.prod(shape)))
+
+
+def drawn(name: str, tensor: Tensor) -> Tensor:
+    """Numbers that keep a signal's size from layer to layer."""
+    shape = tuple(tensor.shape)
+    if not tensor.is_floating_point():
+        return torch.zeros(shape, dtype=tensor.dtype)
+    if name.endswith("running_var"):
+        return torch.ones(shape)
+    if tensor.numel() > 10_000_000:
+        numbers = drawn_large(shape)
+    else:
+        seed = sum(position * byte for position, byte in enumerate(name.encode(), 1))
+        numbers = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    if len(shape) > 1:
+        return numbers * math.sqrt(2 / math.prod(shape[1:]))
+    return numbers * 0.1 + (1.0 if name.endswith("weight") else 0.0)
+
+
+def pictures(channels: int, px: int) -> Tensor:
+    return torch.randn(2, channels, px, px, generator=torch.Generator().manual_seed(px))
+
+
+def ours(oracle: Oracle) -> Any:
+    """Our network with drawn weights; batch norm's averages are those of a real pass."""
+    with torch.device("meta"):
+        network: Any = make(*find_row(oracle.variant), num_classes=CLASSES)
+    state = {name: drawn(name, tensor) for name, tensor in network.state_dict().items()}
+    network.load_state_dict(state, strict=True, assign=True)
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        network.train()(pictures(network.in_channels, oracle.px))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return network
+
+
+def theirs(module: ModuleType, oracle: Oracle) -> nn.Module:
+    arguments = {"num_classes": CLASSES, **oracle.options}
+    with torch.device("meta"):
+        if oracle.library == "timm":
+            network: nn.Module = module.create_model(oracle.peer, **arguments)
+        else:
+            network = getattr(module.models, oracle.peer)(**arguments)
+    return network
+
+
+def all_logits(output: Any) -> list[Tensor]:
+    if isinstance(output, WithAuxiliary):
+        return [output.logits, *output.auxiliary]
+    if isinstance(output, Tensor):
+        return [output]
+    return [logits for logits in output if logits is not None]
+
+
+def backward(network: nn.Module, x: Tensor) -> int:
+    """One step's gradients, the same units dropped each time; how many heads there were."""
+    torch.manual_seed(0)
+    main, *auxiliary = all_logits(network.train()(x))
+    labels = torch.tensor([1, 7])
+    loss = F.cross_entropy(main, labels)
+    for logits in auxiliary:
+        loss = loss + AUXILIARY_WEIGHT * F.cross_entropy(logits, labels)
+    loss.backward()
+    return 1 + len(auxiliary)
+
+
+@pytest.mark.parametrize("oracle", ORACLES, ids=lambda o: f"{o.variant}-{o.library}-{o.peer}")
+def test_equals_an_independent_implementation(
+    oracle: Oracle,
+    library: Callable[[str], ModuleType],
+    measured: Measured,
+) -> None:
+    mine, peer = ours(oracle), theirs(library(oracle.library), oracle)
+    peer.load_state_dict(oracle.theirs(mine.state_dict()), strict=True, assign=True)
+    x = pictures(mine.in_channels, oracle.px)
+    with torch.no_grad():
+        expected = peer.eval()(x)
+        assert expected.std() > 1e-3 * expected.abs().max(), "the oracle's logits say nothing"
+        logits = ((mine.eval()(x) - expected).abs().max() / expected.abs().max()).item()
+    assert logits <= LOGIT_TOLERANCE
+
+    heavy = sum(p.numel() for p in mine.parameters()) > HEAVY_PARAMS
+    kind = torch.float32 if heavy else torch.float64
+    mine, peer, x = mine.to(kind), peer.to(kind), x.to(kind)
+    assert backward(mine, x) == backward(peer, x)
+    own = oracle.theirs({name: p.grad for name, p in mine.named_parameters()})
+    worst = 0.0
+    for name, parameter in peer.named_parameters():
+        assert parameter.grad is not None, name
+        # a bias in front of batch norm has no gradient but for rounding
+        scale = parameter.grad.abs().max().clamp(min=1e-9)
+        difference = ((own[name] - parameter.grad).abs().max() / scale).item()
+        assert difference <= GRADIENT_TOLERANCE[kind], name
+        worst = max(worst, difference)
+    buffers = oracle.theirs(dict(mine.named_buffers()))
+    for name, buffer in peer.named_buffers():
+        assert torch.allclose(buffers[name].double(), buffer.double(), rtol=1e-6), name
+    measured[oracle.key] = (logits, worst)
+
+
+@pytest.mark.parametrize("oracle", ORACLES, ids=lambda o: f"{o.variant}-{o.library}-{o.peer}")
+def test_state_dicts_fit_both_ways(oracle: Oracle, library: Callable[[str], ModuleType]) -> None:
+    """At full width, on the meta device: every name and every shape."""
+    with torch.device("meta"):
+        mine = make(*find_row(oracle.variant))
+        num_classes = find_row(oracle.variant)[1].num_classes
+    whole = replace(oracle, options={**oracle.options, "num_classes": num_classes})
+    peer = theirs(library(oracle.library), whole)
+    own = {name: tuple(t.shape) for name, t in oracle.theirs(mine.state_dict()).items()}
+    assert own == {name: tuple(t.shape) for name, t in peer.state_dict().items()}
+
+
+HEADER = """# Parity
+
+Written by `make parity`, from what `tests/parity/test_oracles.py` measured. The same weights are
+loaded into our network and into an independent one (strictly, in both directions). *Logits*: the
+largest difference in evaluation mode, fp32, as a share of the largest logit (at most 1e-5).
+*Gradients*: the largest difference of any parameter's gradient in training mode, auxiliary heads
+included, as a share of that gradient's largest number (at most 1e-7 in fp64; networks of more than
+60 million parameters stay in fp32, at most 1e-5).
+
+| variant | parameters | MACs | oracle | logits | gradients |
+|---|---|---|---|---|---|
+"""
+
+WITHOUT = """
+## Without an oracle
+
+Neither library has these rows. Their counts equal the paper's or the authors' to the unit, their
+maps have the sizes of the paper's table (`tests/contract`), and their unusual parts are written a
+second time in plain NumPy or PyTorch (`tests/numerics`).
+
+| variant | parameters | MACs |
+|---|---|---|
+"""
+
+
+def table_text(found: Measured) -> str:
+    """The whole of `docs/parity.md`."""
+    compared = {oracle.variant for oracle in ORACLES}
+    rows = [
+        f"{_counts(key[0])} {key[1]} | {found[key][0]:.0e} | {found[key][1]:.0e} |"
+        for key in (oracle.key for oracle in ORACLES)
+    ]
+    alone = [
+        _counts(name).rstrip()
+        for name in catalog.names()
+        if name not in compared and not name.endswith("_tiny")
+    ]
+    return HEADER + "\n".join(rows) + "\n" + WITHOUT + "\n".join(alone) + "\n"
+
+
+def _counts(variant: str) -> str:
+    facts = catalog.facts(variant)
+    return f"| `{variant}` | {facts.params:,} | {facts.macs:,} |"
+
+
+def test_the_table_in_docs_lists_every_row() -> None:
+    """The differences depend on the processor; everything else is checked word by word."""
+    text = TABLE.read_text(encoding="utf-8")
+    none: Measured = {oracle.key: (0.0, 0.0) for oracle in ORACLES}
+    measured_figures = re.compile(r"\| \d+e[+-]\d+ \| \d+e[+-]\d+ \|$", re.MULTILINE)
+    expected = measured_figures.sub("|", table_text(none))
+    assert measured_figures.sub("|", text) == expected, "make parity"
