@@ -192,7 +192,8 @@ def test_a_network_survives_a_bundle(name: str, tmp_path: Path) -> None:
     model.eval()
     with torch.no_grad():
         x = pictures(model, 2)
-        assert torch.equal(again(x), model(x))
+        # the weights are equal to the bit; where they lie in memory may move the last bit of a sum
+        torch.testing.assert_close(again(x), model(x), rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", LIGHT)
