@@ -59,12 +59,12 @@ class Finisher:
         if colour is not None and colour.any():
             shift = torch.from_numpy(colour.astype(np.float32)) * self._step
             offset = shift.repeat(1, self._spec.size) + self._offset
-        # a few pictures at a time, so that the second and third pass find them in the cache
+        # a few pictures at a time, so that the second pass finds them in the cache
         step = max(1, _VALUES_AT_ONCE // rows[0].numel()) if len(rows) else 1
         for first in range(0, len(rows), step):
             some = rows[first : first + step]
             some.copy_(pictures[first : first + step])
-            some.mul_(self._scale).add_(offset[first : first + step, None])
+            torch.addcmul(offset[first : first + step, None], some, self._scale, out=some)
 
     def _erase(self, out: Tensor, drawn: Draws) -> None:
         for row in np.flatnonzero(drawn.erase[:, 0]).tolist():
@@ -77,13 +77,15 @@ def _mirrored(pictures: Tensor, flip: npt.NDArray[np.bool_]) -> Tensor:
     if flip.all():
         return _mirror(pictures)
     pictures = pictures.contiguous()
+    rows = np.flatnonzero(flip)
     if pictures[0].numel() > _LARGE_PICTURE:
         # one by one: gathering and scattering large pictures costs more than the loop
-        for row in np.flatnonzero(flip).tolist():
-            pictures[row : row + 1] = _mirror(pictures[row : row + 1])
+        array = pictures.numpy()
+        for row in rows.tolist():
+            array[row] = _mirror(torch.from_numpy(array[row : row + 1])).numpy()[0]
     else:
-        rows = torch.from_numpy(np.flatnonzero(flip))
-        pictures[rows] = _mirror(pictures[rows])
+        chosen = torch.from_numpy(rows)
+        pictures[chosen] = _mirror(pictures[chosen])
     return pictures
 
 

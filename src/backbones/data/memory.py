@@ -6,7 +6,6 @@ Handing 28 x 28 pictures to workers one by one costs more than the work itself.
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
@@ -71,10 +70,10 @@ class MemorySquares:
             return pictures
         resized = np.empty((len(pictures), height, width, pictures.shape[3]), dtype=np.uint8)
         for first in range(0, len(pictures), _CHUNK):
-            chunk = np.ascontiguousarray(pictures[first : first + _CHUNK])
-            chunk = chunk if chunk.flags.writeable else chunk.copy()
-            part = resize_batch(torch.from_numpy(chunk), width, height, self._spec.interpolation)
-            resized[first : first + _CHUNK] = part.numpy()
+            chunk = pictures[first : first + _CHUNK]
+            resized[first : first + _CHUNK] = resize_batch(
+                chunk, width, height, self._spec.interpolation
+            )
         return resized
 
 

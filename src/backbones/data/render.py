@@ -7,7 +7,6 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
 
 from backbones.data.geometry import Box, Framing, cut_first, visible_part
 from backbones.spec import Interpolation
@@ -46,27 +45,30 @@ def resize_pixels(pixels: Pixels, width: int, height: int, interpolation: Interp
     """
     if pixels.shape[:2] == (height, width):
         return pixels
-    if not pixels.flags.writeable or not pixels.flags.c_contiguous:
-        pixels = pixels.copy()
-    resized = resize_batch(torch.from_numpy(pixels)[None], width, height, interpolation)
-    return resized[0].numpy()
+    resized: Pixels = resize_batch(pixels[None], width, height, interpolation)[0]
+    return resized
 
 
-def resize_batch(pictures: Tensor, width: int, height: int, interpolation: Interpolation) -> Tensor:
+def resize_batch(pictures: Pixels, width: int, height: int, interpolation: Interpolation) -> Pixels:
     """Resize pictures of one size.
 
+    The views are NumPy's: each call into PyTorch gives the interpreter's lock away, and with
+    several threads it takes longer to get it back than to make a view.
+
     Shapes:
-        pictures: uint8 (N, H, W, C), contiguous. Result: uint8 (N, height, width, C).
+        pictures: uint8 (N, H, W, C). Result: uint8 (N, height, width, C), contiguous.
     """
     if pictures.shape[1:3] == (height, width):
         return pictures
+    if not pictures.flags.writeable or not pictures.flags.c_contiguous:
+        pictures = pictures.copy()
     # This layout, with the batch's stride intact, is what PyTorch's vectorised path looks for.
-    planes = pictures.permute(0, 3, 1, 2)
+    planes = torch.from_numpy(pictures.transpose(0, 3, 1, 2))
     if interpolation == "nearest":
         planes = F.interpolate(planes, size=(height, width), mode="nearest-exact")
     else:
         planes = F.interpolate(planes, size=(height, width), mode=interpolation, antialias=True)
-    return planes.permute(0, 2, 3, 1).contiguous()
+    return np.ascontiguousarray(planes.numpy().transpose(0, 2, 3, 1))
 
 
 def render(pixels: Pixels, framing: Framing, interpolation: Interpolation) -> Pixels:
