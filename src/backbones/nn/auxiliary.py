@@ -39,8 +39,8 @@ def total_loss(output: Tensor | WithAuxiliary, loss: Callable[[Tensor], Tensor])
     Example:
         >>> import torch
         >>> one = torch.ones(1, 1)
-        >>> total_loss(WithAuxiliary(one, (one, 2 * one), 0.3), torch.sum).item()
-        1.9
+        >>> total_loss(WithAuxiliary(one, (one, 3 * one), 0.25), torch.sum).item()
+        2.0
     """
     if not isinstance(output, WithAuxiliary):
         return loss(output)
