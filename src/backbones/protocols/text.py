@@ -10,9 +10,7 @@ _WORST = 10
 _SKIPPED_SHOWN = 10
 
 
-def evaluation_text(
-    report: Report, *, title: str, seconds: float, classes_in_data: int
-) -> str:
+def evaluation_text(report: Report, *, title: str, seconds: float, classes_in_data: int) -> str:
     """Error rates with intervals, calibration, classes, and the files that were left out.
 
     Args:
