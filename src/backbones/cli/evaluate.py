@@ -33,6 +33,7 @@ def evaluate(
     """
     from backbones.api.evaluation import evaluate as measure
     from backbones.api.evaluation import write_evaluation
+    from backbones.report.fonts import font_note
     from backbones.speed import keep_large_buffers
 
     keep_large_buffers()
@@ -50,6 +51,8 @@ def evaluate(
     if out:
         for path in write_evaluation(found, out):
             say(f"wrote {path}")
+        if note := font_note([row.name for row in found.report.per_class]):
+            say(note)
     if json:
         print_json(found.to_json())
     else:
