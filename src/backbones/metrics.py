@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ Scores = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.int64]
 
 Z_95 = 1.959963984540054  # the normal distribution's two-sided 95 % point
+_DENSE_UP_TO = 120  # classes
 CALIBRATION_BINS = 15  # Guo et al. 2017, section 5
 
 
@@ -42,6 +43,7 @@ class ClassReport:
         precision: the share of `predicted` that was right.
         recall: the share of `support` that was found.
         f1: the harmonic mean of the two.
+        id: what data and bundle call the class, where that is not its `name`.
     """
 
     name: str
@@ -50,6 +52,7 @@ class ClassReport:
     precision: float | None
     recall: float | None
     f1: float | None
+    id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -117,10 +120,36 @@ class Report:
         """Plain dictionaries, lists and numbers, ready for `json.dumps`.
 
         JSON has no word for infinity and "not a number", which a diverged network's loss may be:
-        they become null.
+        they become null. With more than 120 classes `confusion`, nearly all of it zeros, gives way
+        to `confusion_counts`: (true class, predicted class, count), as places in `per_class`.
         """
-        plain: dict[str, Any] = _finite(asdict(self))
+        plain: dict[str, Any] = _finite(asdict(replace(self, confusion=())))
+        plain["per_class"] = [
+            {key: value for key, value in row.items() if key != "id" or value is not None}
+            for row in plain["per_class"]
+        ]
+        del plain["confusion"]
+        if len(self.confusion) <= _DENSE_UP_TO:
+            plain["confusion"] = [list(row) for row in self.confusion]
+        else:
+            table = np.asarray(self.confusion)
+            plain["confusion_counts"] = [
+                [int(true), int(called), int(table[true, called])]
+                for true, called in np.argwhere(table)
+            ]
         return plain
+
+    def named(self, names: Sequence[str]) -> Report:
+        """The same with other names for the classes; a row whose name changes keeps the old as id.
+
+        Args:
+            names: one a class, in the order of `per_class`.
+        """
+        rows = tuple(
+            row if name == row.name else replace(row, name=name, id=row.name)
+            for row, name in zip(self.per_class, names, strict=True)
+        )
+        return replace(self, per_class=rows)
 
 
 def ranks(scores: Scores, labels: Labels) -> Labels:

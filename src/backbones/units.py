@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -117,3 +118,13 @@ def human_seconds(value: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def text_columns(text: str) -> int:
+    """How many columns a text takes on a terminal, where Chinese characters take two.
+
+    Example:
+        >>> text_columns("tench"), text_columns("丁鲷")
+        (5, 4)
+    """
+    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)

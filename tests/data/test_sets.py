@@ -245,6 +245,43 @@ def test_flat_folder_that_tells_no_classes(tmp_path: Path, names: list[str]) -> 
         open_data(touch(tmp_path, *names))
 
 
+# --- pictures named by WordNet id ---------------------------------------------------------------
+
+
+def test_imagenet_names_in_one_folder_one_picture_a_class_is_enough(tmp_path: Path) -> None:
+    touch(tmp_path, "n01440764_tench.JPEG", "n02012849-1.jpg", "n02012849-2.jpg", "n03126707.png")
+    source = open_data(touch(tmp_path, "README.txt"), val_fraction=0)
+    assert source.kind == "imagenet names"
+    assert labelled(source, "train") == {
+        "n01440764_tench.JPEG": "n01440764",
+        "n02012849-1.jpg": "n02012849",
+        "n02012849-2.jpg": "n02012849",
+        "n03126707.png": "n03126707",
+    }
+    assert source.notes == ("1 file in ./ left out: not a picture by its extension",)
+
+
+def test_imagenet_names_with_strangers_among_them_say_which(tmp_path: Path) -> None:
+    names = [f"n0144076{i}_x.JPEG" for i in range(5)]
+    touch(tmp_path, *names, "holiday.jpg", "n014_short.jpg")
+    with pytest.raises(
+        BadData, match=r"2 pictures without a WordNet id .*\(holiday.jpg, n014_short.jpg\)"
+    ):
+        open_data(tmp_path)
+
+
+def test_imagenet_names_of_one_class_are_no_set(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match=r"holds 1 class \(n01440764\)"):
+        open_data(touch(tmp_path, "n01440764_1.JPEG", "n01440764_2.JPEG"))
+
+
+@pytest.mark.parametrize("label", ["m01440764", "n014407645", "n01440764x", "n0144076"])
+def test_what_looks_almost_like_a_wordnet_id_is_a_class_s_name(tmp_path: Path, label: str) -> None:
+    touch(tmp_path, f"{label}_1.jpg", f"{label}_2.jpg", "dog_1.jpg", "dog_2.jpg")
+    source = open_data(tmp_path)
+    assert (source.kind, set(source.classes)) == ("flat folder", {label, "dog"})
+
+
 # --- manifests ----------------------------------------------------------------------------------
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from backbones.api.data import Progress, open_data, open_for
 from backbones.api.networks import find_bundle
 from backbones.data.source import DataSource, Split
+from backbones.labels import Lang, shown
 from backbones.protocols.run import Evaluation
 from backbones.protocols.run import evaluate as evaluate_split
-from backbones.report.confusion import confusion_csv, draw_confusion
+from backbones.report.confusion import Confusion, appearing, confusion_csv, draw_confusion
 from backbones.training.checkpoint import fingerprint
 from backbones.training.settings import read_recipe
 from backbones.weights.atomic import write_atomic
@@ -25,6 +27,7 @@ def evaluate(
     *,
     protocol: str = "single",
     split: str | None = None,
+    lang: Lang = "en",
     batch_size: int = 64,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -36,16 +39,21 @@ def evaluate(
             was held out then is measured; of other data without a held-out part, everything.
         protocol: "single" or "ten_crop"; `backbones list protocols` shows all.
         split: "train", "val" or "test"; the held-out one where None.
+        lang: of the class names in the report: "en", "zh" or "both". Classes that are in no label
+            set (`backbones list labels`) are called what the bundle calls them.
         batch_size: pictures at a time.
         progress: called with (pictures done, pictures in all).
 
     Raises:
         NotFound: no such bundle, data or split.
-        BadData: the classes of bundle and data differ, or no picture can be read.
+        BadData: the classes of bundle and data differ (but of ImageNet's, by WordNet id, the data
+            may have a part only), or no picture can be read.
         ProtocolError: no such protocol.
+        WrongUse: no such language.
     """
     opened = bundle if isinstance(bundle, Bundle) else read_bundle(find_bundle(bundle))
-    return evaluate_split(
+    names = shown(opened.classes, lang)
+    found = evaluate_split(
         opened.build(),
         pictures_to_measure(opened, data, split),
         opened.spec,
@@ -54,6 +62,7 @@ def evaluate(
         batch_size=batch_size,
         progress=progress,
     )
+    return found.named(names)
 
 
 def pictures_to_measure(bundle: Bundle, data: str | Path, split: str | None) -> Split:
@@ -93,6 +102,8 @@ def _trained_on(bundle: Bundle, source: DataSource) -> bool:
 def write_evaluation(found: Evaluation, folder: Path) -> tuple[Path, ...]:
     """Write the report as JSON and text, and the confusion matrix as picture and CSV.
 
+    Where the data has a part of the network's classes only, the matrix has those that appear.
+
     Args:
         found: what `evaluate` returned.
         folder: made where it does not exist.
@@ -101,13 +112,16 @@ def write_evaluation(found: Evaluation, folder: Path) -> tuple[Path, ...]:
         the files that were written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    names = [row.name for row in found.report.per_class]
+    names: Sequence[str] = [row.name for row in found.report.per_class]
+    confusion: Confusion = found.report.confusion
+    if found.classes_in_data < len(names):
+        confusion, names = appearing(confusion, names)
     texts = {
         "evaluation.json": json.dumps(found.to_json(), indent=2, ensure_ascii=False) + "\n",
         "evaluation.txt": found.to_text() + "\n",
-        "confusion.csv": confusion_csv(found.report.confusion, names),
+        "confusion.csv": confusion_csv(confusion, names),
     }
     for name, text in texts.items():
         write_atomic(folder / name, text.encode())
-    picture = draw_confusion(found.report.confusion, names, folder / "confusion.png")
+    picture = draw_confusion(confusion, names, folder / "confusion.png")
     return (*(folder / name for name in texts), picture)

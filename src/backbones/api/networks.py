@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from backbones.errors import NotFound
+from backbones.labels import Lang, labels_of, shown
 from backbones.models import build
 from backbones.report.cards import BundleCard, NetworkCard, network_card
 from backbones.weights.adapt import load_adapted
@@ -54,25 +55,53 @@ def create(
     return network
 
 
-def show(name: str | Path) -> NetworkCard | BundleCard:
+def show(name: str | Path, *, lang: Lang = "en") -> NetworkCard | BundleCard:
     """What a network is, layer by layer, or what a bundle holds.
 
     Args:
         name: of a variant, or the path of a bundle or run folder.
+        lang: of a bundle's class names: "en", "zh" or "both".
 
     Raises:
         NotFound: neither a variant nor a file.
+        WrongUse: no such language.
         BadWeights: the file is not a bundle.
 
     Example:
         >>> show("vgg16").facts.params
         138357544
     """
+    if not _is_path(name):
+        return network_card(str(name))
+    path = find_bundle(name)
+    bundle = read_bundle_header(path)
+    return BundleCard(str(path), path.stat().st_size, bundle, shown(bundle.classes, lang))
+
+
+def nameless_note(bundle: str | Path) -> str | None:
+    """One line that says why a language changes nothing, where a bundle's classes have no names.
+
+    Args:
+        bundle: a path or run folder; anything else has no classes, and no note.
+
+    Raises:
+        NotFound, BadWeights: as `show`.
+    """
+    if not _is_path(bundle):
+        return None
+    path = find_bundle(bundle)
+    classes = read_bundle_header(path).classes
+    if labels_of(classes) is not None:
+        return None
+    return (
+        f"the classes of {path} ({', '.join(classes[:3])}{', ...' if len(classes) > 3 else ''}) are"
+        " in no label set, see `backbones list labels`; they are shown as they are"
+    )
+
+
+def _is_path(name: str | Path) -> bool:
     path = Path(name)
-    if path.exists() or path.suffix == ".safetensors" or len(path.parts) > 1:
-        path = find_bundle(path)
-        return BundleCard(str(path), path.stat().st_size, read_bundle_header(path))
-    return network_card(str(name))
+    return path.exists() or path.suffix == ".safetensors" or len(path.parts) > 1
 
 
 def find_bundle(where: str | Path) -> Path:

@@ -11,6 +11,7 @@ from typing import TextIO
 from backbones.api.data import Progress
 from backbones.api.networks import find_bundle
 from backbones.errors import NotFound, WrongUse, nearest
+from backbones.labels import Lang, shown
 from backbones.prediction.inputs import Inputs, find_inputs
 from backbones.prediction.run import Prediction
 from backbones.prediction.run import predict as predict_pictures
@@ -30,6 +31,7 @@ def predict(
     inputs: Sequence[str | Path] | str | Path,
     *,
     top: int | None = 5,
+    lang: Lang = "en",
     batch_size: int = 32,
     keep_pictures: bool = False,
     progress: Progress | None = None,
@@ -40,6 +42,8 @@ def predict(
         bundle: a bundle, its path, or a run folder.
         inputs: files, folders, patterns, zip or tar files, or "-" for standard input.
         top: answers a picture, the likeliest first; None gives all classes.
+        lang: of the names: "en", "zh" or "both". Classes that are in no label set (`backbones
+            list labels`) are called what the bundle calls them.
         batch_size: pictures at a time.
         keep_pictures: hand the decoded pixels on, for drawing.
         progress: called with (pictures done, pictures in all).
@@ -49,7 +53,7 @@ def predict(
 
     Raises:
         NotFound: no such bundle, file, folder or pattern; before any picture is read.
-        WrongUse: nothing was named, or `top` is below 1.
+        WrongUse: nothing was named, `top` is below 1, or no such language.
     """
     if top is not None and top < 1:
         raise WrongUse(f"top is {top}, expected at least 1")
@@ -61,6 +65,7 @@ def predict(
         found,
         opened.spec,
         opened.classes,
+        names=shown(opened.classes, lang),
         top=None if top is None else min(top, opened.num_classes),
         batch_size=batch_size,
         keep_pictures=keep_pictures,
@@ -91,6 +96,7 @@ def predict_files(
     output: Output,
     *,
     top: int = 5,
+    lang: Lang = "en",
     batch_size: int = 32,
     progress: Progress | None = None,
 ) -> Written:
@@ -101,6 +107,7 @@ def predict_files(
         inputs: files, folders, patterns, zip or tar files, or "-" for standard input.
         output: where the answers go.
         top: answers a picture.
+        lang: of the names; a submission has the bundle's own in any case.
         batch_size: pictures at a time.
         progress: called with (pictures done, pictures in all).
 
@@ -109,7 +116,7 @@ def predict_files(
 
     Raises:
         NotFound: no such bundle, class, file, folder or pattern.
-        WrongUse: an unknown format, or nothing was named.
+        WrongUse: an unknown format or language, or nothing was named.
         MissingExtra: Parquet without pyarrow.
     """
     opened = read_bundle(find_bundle(bundle))
@@ -124,6 +131,7 @@ def predict_files(
         opened,
         inputs,
         top=None if all_classes else top,
+        lang=lang,
         batch_size=batch_size,
         keep_pictures=output.pictures is not None,
         progress=progress,
@@ -141,20 +149,20 @@ def _annotated(predictions: Iterator[Prediction], folder: Path, top: int) -> Ite
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WrongUse(f"{folder} cannot be a folder for pictures: {error.strerror}") from None
-    shown: list[ShownPicture] = []
+    cells: list[ShownPicture] = []
     taken: set[str] = set()
     for each in predictions:
         guesses = tuple((guess.name, guess.probability) for guess in each.predictions[:top])
         if each.picture is not None:
             annotate(each.picture, guesses).save(folder / _free_name(each.path, taken), quality=92)
-        if len(shown) < _PAGE_LIMIT:
-            shown.append(ShownPicture(each.path, each.picture, guesses, error=each.error))
+        if len(cells) < _PAGE_LIMIT:
+            cells.append(ShownPicture(each.path, each.picture, guesses, error=each.error))
         yield each
-    names = sorted({name for cell in shown for name, _ in cell.predictions})
+    names = sorted({name for cell in cells for name, _ in cell.predictions})
     notes = [note for note in (font_note(names),) if note]
-    if len(shown) == _PAGE_LIMIT:
+    if len(cells) == _PAGE_LIMIT:
         notes.append(f"The page shows the first {_PAGE_LIMIT} pictures.")
-    write_page(shown, folder / "index.html", title="Predictions", notes=notes)
+    write_page(cells, folder / "index.html", title="Predictions", notes=notes)
 
 
 def _free_name(path: str, taken: set[str]) -> str:

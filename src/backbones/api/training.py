@@ -18,6 +18,7 @@ from backbones.data.download import cache_folder
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource
 from backbones.errors import BadWeights
+from backbones.labels import shown
 from backbones.models import find_row
 from backbones.protocols.run import Evaluation, quick_evaluate
 from backbones.protocols.run import evaluate as evaluate_split
@@ -267,6 +268,7 @@ def _finish(run: RunFolder, source: DataSource) -> Finished:
         classes=kept.classes,
         batch_size=_evaluation_batch(kept.spec),
     )
+    evaluation = evaluation.named(shown(kept.classes, "en"))
     files += write_evaluation(evaluation, run.path)
     return Finished(evaluation, held_out.name, bundle, files)
 

@@ -40,7 +40,7 @@ def root(
 
 @app.command("list", add_help_option=False)
 def list_() -> None:
-    """List networks, recipes or protocols."""
+    """List networks, recipes, protocols or labels."""
     # Only named here, for `--help`: `main` answers it before typer is imported.
 
 

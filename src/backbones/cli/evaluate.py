@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from backbones.cli.console import print_json, print_text, progress, say
+from backbones.cli.language import Language, tell_nameless
 
 
 def evaluate(
@@ -17,6 +18,7 @@ def evaluate(
     split: Annotated[
         str | None, typer.Option(help="train, val or test; the held-out one if left out.")
     ] = None,
+    lang: Language = "en",
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures in a batch.")] = 64,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     out: Annotated[
@@ -31,21 +33,26 @@ def evaluate(
     """
     from backbones.api.evaluation import evaluate as measure
     from backbones.api.evaluation import write_evaluation
+    from backbones.report.fonts import font_note
     from backbones.speed import keep_large_buffers
 
     keep_large_buffers()
+    tell_nameless(bundle, lang)
     with progress("evaluating") as report_progress:
         found = measure(
             bundle,
             data,
             protocol=protocol,
             split=split,
+            lang=lang,
             batch_size=batch_size,
             progress=report_progress,
         )
     if out:
         for path in write_evaluation(found, out):
             say(f"wrote {path}")
+        if note := font_note([row.name for row in found.report.per_class]):
+            say(note)
     if json:
         print_json(found.to_json())
     else:

@@ -14,21 +14,31 @@ from backbones.units import human_count
 
 
 def run(arguments: Sequence[str]) -> None:
-    """List the networks, or the recipes, or the protocols.
+    """List the networks, the recipes, the protocols, or the label sets and their classes.
 
     Args:
         arguments: what stands behind `backbones list`.
     """
     parser = argparse.ArgumentParser(
-        prog="backbones list", description="List the networks, the recipes or the protocols."
+        prog="backbones list",
+        description="List the networks, the recipes, the protocols or the labels.",
     )
-    parser.add_argument(
-        "what", nargs="?", default="networks", choices=("networks", "recipes", "protocols")
-    )
+    tables = {"networks": list_networks, "recipes": list_recipes, "protocols": list_protocols}
+    parser.add_argument("what", nargs="?", default="networks", choices=(*tables, "labels"))
+    parser.add_argument("set", nargs="?", help="labels: the classes of this set, such as imagenet")
+    parser.add_argument("--find", metavar="TEXT", help="labels: only classes with it in a name")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     chosen = parser.parse_args(arguments)
-    tables = {"networks": list_networks, "recipes": list_recipes, "protocols": list_protocols}
-    tables[chosen.what](chosen.json)
+    if chosen.set is None and chosen.find is not None:
+        parser.error("--find looks in a set: backbones list labels imagenet --find crane")
+    if chosen.set is None and chosen.what == "labels":
+        list_label_sets(chosen.json)
+    elif chosen.what == "labels":
+        list_labels(chosen.set, chosen.find, chosen.json)
+    elif chosen.set is not None:
+        parser.error(f"{chosen.what} has no sets; only labels has: backbones list labels imagenet")
+    else:
+        tables[chosen.what](chosen.json)
 
 
 def list_networks(as_json: bool) -> None:
@@ -85,3 +95,37 @@ def list_protocols(as_json: bool) -> None:
         print_json([{"name": n, "citation": c, "summary": s} for n, c, s in rows])
         return
     print_table(("name", "from", "what it is"), rows)
+
+
+def list_label_sets(as_json: bool) -> None:
+    """Every set whose classes have names in English and Chinese."""
+    from backbones.labels import label_sets
+
+    sets = label_sets()
+    if as_json:
+        print_json([{"name": s.name, "classes": len(s), "summary": s.summary} for s in sets])
+        return
+    print_table(
+        ("name", "classes", "what it is"),
+        [(s.name, f"{len(s):,}", s.summary) for s in sets],
+        right="classes",
+    )
+
+
+def list_labels(name: str, find: str | None, as_json: bool) -> None:
+    """The classes of one set, or those with a text in their id or names.
+
+    Raises:
+        NotFound: no such set, or no such class.
+    """
+    from backbones.labels import label_set
+
+    rows = label_set(name).find(find or "")
+    if as_json:
+        print_json([{"index": i, "id": r.id, "en": r.en, "zh": r.zh} for i, r in rows])
+        return
+    print_table(
+        ("index", "id", "English", "Chinese"),
+        [(str(i), r.id, r.en, r.zh) for i, r in rows],
+        right="index",
+    )

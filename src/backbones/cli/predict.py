@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from backbones.cli.console import progress, say
+from backbones.cli.language import Language, tell_nameless
 from backbones.errors import WrongUse
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def predict(
     all_probabilities: Annotated[
         bool, typer.Option("--all-probabilities", help="Submission: write a column a class.")
     ] = False,
+    lang: Language = "en",
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures in a batch.")] = 32,
 ) -> None:
     """Name what is in pictures.
@@ -57,6 +59,7 @@ def predict(
     from backbones.speed import keep_large_buffers
 
     keep_large_buffers()
+    tell_nameless(bundle, lang)
     submission = None
     if format == "submission":
         submission = submission_of(columns, probability_of, all_probabilities)
@@ -66,6 +69,7 @@ def predict(
             inputs,
             Output(format, out or sys.stdout, pictures, submission),
             top=top,
+            lang=lang,
             batch_size=batch_size,
             progress=report_progress,
         )

@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 
 from backbones.cli.console import print_json, print_text
+from backbones.cli.language import Language, tell_nameless
 
 
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME_OR_BUNDLE", help="A network or a bundle.")],
+    lang: Language = "en",
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Show what a network is, or a bundle.
@@ -21,7 +23,8 @@ def show(
     """
     from backbones.api.networks import show as look
 
-    shown = look(name)
+    tell_nameless(name, lang)
+    shown = look(name, lang=lang)
     if json:
         print_json(shown.to_json())
     else:

@@ -114,7 +114,7 @@ class DataSource:
 
     Args:
         kind: what it was recognised as: "class folders", "flat folder", "manifest", "idx",
-            "cifar", "digits", "imagenet".
+            "cifar", "digits", "imagenet", "imagenet names".
         where: the path or name that was opened.
         classes: class names, in the order of the labels.
         splits: by name; always "train", where there is anything to learn from.

@@ -33,10 +33,22 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Guess:
-    """One answer: a class name, and its probability between 0 and 1."""
+    """One answer.
+
+    Args:
+        name: of the class, as it is shown.
+        probability: between 0 and 1.
+        id: what the network calls the class, where that is not its `name`.
+    """
 
     name: str
     probability: float
+    id: str | None = None
+
+    @property
+    def class_name(self) -> str:
+        """What the network calls the class."""
+        return self.name if self.id is None else self.id
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,7 @@ def predict(
     spec: InputSpec,
     classes: Sequence[str],
     *,
+    names: Sequence[str] | None = None,
     top: int | None = 5,
     batch_size: int = 32,
     precision: Precision = "fp32",
@@ -80,6 +93,7 @@ def predict(
         inputs: what `find_inputs` found.
         spec: how pictures become what the network sees.
         classes: names, in the order of the network's outputs.
+        names: how they are shown, in the same order; as they are where None.
         top: answers a picture; None gives all classes.
         batch_size: pictures at a time, at least 1.
         precision: "fp32" is exact; "bf16" is faster on processors with bf16 units.
@@ -97,7 +111,7 @@ def predict(
         raise ValueError(f"batch_size is {batch_size} and top is {top}, expected at least 1")
     crew = Crew(usable_cores() if workers is None else workers)
     total = inputs.num_pictures if isinstance(inputs, Inputs) else 0
-    desk = _Desk(network, spec, tuple(classes), top, precision)
+    desk = _Desk(network, spec, _shown_names(classes, names), top, precision)
     pictures = _prepared(crew, iter(inputs), spec, batch_size + crew.workers, keep_pictures)
     done = 0
     try:
@@ -111,6 +125,14 @@ def predict(
     finally:
         pictures.close()
         crew.close()
+
+
+def _shown_names(
+    classes: Sequence[str], names: Sequence[str] | None
+) -> tuple[tuple[str, str | None], ...]:
+    """Each class's name to show, and its id where that is another."""
+    pairs = zip(classes, classes if names is None else names, strict=True)
+    return tuple((shown, None if shown == name else name) for name, shown in pairs)
 
 
 @dataclass(frozen=True)
@@ -164,7 +186,7 @@ class _Desk:
 
     network: nn.Module
     spec: InputSpec
-    classes: tuple[str, ...]
+    names: tuple[tuple[str, str | None], ...]
     top: int | None
     precision: Precision
 
@@ -179,15 +201,16 @@ class _Desk:
         with evaluating(self.network, self.precision) as scored:
             probabilities = torch.softmax(scored(self._normalised(squares)), dim=1).cpu()
         outputs = probabilities.shape[1]
-        if outputs != len(self.classes):
+        if outputs != len(self.names):
             raise BadData(
-                f"the network has {outputs} outputs and there are {len(self.classes)} class"
+                f"the network has {outputs} outputs and there are {len(self.names)} class"
                 " names; use the names that it was trained with"
             )
         # A stable sort gives equal probabilities in class order, as `metrics.ranks` places them.
         order = torch.argsort(probabilities, dim=1, descending=True, stable=True)
         for row, best in zip(probabilities, order[:, : self.top], strict=True):
-            yield tuple(Guess(self.classes[i], float(row[i])) for i in best.tolist())
+            answers = ((*self.names[i], float(row[i])) for i in best.tolist())
+            yield tuple(Guess(name, share, own) for name, own, share in answers)
 
     def _normalised(self, squares: Sequence[Pixels]) -> Tensor:
         pictures = np.stack(squares)

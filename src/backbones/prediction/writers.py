@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TextIO
 
 from backbones.errors import BadData, MissingExtra, WrongUse, nearest
-from backbones.prediction.run import Prediction
+from backbones.prediction.run import Guess, Prediction
 from backbones.weights.atomic import write_atomic
 
 Rows = Iterator[str]
@@ -20,6 +20,8 @@ Rows = Iterator[str]
 @dataclass(frozen=True)
 class Submission:
     """How a competition wants its answers: a CSV file with one row a picture.
+
+    Classes go by what the network calls them, however they are shown elsewhere.
 
     Args:
         content: "label" writes the likeliest class, "probability" that of one class, "all" one
@@ -62,9 +64,10 @@ def write_predictions(
     Args:
         predictions: in the order to write.
         format: one of `FORMATS`. "text" is for people; "json" has one object a line with `path`
-            and `predictions` or `error`; "csv" one row a picture; "parquet" the same as "json"
-            in columns; "submission" what `submission` says. For a submission of probabilities
-            the predictions must hold all classes (`top=None`).
+            and `predictions` or `error`, and an `id` beside a name where the network calls the
+            class something else; "csv" one row a picture; "parquet" the same as "json" in columns;
+            "submission" what `submission` says. For a submission of probabilities the
+            predictions must hold all classes (`top=None`).
         target: a file, or an open text stream.
         submission: how a submission looks; id and likeliest class by default.
 
@@ -147,8 +150,7 @@ def _json(predictions: Iterable[Prediction]) -> Rows:
             values["error"] = each.error
         else:
             values["predictions"] = [
-                {"name": guess.name, "probability": float(_number(guess.probability))}
-                for guess in each.predictions
+                _answer(guess, float(_number(guess.probability))) for guess in each.predictions
             ]
         line = json.dumps(values, ensure_ascii=False)
         try:
@@ -156,6 +158,11 @@ def _json(predictions: Iterable[Prediction]) -> Rows:
         except UnicodeEncodeError:  # a file name that is not UTF-8; JSON spells it
             line = json.dumps(values)
         yield line + "\n"
+
+
+def _answer(guess: Guess, probability: float) -> dict[str, Any]:
+    own = {} if guess.id is None else {"id": guess.id}
+    return {"name": guess.name, **own, "probability": probability}
 
 
 def _csv(predictions: Iterable[Prediction]) -> Rows:
@@ -214,7 +221,7 @@ def _submission(predictions: Iterable[Prediction], wanted: Submission) -> Rows:
             unreadable.append(key)
             continue
         if wanted.content == "all" and names is None:
-            names = tuple(sorted(guess.name for guess in each.predictions))
+            names = tuple(sorted(guess.class_name for guess in each.predictions))
             yield _csv_row([header[0], *(dict(wanted.labels).get(name, name) for name in names)])
         yield _csv_row([key, *_submitted(each, wanted, names)])
     if wanted.unreadable is not None:
@@ -225,9 +232,9 @@ def _submission(predictions: Iterable[Prediction], wanted: Submission) -> Rows:
 
 def _submitted(each: Prediction, wanted: Submission, names: tuple[str, ...] | None) -> list[str]:
     if wanted.content == "label":
-        best = each.predictions[0].name
+        best = each.predictions[0].class_name
         return [dict(wanted.labels).get(best, best)]
-    found = {guess.name: guess.probability for guess in each.predictions}
+    found = {guess.class_name: guess.probability for guess in each.predictions}
     columns = names if names is not None else (wanted.class_name or "",)
     missing = [name for name in columns if name not in found]
     if missing:
@@ -244,7 +251,11 @@ def _parquet(predictions: Iterable[Prediction]) -> bytes:
         from pyarrow import parquet
     except ImportError:
         raise MissingExtra("pyarrow", "parquet", "the Parquet format") from None
-    guess = pyarrow.struct([("name", pyarrow.string()), ("probability", pyarrow.float32())])
+    kinds = {"name": pyarrow.string(), "id": pyarrow.string(), "probability": pyarrow.float32()}
+    answered = list(predictions)
+    if all(guess.id is None for each in answered for guess in each.predictions):
+        del kinds["id"]
+    guess = pyarrow.struct(list(kinds.items()))
     schema = pyarrow.schema(
         [
             ("path", pyarrow.string()),
@@ -256,12 +267,10 @@ def _parquet(predictions: Iterable[Prediction]) -> bytes:
         {
             # Parquet's strings are UTF-8; a name that is not is spelled.
             "path": each.path.encode("utf-8", "backslashreplace").decode(),
-            "predictions": [
-                {"name": one.name, "probability": one.probability} for one in each.predictions
-            ],
+            "predictions": [_answer(one, one.probability) for one in each.predictions],
             "error": each.error,
         }
-        for each in predictions
+        for each in answered
     ]
     data = io.BytesIO()
     parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), data)

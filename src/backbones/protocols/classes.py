@@ -10,10 +10,14 @@ import numpy as np
 
 from backbones.data.source import Split
 from backbones.errors import BadData
+from backbones.labels import label_set
 
 
 def match_classes(split: Split, classes: Sequence[str]) -> Split:
     """The split with its labels counted in the network's classes.
+
+    Data may have only some of a network's classes where both are called by ImageNet's WordNet
+    ids: these say beyond doubt what is meant. Words don't ("crane"), so elsewhere all must agree.
 
     Args:
         split: pictures whose classes may be listed in another order.
@@ -31,7 +35,7 @@ def match_classes(split: Split, classes: Sequence[str]) -> Split:
     place = {name: index for index, name in enumerate(classes)}
     unknown = [name for name in split.classes if name not in place]
     missing = [name for name in classes if name not in set(split.classes)]
-    if unknown or missing:
+    if unknown or (missing and not _are_wordnet_ids(classes)):
         raise BadData(
             f"the data's {len(split.classes)} classes are not the network's {len(classes)}:"
             f" {_listed('only in the data', unknown)}; {_listed('only in the network', missing)}."
@@ -39,6 +43,10 @@ def match_classes(split: Split, classes: Sequence[str]) -> Split:
         )
     moved = np.array([place[name] for name in split.classes], dtype=np.int64)
     return replace(split, classes=tuple(classes), labels=moved[split.labels])
+
+
+def _are_wordnet_ids(classes: Sequence[str]) -> bool:
+    return label_set("imagenet").by_id.keys() >= set(classes)
 
 
 def _listed(where: str, names: Sequence[str], *, limit: int = 8) -> str:

@@ -37,6 +37,7 @@ class Evaluation:
         precision: of the network's arithmetic.
         report: the numbers.
         seconds: from the first file to the last answer.
+        classes_in_data: how many of the network's classes the data has.
     """
 
     protocol: Protocol
@@ -44,6 +45,11 @@ class Evaluation:
     precision: Precision
     report: Report
     seconds: float
+    classes_in_data: int
+
+    def named(self, names: Sequence[str]) -> Evaluation:
+        """The same with other names for the classes, in their order."""
+        return replace(self, report=self.report.named(names))
 
     def to_json(self) -> dict[str, Any]:
         """One flat dictionary: `protocol`, `num_samples`, `top1_error_percent` and so on."""
@@ -53,6 +59,7 @@ class Evaluation:
             "precision": self.precision,
             "input": self.spec.to_json(),
             "seconds": self.seconds,
+            "classes_in_data": self.classes_in_data,
             **self.report.to_json(),
         }
 
@@ -62,6 +69,7 @@ class Evaluation:
             self.report,
             title=f"{self.protocol.name}: {self.protocol.summary}",
             seconds=self.seconds,
+            classes_in_data=self.classes_in_data,
         )
 
 
@@ -114,7 +122,8 @@ def evaluate(
             pipeline.close()
     log_probabilities, indices, skipped = answers
     report = measure(log_probabilities, matched.labels[indices], matched.classes, skipped=skipped)
-    return Evaluation(row, spec, precision, report, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    return Evaluation(row, spec, precision, report, seconds, len(split.classes))
 
 
 def quick_evaluate(

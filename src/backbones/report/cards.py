@@ -101,15 +101,18 @@ class BundleCard:
         path: of the file.
         num_bytes: of the file.
         bundle: its header, without tensors.
+        names: its classes as they are shown, in their order.
     """
 
     path: str
     num_bytes: int
     bundle: Bundle
+    names: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """One flat dictionary."""
+        """One flat dictionary; `names` where the classes are shown under others than their own."""
         bundle = self.bundle
+        names = {} if self.names == bundle.classes else {"names": list(self.names)}
         return {
             "kind": "bundle",
             "path": self.path,
@@ -118,6 +121,7 @@ class BundleCard:
             "num_classes": bundle.num_classes,
             "in_channels": bundle.in_channels,
             "classes": list(bundle.classes),
+            **names,
             "input": bundle.spec.to_json(),
             "recipe": bundle.recipe,
             "metrics": bundle.metrics,
@@ -127,7 +131,7 @@ class BundleCard:
     def to_text(self) -> str:
         """The same as a page of text."""
         bundle, spec = self.bundle, self.bundle.spec
-        shown = ", ".join(bundle.classes[:20])
+        shown = ", ".join(self.names[:20])
         more = f" and {bundle.num_classes - 20} more" if bundle.num_classes > 20 else ""
         mean, std = (" ".join(f"{v:.4f}" for v in values) for values in (spec.mean, spec.std))
         colours = "grey" if spec.channels == 1 else "RGB"

@@ -22,6 +22,19 @@ _NUMBERS_UP_TO = 25  # classes; beyond, numbers would be too small to read
 _NAMES_UP_TO = 120
 
 
+def appearing(confusion: Confusion, names: Sequence[str]) -> tuple[Confusion, Sequence[str]]:
+    """The part of a matrix, and its names, of the classes that are true or predicted anywhere.
+
+    Example:
+        >>> counts, names = appearing([[1, 0, 2], [0, 0, 0], [0, 0, 0]], ["cat", "cow", "dog"])
+        >>> counts.tolist(), names
+        ([[1, 2], [0, 0]], ['cat', 'dog'])
+    """
+    counts = np.asarray(confusion, dtype=np.int64)
+    places = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
+    return counts[np.ix_(places, places)], [names[place] for place in places.tolist()]
+
+
 def confusion_csv(confusion: Confusion, names: Sequence[str]) -> str:
     """Counts with a header; rows are true classes, columns predicted ones.
 

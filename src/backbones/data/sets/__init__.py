@@ -7,7 +7,8 @@ A folder is tried against these layouts in this order, and the first that fits i
     3. ImageNet               train/n01440764/*.JPEG, val/ in folders or flat with its label file
     4. class folders          train/ (val/ test/) holding class folders; or only class folders
     5. manifest               exactly one .csv, .tsv or .parquet with path and label columns
-    6. flat folder            cat.0.jpg, dog_12.jpg; or train/ (val/ test/) holding such
+    6. ImageNet names         n01440764_tench.JPEG: pictures that begin with their WordNet id
+    7. flat folder            cat.0.jpg, dog_12.jpg; or train/ (val/ test/) holding such
 
 The particular comes before the general: ImageNet is also class folders, and a table beside class
 folders is taken for a description of them. A folder can always be overruled by naming the
@@ -27,6 +28,7 @@ from backbones.data.sets import (
     flat_folder,
     idx,
     imagenet,
+    imagenet_names,
     manifest,
 )
 from backbones.data.sets.listing import count_of, look, some
@@ -61,6 +63,9 @@ LAYOUTS = (
     Layout("imagenet", imagenet.LOOKS_LIKE, imagenet.recognise, imagenet.read),
     Layout("class folders", class_folders.LOOKS_LIKE, class_folders.recognise, class_folders.read),
     Layout("manifest", manifest.LOOKS_LIKE, manifest.recognise, manifest.read),
+    Layout(
+        "imagenet names", imagenet_names.LOOKS_LIKE, imagenet_names.recognise, imagenet_names.read
+    ),
     Layout("flat folder", flat_folder.LOOKS_LIKE, flat_folder.recognise, flat_folder.read),
 )
 

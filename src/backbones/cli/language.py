@@ -1,0 +1,25 @@
+"""The option `--lang` of the verbs that name classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from backbones.cli.console import say
+
+Language = Annotated[
+    Literal["en", "zh", "both"],
+    typer.Option("--lang", help="Class names in English, Chinese or both, where they are known."),
+]
+
+
+def tell_nameless(bundle: str | Path, lang: str) -> None:
+    """Say so where another language than English is asked for, and the classes have no names."""
+    if lang == "en":
+        return
+    from backbones.api.networks import nameless_note
+
+    if note := nameless_note(bundle):
+        say(note)
