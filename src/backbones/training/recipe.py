@@ -153,7 +153,7 @@ class Input(Table):
     channels: Literal[1, 3] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[Positive, ...] | None = None
-    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+    interpolation: Literal["nearest", "bilinear", "bicubic"] | None = None
 
 
 class Recipe(Table):

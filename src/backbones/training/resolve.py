@@ -73,7 +73,9 @@ def input_spec(recipe: Recipe) -> InputSpec:
         RecipeError: the recipe is not resolved, or its fields contradict each other.
     """
     row = recipe.input
-    if not (row.size and row.resize and row.channels and row.mean and row.std):
+    if not (
+        row.size and row.resize and row.channels and row.mean and row.std and row.interpolation
+    ):
         raise RecipeError("the recipe's input has empty fields; call resolve first")
     try:
         return InputSpec(row.size, row.resize, row.channels, row.mean, row.std, row.interpolation)
@@ -118,7 +120,7 @@ def _fill_input(given: Input, row: Row, train: Split, weights: InputSpec | None)
         channels=channels,
         mean=given.mean or mean,
         std=given.std or std,
-        interpolation=given.interpolation,
+        interpolation=given.interpolation or (weights.interpolation if weights else "bilinear"),
     )
 
 
