@@ -76,6 +76,17 @@ FAMILIES = (
         "the convolutional network that read cheques",
     ),
     Family(
+        "alexnet",
+        "AlexNet",
+        Citation(
+            "Krizhevsky, Sutskever & Hinton",
+            "ImageNet Classification with Deep Convolutional Neural Networks",
+            2012,
+            "Advances in Neural Information Processing Systems 25",
+        ),
+        "the network that won ImageNet in 2012",
+    ),
+    Family(
         "nin",
         "Network in Network",
         Citation("Lin, Chen & Yan", "Network In Network", 2013, "arXiv:1312.4400"),

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+Constants = Literal["printed", "cuda-convnet", "caffe"]
+
+# k and alpha, in the words of the printed formula. The author's code and Caffe write alpha = 1e-4
+# too, but divide it by n = 5; Caffe leaves k at 1.
+K_ALPHA: dict[Constants, tuple[float, float]] = {
+    "printed": (2.0, 1e-4),
+    "cuda-convnet": (2.0, 2e-5),
+    "caffe": (1.0, 2e-5),
+}
 
 
 class LocalResponseNorm(nn.Module):
