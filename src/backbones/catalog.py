@@ -103,6 +103,17 @@ FAMILIES = (
         ),
         "depth from nothing but 3x3 convolutions",
     ),
+    Family(
+        "googlenet",
+        "GoogLeNet / Inception v1",
+        Citation(
+            "Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke & Rabinovich",
+            "Going Deeper with Convolutions",
+            2014,
+            "arXiv:1409.4842",
+        ),
+        "parallel filters of several sizes, made affordable by 1x1 convolutions",
+    ),
 )
 
 

@@ -27,9 +27,9 @@ import torch
 from torch import Tensor, nn
 
 from backbones.nn.init import gaussian, he
-from backbones.nn.lrn import K_ALPHA, Constants, LocalResponseNorm
+from backbones.nn.lrn import Constants, LocalResponseNorm
 from backbones.nn.pictures import check_pictures
-from backbones.spec import Citation, Claim, Deviation
+from backbones.spec import Choices, Citation, Claim, Deviation, deviations_in
 
 PAPER = Citation(
     "Krizhevsky, Sutskever & Hinton",
@@ -111,133 +111,53 @@ class AlexNetRow:
     @property
     def deviations(self) -> tuple[Deviation, ...]:
         """What differs from the paper of 2012, from the fields."""
-        return tuple(
-            Deviation(field, what, source)
-            for field, value, what, source in DEVIATIONS
-            if getattr(self, field) == value
-        )
+        return deviations_in(self, DEVIATIONS)
 
 
-_TORCHVISION = "torchvision's alexnet"
-_AUTHOR = "Krizhevsky's cuda-convnet2, layers-imagenet-2gpu-model.cfg"
-_BVLC = "BVLC Caffe, models/bvlc_alexnet"
-_TUTORIAL = "tutorials that list the network without the paper's section 4.2"
-DEVIATIONS = (
-    (
-        "maps",
-        ONE_COLUMN,
-        "64-192-384-256-256 maps; the paper of 2012 has 96-256-384-384-256",
-        str(ONE_WEIRD_TRICK),
-    ),
-    (
-        "towers",
-        1,
-        "every map sees all maps below; the paper of 2012 splits layers 2, 4 and 5 into two towers",
-        str(ONE_WEIRD_TRICK),
-    ),
-    (
-        "padding_px",
-        (0, 3),
-        "three pixels of zeros at the right and the bottom: the paper prints 224 px and maps of"
-        " 55x55, which do not fit together without them",
-        "Krizhevsky's cuda-convnet2, which rounds the size of a map up",
-    ),
-    (
-        "padding_px",
-        (2, 2),
-        "two pixels of zeros on every side give 55x55 maps at 224 px; the papers print no padding",
-        _TORCHVISION,
-    ),
-    (
-        "input_px",
-        227,
-        "227 px give 55x55 maps without padding; the paper prints 224",
-        _BVLC,
-    ),
-    (
-        "after_conv",
-        RELU_POOL,
-        "no local response normalisation; both papers normalise the first two layers",
-        _TORCHVISION,
-    ),
-    (
-        "after_conv",
-        RELU_POOL_LRN,
-        "pooling before local response normalisation; the paper normalises first",
-        "BVLC Caffe, models/bvlc_reference_caffenet",
-    ),
-    (
-        "after_conv",
-        AUTHORS_CODE,
-        "the first layer is normalised and pooled before its ReLU; section 3.3 normalises after it",
-        _AUTHOR,
-    ),
-    ("lrn", "cuda-convnet", "alpha is divided by n; the printed formula does not", _AUTHOR),
-    (
-        "lrn",
-        "caffe",
-        "k = 1 and alpha divided by n; the paper prints k = 2 and does not divide",
-        _BVLC,
-    ),
-    (
-        "lrn_per_tower",
-        True,
-        "local response normalisation inside each tower; the printed formula runs over all maps of"
-        " a layer",
-        _AUTHOR,
-    ),
-    (
-        "last_pool_px",
-        2,
-        "the last pooling is 2x2 with stride 2; the paper's windows are 3x3 and overlap",
-        _TUTORIAL,
-    ),
-    (
-        "pool_to_px",
-        6,
-        "adaptive average pooling to 6x6 before the head, so that other input sizes work; it"
-        " changes nothing at the row's own size",
-        _TORCHVISION,
-    ),
-    (
-        "head_relu",
-        False,
-        "no ReLU between the fully connected layers, which are one linear map then; the paper has"
-        " one after every layer",
-        _TUTORIAL,
-    ),
-    (
-        "dropout_after",
-        (5, 6),
-        "dropout in front of the first two fully connected layers; section 4.2 drops their outputs",
-        _TORCHVISION,
-    ),
-    (
-        "dropout_after",
-        (),
-        "no dropout; section 4.2 drops half of the first two fully connected layers' outputs",
-        _TUTORIAL,
-    ),
-    (
-        "init",
-        "caffe",
-        "standard deviation 0.005 in the hidden fully connected layers and biases of 0.1; section 5"
-        " has 0.01 and 1",
-        _BVLC,
-    ),
-    (
-        "init",
-        "pytorch",
-        "PyTorch's own uniform initialisation; section 5 draws from N(0, 0.01^2)",
-        _TORCHVISION,
-    ),
-    (
-        "init",
-        "he",
-        "He initialisation, for narrow networks; section 5 draws from N(0, 0.01^2)",
-        "He et al. (2015), arXiv:1502.01852",
-    ),
-)
+# Who does it, what is built, and what the paper of 2012 has.
+DEVIATIONS: Choices = {
+    str(ONE_WEIRD_TRICK): {
+        ("maps", ONE_COLUMN): "64-192-384-256-256 maps; in 2012 96-256-384-384-256",
+        ("towers", 1): "maps see all maps below; in 2012 layers 2, 4 and 5 see their tower's only",
+    },
+    "Krizhevsky's cuda-convnet2, layers-imagenet-2gpu-model.cfg": {
+        ("padding_px", (0, 3)): "zeros of 3 px at the right and the bottom, because map sizes are"
+        " rounded up; without them the paper's 224 px do not give its maps of 55x55",
+        ("after_conv", AUTHORS_CODE): "the first layer is normalised and pooled before its ReLU;"
+        " section 3.3 normalises after it",
+        ("lrn", "cuda-convnet"): "alpha is divided by n; the printed formula does not divide",
+        ("lrn_per_tower", True): "normalisation inside each tower; the printed formula runs over"
+        " all maps of a layer",
+    },
+    "BVLC Caffe, models/bvlc_alexnet": {
+        ("input_px", 227): "227 px give maps of 55x55 without padding; the paper prints 224",
+        ("lrn", "caffe"): "k = 1 and alpha divided by n; the paper prints k = 2, does not divide",
+        ("init", "caffe"): "standard deviation 0.005 in the hidden connected layers and biases of"
+        " 0.1; section 5 has 0.01 and 1",
+    },
+    "BVLC Caffe, models/bvlc_reference_caffenet": {
+        ("after_conv", RELU_POOL_LRN): "pooling before normalisation; the paper normalises first",
+    },
+    "torchvision's alexnet": {
+        ("padding_px", (2, 2)): "zeros of 2 px on every side, so that 224 px give maps of 55x55;"
+        " the paper prints none",
+        ("after_conv", RELU_POOL): "no local response normalisation; both papers have two",
+        ("pool_to_px", 6): "adaptive average pooling to 6x6 before the head, so that other input"
+        " sizes work; it changes nothing at the row's own",
+        ("dropout_after", (5, 6)): "dropout in front of the hidden connected layers; section 4.2"
+        " drops their outputs",
+        ("init", "pytorch"): "PyTorch's own uniform numbers; section 5 draws from N(0, 0.01^2)",
+    },
+    "tutorials that list the network without section 4.2": {
+        ("last_pool_px", 2): "the last pooling is 2x2; the paper's are 3x3 and overlap",
+        ("head_relu", False): "no ReLU between the connected layers, which are one linear map"
+        " then; the paper has one after every layer",
+        ("dropout_after", ()): "no dropout; section 4.2 drops half of the outputs of layers 6, 7",
+    },
+    "He et al. (2015), arXiv:1502.01852": {
+        ("init", "he"): "He initialisation, for narrow networks; section 5 has N(0, 0.01^2)",
+    },
+}
 
 
 def _claims(params: int, macs: int, source: str) -> tuple[Claim, ...]:
@@ -345,7 +265,6 @@ def convolutions(row: AlexNetRow, in_channels: int) -> nn.Sequential:
     if before != after:
         layers["pad1"] = nn.ZeroPad2d((before, after, before, after))
     norm = TowerNorm if row.lrn_per_tower else LocalResponseNorm
-    k, alpha = K_ALPHA[row.lrn]
     numbers = count()
     for n, words in enumerate((*row.after_conv, "relu", "relu", "relu pool"), 1):
         channels = in_channels if n == 1 else row.maps[n - 2]
@@ -357,7 +276,7 @@ def convolutions(row: AlexNetRow, in_channels: int) -> nn.Sequential:
                 size_px = row.last_pool_px if n == 5 else 3
                 layers[str(next(numbers))] = nn.MaxPool2d(size_px, stride=2)
             else:
-                layers[f"norm{n}"] = norm(k=k, alpha=alpha)
+                layers[f"norm{n}"] = norm.of(row.lrn)
     return nn.Sequential(layers)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -43,6 +43,12 @@ class LocalResponseNorm(nn.Module):
     ) -> None:
         super().__init__()
         self.n, self.k, self.alpha, self.beta = n, k, alpha, beta
+
+    @classmethod
+    def of(cls, constants: Constants) -> Self:
+        """The layer with n = 5, beta = 0.75, and `K_ALPHA`'s constants."""
+        k, alpha = K_ALPHA[constants]
+        return cls(k=k, alpha=alpha)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.local_response_norm(x, self.n, self.alpha * self.n, self.beta, self.k)
