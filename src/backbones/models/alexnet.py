@@ -12,7 +12,7 @@ one column.
 Deviations, each a field of the row: `maps`, `towers`, `padding_px`, `after_conv`, `lrn`,
 `lrn_per_tower`, `last_pool_px`, `pool_to_px`, `head_relu`, `dropout_after`, `init`, `input_px`.
 
-Shapes: N pictures, C channels, H x W px; features are (N, 256, H/32, W/32), rounded down, logits
+Shapes: N pictures, C channels, H x W px; features are (N, 256, 6, 6) at the row's own size, logits
 (N, classes).
 """
 

@@ -1,7 +1,7 @@
 """GoogLeNet: parallel filters of several sizes, and 1x1 convolutions that make them affordable.
 
 The paper's Inception module looks at the same maps through 1x1, 3x3 and 5x5 filters and a pooling,
-and joins what they see; 22 layers deep with a twelfth of AlexNet's parameters, it won ImageNet in
+and joins what they see; 22 layers deep with a ninth of AlexNet's parameters, it won ImageNet in
 2014. Two auxiliary heads half-way push gradients into the lower layers and are discarded later.
 
 Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke & Rabinovich, Going Deeper with
@@ -11,7 +11,7 @@ section 5 (the heads).
 Deviations, each a field of the row: `batch_norm`, `five_by_five`, `lrn`, `last_pool_px`, `dropout`,
 `auxiliary`, `init`.
 
-Shapes: N pictures, C channels, H x W px; features are (N, 1024, H/32, W/32), rounded up, logits
+Shapes: N pictures, C channels, H x W px; features are (N, 1024, 7, 7) at 224 px, logits
 (N, classes).
 """
 
