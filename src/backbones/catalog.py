@@ -76,6 +76,17 @@ FAMILIES = (
         "the convolutional network that read cheques",
     ),
     Family(
+        "alexnet",
+        "AlexNet",
+        Citation(
+            "Krizhevsky, Sutskever & Hinton",
+            "ImageNet Classification with Deep Convolutional Neural Networks",
+            2012,
+            "Advances in Neural Information Processing Systems 25",
+        ),
+        "the network that won ImageNet in 2012",
+    ),
+    Family(
         "nin",
         "Network in Network",
         Citation("Lin, Chen & Yan", "Network In Network", 2013, "arXiv:1312.4400"),
@@ -91,6 +102,17 @@ FAMILIES = (
             "arXiv:1409.1556",
         ),
         "depth from nothing but 3x3 convolutions",
+    ),
+    Family(
+        "googlenet",
+        "GoogLeNet / Inception v1",
+        Citation(
+            "Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke & Rabinovich",
+            "Going Deeper with Convolutions",
+            2014,
+            "arXiv:1409.4842",
+        ),
+        "parallel filters of several sizes, made affordable by 1x1 convolutions",
     ),
 )
 

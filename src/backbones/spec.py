@@ -62,6 +62,29 @@ class Deviation:
     source: str
 
 
+Choices = Mapping[str, Mapping[tuple[str, object], str]]
+
+
+def deviations_in(row: object, choices: Choices) -> tuple[Deviation, ...]:
+    """The deviations of a row.
+
+    Args:
+        row: whose fields are looked at.
+        choices: who does it -> (field, value) -> what is built, and what the paper has.
+
+    Example:
+        >>> claim = Claim("params", 7, "nobody")
+        >>> deviations_in(claim, {"them": {("value", 7): "seven; the paper has six"}})
+        (Deviation(field='value', what='seven; the paper has six', source='them'),)
+    """
+    return tuple(
+        Deviation(field, what, source)
+        for source, chosen in choices.items()
+        for (field, value), what in chosen.items()
+        if getattr(row, field) == value
+    )
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """How a picture becomes what the network sees. It belongs to the weights and travels with them.

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Literal, Self
+
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+Constants = Literal["printed", "cuda-convnet", "caffe"]
+
+# k and alpha, in the words of the printed formula. The author's code and Caffe write alpha = 1e-4
+# too, but divide it by n = 5; Caffe leaves k at 1.
+K_ALPHA: dict[Constants, tuple[float, float]] = {
+    "printed": (2.0, 1e-4),
+    "cuda-convnet": (2.0, 2e-5),
+    "caffe": (1.0, 2e-5),
+}
 
 
 class LocalResponseNorm(nn.Module):
@@ -31,6 +43,12 @@ class LocalResponseNorm(nn.Module):
     ) -> None:
         super().__init__()
         self.n, self.k, self.alpha, self.beta = n, k, alpha, beta
+
+    @classmethod
+    def of(cls, constants: Constants) -> Self:
+        """The layer with n = 5, beta = 0.75, and `K_ALPHA`'s constants."""
+        k, alpha = K_ALPHA[constants]
+        return cls(k=k, alpha=alpha)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.local_response_norm(x, self.n, self.alpha * self.n, self.beta, self.k)
