@@ -16,6 +16,7 @@ logits (N, classes).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -291,9 +292,6 @@ class Residual(Branches):
     def forward(self, x: Tensor) -> Tensor:
         total = torch.add(x, self.conv2d(super().forward(x)), alpha=self.scale)
         return F.relu(total, inplace=True) if self.relu else total
-
-    def extra_repr(self) -> str:
-        return f"scale={self.scale}, relu={self.relu}"
 
 
 class InceptionResNet(nn.Module):
