@@ -239,7 +239,8 @@ class InceptionV2(nn.Module):
         num_classes: width of the last layer; the row's own where None.
         in_channels: of the pictures; the row's own where None.
 
-    Windows are padded by half their size on every side, so that a picture of any size will do.
+    Windows are padded by half their size on every side, so that a picture of any size will do. The
+    paper doesn't say how its own are; TF-slim's of stride 2 get more below and on the right.
 
     Shapes: (N, in_channels, H, W) -> logits (N, num_classes).
 

@@ -5,8 +5,8 @@ into smaller or asymmetric ones (1x7 then 7x1), and introduced label smoothing.
 
 Szegedy, Vanhoucke, Ioffe, Shlens & Wojna, Rethinking the Inception Architecture for Computer
 Vision, arXiv:1512.00567. Here: Table 1 (the outline), Figures 5 to 7 and 10 (the modules), section
-4 (the auxiliary head). The paper doesn't print the widths of the branches; those are of the network
-that the authors released, which they call the best reference.
+4 (the auxiliary head). The paper doesn't print the widths of the branches; those here are of the
+network that the authors released.
 
 Deviations, each a field of the row: `layers`, `dropout`, `count_padding`, `auxiliary_after`.
 

@@ -7,7 +7,7 @@ Szegedy, Ioffe, Vanhoucke & Alemi, Inception-v4, Inception-ResNet and the Impact
 Connections on Learning, arXiv:1602.07261. Here: Figures 3 to 9 and Table 1 (reduction A).
 Inception-ResNet, of the same paper, has a file of its own.
 
-No row deviates from the paper.
+No deviation from the paper is known; the released network has the widths of the figures.
 
 Shapes: N pictures, C channels, H x W px; features are (N, maps, h, w) with 8 px for the row's 299,
 logits (N, classes).
@@ -106,7 +106,7 @@ class InceptionV4Row:
 
     @property
     def deviations(self) -> tuple[Deviation, ...]:
-        """None: the figures and the released network agree."""
+        """None is known."""
         return ()
 
 
