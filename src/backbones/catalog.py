@@ -114,6 +114,51 @@ FAMILIES = (
         ),
         "parallel filters of several sizes, made affordable by 1x1 convolutions",
     ),
+    Family(
+        "inception_v2",
+        "Inception v2",
+        Citation(
+            "Ioffe & Szegedy",
+            "Batch Normalization: Accelerating Deep Network Training by Reducing Internal"
+            " Covariate Shift",
+            2015,
+            "arXiv:1502.03167",
+        ),
+        "GoogLeNet with batch normalisation",
+    ),
+    Family(
+        "inception_v3",
+        "Inception v3",
+        Citation(
+            "Szegedy, Vanhoucke, Ioffe, Shlens & Wojna",
+            "Rethinking the Inception Architecture for Computer Vision",
+            2015,
+            "arXiv:1512.00567",
+        ),
+        "large windows taken apart into small and asymmetric ones",
+    ),
+    Family(
+        "inception_v4",
+        "Inception v4",
+        Citation(
+            "Szegedy, Ioffe, Vanhoucke & Alemi",
+            "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning",
+            2016,
+            "arXiv:1602.07261",
+        ),
+        "one uniform, deeper Inception without residual connections",
+    ),
+    Family(
+        "inception_resnet",
+        "Inception-ResNet",
+        Citation(
+            "Szegedy, Ioffe, Vanhoucke & Alemi",
+            "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning",
+            2016,
+            "arXiv:1602.07261",
+        ),
+        "Inception modules as residual blocks",
+    ),
 )
 
 
