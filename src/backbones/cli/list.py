@@ -42,8 +42,9 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def list_networks(as_json: bool) -> None:
-    """Every row of every family, with its exact counts."""
+    """Every row, paper by paper, with its exact counts."""
     from dataclasses import asdict
+    from itertools import groupby
 
     from backbones import catalog
 
@@ -51,8 +52,11 @@ def list_networks(as_json: bool) -> None:
     if as_json:
         print_json([asdict(row) for row in rows])
         return
-    for family in catalog.families():
-        print_text(f"{family.title}: {family.summary}\n{family.citation}")
+    for paper, group in groupby(catalog.families(), key=lambda family: family.citation):
+        families = {family.name: family for family in group}
+        print_text(str(paper))
+        for family in families.values():
+            print_text(f"{family.title}: {family.summary}")
         print_table(
             ("name", "parameters", "MACs", "input", "what it is"),
             [
@@ -64,7 +68,7 @@ def list_networks(as_json: bool) -> None:
                     row.summary,
                 )
                 for row in rows
-                if row.family == family.name
+                if row.family in families
             ],
             right="parameters MACs",
         )
