@@ -15,7 +15,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # Lower numbers know nothing of higher ones; parts on one level do not import each other.
 LEVELS = [
     {"errors", "units"},
-    {"spec"},
+    {"spec", "download"},
     {"nn"},
     {"models", "catalog"},
     {"weights", "inspection", "data", "features", "speed", "metrics", "labels"},

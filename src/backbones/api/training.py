@@ -14,9 +14,9 @@ from torch import nn
 from backbones.api.data import Downloading, Progress, open_for
 from backbones.api.evaluation import write_evaluation
 from backbones.api.networks import create, find_bundle
-from backbones.data.download import cache_folder
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource
+from backbones.download import cache_folder
 from backbones.errors import BadWeights
 from backbones.models import find_row
 from backbones.protocols.run import Evaluation, quick_evaluate
