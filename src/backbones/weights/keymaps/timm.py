@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from backbones.weights.keymaps.rules import KeyMap, Rule
 
-
 # Blocks in each stage of MobileNet v2 (Table 2 of arXiv:1801.04381).
 _MOBILENET_V2_STAGES = (1, 2, 3, 4, 3, 3, 1)
 
