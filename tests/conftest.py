@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(autouse=True)
 def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever runs the tests may have a mirror, or be offline; the tests say for themselves."""
-    for name in ("BACKBONES_MIRROR", "BACKBONES_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("BACKBONES_MIRROR", "")
+    monkeypatch.setenv("BACKBONES_OFFLINE", "0")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from backbones.api.data import Progress, open_data, open_for
-from backbones.api.networks import find_bundle
+from backbones.api.weights import open_bundle
 from backbones.data.source import DataSource, Split
 from backbones.protocols.run import Evaluation
 from backbones.protocols.run import evaluate as evaluate_split
@@ -14,7 +14,7 @@ from backbones.report.confusion import confusion_csv, draw_confusion
 from backbones.training.checkpoint import fingerprint
 from backbones.training.settings import read_recipe
 from backbones.weights.atomic import write_atomic
-from backbones.weights.bundle import Bundle, read_bundle
+from backbones.weights.bundle import Bundle
 
 __all__ = ["evaluate", "pictures_to_measure", "write_evaluation"]
 
@@ -31,7 +31,7 @@ def evaluate(
     """Measure a trained network on a data set as a paper would.
 
     Args:
-        bundle: a bundle, its path, or a run folder.
+        bundle: a bundle, its path, a run folder, or the id of weights.
         data: a folder, a manifest or a set name. Of the data that it was trained on, only what
             was held out then is measured; of other data without a held-out part, everything.
         protocol: "single" or "ten_crop"; `backbones list protocols` shows all.
@@ -44,7 +44,7 @@ def evaluate(
         BadData: the classes of bundle and data differ, or no picture can be read.
         ProtocolError: no such protocol.
     """
-    opened = bundle if isinstance(bundle, Bundle) else read_bundle(find_bundle(bundle))
+    opened = open_bundle(bundle)
     return evaluate_split(
         opened.build(),
         pictures_to_measure(opened, data, split),

@@ -7,14 +7,15 @@ from pathlib import Path
 
 from torch import nn
 
-from backbones.errors import NotFound
+from backbones.api.data import Downloading
+from backbones.api.weights import find_bundle, is_id, open_state
 from backbones.models import build
-from backbones.report.cards import BundleCard, NetworkCard, network_card
+from backbones.report.cards import BundleCard, NetworkCard, WeightsCard, network_card
+from backbones.weights import store, table
 from backbones.weights.adapt import load_adapted
 from backbones.weights.bundle import Bundle, read_bundle, read_bundle_header
-from backbones.weights.files import read_state
 
-__all__ = ["Bundle", "create", "find_bundle", "read_bundle", "show"]
+__all__ = ["Bundle", "create", "read_bundle", "show"]
 
 logger = logging.getLogger("backbones")
 
@@ -26,6 +27,7 @@ def create(
     in_channels: int | None = None,
     weights: str | Path | None = None,
     seed: int | None = None,
+    downloading: Downloading | None = None,
 ) -> nn.Module:
     """Make a network.
 
@@ -33,13 +35,16 @@ def create(
         name: of a variant, such as "vgg16_bn"; `backbones list` shows them.
         num_classes: width of the output; the variant's own where None.
         in_channels: of the pictures; the variant's own where None.
-        weights: a bundle, a run folder, or a weight file (.safetensors, .pth). Where its head or
-            first convolution has another width, all other weights are kept, and what changed is
-            logged as a warning of the logger "backbones".
+        weights: an id such as "vgg16.tv_in1k" (`backbones weights list`; fetched once), a bundle,
+            a run folder, or a weight file (.safetensors, .npz, .pth). Where its head or first
+            convolution has another width, all other weights are kept, and what changed is logged
+            as a warning of the logger "backbones".
         seed: of fresh weights; torch's global generator where None.
+        downloading: hears of a download, where the weights have to be fetched first.
 
     Raises:
-        NotFound: no such variant or file.
+        NotFound: no such variant, weights or file.
+        DownloadFailed: the weights cannot be fetched.
         BadWeights: the file cannot be trusted or does not fit.
 
     Example:
@@ -48,20 +53,20 @@ def create(
     """
     network = build(name, num_classes, in_channels, seed)
     if weights is not None:
-        path = find_bundle(weights)
-        for change in load_adapted(network, read_state(path)):
-            logger.warning("%s: %s", path, change)
+        state, keymap, called = open_state(weights, downloading=downloading)
+        for change in load_adapted(network, state, keymap):
+            logger.warning("%s: %s", called, change)
     return network
 
 
-def show(name: str | Path) -> NetworkCard | BundleCard:
-    """What a network is, layer by layer, or what a bundle holds.
+def show(name: str | Path) -> NetworkCard | WeightsCard | BundleCard:
+    """What a network is, layer by layer, or what is known of weights, or what a bundle holds.
 
     Args:
-        name: of a variant, or the path of a bundle or run folder.
+        name: of a variant, the id of weights, or the path of a bundle or run folder.
 
     Raises:
-        NotFound: neither a variant nor a file.
+        NotFound: neither a variant nor weights nor a file.
         BadWeights: the file is not a bundle.
 
     Example:
@@ -69,30 +74,11 @@ def show(name: str | Path) -> NetworkCard | BundleCard:
         138357544
     """
     path = Path(name)
-    if path.exists() or path.suffix == ".safetensors" or len(path.parts) > 1:
+    if is_id(name) and table.is_known(str(name)):
+        row = table.find(str(name))
+        file = store.path_of(row)
+        return WeightsCard(row, str(file) if file.is_file() else None)
+    if is_id(name) or path.exists() or path.suffix == ".safetensors" or len(path.parts) > 1:
         path = find_bundle(path)
         return BundleCard(str(path), path.stat().st_size, read_bundle_header(path))
     return network_card(str(name))
-
-
-def find_bundle(where: str | Path) -> Path:
-    """A weight file: the path itself, or a run folder's best (else last) bundle.
-
-    Raises:
-        NotFound: there is no such file, or the folder holds no bundle.
-    """
-    path = Path(where).expanduser()
-    if path.is_dir():
-        for name in ("best.safetensors", "last.safetensors"):
-            if (path / name).is_file():
-                return path / name
-        raise NotFound(
-            f"{path} holds no bundle (best.safetensors or last.safetensors); expected a run"
-            " folder, or the path of a bundle"
-        )
-    if not path.is_file():
-        raise NotFound(
-            f"there is no bundle {path}; expected a run folder or a .safetensors file,"
-            " as `backbones train` leaves them"
-        )
-    return path

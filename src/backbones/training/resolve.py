@@ -103,6 +103,8 @@ def _fill_input(given: Input, row: Row, train: Split, weights: InputSpec | None)
         resize = round(weights.resize * size / weights.size)
     else:
         resize = size if in_memory else round(size * _PHOTO_MARGIN)
+    # The one field whose default is a value: left open where nobody wrote it.
+    open_resize = "interpolation" not in given.model_fields_set
     channels = given.channels or _channels(train)
     if weights and not given.channels:
         channels = 1 if weights.channels == 1 else 3
@@ -118,7 +120,7 @@ def _fill_input(given: Input, row: Row, train: Split, weights: InputSpec | None)
         channels=channels,
         mean=given.mean or mean,
         std=given.std or std,
-        interpolation=given.interpolation,
+        interpolation=weights.interpolation if weights and open_resize else given.interpolation,
     )
 
 

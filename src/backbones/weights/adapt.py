@@ -45,8 +45,7 @@ def load_adapted(
     own = model.state_dict()
     state, changes = named_alike(network.row.name, own, state, keymap)
     shapes = shapes_of(state)
-    classes = _dependent(network, 1, 0)
-    channels = _dependent(network, 0, 1)
+    classes, channels = _dependent(network, 1, 0), _dependent(network, 0, 1)
     old_classes = _old_size(own, shapes, classes, network.num_classes)
     old_channels = _old_size(own, shapes, channels, network.in_channels)
     expected = _shapes(network, old_classes, old_channels)
@@ -65,6 +64,21 @@ def load_adapted(
         )
     model.load_state_dict(loaded)
     return tuple(changes)
+
+
+def sizes_of(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[int, int]:
+    """The numbers of classes and of channels that some weights were made for.
+
+    Args:
+        model: a network of the variant, possibly on the meta device.
+        state: the weights, under exactly its names.
+    """
+    network: Any = model
+    own, shapes = model.state_dict(), shapes_of(state)
+    return (
+        _old_size(own, shapes, _dependent(network, 1, 0), network.num_classes),
+        _old_size(own, shapes, _dependent(network, 0, 1), network.in_channels),
+    )
 
 
 def adapt_channels(weight: Tensor, new: int) -> Tensor:

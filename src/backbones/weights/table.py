@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from backbones.errors import NotFound, nearest
@@ -134,13 +134,24 @@ def find(name: str) -> WeightsRow:
     """
     if name in _table():
         return _table()[name]
-    hint = nearest(name, _table()) or " `backbones weights list` shows all weights."
+    hint = nearest(name, known_ids()) or " `backbones weights list` shows all weights."
     raise NotFound(f"there are no weights {name!r}.{hint}")
 
 
 def is_known(name: str) -> bool:
     """Whether there is a row of this id."""
     return name in _table()
+
+
+def shipped() -> dict[str, Path]:
+    """Bundles that come with the package, by their ids (the files' names)."""
+    files = (Path(__file__).parent / "shipped").glob("*.safetensors")
+    return {file.stem: file for file in sorted(files)}
+
+
+def known_ids() -> tuple[str, ...]:
+    """The ids of all weights, published and shipped."""
+    return (*shipped(), *_table())
 
 
 @cache
