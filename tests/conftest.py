@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -103,3 +105,31 @@ def site() -> Iterator[Site]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture(scope="session")
+def peers() -> ModuleType:
+    """`benchmarks/peers.py`, which knows how to import them."""
+    path = ROOT / "benchmarks" / "peers.py"
+    spec = importlib.util.spec_from_file_location("backbones_peers", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def torchvision(peers: ModuleType) -> ModuleType:
+    try:
+        return peers.import_torchvision()
+    except ImportError as error:
+        pytest.skip(f"torchvision: {error}")
+
+
+@pytest.fixture(scope="session")
+def timm(peers: ModuleType) -> ModuleType:
+    try:
+        return peers.import_timm()
+    except ImportError as error:
+        pytest.skip(f"timm: {error}")
