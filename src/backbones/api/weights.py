@@ -19,7 +19,7 @@ from backbones.weights import store, table
 from backbones.weights.bundle import Bundle, read_bundle, read_bundle_header, write_bundle
 from backbones.weights.convert import bundle_from
 from backbones.weights.files import read_state
-from backbones.weights.fit import nearest_variants, shapes_of
+from backbones.weights.fit import say_nearest, shapes_of
 from backbones.weights.table import WeightsRow
 
 __all__ = [
@@ -288,9 +288,10 @@ def _bundle_of_file(path: Path, variant: str | None) -> Bundle:
         return _bundle_of_row(row, path, variant)
     state = read_state(path)
     if variant is None:
-        near = nearest_variants(shapes_of(state))
-        likely = f"; it would fit {' or '.join(near)}" if near else ""
-        raise WrongUse(f"{path} is no published file, so name its network with --variant{likely}")
+        raise WrongUse(
+            f"{path} is no published file, so its weights need a network, --variant NAME"
+            + say_nearest(shapes_of(state))
+        )
     return bundle_from(
         state,
         variant,

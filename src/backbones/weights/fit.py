@@ -85,17 +85,17 @@ def say_names(names: Iterable[str]) -> str:
     return ", ".join(ordered[:_LISTED]) + more
 
 
-def nearest_variants(shapes: Shapes, *, count: int = 3) -> tuple[str, ...]:
-    """The variants that some weights fit or nearly fit, the best first.
+def nearest_variants(shapes: Shapes) -> tuple[tuple[str, ...], bool]:
+    """The variants that some weights fit best.
 
     Only the few variants with about as many parameters are built, on the meta device.
 
     Args:
         shapes: of the tensors, under our names.
-        count: at most so many.
 
     Returns:
-        variants with four fifths of the tensors in common; empty where none has.
+        the variants with most tensors in common, if these are four fifths at least, and whether
+        that is all of them.
     """
     size = sum(_product(s) for name, s in shapes.items() if not name.endswith(_STATISTICS))
     differences = {name: abs(catalog.facts(name).params - size) for name in catalog.names()}
@@ -105,14 +105,17 @@ def nearest_variants(shapes: Shapes, *, count: int = 3) -> tuple[str, ...]:
         for name in near
         if differences[name] <= _HEAD_SHARE * size
     }
-    good = sorted((-share, name) for name, share in shares.items() if share >= _ALIKE_SHARE)
-    return tuple(name for _, name in good[:count])
+    best = max(shares.values(), default=0.0)
+    if best < _ALIKE_SHARE:
+        return (), False
+    return tuple(name for name, share in shares.items() if share == best), best == 1
 
 
 def say_nearest(shapes: Shapes, *, besides: str = "") -> str:
     """End an error message with the variants that the weights would fit, if there are any."""
-    found = [name for name in nearest_variants(shapes) if name != besides]
-    return f"; they would fit {' or '.join(found)}" if found else ""
+    found, exact = nearest_variants(shapes)
+    names = " or ".join(name for name in found if name != besides)
+    return f"; they {'would fit' if exact else 'are nearest to'} {names}" if names else ""
 
 
 def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
