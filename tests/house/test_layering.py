@@ -103,7 +103,9 @@ def test_pickle_is_never_imported() -> None:
             assert not {"pickle", "shelve", "marshal", "dill"} & set(names), path
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["list", "--json"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["list"], ["list", "--json"], ["weights", "list", "vgg"]]
+)
 def test_quick_answers_do_not_import_torch(arguments: list[str]) -> None:
     code = (
         "import sys\n"

@@ -76,7 +76,7 @@ def get_weights(name: str, *, downloading: Downloading | None = None) -> Path:
 
 
 def verify_weights(name: str | None = None) -> Iterator[Verified]:
-    """Check the files in the store, or the one of an id.
+    """Check the files in the store, or the one of an id; a shipped one only where it is named.
 
     Yields:
         one result a file, bad ones too.
@@ -84,6 +84,14 @@ def verify_weights(name: str | None = None) -> Iterator[Verified]:
     Raises:
         NotFound: no such weights, or not here.
     """
+    if name in table.shipped():
+        file = table.shipped()[name]
+        try:
+            read_bundle(file)
+            yield Verified(name, str(file), sha256=checksum_of(file))
+        except BadWeights as error:
+            yield Verified(name, str(file), problem=str(error))
+        return
     rows = store.stored() if name is None else (table.find(name),)
     for row in rows:
         path = str(store.path_of(row))
