@@ -56,7 +56,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
 
 def _read_arrays(path: Path) -> dict[str, Tensor]:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, AttributeError) as error:
         reason = str(error).partition("\n")[0]
