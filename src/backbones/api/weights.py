@@ -10,7 +10,6 @@ from pathlib import Path
 from torch import Tensor
 
 from backbones.api.data import Downloading
-from backbones.data.sets.cifar import CIFAR10_CLASSES
 from backbones.download import Progress, checksum_of
 from backbones.errors import BadWeights, NotFound, WrongUse, nearest
 from backbones.models import find_row
@@ -249,16 +248,13 @@ def class_ids(labels: str, num_classes: int) -> tuple[str, ...]:
     """What the outputs of published weights stand for, in order.
 
     Args:
-        labels: "imagenet" gives WordNet ids, "cifar10" the classes' names.
-        num_classes: outputs; their numbers are given where the list is another one.
+        labels: the name of a list in `labels/`: the first column of its rows, for ImageNet
+            WordNet ids.
+        num_classes: outputs; their numbers are given where the list is of another length.
     """
-    names: tuple[str, ...] = ()
-    if labels == "cifar10":
-        names = tuple(CIFAR10_CLASSES)
     file = resources.files("backbones").joinpath("labels", f"{labels}.tsv")
-    if labels == "imagenet" and file.is_file():
-        lines = file.read_text(encoding="utf-8").splitlines()
-        names = tuple(line.split("\t")[0] for line in lines if line and not line.startswith("#"))
+    lines = file.read_text(encoding="utf-8").splitlines()[1:] if file.is_file() else []
+    names = tuple(line.split("\t")[0] for line in lines if line)
     numbers = tuple(str(number) for number in range(num_classes))
     return names if len(names) == num_classes else numbers
 

@@ -25,7 +25,7 @@ LOOKS_LIKE = "CIFAR's binary version (data_batch_1.bin or train.bin, or its .tar
 ARCHIVES = ("cifar-10-binary.tar.gz", "cifar-100-binary.tar.gz")
 INNER_FOLDERS = ("cifar-10-batches-bin", "cifar-100-binary")
 
-CIFAR10_CLASSES = [
+_CIFAR10_CLASSES = [
     "airplane",
     "automobile",
     "bird",
@@ -161,7 +161,7 @@ def _class_names(files: Files, fine: bool, notes: list[str]) -> tuple[str, ...]:
     if len(names) == count:
         return tuple(names)
     if not fine:
-        return tuple(CIFAR10_CLASSES)
+        return tuple(_CIFAR10_CLASSES)
     notes.append("classes are called by their number: fine_label_names.txt is not there")
     return tuple(str(i) for i in range(count))
 
