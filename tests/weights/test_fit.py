@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from backbones import catalog
 from backbones.errors import BadWeights
 from backbones.models import build
 from backbones.spec import InputSpec
@@ -91,3 +92,13 @@ def test_a_named_map_is_used_even_where_names_fit_without_it() -> None:
     bundle = bundle_from(theirs, "vgg_tiny", spec=SPEC, keymap="caffe_vgg")
     for name, tensor in network.state_dict().items():
         assert torch.equal(bundle.state[name], tensor), name
+
+
+@pytest.mark.parametrize("name", ["resnet50", "densenet121", "efficientnet_b0", "alexnet"])
+def test_a_fine_tuned_network_is_recognised(name: str) -> None:
+    if name not in catalog.names():
+        pytest.skip(f"the catalog has no {name} yet")
+    with torch.device("meta"):
+        found, exact = nearest_variants(shapes_of(build(name, 2).state_dict()))
+    assert name in found
+    assert not exact

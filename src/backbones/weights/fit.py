@@ -16,8 +16,8 @@ from backbones.weights.keymaps.rules import KeyMap
 _COUNTER = ".num_batches_tracked"
 _STATISTICS = (".running_mean", ".running_var", _COUNTER)
 # The number of parameters that a network may differ by: its head has other classes.
-_HEAD_SHARE = 0.25
-_CANDIDATES = 6
+_HEAD_SHARE = 0.6
+_CANDIDATES = 10
 _ALIKE_SHARE = 0.8
 _LISTED = 5
 
