@@ -9,6 +9,7 @@
     ├── BadImage           one picture that cannot be decoded
     ├── BadData            a data set that cannot be used as it stands
     ├── BadWeights         a weight file or bundle that cannot be trusted or does not fit
+    ├── DownloadFailed     a file that cannot be fetched, or arrives damaged
     ├── ExportMismatch     an exported network that answers differently
     ├── TrainingStopped    a run that cannot go on (a loss that is not finite)
     └── Interrupted        a run that was asked to stop, and saved itself first
@@ -71,6 +72,10 @@ class BadData(BackbonesError):
 
 class BadWeights(BackbonesError):
     """A weight file or bundle that cannot be trusted or does not fit."""
+
+
+class DownloadFailed(BackbonesError):
+    """A file that cannot be fetched, or arrives damaged."""
 
 
 class ExportMismatch(BackbonesError):

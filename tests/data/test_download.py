@@ -5,86 +5,34 @@ from __future__ import annotations
 import gzip
 import hashlib
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from backbones.data.download import cache_folder, download
 from backbones.data.sets import named, open_data
-from backbones.errors import BadData
+from backbones.download import Checksum, cache_folder, checksum_of, download
+from backbones.errors import DownloadFailed
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 700_000, dtype=np.uint8).tobytes()
-MD5 = hashlib.md5(CONTENT).hexdigest()
-
-
-@dataclass
-class Site:
-    """A server on this machine, what it serves, and how badly.
-
-    Args:
-        base: its address.
-        files: path to content.
-        cut_after: for each of the first answers, after how many bytes the connection is cut.
-        status: answered instead of the file, where it is not 0.
-        ranges: whether it can continue in the middle.
-    """
-
-    base: str = ""
-    files: dict[str, bytes] = field(default_factory=dict)
-    cut_after: list[int] = field(default_factory=list)
-    status: int = 0
-    ranges: bool = True
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
+MD5 = Checksum("md5", hashlib.md5(CONTENT).hexdigest())
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
-    served = Site(files={"/file.bin": CONTENT})
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            wanted = self.headers.get("Range")
-            served.asked.append((self.path, wanted))
-            self.close_connection = True
-            if served.status or self.path not in served.files:
-                self.send_error(served.status or 404)
-                return
-            data = served.files[self.path]
-            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
-            if wanted and served.ranges and start >= len(data):
-                self.send_error(416)
-                return
-            partial = bool(wanted) and served.ranges
-            data = data[start:] if partial else data
-            self.send_response(206 if partial else 200)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data[: served.cut_after.pop(0)] if served.cut_after else data)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served.base = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield served
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def site(site: Any) -> Any:
+    """The shared server, with one file on it."""
+    site.files["/file.bin"] = CONTENT
+    return site
 
 
-def test_file_arrives_and_is_fetched_once(site: Site, tmp_path: Path) -> None:
+def test_file_arrives_and_is_fetched_once(site: Any, tmp_path: Path) -> None:
     told: list[tuple[int, int | None]] = []
     to = tmp_path / "deep" / "file.bin"
     for _ in range(2):
-        download(site.base + "/file.bin", to, md5=MD5, progress=lambda *now: told.append(now))
+        download(site.base + "/file.bin", to, checksum=MD5, progress=lambda *now: told.append(now))
     assert to.read_bytes() == CONTENT
     assert len(site.asked) == 1
     assert told[-1] == (len(CONTENT), len(CONTENT))
@@ -92,23 +40,29 @@ def test_file_arrives_and_is_fetched_once(site: Site, tmp_path: Path) -> None:
     assert [path.name for path in to.parent.iterdir()] == ["file.bin"]
 
 
-def test_cut_connection_is_continued_where_it_broke(site: Site, tmp_path: Path) -> None:
+def test_cut_connection_is_continued_where_it_broke(site: Any, tmp_path: Path) -> None:
     site.cut_after = [300_000, 200_000]
     to = tmp_path / "file.bin"
     told: list[int] = []
     download(
-        site.base + "/file.bin", to, md5=MD5, wait_s=0, progress=lambda done, _: told.append(done)
+        site.base + "/file.bin",
+        to,
+        checksum=MD5,
+        wait_s=0,
+        progress=lambda done, _: told.append(done),
     )
     assert to.read_bytes() == CONTENT
     assert [wanted for _, wanted in site.asked] == [None, "bytes=300000-", "bytes=500000-"]
     assert told == sorted(told)
 
 
-def test_two_at_once_fetch_it_once(site: Site, tmp_path: Path) -> None:
+def test_two_at_once_fetch_it_once(site: Any, tmp_path: Path) -> None:
     pytest.importorskip("fcntl")
     to = tmp_path / "file.bin"
     threads = [
-        threading.Thread(target=download, args=(site.base + "/file.bin", to), kwargs={"md5": MD5})
+        threading.Thread(
+            target=download, args=(site.base + "/file.bin", to), kwargs={"checksum": MD5}
+        )
         for _ in range(4)
     ]
     for thread in threads:
@@ -119,59 +73,114 @@ def test_two_at_once_fetch_it_once(site: Site, tmp_path: Path) -> None:
     assert len(site.asked) == 1
 
 
-def test_next_call_continues_what_the_last_one_left(site: Site, tmp_path: Path) -> None:
+def test_next_call_continues_what_the_last_one_left(site: Any, tmp_path: Path) -> None:
     site.cut_after = [100_000, 0, 0, 0]
     to = tmp_path / "file.bin"
-    with pytest.raises(BadData, match="the connection was cut"):
-        download(site.base + "/file.bin", to, md5=MD5, wait_s=0)
+    with pytest.raises(DownloadFailed, match="the connection was cut"):
+        download(site.base + "/file.bin", to, checksum=MD5, wait_s=0)
     assert not to.exists()
     assert (tmp_path / "file.bin.part").stat().st_size == 100_000
-    download(site.base + "/file.bin", to, md5=MD5)
+    download(site.base + "/file.bin", to, checksum=MD5)
     assert to.read_bytes() == CONTENT
     assert site.asked[-1][1] == "bytes=100000-"
 
 
-def test_server_that_cannot_continue_sends_all_again(site: Site, tmp_path: Path) -> None:
+def test_server_that_cannot_continue_sends_all_again(site: Any, tmp_path: Path) -> None:
     site.cut_after, site.ranges = [300_000], False
-    to = download(site.base + "/file.bin", tmp_path / "file.bin", md5=MD5, wait_s=0)
+    to = download(site.base + "/file.bin", tmp_path / "file.bin", checksum=MD5, wait_s=0)
     assert to.read_bytes() == CONTENT
 
 
-def test_part_that_is_too_long_is_thrown_away(site: Site, tmp_path: Path) -> None:
+def test_part_that_is_too_long_is_thrown_away(site: Any, tmp_path: Path) -> None:
     (tmp_path / "file.bin.part").write_bytes(CONTENT + b"more")
-    to = download(site.base + "/file.bin", tmp_path / "file.bin", md5=MD5, wait_s=0)
+    to = download(site.base + "/file.bin", tmp_path / "file.bin", checksum=MD5, wait_s=0)
     assert to.read_bytes() == CONTENT
 
 
-def test_wrong_checksum_is_refused_and_removed(site: Site, tmp_path: Path) -> None:
-    with pytest.raises(BadData, match=f"arrived with the MD5 {MD5}, expected 0000") as caught:
-        download(site.base + "/file.bin", tmp_path / "file.bin", md5="0" * 32)
+def test_wrong_checksum_is_refused_and_removed(site: Any, tmp_path: Path) -> None:
+    with pytest.raises(
+        DownloadFailed, match=f"arrived with the MD5 {MD5.digits}, expected 0000"
+    ) as caught:
+        download(site.base + "/file.bin", tmp_path / "file.bin", checksum=Checksum("md5", "0" * 32))
     assert list(tmp_path.iterdir()) == []
     assert "\n" not in str(caught.value)
 
 
-def test_refusal_is_final_and_overload_is_not(site: Site, tmp_path: Path) -> None:
-    with pytest.raises(BadData, match="HTTP 404 Not Found"):
-        download(site.base + "/gone.bin", tmp_path / "gone.bin", md5=MD5, wait_s=0)
+@pytest.mark.parametrize("length", [8, 12, 64])
+def test_the_beginning_of_a_sha256_is_enough(site: Any, tmp_path: Path, length: int) -> None:
+    wanted = Checksum("sha256", SHA256[:length])
+    to = download(site.base + "/file.bin", tmp_path / "file.bin", checksum=wanted)
+    assert checksum_of(to) == SHA256
+    other = Checksum("sha256", format(int(SHA256[:length], 16) ^ 1, f"0{length}x"))
+    with pytest.raises(DownloadFailed, match=f"arrived with the SHA-256 {SHA256}, expected"):
+        download(site.base + "/file.bin", tmp_path / "again.bin", checksum=other)
+    assert [path.name for path in tmp_path.iterdir()] == ["file.bin"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "digits"),
+    [("md5", "0" * 31), ("sha256", "0" * 7), ("sha256", "0" * 65), ("sha256", "0123456G")],
+)
+def test_what_is_no_checksum_is_refused(kind: Any, digits: str) -> None:
+    with pytest.raises(ValueError, match="is no"):
+        Checksum(kind, digits)
+
+
+def test_a_server_that_falls_silent_is_asked_again_for_the_rest(
+    site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backbones.download._TIMEOUT_S", 0.2)
+    site.silent_after = [300_000]
+    to = download(site.base + "/file.bin", tmp_path / "file.bin", checksum=MD5, wait_s=0)
+    assert to.read_bytes() == CONTENT
+    assert [wanted for _, wanted in site.asked] == [None, "bytes=262144-"]  # whole chunks are kept
+
+
+def test_an_announced_length_that_never_comes_is_a_cut(site: Any, tmp_path: Path) -> None:
+    site.announced = len(CONTENT) + 5
+    with pytest.raises(DownloadFailed, match="cannot be fetched"):
+        download(site.base + "/file.bin", tmp_path / "file.bin", checksum=None, wait_s=0)
+    assert not (tmp_path / "file.bin").exists()
+
+
+@pytest.mark.parametrize("said", ["1", "true", "YES"])
+def test_offline_asks_nobody(
+    site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    monkeypatch.setenv("BACKBONES_OFFLINE", said)
+    to = tmp_path / "file.bin"
+    with pytest.raises(DownloadFailed, match="BACKBONES_OFFLINE") as caught:
+        download(site.base + "/file.bin", to, checksum=MD5)
+    assert str(to) in str(caught.value)
+    assert site.asked == []
+    monkeypatch.setenv("BACKBONES_OFFLINE", "0")
+    assert download(site.base + "/file.bin", to, checksum=MD5).is_file()
+    monkeypatch.setenv("BACKBONES_OFFLINE", said)
+    assert download(site.base + "/file.bin", to, checksum=MD5).is_file()
+
+
+def test_refusal_is_final_and_overload_is_not(site: Any, tmp_path: Path) -> None:
+    with pytest.raises(DownloadFailed, match="HTTP 404 Not Found"):
+        download(site.base + "/gone.bin", tmp_path / "gone.bin", checksum=MD5, wait_s=0)
     assert len(site.asked) == 1
     site.status = 503
-    with pytest.raises(BadData, match="HTTP 503"):
-        download(site.base + "/file.bin", tmp_path / "file.bin", md5=MD5, wait_s=0)
+    with pytest.raises(DownloadFailed, match="HTTP 503"):
+        download(site.base + "/file.bin", tmp_path / "file.bin", checksum=MD5, wait_s=0)
     assert len(site.asked) == 5
 
 
 def test_offline_says_where_to_put_the_file(tmp_path: Path) -> None:
     to = tmp_path / "file.bin"
-    with pytest.raises(BadData, match="put the file by hand to") as caught:
-        download("http://127.0.0.1:9/file.bin", to, md5=MD5, wait_s=0)
+    with pytest.raises(DownloadFailed, match="put the file by hand to") as caught:
+        download("http://127.0.0.1:9/file.bin", to, checksum=MD5, wait_s=0)
     assert str(to) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_only_http_is_fetched(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(CONTENT)
-    with pytest.raises(BadData, match="not an http or https address"):
-        download((tmp_path / "secret").as_uri(), tmp_path / "to", md5=MD5)
+    with pytest.raises(DownloadFailed, match="not an http or https address"):
+        download((tmp_path / "secret").as_uri(), tmp_path / "to", checksum=MD5)
 
 
 def test_cache_folder_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +191,7 @@ def test_cache_folder_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_named_set_comes_from_the_mirror_and_then_from_the_cache(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     labels = np.arange(20, dtype=np.uint8) % 10
     head = {3: b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in (20, 28, 28))}

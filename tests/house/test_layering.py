@@ -15,7 +15,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # Lower numbers know nothing of higher ones; parts on one level do not import each other.
 LEVELS = [
     {"errors", "units"},
-    {"spec"},
+    {"spec", "download"},
     {"nn"},
     {"models", "catalog"},
     {"weights", "inspection", "data", "features", "speed", "metrics", "labels"},
@@ -104,7 +104,14 @@ def test_pickle_is_never_imported() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["list"], ["list", "--json"], ["list", "labels", "imagenet"]]
+    "arguments",
+    [
+        ["--help"],
+        ["list"],
+        ["list", "--json"],
+        ["list", "labels", "imagenet"],
+        ["weights", "list", "vgg"],
+    ],
 )
 def test_quick_answers_do_not_import_torch(arguments: list[str]) -> None:
     code = (

@@ -197,6 +197,16 @@ def test_tensors_that_do_not_fit_are_refused(
         read_bundle(path)
 
 
+def test_a_bundle_from_before_provenance_is_read(path: Path) -> None:
+    tamper(path, values=lambda v: v.pop("provenance"))
+    assert read_bundle(path).provenance is None
+
+
+def test_provenance_comes_back(bundle: Bundle, path: Path) -> None:
+    write_bundle(path, replace(bundle, provenance={"weights": "vgg16.tv_in1k", "sha256": "0" * 64}))
+    assert read_bundle(path).provenance == {"weights": "vgg16.tv_in1k", "sha256": "0" * 64}
+
+
 def test_a_changed_header_is_noticed(path: Path) -> None:
     data = path.read_bytes().replace(b"top1_error_percent", b"top5_error_percent")
     path.write_bytes(data)

@@ -7,6 +7,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -27,7 +28,7 @@ def equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
     )
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".pt", ".th", ".bin", ".ckpt"])
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".th", ".tar", ".bin", ".ckpt"])
 @pytest.mark.parametrize(
     "content",
     [
@@ -57,6 +58,35 @@ def test_safetensors_and_bundles_are_read(tmp_path: Path) -> None:
     spec = InputSpec(16, 16, 1, (0.5,), (0.5,))
     write_bundle(tmp_path / "b.safetensors", bundle_of(model, classes=("a", "b"), spec=spec))
     assert equal(read_state(tmp_path / "b.safetensors"), model.state_dict())
+
+
+def test_arrays_are_read_under_short_names(tmp_path: Path) -> None:
+    arrays = {"a/a/kernel:0": np.arange(6.0).reshape(2, 3), "b/bias": np.zeros(2, np.float32)}
+    np.savez(tmp_path / "w.npz", **arrays)
+    state = read_state(tmp_path / "w.npz")
+    assert state["a/kernel"].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert state.keys() == {"a/kernel", "b/bias"}
+    save_file(
+        {name.replace("b/", "c/c/"): t for name, t in state.items()}, tmp_path / "w.safetensors"
+    )
+    assert read_state(tmp_path / "w.safetensors").keys() == {"a/kernel", "c/bias"}
+
+
+def test_objects_among_arrays_are_refused_and_run_nothing(tmp_path: Path) -> None:
+    trap = tmp_path / "trap"
+    np.savez(tmp_path / "evil.npz", a=np.array([Evil(trap)], dtype=object))
+    (tmp_path / "raw.npz").write_bytes(pickle.dumps(Evil(trap)))
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    (tmp_path / "one.npy").rename(tmp_path / "one.npz")
+    (tmp_path / "text.npz").write_text("hello")
+    np.savez(tmp_path / "cut.npz", a=np.zeros(300))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "cut.npz").read_bytes()[:400])
+    np.savez(tmp_path / "words.npz", a=np.array(["word"]))
+    for path in sorted(tmp_path.glob("*.npz")):
+        with pytest.raises(BadWeights, match=f"{path.name} holds no plain arrays") as caught:
+            read_state(path)
+        assert "\n" not in str(caught.value)
+    assert not trap.exists()
 
 
 def test_only_a_common_prefix_is_removed(tmp_path: Path) -> None:

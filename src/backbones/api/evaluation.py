@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backbones.api.data import Progress, open_data, open_for
-from backbones.api.networks import find_bundle
+from backbones.api.weights import open_bundle
 from backbones.data.source import DataSource, Split
 from backbones.labels import Lang, shown
 from backbones.protocols.run import Evaluation
@@ -16,7 +16,7 @@ from backbones.report.confusion import Confusion, appearing, confusion_csv, draw
 from backbones.training.checkpoint import fingerprint
 from backbones.training.settings import read_recipe
 from backbones.weights.atomic import write_atomic
-from backbones.weights.bundle import Bundle, read_bundle
+from backbones.weights.bundle import Bundle
 
 __all__ = ["evaluate", "pictures_to_measure", "write_evaluation"]
 
@@ -34,7 +34,7 @@ def evaluate(
     """Measure a trained network on a data set as a paper would.
 
     Args:
-        bundle: a bundle, its path, or a run folder.
+        bundle: a bundle, its path, a run folder, or the id of weights.
         data: a folder, a manifest or a set name. Of the data that it was trained on, only what
             was held out then is measured; of other data without a held-out part, everything.
         protocol: "single" or "ten_crop"; `backbones list protocols` shows all.
@@ -51,7 +51,7 @@ def evaluate(
         ProtocolError: no such protocol.
         WrongUse: no such language.
     """
-    opened = bundle if isinstance(bundle, Bundle) else read_bundle(find_bundle(bundle))
+    opened = open_bundle(bundle)
     names = shown(opened.classes, lang)
     found = evaluate_split(
         opened.build(),

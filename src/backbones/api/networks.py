@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
 
-from backbones.errors import NotFound
+from backbones.api.data import Downloading
+from backbones.api.weights import find_bundle, is_id, open_state
 from backbones.labels import Lang, labels_of, shown
 from backbones.models import build
-from backbones.report.cards import BundleCard, NetworkCard, network_card
+from backbones.report.cards import BundleCard, NetworkCard, WeightsCard, network_card
+from backbones.weights import store, table
 from backbones.weights.adapt import load_adapted
 from backbones.weights.bundle import Bundle, read_bundle, read_bundle_header
-from backbones.weights.files import read_state
 
-__all__ = ["Bundle", "create", "find_bundle", "read_bundle", "show"]
+__all__ = ["Bundle", "create", "read_bundle", "show"]
 
 logger = logging.getLogger("backbones")
 
@@ -27,6 +29,7 @@ def create(
     in_channels: int | None = None,
     weights: str | Path | None = None,
     seed: int | None = None,
+    downloading: Downloading | None = None,
 ) -> nn.Module:
     """Make a network.
 
@@ -34,13 +37,16 @@ def create(
         name: of a variant, such as "vgg16_bn"; `backbones list` shows them.
         num_classes: width of the output; the variant's own where None.
         in_channels: of the pictures; the variant's own where None.
-        weights: a bundle, a run folder, or a weight file (.safetensors, .pth). Where its head or
-            first convolution has another width, all other weights are kept, and what changed is
-            logged as a warning of the logger "backbones".
+        weights: an id such as "vgg16.tv_in1k" (`backbones weights list`; fetched once), a bundle,
+            a run folder, or a weight file (.safetensors, .npz, .pth). Where its head or first
+            convolution has another width, all other weights are kept, and what changed is logged
+            as a warning of the logger "backbones".
         seed: of fresh weights; torch's global generator where None.
+        downloading: hears of a download, where the weights have to be fetched first.
 
     Raises:
-        NotFound: no such variant or file.
+        NotFound: no such variant, weights or file.
+        DownloadFailed: the weights cannot be fetched.
         BadWeights: the file cannot be trusted or does not fit.
 
     Example:
@@ -49,21 +55,21 @@ def create(
     """
     network = build(name, num_classes, in_channels, seed)
     if weights is not None:
-        path = find_bundle(weights)
-        for change in load_adapted(network, read_state(path)):
-            logger.warning("%s: %s", path, change)
+        state, keymap, called = open_state(weights, downloading=downloading)
+        for change in load_adapted(network, state, keymap):
+            logger.warning("%s: %s", called, change)
     return network
 
 
-def show(name: str | Path, *, lang: Lang = "en") -> NetworkCard | BundleCard:
-    """What a network is, layer by layer, or what a bundle holds.
+def show(name: str | Path, *, lang: Lang = "en") -> NetworkCard | WeightsCard | BundleCard:
+    """What a network is, layer by layer, or what is known of weights, or what a bundle holds.
 
     Args:
-        name: of a variant, or the path of a bundle or run folder.
+        name: of a variant, the id of weights, or the path of a bundle or run folder.
         lang: of a bundle's class names: "en", "zh" or "both".
 
     Raises:
-        NotFound: neither a variant nor a file.
+        NotFound: neither a variant nor weights nor a file.
         WrongUse: no such language.
         BadWeights: the file is not a bundle.
 
@@ -71,57 +77,23 @@ def show(name: str | Path, *, lang: Lang = "en") -> NetworkCard | BundleCard:
         >>> show("vgg16").facts.params
         138357544
     """
-    if not _is_path(name):
-        return network_card(str(name))
-    path = find_bundle(name)
-    bundle = read_bundle_header(path)
-    return BundleCard(str(path), path.stat().st_size, bundle, shown(bundle.classes, lang))
+    path = Path(name)
+    if is_id(name) and table.is_known(str(name)):
+        row = table.find(str(name))
+        file = store.path_of(row)
+        return WeightsCard(row, str(file) if file.is_file() else None)
+    if is_id(name) or path.exists() or path.suffix == ".safetensors" or len(path.parts) > 1:
+        path = find_bundle(path)
+        bundle = read_bundle_header(path)
+        return BundleCard(str(path), path.stat().st_size, bundle, shown(bundle.classes, lang))
+    return network_card(str(name))
 
 
-def nameless_note(bundle: str | Path) -> str | None:
-    """One line that says why a language changes nothing, where a bundle's classes have no names.
-
-    Args:
-        bundle: a path or run folder; anything else has no classes, and no note.
-
-    Raises:
-        NotFound, BadWeights: as `show`.
-    """
-    if not _is_path(bundle):
-        return None
-    path = find_bundle(bundle)
-    classes = read_bundle_header(path).classes
+def nameless_note(classes: Sequence[str]) -> str | None:
+    """One line that says why a language changes nothing, where classes have no names in it."""
     if labels_of(classes) is not None:
         return None
     return (
-        f"the classes of {path} ({', '.join(classes[:3])}{', ...' if len(classes) > 3 else ''}) are"
-        " in no label set, see `backbones list labels`; they are shown as they are"
+        f"the classes ({', '.join(classes[:3])}{', ...' if len(classes) > 3 else ''}) are in no"
+        " label set, see `backbones list labels`; they are shown as they are"
     )
-
-
-def _is_path(name: str | Path) -> bool:
-    path = Path(name)
-    return path.exists() or path.suffix == ".safetensors" or len(path.parts) > 1
-
-
-def find_bundle(where: str | Path) -> Path:
-    """A weight file: the path itself, or a run folder's best (else last) bundle.
-
-    Raises:
-        NotFound: there is no such file, or the folder holds no bundle.
-    """
-    path = Path(where).expanduser()
-    if path.is_dir():
-        for name in ("best.safetensors", "last.safetensors"):
-            if (path / name).is_file():
-                return path / name
-        raise NotFound(
-            f"{path} holds no bundle (best.safetensors or last.safetensors); expected a run"
-            " folder, or the path of a bundle"
-        )
-    if not path.is_file():
-        raise NotFound(
-            f"there is no bundle {path}; expected a run folder or a .safetensors file,"
-            " as `backbones train` leaves them"
-        )
-    return path

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from backbones.api.data import Progress
-from backbones.api.networks import find_bundle
+from backbones.api.weights import open_bundle
 from backbones.errors import NotFound, WrongUse, nearest
 from backbones.labels import Lang, shown
 from backbones.prediction.inputs import Inputs, find_inputs
@@ -19,7 +19,7 @@ from backbones.prediction.writers import Submission, Written, write_predictions
 from backbones.report.fonts import font_note
 from backbones.report.page import ShownPicture, write_page
 from backbones.report.pictures import annotate
-from backbones.weights.bundle import Bundle, read_bundle
+from backbones.weights.bundle import Bundle
 
 __all__ = ["Output", "Submission", "predict", "predict_files"]
 
@@ -39,7 +39,7 @@ def predict(
     """Predict pictures one after the other.
 
     Args:
-        bundle: a bundle, its path, or a run folder.
+        bundle: a bundle, its path, a run folder, or the id of weights.
         inputs: files, folders, patterns, zip or tar files, or "-" for standard input.
         top: answers a picture, the likeliest first; None gives all classes.
         lang: of the names: "en", "zh" or "both". Classes that are in no label set (`backbones
@@ -57,7 +57,7 @@ def predict(
     """
     if top is not None and top < 1:
         raise WrongUse(f"top is {top}, expected at least 1")
-    opened = bundle if isinstance(bundle, Bundle) else read_bundle(find_bundle(bundle))
+    opened = open_bundle(bundle)
     named = [inputs] if isinstance(inputs, str | Path) else inputs
     found: Inputs = find_inputs(named, stdin=sys.stdin.buffer)
     return predict_pictures(
@@ -91,7 +91,7 @@ class Output:
 
 
 def predict_files(
-    bundle: str | Path,
+    bundle: str | Path | Bundle,
     inputs: Sequence[str | Path],
     output: Output,
     *,
@@ -103,7 +103,7 @@ def predict_files(
     """Predict pictures and write the answers, with annotated copies where they are wanted.
 
     Args:
-        bundle: a bundle's path, or a run folder.
+        bundle: a bundle, its path, a run folder, or the id of weights.
         inputs: files, folders, patterns, zip or tar files, or "-" for standard input.
         output: where the answers go.
         top: answers a picture.
@@ -119,7 +119,7 @@ def predict_files(
         WrongUse: an unknown format or language, or nothing was named.
         MissingExtra: Parquet without pyarrow.
     """
-    opened = read_bundle(find_bundle(bundle))
+    opened = open_bundle(bundle)
     wanted = output.submission
     if wanted and wanted.class_name is not None and wanted.class_name not in opened.classes:
         raise NotFound(

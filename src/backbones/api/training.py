@@ -13,11 +13,11 @@ from torch import nn
 
 from backbones.api.data import Downloading, Progress, open_for
 from backbones.api.evaluation import write_evaluation
-from backbones.api.networks import create, find_bundle
-from backbones.data.download import cache_folder
+from backbones.api.networks import create
+from backbones.api.weights import find_bundle, get_weights, is_id, spec_of
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource
-from backbones.errors import BadWeights
+from backbones.download import cache_folder
 from backbones.labels import shown
 from backbones.models import find_row
 from backbones.protocols.run import Evaluation, quick_evaluate
@@ -32,7 +32,7 @@ from backbones.training.recipe import Recipe, smoke
 from backbones.training.record import Record
 from backbones.training.resolve import input_spec, resolve
 from backbones.training.settings import apply_settings, load_recipe
-from backbones.weights.bundle import read_bundle, read_bundle_header
+from backbones.weights.bundle import read_bundle
 
 __all__ = ["Finished", "TrainingRun", "resume", "train"]
 
@@ -115,29 +115,33 @@ def train(
         recipe: name or file; where None, "digits" and "fashion" for the sets of these names,
             "finetune" with weights, and "scratch" without.
         settings: `field=value` each, on top of the recipe.
-        weights: bundle, run folder or weight file to start from.
+        weights: id of weights, bundle, run folder or weight file to start from.
         out: the run folder; `runs/<data>-<model>` where None, with a number if that exists.
         smoke_run: a tiny run of the same kind, to see that everything fits together.
         progress: hears of the cache while it is built.
-        downloading: hears of a download, where the set has to be fetched first.
+        downloading: hears of a download, where the set or the weights have to be fetched first.
 
     Raises:
         NotFound: no such data, network, recipe or weights.
+        DownloadFailed: the set or the weights cannot be fetched.
         RecipeError: a setting that does not fit.
         BadData, BadWeights: what is there cannot be used.
         WrongUse: the run folder holds a run already.
     """
     chosen = load_recipe(recipe if recipe is not None else _recipe_for(data, weights))
     chosen = apply_settings(chosen, settings)
-    named = {"model": model, "weights": weights and str(Path(weights).expanduser().absolute())}
+    named = {"model": model, "weights": weights and _lasting_weights(weights)}
     chosen = chosen.model_copy(update={key: value for key, value in named.items() if value})
     if smoke_run:
         chosen = smoke(chosen)
     _, row = find_row(chosen.model)
     source = open_for(chosen, data, downloading=downloading)
-    resolved = resolve(
-        chosen, row=row, train=source.split("train"), weights_spec=_spec_of(chosen.weights)
-    )
+    weights_spec = None
+    if chosen.weights is not None:
+        if is_id(chosen.weights):
+            get_weights(chosen.weights, downloading=downloading)  # while the caller shows how far
+        weights_spec = spec_of(chosen.weights)
+    resolved = resolve(chosen, row=row, train=source.split("train"), weights_spec=weights_spec)
     path = Path(out) if out is not None else _free_folder(data, resolved.model)
     RunFolder.refuse_taken(path)
     workshop = _set_up(resolved, source, weights=resolved.weights, progress=progress)
@@ -279,14 +283,9 @@ def _recipe_for(data: str | Path, weights: str | Path | None) -> str:
     return {"digits": "digits", "fashion-mnist": "fashion"}.get(str(data), "scratch")
 
 
-def _spec_of(weights: str | None) -> InputSpec | None:
-    """The input spec of the weights, where they are a bundle that says it."""
-    if weights is None:
-        return None
-    try:
-        return read_bundle_header(find_bundle(weights)).spec
-    except BadWeights:
-        return None  # a bare weight file; reading it will say if it is broken
+def _lasting_weights(weights: str | Path) -> str:
+    """The weights as a resume from another folder will find them."""
+    return str(weights) if is_id(weights) else str(Path(weights).expanduser().absolute())
 
 
 def _lasting(data: str | Path) -> str:

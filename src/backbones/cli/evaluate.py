@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
-from backbones.cli.console import print_json, print_text, progress, say
+from backbones.cli.console import preparing, print_json, print_text, progress, say
 from backbones.cli.language import Language, tell_nameless
+from backbones.cli.offline import Offline
 
 
 def evaluate(
-    bundle: Annotated[Path, typer.Argument(metavar="RUN_OR_BUNDLE", help="A run or a bundle.")],
+    bundle: Annotated[
+        str, typer.Argument(metavar="RUN_OR_BUNDLE", help="A run, a bundle or an id of weights.")
+    ],
     data: Annotated[str, typer.Argument(metavar="DATA", help="A folder, manifest or set name.")],
     protocol: Annotated[str, typer.Option(help="See `backbones list protocols`.")] = "single",
     split: Annotated[
@@ -24,23 +27,28 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the report, the confusion matrix and its CSV.")
     ] = None,
+    offline: Offline = False,
 ) -> None:
     """Measure a trained network.
 
     Error rates with confidence intervals, figures per class, calibration.
 
-    Example: `backbones evaluate runs/demo digits --protocol ten_crop --out report`.
+    Examples: `backbones evaluate runs/demo digits --protocol ten_crop --out report`,
+    `backbones evaluate resnet50.tv_in1k imagenet`.
     """
     from backbones.api.evaluation import evaluate as measure
     from backbones.api.evaluation import write_evaluation
+    from backbones.api.weights import open_bundle
     from backbones.report.fonts import font_note
     from backbones.speed import keep_large_buffers
 
     keep_large_buffers()
-    tell_nameless(bundle, lang)
+    with preparing() as bars:
+        opened = open_bundle(bundle, downloading=bars.downloading)
+    tell_nameless(opened.classes, lang)
     with progress("evaluating") as report_progress:
         found = measure(
-            bundle,
+            opened,
             data,
             protocol=protocol,
             split=split,

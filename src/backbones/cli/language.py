@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import typer
@@ -15,11 +15,11 @@ Language = Annotated[
 ]
 
 
-def tell_nameless(bundle: str | Path, lang: str) -> None:
+def tell_nameless(classes: Sequence[str], lang: str) -> None:
     """Say so where another language than English is asked for, and the classes have no names."""
     if lang == "en":
         return
     from backbones.api.networks import nameless_note
 
-    if note := nameless_note(bundle):
+    if note := nameless_note(classes):
         say(note)

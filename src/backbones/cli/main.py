@@ -36,11 +36,16 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> None:
-    """Answer `list` at once; leave every other verb to typer."""
+    """Answer `list` and `weights list` at once; leave every other verb to typer."""
     if arguments[:1] == ["list"]:
         from backbones.cli import list as list_verb
 
         list_verb.run(arguments[1:])
+        return
+    if arguments[:2] == ["weights", "list"]:
+        from backbones.cli import weights_list
+
+        weights_list.run(arguments[2:])
         return
     from backbones.cli.app import app
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from backbones.cli.console import progress, say
+from backbones.cli.console import preparing, progress, say
 from backbones.cli.language import Language, tell_nameless
+from backbones.cli.offline import Offline
 from backbones.errors import WrongUse
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def predict(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle or a run.")],
+    bundle: Annotated[
+        str, typer.Argument(metavar="BUNDLE", help="A bundle, a run or an id of weights.")
+    ],
     inputs: Annotated[
         list[str],
         typer.Argument(
@@ -46,6 +49,7 @@ def predict(
     ] = False,
     lang: Language = "en",
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures in a batch.")] = 32,
+    offline: Offline = False,
 ) -> None:
     """Name what is in pictures.
 
@@ -56,16 +60,19 @@ def predict(
     `backbones predict runs/pets test.zip --format submission --out submission.csv`.
     """
     from backbones.api.prediction import Output, predict_files
+    from backbones.api.weights import open_bundle
     from backbones.speed import keep_large_buffers
 
     keep_large_buffers()
-    tell_nameless(bundle, lang)
+    with preparing() as bars:
+        opened = open_bundle(bundle, downloading=bars.downloading)
+    tell_nameless(opened.classes, lang)
     submission = None
     if format == "submission":
         submission = submission_of(columns, probability_of, all_probabilities)
     with progress("predicting") as report_progress:
         written = predict_files(
-            bundle,
+            opened,
             inputs,
             Output(format, out or sys.stdout, pictures, submission),
             top=top,

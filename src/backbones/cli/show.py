@@ -1,4 +1,4 @@
-"""`backbones show`: what a network is, or what is in a bundle."""
+"""`backbones show`: what a network is, what is known of weights, or what is in a bundle."""
 
 from __future__ import annotations
 
@@ -11,20 +11,25 @@ from backbones.cli.language import Language, tell_nameless
 
 
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME_OR_BUNDLE", help="A network or a bundle.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME_OR_BUNDLE", help="A network, weights or a bundle.")
+    ],
     lang: Language = "en",
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Show what a network is, or a bundle.
+    """Show what a network is, or weights, or a bundle.
 
-    Layer by layer, with its claims and deviations; of a bundle, all that it says of itself.
+    Layer by layer, with its claims and deviations; of weights, all that was published about them;
+    of a bundle, all that it says of itself.
 
     Examples: `backbones show vgg16`, `backbones show runs/demo/best.safetensors`.
     """
     from backbones.api.networks import show as look
+    from backbones.report.cards import BundleCard
 
-    tell_nameless(name, lang)
     shown = look(name, lang=lang)
+    if isinstance(shown, BundleCard):
+        tell_nameless(shown.bundle.classes, lang)
     if json:
         print_json(shown.to_json())
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backbones.cli.console import err, preparing, print_table, say
+from backbones.cli.offline import Offline
 from backbones.errors import WrongUse
 from backbones.units import human_seconds
 
@@ -29,7 +30,7 @@ def train(
         typer.Option("--set", metavar="FIELD=VALUE", help="Change a field; can be repeated."),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Start from this bundle, run or weight file.")
+        str | None, typer.Option(help="Start from these: an id, a bundle, a run or a weight file.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The run folder; runs/DATA-MODEL if left out.")
@@ -38,6 +39,7 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with this run, exactly.")
     ] = None,
+    offline: Offline = False,
 ) -> None:
     """Train a network on pictures.
 

@@ -9,8 +9,10 @@ from typing import Any
 from backbones import catalog
 from backbones.inspection.trace import Layer, trace
 from backbones.models import find_row
+from backbones.spec import InputSpec
 from backbones.units import human_bytes, human_count
 from backbones.weights.bundle import Bundle
+from backbones.weights.table import Published, WeightsRow
 
 _FP32_BYTES = 4
 
@@ -94,6 +96,68 @@ def _layer_lines(layers: Sequence[Layer]) -> list[str]:
 
 
 @dataclass(frozen=True)
+class WeightsCard:
+    """Published weights: where they are, what they are for, what was printed about them.
+
+    Args:
+        row: of the table.
+        path: of the file on this machine; None where it was not fetched yet.
+    """
+
+    row: WeightsRow
+    path: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """One flat dictionary."""
+        return {"kind": "weights", **self.row.to_json(), "path": self.path}
+
+    def to_text(self) -> str:
+        """The same as a page of text."""
+        row = self.row
+        size = f", {size_text(row)}" if size_text(row) else ""
+        lines = [
+            f"{row.id}: published weights{size}",
+            "",
+            f"network      {row.variant}, labels of {row.labels}",
+            *_input_lines(row.spec),
+            f"from         {row.url or 'no public address'}",
+            f"sha256       {row.sha256 or 'not published; kept from the first download'}",
+            f"licence      {row.licence}",
+        ]
+        lines += [f"published    {published_text(result)}" for result in row.results]
+        lines += [f"key map      {row.keymap}"] if row.keymap else []
+        lines += [f"note         {row.notes}"] if row.notes else []
+        lines.append(f"here         {self.path or f'no; `backbones weights get {row.id}`'}")
+        return "\n".join(lines)
+
+
+def published_text(result: Published) -> str:
+    """One printed accuracy, with what was measured and by whom."""
+    top5 = f", top-5 {result.top5_accuracy:.4f}" if result.top5_accuracy is not None else ""
+    return (
+        f"top-1 {result.top1_accuracy:.4f}{top5} at {result.size_px} of {result.resize_px} px"
+        f" ({result.protocol}) [{result.source}]"
+    )
+
+
+def size_text(row: WeightsRow) -> str:
+    """How long the file is, as far as that was printed."""
+    if row.num_bytes is not None:
+        return human_bytes(row.num_bytes)
+    return f"{row.mib:.1f} MiB" if row.mib is not None else ""
+
+
+def _input_lines(spec: InputSpec) -> list[str]:
+    mean, std = (" ".join(f"{v:.4f}" for v in values) for values in (spec.mean, spec.std))
+    colours = "grey" if spec.channels == 1 else "RGB"
+    return [
+        f"input        {colours}, shorter side to {spec.resize} px ({spec.interpolation}),"
+        f" centre {spec.size} x {spec.size}",
+        f"             / 255, minus {mean}, divided by {std}",
+    ]
+
+
+@dataclass(frozen=True)
 class BundleCard:
     """What a bundle says about itself.
 
@@ -126,23 +190,23 @@ class BundleCard:
             "recipe": bundle.recipe,
             "metrics": bundle.metrics,
             "versions": bundle.versions,
+            "provenance": bundle.provenance,
         }
 
     def to_text(self) -> str:
         """The same as a page of text."""
-        bundle, spec = self.bundle, self.bundle.spec
+        bundle = self.bundle
         shown = ", ".join(self.names[:20])
         more = f" and {bundle.num_classes - 20} more" if bundle.num_classes > 20 else ""
-        mean, std = (" ".join(f"{v:.4f}" for v in values) for values in (spec.mean, spec.std))
-        colours = "grey" if spec.channels == 1 else "RGB"
         lines = [
             f"{self.path}: a bundle, {human_bytes(self.num_bytes)}",
             "",
             f"network      {bundle.variant}, {bundle.num_classes} classes",
             f"classes      {shown}{more}",
-            f"input        {colours}, shorter side to {spec.resize} px ({spec.interpolation}),"
-            f" centre {spec.size} x {spec.size}",
-            f"             / 255, minus {mean}, divided by {std}",
+            *_input_lines(bundle.spec),
+        ]
+        lines += [
+            f"{name:<12} {value}" for name, value in (bundle.provenance or {}).items() if value
         ]
         if bundle.recipe:
             lines.append(

@@ -15,11 +15,14 @@ from torch import Tensor, nn
 
 from backbones.errors import BadWeights
 from backbones.models import make
+from backbones.weights.fit import may_lack, our_state, say_names, say_nearest, shapes_of
 
 Shapes = dict[str, tuple[int, ...]]
 
 
-def load_adapted(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[str, ...]:
+def load_adapted(
+    model: nn.Module, state: Mapping[str, Tensor], keymap: str = ""
+) -> tuple[str, ...]:
     """Load all weights that fit; adapt the head and the first convolution where they must change.
 
     A head for other classes keeps the network's own fresh weights. A first convolution for other
@@ -28,7 +31,9 @@ def load_adapted(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[str, ..
 
     Args:
         model: a network of this package; changed in place, and untouched where an error is raised.
-        state: tensors by name, for the same variant with any number of classes and channels.
+        state: tensors by name, for the same variant with any number of classes and channels;
+            under names of ours or of anybody that a key map is known for.
+        keymap: the name of the map to use; found by the names where empty.
 
     Returns:
         A sentence for each change; empty where everything was loaded as it is.
@@ -38,18 +43,15 @@ def load_adapted(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[str, ..
     """
     network: Any = model
     own = model.state_dict()
-    state = _with_batch_counts(own, state)
-    _check_names(network.row.name, own, state)
-    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    classes = _dependent(network, 1, 0)
-    channels = _dependent(network, 0, 1)
+    state, changes = named_alike(network.row.name, own, state, keymap)
+    shapes = shapes_of(state)
+    classes, channels = _dependent(network, 1, 0), _dependent(network, 0, 1)
     old_classes = _old_size(own, shapes, classes, network.num_classes)
     old_channels = _old_size(own, shapes, channels, network.in_channels)
     expected = _shapes(network, old_classes, old_channels)
     _check_shapes(network.row.name, expected, shapes)
 
     loaded = dict(state)
-    changes = []
     if old_channels != network.in_channels:
         for name in channels:
             loaded[name] = adapt_channels(state[name], network.in_channels)
@@ -62,6 +64,21 @@ def load_adapted(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[str, ..
         )
     model.load_state_dict(loaded)
     return tuple(changes)
+
+
+def sizes_of(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[int, int]:
+    """The numbers of classes and of channels that some weights were made for.
+
+    Args:
+        model: a network of the variant, possibly on the meta device.
+        state: the weights, under exactly its names.
+    """
+    network: Any = model
+    own, shapes = model.state_dict(), shapes_of(state)
+    return (
+        _old_size(own, shapes, _dependent(network, 1, 0), network.num_classes),
+        _old_size(own, shapes, _dependent(network, 0, 1), network.in_channels),
+    )
 
 
 def adapt_channels(weight: Tensor, new: int) -> Tensor:
@@ -85,16 +102,45 @@ def adapt_channels(weight: Tensor, new: int) -> Tensor:
     return weight[:, turn] / shared_by[None, :, None, None]
 
 
-def _with_batch_counts(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Files from before PyTorch 0.4.1 lack the batch counter of batch normalisation."""
-    counters = {name for name in own if name.endswith(".num_batches_tracked")}
-    return {name: own[name] for name in counters - state.keys()} | dict(state)
+def named_alike(
+    variant: str, own: Mapping[str, Tensor], state: Mapping[str, Tensor], keymap: str = ""
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Weights under exactly the names of a network, and a sentence for each that it keeps.
+
+    Batch counters (files from before PyTorch 0.4.1 lack them) and auxiliary heads may be absent
+    from the file; the network's own take their place.
+
+    Args:
+        variant: the network's name, for messages.
+        own: its tensors.
+        state: the file's tensors.
+        keymap: the name of the map to use; found by the names where empty.
+
+    Raises:
+        BadWeights: names are missing or unknown; lists them, and the variants that would fit.
+    """
+    found, used = our_state(state, own, keymap)
+    kept = {name for name in own.keys() - found if may_lack(name, used)}
+    missing, extra = own.keys() - found - kept, found.keys() - own
+    if missing or extra:
+        parts = [f"{len(missing)} tensors missing ({say_names(missing)})"] if missing else []
+        parts += [f"{len(extra)} unknown ({say_names(extra)})"] if extra else []
+        raise BadWeights(
+            f"these weights are not {variant}'s: {', '.join(parts)}"
+            + (
+                say_nearest(shapes_of(found), besides=variant)
+                or "; build the network they come from"
+            )
+        )
+    fresh = sorted({name.partition(".")[0] for name in kept if not name.endswith("_tracked")})
+    changes = [f"{', '.join(fresh)}: not in the file, so it starts afresh"] if fresh else []
+    return {name: found.get(name, own[name]) for name in own}, changes
 
 
 def _shapes(network: Any, num_classes: int, in_channels: int) -> Shapes:
     with torch.device("meta"):
         other = make(type(network), network.row, num_classes, in_channels)
-    return {name: tuple(tensor.shape) for name, tensor in other.state_dict().items()}
+    return shapes_of(other.state_dict())
 
 
 def _dependent(network: Any, more_classes: int, more_channels: int) -> dict[str, int]:
@@ -118,22 +164,17 @@ def _old_size(
     return new
 
 
-def _check_names(variant: str, own: Iterable[str], found: Iterable[str]) -> None:
-    missing, extra = sorted(set(own) - set(found)), sorted(set(found) - set(own))
-    if missing or extra:
-        raise BadWeights(
-            f"these weights are not {variant}'s: {len(missing)} tensors missing"
-            f" {missing[:3]}, {len(extra)} unknown {extra[:3]}; build the network they come from"
-        )
-
-
 def _check_shapes(variant: str, expected: Shapes, found: Shapes) -> None:
     wrong = [name for name in expected if expected[name] != found[name]]
     if wrong:
         listed = ", ".join(
             f"{name} is {found[name]}, expected {expected[name]}" for name in wrong[:3]
         )
-        raise BadWeights(f"these weights are not {variant}'s: {listed}")
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise BadWeights(
+            f"these weights are not {variant}'s: {listed}{more}"
+            + say_nearest(found, besides=variant)
+        )
 
 
 def _layers(names: Iterable[str]) -> str:

@@ -7,6 +7,7 @@ takes the name of the old one in a single step. A full disk or a power cut leave
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -37,6 +38,16 @@ def write_atomic(path: Path, data: bytes) -> None:
     """
     with _replacing(path) as (file, _):
         file.write(data)
+
+
+def copy_atomic(source: Path, path: Path) -> None:
+    """Replace `path` by a copy of another file.
+
+    Raises:
+        OSError: as `write_atomic`, or the source cannot be read.
+    """
+    with source.open("rb") as original, _replacing(path) as (file, _):
+        shutil.copyfileobj(original, file)
 
 
 def atomic_save_safetensors(

@@ -50,6 +50,8 @@ class Bundle:
         trained_on: fingerprint of the training pictures ("num_pictures", "sha256"), by which an
             evaluation knows whether it has to hold some of them out; or None.
         versions: of backbones, torch and Python that wrote it.
+        provenance: where the weights come from ("weights", "file", "sha256", "url", "licence"),
+            where they were not trained here; or None.
         state: the tensors by name; empty where only the header was read.
     """
 
@@ -64,6 +66,7 @@ class Bundle:
     metrics: dict[str, Any] = field(default_factory=dict)
     trained_on: dict[str, Any] | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    provenance: dict[str, Any] | None = None
     state: dict[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def build(self) -> nn.Module:
@@ -251,7 +254,8 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], dict[str, 
 def _bundle_from(values: dict[str, Any]) -> Bundle:
     """Check the header's fields and make a bundle without tensors of it."""
     fields_only = {k: v for k, v in values.items() if k not in ("format", "tensors_sha256")}
-    bundle: Bundle = row_from_json(Bundle, fields_only | {"state": {}})
+    # A bundle of version 0.1 has no provenance.
+    bundle: Bundle = row_from_json(Bundle, {"provenance": None} | fields_only | {"state": {}})
     if len(bundle.classes) != bundle.num_classes:
         raise BadWeights(f"{len(bundle.classes)} class names for {bundle.num_classes} classes")
     if bundle.spec.channels != bundle.in_channels:

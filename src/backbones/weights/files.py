@@ -1,12 +1,15 @@
-"""Weight files of others: safetensors, and PyTorch's own format without running its content."""
+"""Weight files of others: safetensors, NumPy's and PyTorch's own formats, none of them run."""
 
 from __future__ import annotations
 
+import itertools
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -26,7 +29,8 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     PyTorch files are read with `weights_only=True`: what else they contain is refused, not run.
 
     Args:
-        path: .safetensors (a bundle too), .pth, .pt, .th, .bin, .tar or .ckpt.
+        path: .safetensors (a bundle too), .npz, .pth, .pt, .th, .bin, .tar or .ckpt. Names as
+            Keras gives them are shortened to `layer/kernel`.
 
     Raises:
         NotFound: there is no such file.
@@ -37,15 +41,36 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         raise NotFound(f"there is no weight file {path}")
     if path.suffix == ".safetensors":
         try:
-            return load_file(path)
+            return _short_names(load_file(path))
         except (SafetensorError, OSError, ValueError) as error:
             raise BadWeights(f"{path} is not a whole safetensors file: {error}") from error
+    if path.suffix == ".npz":
+        return _short_names(_read_arrays(path))
     if path.suffix not in PICKLED:
         raise BadWeights(
-            f"{path} ends in {path.suffix or 'nothing'}; expected .safetensors or one of"
+            f"{path} ends in {path.suffix or 'nothing'}; expected .safetensors, .npz or one of"
             f" {', '.join(PICKLED)}"
         )
     return _tensors_of(path, _read_pickled(path))
+
+
+def _read_arrays(path: Path) -> dict[str, Tensor]:
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, AttributeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise BadWeights(f"{path} holds no plain arrays by name: {reason}") from error
+
+
+def _short_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Keras' `layer/layer/kernel:0` as `layer/kernel`; other names as they are."""
+    return {_short_name(name): tensor for name, tensor in state.items()}
+
+
+def _short_name(name: str) -> str:
+    parts = name.removesuffix(":0").split("/")
+    return "/".join(part for part, _ in itertools.groupby(parts))
 
 
 def _read_pickled(path: Path) -> Any:

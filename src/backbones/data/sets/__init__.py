@@ -90,6 +90,7 @@ def open_data(
     Raises:
         NotFound: no such name or path.
         BadData: what is there cannot be used; says what was seen and what would be understood.
+        DownloadFailed: the files of a named set cannot be fetched.
 
     Example:
         >>> source = open_data("digits")

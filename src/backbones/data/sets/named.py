@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from backbones.data.download import cache_folder, download
 from backbones.data.sets import cifar, idx
 from backbones.data.sets.splitting import Holdout
 from backbones.data.source import DataSource
+from backbones.download import Checksum, cache_folder, download
 
 Progress = Callable[[str, int, int | None], None]
 """Called with the file's name, the bytes that are there, and the total or None."""
@@ -77,7 +77,7 @@ def fetch(row: NamedSet, holdout: Holdout, progress: Progress | None) -> DataSou
     `BACKBONES_MIRROR` names another base address: `MIRROR/NAME/FILE` is fetched then.
 
     Raises:
-        BadData: a file cannot be fetched, or is not what its checksum says.
+        DownloadFailed: a file cannot be fetched, or is not what its checksum says.
     """
     mirror = os.environ.get("BACKBONES_MIRROR", "").rstrip("/")
     base = f"{mirror}/{row.name}" if mirror else row.base
@@ -88,5 +88,5 @@ def fetch(row: NamedSet, holdout: Holdout, progress: Progress | None) -> DataSou
             if progress is not None:
                 progress(name, done, total)
 
-        download(f"{base}/{name}", folder / name, md5=md5, progress=tell)
+        download(f"{base}/{name}", folder / name, checksum=Checksum("md5", md5), progress=tell)
     return replace(row.read(folder, holdout), where=row.name)

@@ -12,10 +12,11 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal
 
-from backbones.errors import BadData
+from backbones.errors import DownloadFailed
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there and the total, or None where the server doesn't say."""
@@ -25,9 +26,56 @@ _ATTEMPTS = 4
 _TIMEOUT_S = 30.0
 
 
-class _Digest(Protocol):
-    def update(self, data: bytes, /) -> None: ...
-    def hexdigest(self) -> str: ...
+@dataclass(frozen=True)
+class Checksum:
+    """What a file's content must hash to.
+
+    Args:
+        kind: "md5" guards against damage only; "sha256" against malice too.
+        digits: in hexadecimal; of a SHA-256 the first eight or more are enough.
+
+    Raises:
+        ValueError: digits that are no such checksum.
+
+    Example:
+        >>> Checksum("sha256", "397923af").name
+        'SHA-256'
+    """
+
+    kind: Literal["md5", "sha256"]
+    digits: str
+
+    def __post_init__(self) -> None:
+        fewest, whole = {"md5": (32, 32), "sha256": (8, 64)}[self.kind]
+        hexadecimal = not set(self.digits) - set("0123456789abcdef")
+        if not (fewest <= len(self.digits) <= whole and hexadecimal):
+            raise ValueError(f"{self.digits!r} is no {self.name}")
+
+    @property
+    def name(self) -> str:
+        """As people write it."""
+        return {"md5": "MD5", "sha256": "SHA-256"}[self.kind]
+
+    def fits(self, found: str) -> bool:
+        """Whether a whole checksum is the one that was expected."""
+        return found.startswith(self.digits)
+
+
+def checksum_of(path: Path, kind: Literal["md5", "sha256"] = "sha256") -> str:
+    """The whole checksum of a file, in hexadecimal.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(
+            stream, lambda: hashlib.new(kind, usedforsecurity=False)
+        ).hexdigest()
+
+
+def is_offline() -> bool:
+    """Whether `BACKBONES_OFFLINE` forbids every download; empty, 0, no and false do not."""
+    return os.environ.get("BACKBONES_OFFLINE", "").lower() not in ("", "0", "no", "false")
 
 
 def cache_folder() -> Path:
@@ -46,7 +94,7 @@ def download(
     url: str,
     to: Path,
     *,
-    md5: str,
+    checksum: Checksum | None,
     progress: Progress | None = None,
     wait_s: float = 1.0,
 ) -> Path:
@@ -58,22 +106,28 @@ def download(
     Args:
         url: where from; the schemes http and https.
         to: where to.
-        md5: the publisher's checksum in hexadecimal; a guard against damage, not against malice.
+        checksum: the publisher's; None where there is none, and only the length is checked.
         progress: called after each chunk.
         wait_s: seconds before the second attempt; doubled for each further one.
 
     Raises:
-        BadData: no connection, a refusal, or a wrong checksum; the wrong file is removed.
+        DownloadFailed: no connection, a refusal, `BACKBONES_OFFLINE`, or a wrong checksum; a
+            wrong file is removed.
     """
     if to.is_file():
         return to
+    if is_offline():
+        raise DownloadFailed(
+            f"{to.name} is not here, and BACKBONES_OFFLINE forbids to fetch it; unset that, or"
+            f" put the file from {url} by hand to {to}"
+        )
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with _alone(to):
             if not to.is_file():  # another process may have fetched it meanwhile
-                _fetch_checked(url, to, md5, progress, wait_s)
+                _fetch_checked(url, to, checksum, progress, wait_s)
     except OSError as error:
-        raise BadData(f"{to} cannot be written: {error.strerror or error}") from error
+        raise DownloadFailed(f"{to} cannot be written: {error.strerror or error}") from error
     return to
 
 
@@ -94,19 +148,20 @@ def _alone(to: Path) -> Iterator[None]:
             lock.unlink(missing_ok=True)
 
 
-def _fetch_checked(url: str, to: Path, md5: str, progress: Progress | None, wait_s: float) -> None:
+def _fetch_checked(
+    url: str, to: Path, checksum: Checksum | None, progress: Progress | None, wait_s: float
+) -> None:
     part = to.with_name(to.name + ".part")
     failure = _fetch_persistently(url, part, progress, wait_s)
     if failure is not None:
-        raise BadData(
+        raise DownloadFailed(
             f"{url} cannot be fetched ({failure}); try again later, or put the file by hand to {to}"
         )
-    found = _md5_of(part)
-    if found != md5:
+    if checksum is not None and not checksum.fits(found := checksum_of(part, checksum.kind)):
         part.unlink()
-        raise BadData(
-            f"{url} arrived with the MD5 {found}, expected {md5}; it was removed:"
-            f" try again, or put the right file by hand to {to}"
+        raise DownloadFailed(
+            f"{url} arrived with the {checksum.name} {found}, expected {checksum.digits}; it was"
+            f" removed: try again, or put the right file by hand to {to}"
         )
     with part.open("r+b") as stream:
         os.fsync(stream.fileno())
@@ -144,7 +199,7 @@ def _fetch_persistently(
 def _fetch(url: str, part: Path, progress: Progress | None) -> bool:
     """One request for what is missing; whether the file is whole afterwards."""
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise BadData(f"{url} is not an http or https address")
+        raise DownloadFailed(f"{url} is not an http or https address")
     have = part.stat().st_size if part.is_file() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "backbones"})
     if have:
@@ -165,11 +220,3 @@ def _fetch(url: str, part: Path, progress: Progress | None) -> bool:
                 out.write(error.partial)
                 return False
     return total is None or have == total
-
-
-def _md5_of(path: Path) -> str:
-    digest: _Digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()

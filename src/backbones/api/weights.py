@@ -1,0 +1,316 @@
+"""Published weights: list, fetch, verify, import, convert; and open any trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from backbones.api.data import Downloading
+from backbones.download import Progress, checksum_of
+from backbones.errors import BadWeights, NotFound, WrongUse, nearest
+from backbones.labels import label_set
+from backbones.models import find_row
+from backbones.spec import InputSpec
+from backbones.weights import store, table
+from backbones.weights.bundle import Bundle, read_bundle, read_bundle_header, write_bundle
+from backbones.weights.convert import bundle_from
+from backbones.weights.files import read_state
+from backbones.weights.fit import say_nearest, shapes_of
+from backbones.weights.table import WeightsRow
+
+__all__ = [
+    "Verified",
+    "class_ids",
+    "convert",
+    "find_bundle",
+    "get_weights",
+    "import_weights",
+    "is_id",
+    "open_bundle",
+    "open_state",
+    "spec_of",
+    "verify_weights",
+]
+
+_RUN_BUNDLES = ("best.safetensors", "last.safetensors")
+_PHOTO_MARGIN = 256 / 224
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What became of one file in the store.
+
+    Args:
+        id: of the weights.
+        path: of the file.
+        problem: what is wrong with it; empty where nothing is.
+        sha256: its whole hash where it is right.
+    """
+
+    id: str
+    path: str
+    problem: str = ""
+    sha256: str = ""
+
+
+def get_weights(name: str, *, downloading: Downloading | None = None) -> Path:
+    """The verified file of published weights, fetched first where it is not here.
+
+    Args:
+        name: id of the weights.
+        downloading: hears of a download.
+
+    Raises:
+        NotFound: no such weights, or no public address.
+        DownloadFailed: they cannot be fetched.
+        BadWeights: the file that is here is not what was published.
+    """
+    if name in table.shipped():
+        return table.shipped()[name]
+    row = table.find(name)
+    return store.fetch(row, _progress(row, downloading))
+
+
+def verify_weights(name: str | None = None) -> Iterator[Verified]:
+    """Check the files in the store, or the one of an id; a shipped one only where it is named.
+
+    Yields:
+        one result a file, bad ones too.
+
+    Raises:
+        NotFound: no such weights, or not here.
+    """
+    if name in table.shipped():
+        file = table.shipped()[name]
+        try:
+            read_bundle(file)
+            yield Verified(name, str(file), sha256=checksum_of(file))
+        except BadWeights as error:
+            yield Verified(name, str(file), problem=str(error))
+        return
+    rows = store.stored() if name is None else (table.find(name),)
+    for row in rows:
+        path = str(store.path_of(row))
+        try:
+            yield Verified(row.id, path, sha256=store.check(row))
+        except BadWeights as error:
+            yield Verified(row.id, path, problem=str(error))
+
+
+def import_weights(file: str | Path, *, name: str | None = None) -> tuple[str, Path]:
+    """Put a copy of a published file into the store, recognised by its hash.
+
+    Args:
+        file: the file, under any name.
+        name: id of the weights that it is; needed where no hash was published.
+
+    Returns:
+        the id, and where the copy is.
+
+    Raises:
+        NotFound: no such file or weights, or nothing published has this hash.
+        BadWeights: it is not what was published under that id.
+    """
+    path = Path(file).expanduser()
+    if name is not None:
+        row = table.find(name)
+    else:
+        found = store.sha256_of(path)
+        recognised = store.recognise(found)
+        if recognised is None:
+            raise NotFound(
+                f"no published weights have the SHA-256 of {path} ({found}): name them with --as,"
+                " or make a bundle with `backbones weights convert`"
+            )
+        row = recognised
+    return row.id, store.put(row, path)
+
+
+def convert(
+    source: str | Path,
+    out: str | Path,
+    *,
+    variant: str | None = None,
+    downloading: Downloading | None = None,
+) -> Bundle:
+    """Make a bundle of published weights, or of a weight file of anybody.
+
+    Args:
+        source: id of weights, or a file.
+        out: the bundle's path.
+        variant: the network; needed for a file that is not recognised by its hash.
+        downloading: hears of a download.
+
+    Raises:
+        NotFound: no such weights, file or network.
+        WrongUse: the network has to be named.
+        BadWeights: the file cannot be trusted, or does not fit the network.
+    """
+    if is_id(source):
+        bundle = _open_id(str(source), variant, downloading)
+    else:
+        bundle = _bundle_of_file(Path(source).expanduser(), variant)
+    write_bundle(out, bundle)
+    return bundle
+
+
+def open_bundle(where: str | Path | Bundle, *, downloading: Downloading | None = None) -> Bundle:
+    """A trained network with all that belongs to it.
+
+    Args:
+        where: a bundle, its path, a run folder, or the id of weights.
+        downloading: hears of a download.
+
+    Raises:
+        NotFound: there is nothing of that name.
+        DownloadFailed: the weights cannot be fetched.
+        BadWeights: the file cannot be trusted.
+    """
+    if isinstance(where, Bundle):
+        return where
+    if is_id(where):
+        return _open_id(str(where), None, downloading)
+    return read_bundle(find_bundle(where))
+
+
+def open_state(
+    where: str | Path, *, downloading: Downloading | None = None
+) -> tuple[dict[str, Tensor], str, str]:
+    """The tensors of any weights, under the file's own names.
+
+    Args:
+        where: a bundle, run folder, weight file, or the id of weights.
+        downloading: hears of a download.
+
+    Returns:
+        the tensors by name, the name of the key map (empty where it has to be found), and what
+        to call these weights in a message.
+
+    Raises:
+        NotFound, DownloadFailed, BadWeights: as `open_bundle`.
+    """
+    if not is_id(where):
+        path = find_bundle(where)
+        return read_state(path), "", str(path)
+    keymap = table.find(str(where)).keymap if table.is_known(str(where)) else ""
+    return read_state(get_weights(str(where), downloading=downloading)), keymap, str(where)
+
+
+def spec_of(where: str | Path) -> InputSpec | None:
+    """How the weights want their pictures; None where a bare weight file does not say.
+
+    Raises:
+        NotFound: there is nothing of that name.
+    """
+    if is_id(where) and table.is_known(str(where)):
+        return table.find(str(where)).spec
+    try:
+        return read_bundle_header(find_bundle(where)).spec
+    except BadWeights:
+        return None  # a bare weight file; reading it will say if it is broken
+
+
+def is_id(where: str | Path) -> bool:
+    """Whether this names published or shipped weights, and no file or folder."""
+    return not Path(where).expanduser().exists() and str(where) in table.known_ids()
+
+
+def find_bundle(where: str | Path) -> Path:
+    """A weight file: the path itself, a run folder's best (else last) bundle, a shipped bundle.
+
+    Raises:
+        NotFound: there is no such file, or the folder holds no bundle.
+    """
+    path = Path(where).expanduser()
+    if path.is_dir():
+        for name in _RUN_BUNDLES:
+            if (path / name).is_file():
+                return path / name
+        raise NotFound(
+            f"{path} holds no bundle ({' or '.join(_RUN_BUNDLES)}); expected a run"
+            " folder, or the path of a bundle"
+        )
+    if path.is_file():
+        return path
+    if str(where) in table.shipped():
+        return table.shipped()[str(where)]
+    hint = nearest(str(where), table.known_ids()) if len(path.parts) == 1 else ""
+    raise NotFound(
+        f"there is no bundle {path}; expected a run folder or a .safetensors file, as `backbones"
+        f" train` leaves them, or an id of `backbones weights list`.{hint}"
+    )
+
+
+def class_ids(labels: str, num_classes: int) -> tuple[str, ...]:
+    """What the outputs of published weights stand for, in order.
+
+    Args:
+        labels: the name of a label set, whose ids these are: for ImageNet the WordNet ids.
+        num_classes: outputs; their numbers are given where the set is of another length.
+    """
+    ids = tuple(label.id for label in label_set(labels).labels)
+    return ids if len(ids) == num_classes else tuple(map(str, range(num_classes)))
+
+
+def _open_id(name: str, variant: str | None, downloading: Downloading | None) -> Bundle:
+    path = get_weights(name, downloading=downloading)
+    if name in table.shipped():
+        return read_bundle(path)
+    return _bundle_of_row(table.find(name), path, variant)
+
+
+def _bundle_of_row(row: WeightsRow, path: Path, variant: str | None) -> Bundle:
+    state = read_state(path)
+    bundle = bundle_from(
+        state,
+        variant or row.variant,
+        spec=row.spec,
+        keymap=row.keymap,
+        provenance={
+            "weights": row.id,
+            "file": row.file,
+            "sha256": checksum_of(path),
+            "url": row.url,
+            "licence": row.licence,
+            "note": row.notes,
+        },
+    )
+    return replace(bundle, classes=class_ids(row.labels, bundle.num_classes))
+
+
+def _bundle_of_file(path: Path, variant: str | None) -> Bundle:
+    sha256 = store.sha256_of(path)
+    row = store.recognise(sha256)
+    if row is not None:
+        return _bundle_of_row(row, path, variant)
+    state = read_state(path)
+    if variant is None:
+        raise WrongUse(
+            f"{path} is no published file, so its weights need a network, --variant NAME"
+            + say_nearest(shapes_of(state))
+        )
+    return bundle_from(
+        state,
+        variant,
+        spec=_usual_spec(variant),
+        provenance={"file": path.name, "sha256": sha256},
+    )
+
+
+def _usual_spec(variant: str) -> InputSpec:
+    """The photo convention, for files that say nothing: 256 of 224, ImageNet's colours."""
+    _, row = find_row(variant)
+    resize = round(row.input_px * _PHOTO_MARGIN)
+    if row.in_channels == 1:
+        return InputSpec(row.input_px, row.input_px, 1, (0.5,), (0.5,))
+    return InputSpec(row.input_px, resize)
+
+
+def _progress(row: WeightsRow, downloading: Downloading | None) -> Progress | None:
+    if downloading is None:
+        return None
+    hear = downloading
+    return lambda done, total: hear(row.stored_as, done, total)

@@ -1,0 +1,112 @@
+"""`backbones weights`: published weights, from the table to a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backbones.cli.console import preparing, print_table, print_text, say
+from backbones.cli.offline import Offline
+
+app = typer.Typer(
+    help="Published weights: list, fetch, verify, import, convert.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="See `backbones weights list`.")]
+
+
+@app.callback()
+def root() -> None:
+    """Published weights: list, fetch, verify, import, convert."""
+
+
+@app.command("list", add_help_option=False)
+def list_() -> None:
+    """List published weights."""
+    # Only named here, for `--help`: `main` answers it before typer is imported.
+
+
+@app.command()
+def get(name: Id, offline: Offline = False) -> None:
+    """Fetch weights, and check them.
+
+    They go to the cache (BACKBONES_CACHE), from BACKBONES_MIRROR where that is set; a download
+    that was cut goes on where it broke. Example: `backbones weights get resnet18.tv_in1k`.
+    """
+    from backbones.api.weights import get_weights
+
+    with preparing() as bars:
+        path = get_weights(name, downloading=bars.downloading)
+    print_text(str(path))
+
+
+@app.command()
+def verify(
+    name: Annotated[str | None, typer.Argument(metavar="ID", help="All if left out.")] = None,
+) -> None:
+    """Check the weights that are here.
+
+    Compares the hash of each file with what was published, and with what it was when it arrived;
+    exit code 1 if one differs.
+    """
+    from backbones.api.weights import verify_weights
+
+    found = list(verify_weights(name))
+    if not found:
+        say("no weights are here yet; `backbones weights get ID` fetches some")
+        return
+    print_table(
+        ("id", "state", "sha256"), [(f.id, "bad" if f.problem else "ok", f.sha256) for f in found]
+    )
+    for each in found:
+        if each.problem:
+            say(each.problem)
+    if any(each.problem for each in found):
+        raise typer.Exit(1)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A published weight file.")],
+    name: Annotated[
+        str | None, typer.Option("--as", metavar="ID", help="What it is; else told by its hash.")
+    ] = None,
+) -> None:
+    """Take in a file that was fetched by hand.
+
+    It is recognised by its hash and copied to its place.
+    """
+    from backbones.api.weights import import_weights
+
+    found, path = import_weights(file, name=name)
+    print_text(f"{found}\t{path}")
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(metavar="ID_OR_FILE", help="Weights or a weight file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="BUNDLE", help="Write this bundle.")],
+    variant: Annotated[
+        str | None, typer.Option(help="The network, for a file that is not recognised.")
+    ] = None,
+    offline: Offline = False,
+) -> None:
+    """Make a bundle of weights.
+
+    Of published ones or of anybody's .safetensors, .npz, .pth, .pt, .th or .tar, under names of
+    torchvision, timm, Caffe or Keras. Example:
+    `backbones weights convert vgg16.tv_in1k -o vgg16.safetensors`.
+    """
+    from backbones.api.weights import convert as to_bundle
+
+    with preparing() as bars:
+        bundle = to_bundle(source, out, variant=variant, downloading=bars.downloading)
+    say(f"wrote {out}: {bundle.variant}, {bundle.num_classes} classes")
+    known = bundle.provenance or {}
+    for what in ("licence", "note"):
+        if known.get(what):
+            say(f"{what}: {known[what]}")
