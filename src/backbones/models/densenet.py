@@ -38,7 +38,8 @@ PAPER = Citation(
     "arXiv:1608.06993",
 )
 
-# Table 1: layers in dense blocks (1) to (4). 161 is the authors', of their repository.
+# Table 1: layers in dense blocks (1) to (4). 161 is from the authors' repository; what the paper
+# calls 264 has 265 layers with weights.
 TABLE_1 = {
     121: (6, 12, 24, 16),
     161: (6, 12, 36, 24),
