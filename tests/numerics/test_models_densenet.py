@@ -202,6 +202,13 @@ def test_saving_memory_in_evaluation_mode_moves_no_average() -> None:
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
+def test_saving_memory_leaves_the_choice_to_a_compiler() -> None:
+    model = changed("densenet_tiny", memory_saving=True)
+    x = draw(2, 3, 32, 32).float()
+    compiled = torch.compile(copy.deepcopy(model), backend="eager", fullgraph=True)
+    assert torch.equal(compiled(x), model(x))
+
+
 def test_saving_memory_with_dropout_drops_the_same_units() -> None:
     gradients = []
     for memory_saving in (False, True):

@@ -14,7 +14,8 @@ def recomputed(function: Callable[..., Tensor], norm: nn.BatchNorm2d, *tensors: 
     """`function(*tensors)`, of which the backward pass keeps the arguments alone.
 
     What lies between is computed a second time there, without a second update of the running
-    averages. Where no gradients are wanted it is a plain call.
+    averages. It is a plain call where no gradients are wanted, and inside `torch.compile`, which
+    decides by itself what to keep.
 
     Args:
         function: deterministic; calls `norm` once, and no other layer with state.
@@ -27,7 +28,7 @@ def recomputed(function: Callable[..., Tensor], norm: nn.BatchNorm2d, *tensors: 
     ]:
         return nullcontext(), _averages_kept(norm)
 
-    if not torch.is_grad_enabled():
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
         return function(*tensors)
     result: Tensor = checkpoint(
         function,
