@@ -74,6 +74,7 @@ def test_tracing_is_quick_and_leaves_no_trace(name: str) -> None:
     trace(model)
     assert [layer.training for layer in model.modules()] == modes
     assert not any(layer._forward_hooks for layer in model.modules())
+    assert not any("forward" in vars(layer) for layer in model.modules())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -94,10 +94,10 @@ def trace(model: nn.Module | str, input_px: int | None = None) -> tuple[Layer, .
     picture = torch.empty(1, network.in_channels, side, side, device="meta")
     modes = [(layer, layer.training) for layer in network.modules()]  # parts may be frozen
     norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    for norm in norms:  # leaves every shape alone, and on meta takes longer than all the rest
+        norm.forward = _unchanged  # type: ignore[method-assign, assignment]
     try:
         network.eval()
-        for norm in norms:  # leaves every shape alone, and on meta takes longer than all the rest
-            norm.forward = _unchanged  # type: ignore[method-assign, assignment]
         with torch.no_grad():
             torch.func.functional_call(network, state, (picture,))
     finally:
