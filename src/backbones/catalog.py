@@ -159,6 +159,39 @@ FAMILIES = (
         ),
         "Inception modules as residual blocks",
     ),
+    Family(
+        "resnet",
+        "ResNet",
+        Citation(
+            "He, Zhang, Ren & Sun",
+            "Deep Residual Learning for Image Recognition",
+            2015,
+            "arXiv:1512.03385",
+        ),
+        "layers that learn what to add to their input",
+    ),
+    Family(
+        "resnet_cifar",
+        "ResNet for CIFAR-10",
+        Citation(
+            "He, Zhang, Ren & Sun",
+            "Deep Residual Learning for Image Recognition",
+            2015,
+            "arXiv:1512.03385, section 4.2",
+        ),
+        "20 to 1202 layers for small pictures, with and without shortcuts",
+    ),
+    Family(
+        "densenet",
+        "DenseNet",
+        Citation(
+            "Huang, Liu, van der Maaten & Weinberger",
+            "Densely Connected Convolutional Networks",
+            2016,
+            "arXiv:1608.06993",
+        ),
+        "every layer sees the maps of all layers before it",
+    ),
 )
 
 

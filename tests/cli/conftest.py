@@ -76,7 +76,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
     from backbones.api.training import train
 
     out = tmp_path_factory.mktemp("runs") / "shapes"
-    settings = ("length=12epochs", "batch_size=16", "optimizer.lr=0.003", "optimizer.kind=adam")
+    settings = (
+        *("length=30epochs", "evaluate_every=10epochs", "batch_size=16"),
+        *("optimizer.lr=0.003", "optimizer.kind=adam"),
+    )
     for _ in train(photos, model="vgg_tiny", recipe="scratch", settings=settings, out=out):
         pass
     return out

@@ -93,11 +93,16 @@ def trace(model: nn.Module | str, input_px: int | None = None) -> tuple[Layer, .
     }
     picture = torch.empty(1, network.in_channels, side, side, device="meta")
     modes = [(layer, layer.training) for layer in network.modules()]  # parts may be frozen
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    for norm in norms:  # leaves every shape alone, and on meta takes longer than all the rest
+        norm.forward = _unchanged  # type: ignore[method-assign, assignment]
     try:
         network.eval()
         with torch.no_grad():
             torch.func.functional_call(network, state, (picture,))
     finally:
+        for norm in norms:
+            del norm.forward
         for layer, training in modes:
             layer.training = training
         for hook in hooks:
@@ -120,6 +125,10 @@ def count(model: nn.Module | str, input_px: int | None = None) -> Count:
         sum(layer.macs for layer in layers),
         sum(layer.connections for layer in layers),
     )
+
+
+def _unchanged(x: Tensor) -> Tensor:
+    return x
 
 
 def _on_meta(name: str) -> nn.Module:
