@@ -8,7 +8,9 @@ from torch import nn
 
 
 def gaussian(layer: nn.Conv2d | nn.Linear, std: float) -> None:
-    """Weights from N(0, std^2), biases zero."""
+    """Weights from N(0, std^2), biases zero. On the meta device there is nothing to draw."""
+    if layer.weight.is_meta:
+        return
     nn.init.normal_(layer.weight, 0.0, std)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -22,6 +24,8 @@ def he(layer: nn.Conv2d | nn.Linear, mode: Literal["fan_in", "fan_out"]) -> None
 
     Reference: He et al. (2015), Delving Deep into Rectifiers, section 2.2.
     """
+    if layer.weight.is_meta:
+        return
     nn.init.kaiming_normal_(layer.weight, mode=mode, nonlinearity="relu")
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
