@@ -207,6 +207,53 @@ def repeats(layers: int, depth: float) -> int:
     return math.ceil(layers * depth)
 
 
+@dataclass(frozen=True)
+class Block:
+    """One block of a scaled table.
+
+    Args:
+        stage: of Table 1, from 2 on.
+        in_channels, maps: in and out.
+        wide: maps in the middle.
+        squeezed: width of squeeze-and-excitation's bottleneck: a quarter of the block's input, not
+            of its middle, as in MnasNet and the authors' code.
+        kernel_px, stride: of the depthwise convolution.
+        drop_path: chance with which a picture loses the branch in training.
+    """
+
+    stage: int
+    in_channels: int
+    maps: int
+    wide: int
+    squeezed: int
+    kernel_px: int
+    stride: int
+    drop_path: float
+
+
+def blocks_of(row: EfficientNetRow) -> tuple[Block, ...]:
+    """All blocks of a row's table, in order, with depth and width multiplied and rounded."""
+    total = sum(repeats(line.layers, row.depth) for line in row.table)
+    found: list[Block] = []
+    maps = round_width(row.stem * row.width)
+    for stage, line in enumerate(row.table, 2):
+        for number in range(repeats(line.layers, row.depth)):
+            before, maps = maps, round_width(line.maps * row.width)
+            found.append(
+                Block(
+                    stage=stage,
+                    in_channels=before,
+                    maps=maps,
+                    wide=before * line.expansion,
+                    squeezed=max(1, before // 4),
+                    kernel_px=line.kernel_px,
+                    stride=line.stride if number == 0 else 1,
+                    drop_path=row.drop_path * len(found) / total,
+                )
+            )
+    return tuple(found)
+
+
 def conv_norm_silu(
     row: EfficientNetRow,
     in_channels: int,
@@ -229,44 +276,31 @@ class MBConvBlock(nn.Module):
 
     Args:
         row: of the network.
-        line: of the table.
-        in_channels, maps: in and out.
-        stride: of the depthwise convolution; a shortcut needs 1 and as many maps out as in.
-        drop_path: chance with which a picture loses the branch in training.
+        block: its sizes; a shortcut needs stride 1 and as many maps out as in.
 
     Shapes: (N, in_channels, H, W) -> (N, maps, H/stride, W/stride), rounded up.
 
-    Reference: section 4; the bottleneck of squeeze-and-excitation is a quarter of the block's
-    input, not of its wide middle, as in MnasNet and the authors' code.
+    Reference: section 4.
     """
 
-    def __init__(
-        self,
-        row: EfficientNetRow,
-        line: MBConv,
-        in_channels: int,
-        maps: int,
-        *,
-        stride: int,
-        drop_path: float,
-    ) -> None:
+    def __init__(self, row: EfficientNetRow, block: Block) -> None:
         super().__init__()
-        wide = in_channels * line.expansion
-        self.has_shortcut = stride == 1 and in_channels == maps
+        before, wide, maps, kernel_px = block.in_channels, block.wide, block.maps, block.kernel_px
+        self.has_shortcut = block.stride == 1 and before == maps
         self.block = nn.Sequential()
-        if line.expansion > 1:
-            self.block.append(conv_norm_silu(row, in_channels, wide, 1))
+        if wide > before:
+            self.block.append(conv_norm_silu(row, before, wide, 1))
         self.block.append(
-            conv_norm_silu(row, wide, wide, line.kernel_px, stride=stride, groups=wide)
+            conv_norm_silu(row, wide, wide, kernel_px, stride=block.stride, groups=wide)
         )
-        self.block.append(SqueezeExcite(wide, max(1, in_channels // 4)))
+        self.block.append(SqueezeExcite(wide, block.squeezed))
         self.block.append(
             nn.Sequential(
                 nn.Conv2d(wide, maps, 1, bias=False),
                 nn.BatchNorm2d(maps, row.norm_eps, row.norm_momentum),
             )
         )
-        self.drop_path = DropPath(drop_path)
+        self.drop_path = DropPath(block.drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
         branch: Tensor = self.block(x)
@@ -299,28 +333,16 @@ class EfficientNet(nn.Module):
         self.row = row
         self.num_classes = num_classes or row.num_classes
         self.in_channels = in_channels or row.in_channels
-        maps = round_width(row.stem * row.width)
-        self.features = nn.Sequential(conv_norm_silu(row, self.in_channels, maps, 3, stride=2))
-        total = sum(repeats(line.layers, row.depth) for line in row.table)
-        index = 0
-        for line in row.table:
-            stage = nn.Sequential()
-            for number in range(repeats(line.layers, row.depth)):
-                before, maps = maps, round_width(line.maps * row.width)
-                stage.append(
-                    MBConvBlock(
-                        row,
-                        line,
-                        before,
-                        maps,
-                        stride=line.stride if number == 0 else 1,
-                        drop_path=row.drop_path * index / total,
-                    )
-                )
-                index += 1
-            self.features.append(stage)
+        blocks = blocks_of(row)
+        self.features = nn.Sequential(
+            conv_norm_silu(row, self.in_channels, blocks[0].in_channels, 3, stride=2)
+        )
+        for stage in range(2, len(row.table) + 2):
+            self.features.append(
+                nn.Sequential(*(MBConvBlock(row, b) for b in blocks if b.stage == stage))
+            )
         last = round_width(row.last * row.width)
-        self.features.append(conv_norm_silu(row, maps, last, 1))
+        self.features.append(conv_norm_silu(row, blocks[-1].maps, last, 1))
         self.classifier = nn.Sequential(nn.Dropout(row.dropout), nn.Linear(last, self.num_classes))
         initialise_as_released(self)
 
