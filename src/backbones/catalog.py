@@ -192,6 +192,39 @@ FAMILIES = (
         ),
         "every layer sees the maps of all layers before it",
     ),
+    Family(
+        "mobilenet_v1",
+        "MobileNet v1",
+        Citation(
+            "Howard et al.",
+            "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications",
+            2017,
+            "arXiv:1704.04861",
+        ),
+        "depthwise separable convolutions",
+    ),
+    Family(
+        "mobilenet_v2",
+        "MobileNet v2",
+        Citation(
+            "Sandler et al.",
+            "MobileNetV2: Inverted Residuals and Linear Bottlenecks",
+            2018,
+            "arXiv:1801.04381",
+        ),
+        "inverted residuals between thin bottlenecks",
+    ),
+    Family(
+        "efficientnet",
+        "EfficientNet",
+        Citation(
+            "Tan & Le",
+            "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
+            2019,
+            "arXiv:1905.11946",
+        ),
+        "depth, width and resolution scaled together",
+    ),
 )
 
 

@@ -32,6 +32,7 @@ GRADIENT_TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-5}  # of the tensor
 HEAVY_PARAMS = 60_000_000  # twice the bytes of such a network take ten seconds
 AUXILIARY_WEIGHT = 0.3
 TABLE = Path(__file__).parents[2] / "docs" / "parity.md"
+RENAMES = json.loads((Path(__file__).parent / "renames.json").read_text(encoding="utf-8"))
 Measured = dict[tuple[str, str], tuple[float, float]]
 
 
@@ -46,6 +47,8 @@ class Oracle:
         px: side of the pictures that both see; few, because the arithmetic is the same.
         options: arguments of the peer's constructor.
         rename: pairs (ours, theirs): a prefix of a parameter's name; the first that fits counts.
+        rules: name of a list in `renames.json`: pairs (regular expression, replacement), all of
+            them applied in their order, where a library names a whole network in another way.
         reshape: tensors, by the peer's name, that have more dimensions there.
     """
 
@@ -55,6 +58,7 @@ class Oracle:
     px: int
     options: Mapping[str, Any] = field(default_factory=dict)
     rename: tuple[tuple[str, str], ...] = ()
+    rules: str = ""
     reshape: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
@@ -74,6 +78,8 @@ class Oracle:
         for mine, theirs in self.rename:
             if name.startswith(mine):
                 return theirs + name.removeprefix(mine)
+        for mine, theirs in RENAMES[self.rules] if self.rules else ():
+            name = re.sub(mine, theirs, name)
         return name
 
 
@@ -139,6 +145,7 @@ def ours(oracle: Oracle) -> Any:
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 1.0
+    torch.manual_seed(0)  # stochastic depth draws, and the averages see it
     with torch.no_grad():
         network.train()(pictures(network.in_channels, oracle.px))
     for norm, momentum in zip(norms, momenta, strict=True):

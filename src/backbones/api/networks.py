@@ -10,9 +10,11 @@ from torch import nn
 
 from backbones.api.data import Downloading
 from backbones.api.weights import find_bundle, is_id, open_state
+from backbones.errors import WrongUse
 from backbones.labels import Lang, labels_of, shown
-from backbones.models import build
+from backbones.models import Row, build
 from backbones.report.cards import BundleCard, NetworkCard, WeightsCard, network_card
+from backbones.scaling import largest_row
 from backbones.weights import store, table
 from backbones.weights.adapt import load_adapted
 from backbones.weights.bundle import Bundle, read_bundle, read_bundle_header
@@ -23,10 +25,11 @@ logger = logging.getLogger("backbones")
 
 
 def create(
-    name: str,
+    name: str | Row,
     *,
     num_classes: int | None = None,
     in_channels: int | None = None,
+    max_macs: float | None = None,
     weights: str | Path | None = None,
     seed: int | None = None,
     downloading: Downloading | None = None,
@@ -34,9 +37,12 @@ def create(
     """Make a network.
 
     Args:
-        name: of a variant, such as "vgg16_bn"; `backbones list` shows them.
+        name: of a variant, such as "vgg16_bn"; `backbones list` shows them. Or a row: a variant's
+            with fields changed by `dataclasses.replace`, or one of `backbones.scaling`.
         num_classes: width of the output; the variant's own where None.
         in_channels: of the pictures; the variant's own where None.
+        max_macs: a budget of multiply-accumulates a picture: the named EfficientNet is scaled, up
+            or down, to the largest that stays within it at its own input size (`row.input_px`).
         weights: an id such as "vgg16.tv_in1k" (`backbones weights list`; fetched once), a bundle,
             a run folder, or a weight file (.safetensors, .npz, .pth). Where its head or first
             convolution has another width, all other weights are kept, and what changed is logged
@@ -47,12 +53,21 @@ def create(
     Raises:
         NotFound: no such variant, weights or file.
         DownloadFailed: the weights cannot be fetched.
+        WrongUse: a budget for a row, or out of reach; a number of classes or channels below 1.
         BadWeights: the file cannot be trusted or does not fit.
 
     Example:
         >>> create("lenet5", num_classes=47).num_classes
         47
+        >>> create("efficientnet_b0", max_macs=100e6).row.input_px
+        144
     """
+    if max_macs is not None:
+        if not isinstance(name, str):
+            raise WrongUse(
+                f"max_macs scales a variant, but got the row {name.name}; name its variant"
+            )
+        name = largest_row(max_macs, name, num_classes, in_channels)
     network = build(name, num_classes, in_channels, seed)
     if weights is not None:
         state, keymap, called = open_state(weights, downloading=downloading)

@@ -52,9 +52,9 @@ def list_networks(as_json: bool) -> None:
     if as_json:
         print_json([asdict(row) for row in rows])
         return
-    for paper, group in groupby(catalog.families(), key=lambda family: family.citation):
+    for _, group in groupby(catalog.families(), key=lambda family: family.citation.title):
         families = {family.name: family for family in group}
-        print_text(str(paper))
+        print_text(str(next(iter(families.values())).citation))
         for family in families.values():
             print_text(f"{family.title}: {family.summary}")
         print_table(

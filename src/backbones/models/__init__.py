@@ -48,8 +48,14 @@ def find_row(name: str) -> tuple[type[nn.Module], Row]:
     return module.NETWORK, rows[name]
 
 
+def network_of(row: Row) -> type[nn.Module]:
+    """The network class that a row, also one made with `dataclasses.replace`, describes."""
+    network: type[nn.Module] = importlib.import_module(type(row).__module__).NETWORK
+    return network
+
+
 def build(
-    name: str,
+    name: str | Row,
     num_classes: int | None = None,
     in_channels: int | None = None,
     seed: int | None = None,
@@ -57,7 +63,7 @@ def build(
     """Make a network with fresh weights, in training mode.
 
     Args:
-        name: of the variant, such as "vgg16_bn".
+        name: of the variant, such as "vgg16_bn"; or a row, such as a variant's with changed fields.
         num_classes: width of the output; the variant's own where None.
         in_channels: of the pictures; the variant's own where None.
         seed: of the initialisation; torch's global generator is neither used nor moved. Where it
@@ -71,7 +77,7 @@ def build(
         >>> build("lenet5", num_classes=26, seed=0).num_classes
         26
     """
-    network_type, row = find_row(name)
+    network_type, row = find_row(name) if isinstance(name, str) else (network_of(name), name)
     for what, value in (("num_classes", num_classes), ("in_channels", in_channels)):
         if value is not None and value < 1:
             raise WrongUse(f"{what} is {value}, expected at least 1")

@@ -1,4 +1,7 @@
-"""Initialisations that several papers share. They draw from torch's generator, as layers do."""
+"""Initialisations that several papers share. They draw from torch's generator, as layers do.
+
+On the meta device there are no numbers to draw, and PyTorch takes milliseconds over it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from torch import nn
 
 def gaussian(layer: nn.Conv2d | nn.Linear, std: float) -> None:
     """Weights from N(0, std^2), biases zero."""
-    if layer.weight.is_meta:  # no numbers to draw, and PyTorch takes milliseconds over it
+    if layer.weight.is_meta:
         return
     nn.init.normal_(layer.weight, 0.0, std)
     if layer.bias is not None:
@@ -24,6 +27,8 @@ def truncated_gaussian(layer: nn.Conv2d | nn.Linear, std: float) -> None:
 
     Reference: TensorFlow's `truncated_normal_initializer`, which Google's own networks use.
     """
+    if layer.weight.is_meta:
+        return
     nn.init.trunc_normal_(layer.weight, 0.0, std, -2 * std, 2 * std)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -46,7 +51,7 @@ def he(layer: nn.Conv2d | nn.Linear, mode: Literal["fan_in", "fan_out"]) -> None
 
     Reference: He et al. (2015), Delving Deep into Rectifiers, section 2.2.
     """
-    if layer.weight.is_meta:  # no numbers to draw, and PyTorch takes milliseconds over it
+    if layer.weight.is_meta:
         return
     nn.init.kaiming_normal_(layer.weight, mode=mode, nonlinearity="relu")
     if layer.bias is not None:
