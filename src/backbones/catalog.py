@@ -138,28 +138,6 @@ FAMILIES = (
         "large windows taken apart into small and asymmetric ones",
     ),
     Family(
-        "inception_v4",
-        "Inception v4",
-        Citation(
-            "Szegedy, Ioffe, Vanhoucke & Alemi",
-            "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning",
-            2016,
-            "arXiv:1602.07261",
-        ),
-        "one uniform, deeper Inception without residual connections",
-    ),
-    Family(
-        "inception_resnet",
-        "Inception-ResNet",
-        Citation(
-            "Szegedy, Ioffe, Vanhoucke & Alemi",
-            "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning",
-            2016,
-            "arXiv:1602.07261",
-        ),
-        "Inception modules as residual blocks",
-    ),
-    Family(
         "resnet",
         "ResNet",
         Citation(
@@ -180,6 +158,28 @@ FAMILIES = (
             "arXiv:1512.03385, section 4.2",
         ),
         "20 to 1202 layers for small pictures, with and without shortcuts",
+    ),
+    Family(
+        "inception_v4",
+        "Inception v4",
+        Citation(
+            "Szegedy, Ioffe, Vanhoucke & Alemi",
+            "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning",
+            2016,
+            "arXiv:1602.07261",
+        ),
+        "one uniform, deeper Inception without residual connections",
+    ),
+    Family(
+        "inception_resnet",
+        "Inception-ResNet",
+        Citation(
+            "Szegedy, Ioffe, Vanhoucke & Alemi",
+            "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning",
+            2016,
+            "arXiv:1602.07261",
+        ),
+        "Inception modules as residual blocks",
     ),
     Family(
         "densenet",

@@ -67,7 +67,6 @@ def test_a_hash_in_a_file_s_name_is_the_row_s() -> None:
         assert f"-{row.sha256[:8]}." in row.file
 
 
-@pytest.mark.xfail(strict=False, reason="the networks are being merged")
 def test_every_row_names_a_variant() -> None:
     missing = {row.variant for row in table.rows()} - set(catalog.names())
     assert not missing

@@ -52,7 +52,13 @@ def load_adapted(
     _check_shapes(network.row.name, expected, shapes)
 
     loaded = dict(state)
-    if old_channels != network.in_channels:
+    if old_channels != network.in_channels and _is_separable(channels):
+        loaded |= {name: own[name] for name in channels}
+        changes.append(
+            f"{_layers(channels)}: {network.in_channels} channels instead of {old_channels}, which"
+            " a separable convolution cannot share, so it starts afresh"
+        )
+    elif old_channels != network.in_channels:
         for name in channels:
             loaded[name] = adapt_channels(state[name], network.in_channels)
         changes.append(_say_channels(channels, old_channels, network.in_channels))
@@ -157,11 +163,19 @@ def _dependent(network: Any, more_classes: int, more_channels: int) -> dict[str,
 def _old_size(
     own: Mapping[str, Tensor], shapes: Shapes, dependent: Mapping[str, int], new: int
 ) -> int:
-    """The number of classes or channels that the weights were made for."""
+    """The number of classes or channels that the weights were made for.
+
+    A separable convolution has several filters a channel: its size is a multiple of the number.
+    """
     for name, dimension in dependent.items():
         if len(shapes[name]) == own[name].dim():
-            return shapes[name][dimension]
+            return shapes[name][dimension] * new // own[name].shape[dimension]
     return new
+
+
+def _is_separable(channels: Mapping[str, int]) -> bool:
+    """Whether the tensors that follow the number of channels are more than convolutions' inputs."""
+    return any(dimension != 1 for dimension in channels.values())
 
 
 def _check_shapes(variant: str, expected: Shapes, found: Shapes) -> None:
