@@ -27,10 +27,8 @@ MAP_SIZES: dict[str, list[int]] = {
     for path in sorted((Path(__file__).parent / "map_sizes").glob("*.json"))
     for name, sizes in json.loads(path.read_text(encoding="utf-8")).items()
 }
-LIGHT = [name for name in NAMES if catalog.facts(name).params < 10_000_000]
+LIGHT = [name for name in NAMES if catalog.facts(name).params < 1_000_000]
 TINY = [name for name in NAMES if name.endswith("_tiny")]
-# ResNet-110's blocks eleven times over, which takes half a minute where every layer runs thrice.
-QUICK = [name for name in NAMES if name != "resnet1202_cifar"]
 
 
 def on_meta(name: str, *sizes: int | None) -> Any:
@@ -108,7 +106,7 @@ def test_maps_have_the_papers_sizes(name: str) -> None:
     assert sides == MAP_SIZES[name]
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", NAMES)
 def test_any_number_of_classes_and_channels(name: str) -> None:
     px = find_row(name)[1].input_px
     for num_classes, in_channels in ((1, 1), (3, 4), (1001, 2)):
@@ -137,7 +135,7 @@ def test_forward_is_the_head_of_the_features(name: str) -> None:
         assert torch.equal(model.head(model.features(x)), model(x))
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_layer_is_in_the_graph(name: str) -> None:
     """On meta: the logits depend on every parameter, whatever the numbers are."""
     model = on_meta(name, None if name in LIGHT else 10).train()
