@@ -6,10 +6,9 @@ import importlib
 from dataclasses import asdict
 from typing import Any
 
-import torch
-
 from backbones import catalog
 from backbones.inspection.trace import count
+from backbones.nn.meta import shapes_only
 
 
 def compute_facts() -> list[dict[str, Any]]:
@@ -18,7 +17,7 @@ def compute_facts() -> list[dict[str, Any]]:
     for family in catalog.families():
         module = importlib.import_module(family.module)
         for row in module.ROWS:
-            with torch.device("meta"):
+            with shapes_only():
                 total = count(module.NETWORK(row))
             found.append(
                 {

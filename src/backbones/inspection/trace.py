@@ -6,7 +6,9 @@ VGG-19 takes milliseconds and no memory.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 
 from backbones.models import find_row, make
 from backbones.nn.counting import CountsItself
+from backbones.nn.meta import shapes_only
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,12 @@ def trace(model: nn.Module | str, input_px: int | None = None) -> tuple[Layer, .
     """
     network: Any = _on_meta(model) if isinstance(model, str) else model
     side = input_px or network.row.input_px
+    modules = dict(network.named_modules())
     found: list[Layer] = []
     seen: set[nn.Module] = set()
 
     def record(name: str, layer: nn.Module, output: Tensor) -> None:
-        params = (
-            0 if layer in seen else sum(p.numel() for p in layer.parameters() if p.requires_grad)
-        )
+        params = 0 if layer in seen else _params(layer)
         macs, connections = _cost(layer, output)
         shape = tuple(output.shape[1:])
         found.append(Layer(name, type(layer).__name__, shape, params, macs, connections))
@@ -84,30 +86,41 @@ def trace(model: nn.Module | str, input_px: int | None = None) -> tuple[Layer, .
 
     hooks = [
         layer.register_forward_hook(lambda m, _, output, name=name: record(name, m, output))
-        for name, layer in network.named_modules()
-        if not any(True for _ in layer.children())
+        for name, layer in modules.items()
+        if next(layer.children(), None) is None
     ]
-    state = {
-        name: torch.empty_like(tensor, device="meta", requires_grad=tensor.requires_grad)
-        for name, tensor in (*network.named_parameters(), *network.named_buffers())
-    }
-    picture = torch.empty(1, network.in_channels, side, side, device="meta")
-    modes = [(layer, layer.training) for layer in network.modules()]  # parts may be frozen
-    norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    training = [layer for layer in modules.values() if layer.training]  # parts may be frozen
+    norms = [layer for layer in modules.values() if isinstance(layer, nn.BatchNorm2d)]
     for norm in norms:  # leaves every shape alone, and on meta takes longer than all the rest
         norm.forward = _unchanged  # type: ignore[method-assign, assignment]
     try:
         network.eval()
         with torch.no_grad():
-            torch.func.functional_call(network, state, (picture,))
+            _run_on_meta(network, side)
     finally:
         for norm in norms:
             del norm.forward
-        for layer, training in modes:
-            layer.training = training
+        for layer in training:
+            layer.training = True
         for hook in hooks:
             hook.remove()
     return tuple(found)
+
+
+def _run_on_meta(network: Any, side: int) -> None:
+    """One picture through a network, wherever its weights are: shapes stand in for them."""
+    picture = torch.empty(1, network.in_channels, side, side, device="meta")
+    own = (*network.named_parameters(), *network.named_buffers())
+    if all(tensor.is_meta for _, tensor in own):
+        network(picture)
+        return
+    state = {
+        name: torch.empty(
+            tensor.shape, dtype=tensor.dtype, device="meta", requires_grad=tensor.requires_grad
+        )
+        for name, tensor in own
+    }
+    torch.func.functional_call(network, state, (picture,))
 
 
 def count(model: nn.Module | str, input_px: int | None = None) -> Count:
@@ -132,19 +145,30 @@ def _unchanged(x: Tensor) -> Tensor:
 
 
 def _on_meta(name: str) -> nn.Module:
-    with torch.device("meta"):
+    with shapes_only():
         return make(*find_row(name))
+
+
+def _params(layer: nn.Module) -> int:
+    """Trainable parameters of a layer without parts."""
+    return sum(p.numel() for p in layer.parameters(recurse=False) if p.requires_grad)
 
 
 def _cost(layer: nn.Module, output: Tensor) -> tuple[int, int]:
     """(multiply-accumulates, connections) of a layer for one picture."""
-    if isinstance(layer, CountsItself):
-        return layer.macs(output), layer.connections(output)
     if isinstance(layer, nn.Conv2d):
-        per_unit = layer.weight[0].numel()
+        per_unit = layer.weight.numel() // layer.out_channels
     elif isinstance(layer, nn.Linear):
         per_unit = layer.in_features
+    elif _counts_itself(type(layer)):  # type: ignore[arg-type]
+        own: Any = layer
+        return own.macs(output), own.connections(output)
     else:
         return 0, 0
-    units = output[0].numel()
+    units = math.prod(output.shape[1:])
     return units * per_unit, units * (per_unit + (layer.bias is not None))
+
+
+@cache
+def _counts_itself(kind: type[nn.Module]) -> bool:
+    return issubclass(kind, CountsItself)
