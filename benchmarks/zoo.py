@@ -1,7 +1,7 @@
 """Are our networks as fast as the same ones of torchvision and timm, and as quick to build?
 
     python benchmarks/zoo.py                       every row that one of them has
-    python benchmarks/zoo.py --only 'resnet*'      some of them
+    python benchmarks/zoo.py --only 'resnet*,vgg16'  some of them
     python benchmarks/zoo.py --build               seconds to build and count each row on meta
 
 Forward passes in evaluation mode, fp32, one picture of the row's own size, the same drawn
@@ -44,6 +44,10 @@ class Pair:
     library: str
     peer: str
     options: dict[str, Any]
+
+
+def matches(name: str, patterns: str) -> bool:
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns.split(","))
 
 
 def pairs() -> list[Pair]:
@@ -127,7 +131,9 @@ def build_times(names: list[str]) -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--only", default="*", help="variants, as a pattern")
+    parser.add_argument(
+        "--only", default="*", help="variants, as patterns with commas between them"
+    )
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--build", action="store_true", help="building and counting instead")
     parser.add_argument("--json", type=Path, help="also write the rows here")
@@ -136,11 +142,11 @@ def main() -> None:
     found: list[dict[str, Any]] = []
     say: Callable[[dict[str, Any]], str]
     if options.build:
-        names = [name for name in catalog.names() if fnmatch.fnmatch(name, options.only)]
+        names = [name for name in catalog.names() if matches(name, options.only)]
         rows: Iterator[dict[str, Any]] = build_times(names)
         say = "{variant:<28} {seconds:6.3f} s".format_map
     else:
-        chosen = [pair for pair in pairs() if fnmatch.fnmatch(pair.variant, options.only)]
+        chosen = [pair for pair in pairs() if matches(pair.variant, options.only)]
         rows = (race(pair, options.rounds) for pair in chosen)
         say = (
             "{variant:<24} {peer:<36} {ours_ms:8.1f} ms {peer_ms:8.1f} ms {ratio:6.3f}x"

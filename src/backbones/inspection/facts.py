@@ -8,7 +8,7 @@ from typing import Any
 
 from backbones import catalog
 from backbones.inspection.trace import count
-from backbones.nn.meta import shapes_only
+from backbones.nn.meta import ShapesOnly
 
 
 def compute_facts() -> list[dict[str, Any]]:
@@ -17,7 +17,7 @@ def compute_facts() -> list[dict[str, Any]]:
     for family in catalog.families():
         module = importlib.import_module(family.module)
         for row in module.ROWS:
-            with shapes_only():
+            with ShapesOnly():
                 total = count(module.NETWORK(row))
             found.append(
                 {

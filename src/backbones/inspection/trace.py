@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from backbones.models import find_row, make
 from backbones.nn.counting import CountsItself
-from backbones.nn.meta import shapes_only
+from backbones.nn.meta import ShapesOnly
 
 
 @dataclass(frozen=True)
@@ -90,16 +90,11 @@ def trace(model: nn.Module | str, input_px: int | None = None) -> tuple[Layer, .
         if next(layer.children(), None) is None
     ]
     training = [layer for layer in modules.values() if layer.training]  # parts may be frozen
-    norms = [layer for layer in modules.values() if isinstance(layer, nn.BatchNorm2d)]
-    for norm in norms:  # leaves every shape alone, and on meta takes longer than all the rest
-        norm.forward = _unchanged  # type: ignore[method-assign, assignment]
     try:
         network.eval()
-        with torch.no_grad():
+        with torch.no_grad(), ShapesOnly():
             _run_on_meta(network, side)
     finally:
-        for norm in norms:
-            del norm.forward
         for layer in training:
             layer.training = True
         for hook in hooks:
@@ -140,12 +135,8 @@ def count(model: nn.Module | str, input_px: int | None = None) -> Count:
     )
 
 
-def _unchanged(x: Tensor) -> Tensor:
-    return x
-
-
 def _on_meta(name: str) -> nn.Module:
-    with shapes_only():
+    with ShapesOnly():
         return make(*find_row(name))
 
 

@@ -1,21 +1,36 @@
-"""Networks that have shapes and no numbers: building one takes milliseconds and no memory."""
+"""Networks that have shapes and no numbers: building and running one takes milliseconds and no
+memory, because nothing is computed but shapes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-_FILLS = {Tensor.uniform_, Tensor.normal_, Tensor.zero_, Tensor.fill_}
+_MAKERS = {torch.empty, torch.zeros, torch.ones, torch.full, torch.tensor, torch.arange}
+# What leaves the shape of its first argument alone. On the meta device PyTorch finds that out in
+# Python, operator by operator, and takes longer over it than over everything else.
+_SAME_SHAPE = {
+    *(Tensor.uniform_, Tensor.normal_, Tensor.zero_, Tensor.fill_),
+    *(F.batch_norm, F.relu, torch.relu, torch.relu_, F.relu6, F.hardtanh, F.silu, F.dropout),
+}
 
 
-class _NothingToFill(TorchFunctionMode):
-    """Initialisations do nothing: PyTorch takes longer to fill a tensor of no numbers than the
-    rest of the network takes to be built. Modes belong to a thread, so others are left alone."""
+class ShapesOnly(TorchFunctionMode):
+    """Inside, tensors are made on the meta device, nothing is filled, and only shapes follow.
+
+    Modes belong to a thread: others go on computing.
+
+    Example:
+        >>> with ShapesOnly():
+        ...     layer = torch.nn.Linear(4096, 4096)
+        >>> layer.weight.is_meta
+        True
+    """
 
     def __torch_function__(
         self,
@@ -24,18 +39,17 @@ class _NothingToFill(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        return args[0] if func in _FILLS else func(*args, **(kwargs or {}))
+        if func in _SAME_SHAPE:
+            return args[0]
+        given = dict(kwargs or {})
+        if func is torch.cat and all(tensor.is_meta for tensor in args[0]):
+            return _joined(*args, **given)
+        if func in _MAKERS and given.get("device") is None:
+            given["device"] = "meta"
+        return func(*args, **given)
 
 
-@contextmanager
-def shapes_only() -> Iterator[None]:
-    """Inside, tensors are made on the meta device and left unfilled.
-
-    Example:
-        >>> with shapes_only():
-        ...     layer = torch.nn.Linear(4096, 4096)
-        >>> layer.weight.is_meta
-        True
-    """
-    with torch.device("meta"), _NothingToFill():
-        yield
+def _joined(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    shape = list(tensors[0].shape)
+    shape[dim] = sum(tensor.shape[dim] for tensor in tensors)
+    return torch.empty(shape, dtype=tensors[0].dtype, device="meta")

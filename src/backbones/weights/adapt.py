@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from backbones.errors import BadWeights
 from backbones.models import make
-from backbones.nn.meta import shapes_only
+from backbones.nn.meta import ShapesOnly
 from backbones.weights.fit import may_lack, our_state, say_names, say_nearest, shapes_of
 
 Shapes = dict[str, tuple[int, ...]]
@@ -145,7 +145,7 @@ def named_alike(
 
 
 def _shapes(network: Any, num_classes: int, in_channels: int) -> Shapes:
-    with shapes_only():
+    with ShapesOnly():
         other = make(type(network), network.row, num_classes, in_channels)
     return shapes_of(other.state_dict())
 

@@ -25,7 +25,7 @@ import backbones
 from backbones import catalog
 from backbones.errors import BadWeights, NotFound, WrongUse
 from backbones.models import make
-from backbones.nn.meta import shapes_only
+from backbones.nn.meta import ShapesOnly
 from backbones.spec import InputSpec
 from backbones.weights.atomic import atomic_save_safetensors
 from backbones.weights.rows import row_from_json, row_to_json
@@ -274,7 +274,7 @@ def _network_on_meta(bundle: Bundle) -> nn.Module:
     module = importlib.import_module(known[bundle.family].module)
     row = row_from_json(type(module.ROWS[0]), bundle.row)
     try:
-        with shapes_only():
+        with ShapesOnly():
             return make(module.NETWORK, row, bundle.num_classes, bundle.in_channels)
     except Exception as error:  # a row from outside can break a constructor in any way
         raise BadWeights(f"{bundle.variant} cannot be built from its row ({error})") from error

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from backbones.errors import BadWeights
 from backbones.models import build
-from backbones.nn.meta import shapes_only
+from backbones.nn.meta import ShapesOnly
 from backbones.spec import InputSpec
 from backbones.weights.adapt import named_alike, sizes_of
 from backbones.weights.bundle import Bundle, bundle_of
@@ -41,7 +41,7 @@ def bundle_from(
         NotFound: no such variant.
         BadWeights: names, shapes or the number of classes do not fit.
     """
-    with shapes_only():
+    with ShapesOnly():
         named, _ = named_alike(variant, build(variant).state_dict(), state, keymap)
         num_classes, in_channels = sizes_of(build(variant), named)
         network = build(variant, num_classes, in_channels)

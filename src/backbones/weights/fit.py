@@ -9,7 +9,7 @@ from torch import Tensor
 from backbones import catalog
 from backbones.errors import BadWeights
 from backbones.models import build
-from backbones.nn.meta import shapes_only
+from backbones.nn.meta import ShapesOnly
 from backbones.weights.keymaps import KEYMAPS
 from backbones.weights.keymaps.rules import KeyMap
 
@@ -124,7 +124,7 @@ def shapes_of(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 
 def _shapes_of(variant: str) -> dict[str, tuple[int, ...]]:
-    with shapes_only():
+    with ShapesOnly():
         return shapes_of(build(variant).state_dict())
 
 
