@@ -338,6 +338,11 @@ class LeNet(nn.Module):
         return tuple((name, name.lower()) for name in names)
 
     @property
+    def layer_names(self) -> dict[str, str]:
+        """Section II.A's word for what follows every layer but the last."""
+        return {"squash": "squashing function"}
+
+    @property
     def cam_layer(self) -> str:
         """C3, the last layer with more than a handful of positions."""
         return "c3"
