@@ -152,7 +152,8 @@ def _module(where: str) -> ModuleType:
     if not path.is_file():
         raise NotFound(f"there is no file {where}: expected FILE.py:FUNCTION")
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None, "a .py file has a loader"
+    assert spec is not None
+    assert spec.loader is not None, "a .py file has one"
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent.resolve()))  # it may import its neighbours
     try:

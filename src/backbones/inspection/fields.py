@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
+import torch
+
 from backbones.inspection.graph import Graph, Node
 
 Number = int | Fraction
@@ -62,10 +64,25 @@ class Field:
         axes: for each axis of the input behind the channels, the tensor's axis along which the
             unit moves; None where there is none any more.
         spans: for each axis of the input, what is seen.
+        bounds: for each axis of the input (first pixel, one past the last pixel) that any unit can
+            see; a stride may leave the last pixels out.
     """
 
     axes: tuple[int | None, ...]
     spans: tuple[Span, ...]
+    bounds: tuple[tuple[Number, Number], ...] = ()
+
+    def box(self, place: Sequence[int]) -> tuple[tuple[Number, Number], ...]:
+        """For each axis of the input (first pixel, one past the last pixel) that one unit sees.
+
+        Args:
+            place: the unit's, for each axis of the input.
+        """
+        seen = [span.seen_by(unit) for span, unit in zip(self.spans, place, strict=True)]
+        return tuple(
+            (max(low, first), min(high, last))
+            for (low, high), (first, last) in zip(seen, self.bounds, strict=True)
+        )
 
 
 def receptive_fields(graph: Graph) -> tuple[Field | None, ...]:
@@ -82,12 +99,27 @@ def receptive_fields(graph: Graph) -> tuple[Field | None, ...]:
     for node in graph.nodes:
         if node.op == "input":
             axes = tuple(range(2, len(node.shape)))
-            found.append(Field(axes, tuple(Span(1, 1, 0) for _ in axes)))
+            sides = tuple((0, side) for side in node.shape[2:])
+            found.append(Field(axes, tuple(Span(1, 1, 0) for _ in axes), sides))
             continue
         read = [(found[index], graph.nodes[index].shape) for index in node.inputs]
         inputs = [(known, shape) for known, shape in read if known is not None]
         hidden = node.op == "unseen" or len(inputs) < len(read) or not inputs
-        found.append(None if hidden else _RULES.get(node.op, _pointwise)(node, inputs))
+        if hidden:
+            found.append(None)
+            continue
+        known = _RULES.get(node.op, _pointwise)(node, inputs)
+        found.append(Field(known.axes, known.spans, _bounds(node, known, inputs)))
+    return tuple(found)
+
+
+def _bounds(node: Node, known: Field, inputs: Inputs) -> tuple[tuple[Number, Number], ...]:
+    found = []
+    for dim, (axis, span) in enumerate(zip(known.axes, known.spans, strict=True)):
+        whole = span.of_all(1 if axis is None else node.shape[axis])
+        low = min(field.bounds[dim][0] for field, _ in inputs)
+        high = max(field.bounds[dim][1] for field, _ in inputs)
+        found.append((max(low, whole.low), min(high, whole.low + whole.size)))
     return tuple(found)
 
 
@@ -259,11 +291,12 @@ def _padded(node: Node, inputs: Inputs) -> Field:
 
 
 def _indexed(node: Node, inputs: Inputs) -> Field:
-    """`x[...]` with whole numbers, slices, None and an ellipsis."""
+    """`x[...]` with whole numbers, slices, None, an ellipsis, and one list of places."""
     known, shape = inputs[0]
     index = _argument(node, 1, "", ())
     parts = list(index) if isinstance(index, tuple) else [index]
-    if not all(part is None or part is ... or isinstance(part, int | slice) for part in parts):
+    plain = all(part is None or part is ... or isinstance(part, int | slice) for part in parts)
+    if not plain and not _is_one_list(parts):
         return _lost(inputs)
     taken = sum(part is not None and part is not ... for part in parts)
     if ... not in parts:
@@ -284,9 +317,18 @@ def _indexed(node: Node, inputs: Inputs) -> Field:
     return Field(tuple(axes), tuple(spans))
 
 
-def _sliced(span: Span, part: int | slice, units: int) -> Span:
+def _is_one_list(parts: Sequence[Any]) -> bool:
+    """Slices and one list of places, which then leaves all axes where they are."""
+    lists = [part for part in parts if isinstance(part, tuple)]
+    others = all(isinstance(part, slice) or part is ... for part in parts if part not in lists)
+    return len(lists) == 1 and others and not isinstance(lists[0], torch.Size)
+
+
+def _sliced(span: Span, part: int | slice | tuple[int, ...], units: int) -> Span:
     if span.fixed:
         return span
+    if isinstance(part, tuple):
+        return span.of_all(units)
     if isinstance(part, int):
         return replace(span, low=span.low + (part % units) * span.jump, fixed=True)
     first, _, step = part.indices(units)

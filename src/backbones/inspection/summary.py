@@ -125,12 +125,8 @@ class Inspection:
         for what, at, side in (("row", row, sides[0]), ("column", column, sides[1])):
             if not 0 <= at < side:
                 raise WrongUse(f"{what} {at} of {name}: its map has {side}, counted from 0")
-        box = []
-        for span, at, side in zip(layer.field.spans, (row, column), self.input[1:], strict=True):
-            low, high = span.seen_by(at)
-            box.append((max(0, math.floor(low)), min(side, math.ceil(high))))
-        (top, bottom), (left, right) = box
-        return top, left, bottom, right
+        (top, bottom), (left, right) = layer.field.box((row, column))
+        return math.floor(top), math.floor(left), math.ceil(bottom), math.ceil(right)
 
     def folded(self, depth: int) -> tuple[Layer, ...]:
         """Layers that share the first `depth` parts of their path in a row become one.
