@@ -51,7 +51,15 @@ def inspect(
         >>> found.macs, found.layer("conv5_3").field.spans[0].size
         (15470264320, 196)
     """
-    network = model if isinstance(model, nn.Module) else find_network(model)
+    if isinstance(model, nn.Module):
+        return inspect_module(model, input_shape, batch=batch, functions=functions)
+    try:
+        return inspect_module(find_network(model), input_shape, batch=batch, functions=functions)
+    except WrongUse:
+        if not _is_maker(str(model)):
+            raise
+    # Its forward pass may look at numbers, so that shapes alone are not enough.
+    network = _made_by(str(model), with_numbers=True)
     return inspect_module(network, input_shape, batch=batch, functions=functions)
 
 
@@ -100,7 +108,7 @@ def find_network(name: str | Path) -> nn.Module:
         BadWeights: a file that is not a bundle.
     """
     text = str(name)
-    if ":" in text and not Path(text).exists():
+    if _is_maker(text):
         return _made_by(text)
     path = Path(text)
     if is_id(text) or path.exists() or path.suffix == ".safetensors":
@@ -112,11 +120,15 @@ def find_network(name: str | Path) -> nn.Module:
         return build(text)
 
 
-def _made_by(text: str) -> nn.Module:
+def _is_maker(text: str) -> bool:
+    return ":" in text and not Path(text).exists()
+
+
+def _made_by(text: str, *, with_numbers: bool = False) -> nn.Module:
     where, _, function = text.rpartition(":")
     maker = _function(_module(where), where, function)
     try:
-        network = _on_meta(maker)
+        network = maker() if with_numbers and callable(maker) else _on_meta(maker)
     except BackbonesError:
         raise
     except Exception as error:
