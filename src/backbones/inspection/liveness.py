@@ -19,7 +19,6 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from backbones.inspection.outputs import (
-    RULES,
     Look,
     Looks,
     Rule,
@@ -27,6 +26,7 @@ from backbones.inspection.outputs import (
     aten,
     looks_of,
     question,
+    rule_of,
 )
 
 
@@ -59,7 +59,7 @@ def _kind_of(operator: Any) -> _Kind:
     makes_new = not aliases and operator is not aten._unsafe_view.default
     takes_device = any(argument.name == "device" for argument in schema.arguments)
     name = schema.name.rpartition("::")[2]
-    kind = _Kind(operator, name, in_place, makes_new, takes_device, RULES.get(operator))
+    kind = _Kind(operator, name, in_place, makes_new, takes_device, rule_of(operator))
     return _KINDS.setdefault(id(operator), kind)
 
 
@@ -247,9 +247,9 @@ def when_alone() -> tuple[int, int]:
         ) -> Any:
             if operator is aten.add.Tensor and not torch.is_grad_enabled():
                 seen.append(_holders(args[0]))
-            return operator(*args, **(kwargs or {}))
+            return torch.empty((), device="meta")
 
-    leaf = torch.empty(2, device="meta", requires_grad=True)
+    leaf = torch.empty((), device="meta", requires_grad=True)
     with Watch(), torch.enable_grad():
-        torch.autograd.backward((leaf * 2.0).sum() + (leaf * 3.0).sum())
+        torch.autograd.backward(leaf * 2.0 + leaf * 3.0)
     return seen[0]
