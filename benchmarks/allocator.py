@@ -10,10 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch.profiler import ProfilerActivity, profile
 
-CONVOLUTIONS = ("aten::mkldnn_convolution", "aten::_slow_conv2d_forward", "aten::convolution_backward")
+# Operators that work on copies: of maps and weights in the layout that oneDNN likes on this
+# processor, of windows laid out as columns, of small maps that are normalised.
+WITH_SCRATCH = (
+    "aten::mkldnn_convolution",
+    "aten::_slow_conv2d_forward",
+    "aten::convolution_backward",
+    "aten::native_batch_norm_backward",
+)
 
 
 @dataclass(frozen=True)
@@ -22,8 +28,8 @@ class Peak:
 
     Args:
         total: bytes, of everything.
-        without_scratch: bytes, without what a convolution takes and gives back before it ends:
-            copies of maps and weights in the layout that oneDNN likes on this processor.
+        without_scratch: bytes, without what an operator of `WITH_SCRATCH` takes and gives back
+            before it ends.
     """
 
     total: int
@@ -57,23 +63,22 @@ def _most(changes: list[int]) -> int:
 
 
 def _without_scratch(events: list[tuple[int, int, str, int]]) -> list[int]:
-    """The changes, without pairs of taking and giving back inside one convolution."""
+    """The changes, without pairs of taking and giving back inside one operator."""
     changes: list[int] = []
-    taken: list[int] = []  # positions in `changes` of what the convolution that runs has taken
+    taken: list[int] = []  # positions in `changes` of what the operator that runs has taken
     ends = 0
     for start, end, name, change in events:
         if start > ends:
             taken = []
-        if name in CONVOLUTIONS and start > ends:
+        if name in WITH_SCRATCH and start > ends:
             ends = end
         if name != "[memory]":
             continue
         pair = next((at for at in taken if changes[at] == -change), None) if change < 0 else None
-        if pair is None or start > ends:
-            changes.append(change)
-            if start <= ends and change > 0:
-                taken.append(len(changes) - 1)
-        else:
-            changes[pair] = 0
+        if pair is not None:
+            changes[pair] = change = 0
             taken.remove(pair)
+        changes.append(change)
+        if start <= ends and change > 0:
+            taken.append(len(changes) - 1)
     return changes

@@ -69,7 +69,21 @@ def _like_first(first: Tensor, *_: Any, **__: Any) -> Look:
     return look(first) if first.is_contiguous() else _dense(first.shape, first.dtype)
 
 
-_ASK_TRUTH = frozenset("eq ne lt gt le ge logical_and logical_or logical_not isnan isinf".split())
+_ASK_TRUTH = frozenset(
+    [
+        "eq",
+        "ne",
+        "lt",
+        "gt",
+        "le",
+        "ge",
+        "logical_and",
+        "logical_or",
+        "logical_not",
+        "isnan",
+        "isinf",
+    ]
+)
 
 
 def _pointwise(*args: Any, truth: bool = False, **kwargs: Any) -> Look:
@@ -91,9 +105,11 @@ def _broadcast(tensors: Sequence[Tensor]) -> list[int]:
     most = max(tensor.dim() for tensor in tensors)
     sides = zip(*[(*[1] * (most - t.dim()), *t.shape) for t in tensors], strict=True)
     common = [next((side for side in here if side != 1), 1) for here in sides]
-    if any(side not in (1, wanted) for t in tensors for side, wanted in zip(
-        reversed(t.shape), reversed(common), strict=False
-    )):
+    if any(
+        side not in (1, wanted)
+        for t in tensors
+        for side, wanted in zip(reversed(t.shape), reversed(common), strict=False)
+    ):
         raise UnlikeTheRule  # PyTorch says what is wrong
     return common
 
@@ -170,7 +186,9 @@ def _batch_norm(
     return look(x), statistics, statistics
 
 
-def _batch_norm_backward(_gradient: Tensor, x: Tensor, weight: Tensor | None, *others: Any) -> Looks:
+def _batch_norm_backward(
+    _gradient: Tensor, x: Tensor, weight: Tensor | None, *others: Any
+) -> Looks:
     wanted = others[-1]
     if not x.is_contiguous() or (weight is None and (wanted[1] or wanted[2])):
         raise UnlikeTheRule

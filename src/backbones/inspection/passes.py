@@ -27,14 +27,17 @@ class Course:
     Args:
         ledger: what was taken and given back, parameters and buffers left out.
         input_bytes: of the pictures, and of their labels where it trains.
-        gradient_bytes: of all gradients at the end; 0 without training.
-        trained: how many numbers each parameter that got a gradient has.
+        gradients: bytes of each gradient at the end, in the order of the parameters.
     """
 
     ledger: Ledger
     input_bytes: int
-    gradient_bytes: int = 0
-    trained: tuple[int, ...] = ()
+    gradients: tuple[int, ...] = ()
+
+    @property
+    def gradient_bytes(self) -> int:
+        """Of all gradients together."""
+        return sum(self.gradients)
 
 
 def run_pass(
@@ -156,13 +159,8 @@ def _run(
         follow.backward = True
         loss.backward()  # type: ignore[no-untyped-call]
         follow.ledger.mark("backward")
-    gradients = [tensor.grad for tensor in own if tensor.grad is not None]
-    return Course(
-        follow.ledger,
-        input_bytes,
-        sum(gradient.untyped_storage().nbytes() for gradient in gradients),
-        tuple(gradient.numel() for gradient in gradients),
-    )
+    gradients = [tensor.grad.nbytes for tensor in own if tensor.grad is not None]
+    return Course(follow.ledger, input_bytes, tuple(gradients))
 
 
 @contextmanager
