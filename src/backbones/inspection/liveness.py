@@ -91,14 +91,14 @@ class _Held(weakref.ref[Any]):
     num_bytes: int
 
 
-class _Watching(TorchDispatchMode):
+class _Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         """PyTorch asks; the answer spares the import of its compiler, of a second and a half."""
         return False
 
 
-class Follow(_Watching):
+class Follow(_Watching):  # type: ignore[no-untyped-call]
     """Inside, operators make tensors without numbers, and a ledger follows their memory.
 
     Args:
@@ -112,7 +112,7 @@ class Follow(_Watching):
     """
 
     def __init__(self, device: str, adopt: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.ledger, self.place, self.backward = Ledger(), "", False
         self.device, self.adopt = torch.device(device), adopt
         self._held: dict[int, _Held] = {}
@@ -233,7 +233,7 @@ def _holders(tensor: Tensor) -> tuple[int, int]:
     """How many hold this tensor, and how many hold its memory."""
     memory: Any = tensor.untyped_storage()
     counted: Any = tensor
-    return counted._use_count(), torch._C._storage_Use_Count(memory._cdata)  # type: ignore[attr-defined]
+    return counted._use_count(), torch._C._storage_Use_Count(memory._cdata)
 
 
 @cache
@@ -241,7 +241,7 @@ def when_alone() -> tuple[int, int]:
     """The holders of a gradient that only the engine holds; a property of the PyTorch version."""
     seen: list[tuple[int, int]] = []
 
-    class Watch(_Watching):
+    class Watch(_Watching):  # type: ignore[no-untyped-call]
         def __torch_dispatch__(
             self, operator: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
@@ -250,6 +250,6 @@ def when_alone() -> tuple[int, int]:
             return torch.empty((), device="meta")
 
     leaf = torch.empty((), device="meta", requires_grad=True)
-    with Watch(), torch.enable_grad():
+    with Watch(), torch.enable_grad():  # type: ignore[no-untyped-call]
         torch.autograd.backward(leaf * 2.0 + leaf * 3.0)
     return seen[0]

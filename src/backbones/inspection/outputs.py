@@ -70,19 +70,7 @@ def _like_first(first: Tensor, *_: Any, **__: Any) -> Look:
 
 
 _ASK_TRUTH = frozenset(
-    [
-        "eq",
-        "ne",
-        "lt",
-        "gt",
-        "le",
-        "ge",
-        "logical_and",
-        "logical_or",
-        "logical_not",
-        "isnan",
-        "isinf",
-    ]
+    ["eq", "ne", "lt", "gt", "le", "ge", "logical_and", "logical_or", "logical_not", "isnan"]
 )
 
 
