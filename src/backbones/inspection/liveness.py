@@ -9,7 +9,7 @@ its last holder lets go of it.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
@@ -103,7 +103,6 @@ class Follow(_Watching):  # type: ignore[no-untyped-call]
 
     Args:
         device: "meta", or "cpu" inside a `FakeTensorMode`.
-        adopt: makes a tensor without numbers of one that has some.
 
     Attributes:
         ledger: what happened so far.
@@ -111,10 +110,10 @@ class Follow(_Watching):  # type: ignore[no-untyped-call]
         backward: whether the backward pass runs; there, operators say themselves what runs.
     """
 
-    def __init__(self, device: str, adopt: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, device: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.ledger, self.place, self.backward = Ledger(), "", False
-        self.device, self.adopt = torch.device(device), adopt
+        self.device = torch.device(device)
         self._held: dict[int, _Held] = {}
         self._adopted: dict[int, tuple[Tensor, Tensor]] = {}
         self._known: dict[Any, Looks | None] = {}
@@ -129,12 +128,15 @@ class Follow(_Watching):  # type: ignore[no-untyped-call]
             self._write(held.num_bytes)
         return tensor
 
-    def belongs(self, tensor: Tensor) -> Tensor:
-        """Never count this tensor's memory: it is a parameter or a buffer."""
-        storage = tensor.untyped_storage()
+    def stand_in(self, tensor: Tensor) -> Tensor:
+        """A tensor without numbers for one that has some, a weight or a constant; not counted."""
+        other = torch.empty_strided(
+            tensor.shape, tensor.stride(), dtype=tensor.dtype, device=self.device
+        )
+        storage = other.untyped_storage()
         self._held[storage._cdata] = held = _Held(storage, self._given_back)
         held.key, held.num_bytes = storage._cdata, 0
-        return tensor
+        return other
 
     def _given_back(self, held: _Held) -> None:
         del self._held[held.key]
@@ -173,7 +175,7 @@ class Follow(_Watching):  # type: ignore[no-untyped-call]
             if value.is_meta or (value.device == self.device and type(value) is not Tensor):
                 return value
             if id(value) not in self._adopted:  # kept beside its own, so that its id stays its own
-                self._adopted[id(value)] = value, self.belongs(self.adopt(value))
+                self._adopted[id(value)] = value, self.stand_in(value)
             return self._adopted[id(value)][1]
         if isinstance(value, list | tuple) and value and isinstance(value[0], Tensor):
             return [self._ours(part) for part in value]

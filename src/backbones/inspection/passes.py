@@ -63,6 +63,7 @@ def run_pass(
         WrongUse: a batch below 1, no such precision, or the module cannot run on such a batch.
     """
     _check(input_shape, batch, precision)
+    when_alone()  # finds something out, and nothing may be watching then
     modes = [(module, module.training) for module in model.modules()]
     try:
         model.train(training)
@@ -117,19 +118,12 @@ def _without_numbers(
     longer.
     """
     if precision == "fp32":
-        yield Follow("meta", _on_meta), nullcontext
+        yield Follow("meta"), nullcontext
         return
     from torch._subclasses.fake_tensor import FakeTensorMode
 
-    with FakeTensorMode(allow_non_fake_inputs=True) as fake:
-        yield (
-            Follow("cpu", lambda tensor: fake.from_tensor(tensor.detach())),
-            lambda: torch.autocast("cpu", dtype=torch.bfloat16),
-        )
-
-
-def _on_meta(tensor: Tensor) -> Tensor:
-    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        yield Follow("cpu"), partial(torch.autocast, "cpu", torch.bfloat16)
 
 
 def _run(
@@ -139,7 +133,6 @@ def _run(
     cast: Callable[[], AbstractContextManager[Any]],
     training: bool,
 ) -> Course:
-    when_alone()  # finds out something for which nothing may be watching
     with ExitStack() as stack:
         own = stack.enter_context(_stand_ins(model, follow))
         stack.enter_context(torch.set_grad_enabled(training))
@@ -171,7 +164,7 @@ def _stand_ins(model: nn.Module, follow: Follow) -> Iterator[list[Tensor]]:
 
     def stand_in(tensor: Tensor) -> Tensor:
         if id(tensor) not in found:  # layers may share one
-            other = follow.belongs(follow.adopt(tensor))
+            other = follow.stand_in(tensor)
             found[id(tensor)] = other.requires_grad_(tensor.requires_grad)
         return found[id(tensor)]
 
