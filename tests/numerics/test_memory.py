@@ -199,7 +199,11 @@ def test_rules_answer_what_pytorch_answers(
     monkeypatch.setattr(liveness, "rule_of", lambda operator: known if operator is norm else None)
     monkeypatch.setattr(liveness, "_KINDS", {})
     asked = run_pass(network, shape_of(network), 2, training=training)
-    assert by_rules == asked
+    end = by_rules.ledger.marks["backward" if training else "forward"]
+    assert by_rules.ledger.marks == asked.ledger.marks
+    assert by_rules.ledger.changes[:end] == asked.ledger.changes[:end]
+    assert by_rules.ledger.places[:end] == asked.ledger.places[:end]
+    assert by_rules.gradients == asked.gradients
 
 
 @pytest.mark.parametrize("training", [False, True])

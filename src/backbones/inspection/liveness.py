@@ -36,6 +36,7 @@ class _Kind(NamedTuple):
     operator: Any
     name: str
     in_place: bool
+    is_view: bool
     makes_new: bool
     takes_device: bool
     rule: Rule | None
@@ -45,7 +46,7 @@ _KINDS: dict[int, _Kind] = {}  # by id: hashing an operator takes longer than mo
 
 
 def _kind_of(operator: Any) -> _Kind:
-    """Whether it overwrites its first argument, whether all its results are new memory."""
+    """Whether it overwrites its first argument, shows it otherwise, or makes new memory alone."""
     schema = operator._schema
     aliases = [a.alias_info for a in (*schema.arguments, *schema.returns) if a.alias_info]
     first = schema.arguments[0].alias_info if schema.arguments else None
@@ -55,11 +56,15 @@ def _kind_of(operator: Any) -> _Kind:
         and first.is_write
         and torch.Tag.inplace_view not in operator.tags
     )
+    is_view = first is not None and all(
+        result.alias_info is not None and not result.alias_info.is_write
+        for result in schema.returns
+    )
     # `_unsafe_view` shares memory though its schema denies it
     makes_new = not aliases and operator is not aten._unsafe_view.default
     takes_device = any(argument.name == "device" for argument in schema.arguments)
     name = schema.name.rpartition("::")[2]
-    kind = _Kind(operator, name, in_place, makes_new, takes_device, rule_of(operator))
+    kind = _Kind(operator, name, in_place, is_view, makes_new, takes_device, rule_of(operator))
     return _KINDS.setdefault(id(operator), kind)
 
 
@@ -157,6 +162,8 @@ class Follow(_Watching):  # type: ignore[no-untyped-call]
         kind = _KINDS.get(id(operator)) or _kind_of(operator)
         if kind.in_place:
             return args[0]
+        if kind.is_view and not kwargs and args[0].is_meta:
+            return operator(*args)
         if self.backward:
             if operator is aten.add.Tensor and _sums_in_place(args):
                 return args[0]
@@ -182,20 +189,24 @@ class Follow(_Watching):  # type: ignore[no-untyped-call]
         return value
 
     def _make(self, kind: _Kind, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """New memory as the operator would make it; asked of PyTorch once for equal arguments."""
+        """New memory as the operator would make it; PyTorch is asked once for equal arguments."""
+        if kind.rule is not None:
+            try:
+                return self._new_of(kind.rule(*args, **kwargs))
+            except UnlikeTheRule:
+                pass
         asked = (id(kind.operator), question(args), question(kwargs.items()))
         try:
             looks = self._known.get(asked)
         except TypeError:  # an argument that cannot be compared
             return self._hold_all(kind.operator(*args, **kwargs))
-        if looks is None:
-            try:
-                looks = (kind.rule or _no_rule)(*args, **kwargs)
-            except UnlikeTheRule:
-                results = kind.operator(*args, **kwargs)
-                self._known[asked] = looks_of(results)
-                return self._hold_all(results)
-            self._known[asked] = looks
+        if looks is not None:
+            return self._new_of(looks)
+        results = kind.operator(*args, **kwargs)
+        self._known[asked] = looks_of(results)
+        return self._hold_all(results)
+
+    def _new_of(self, looks: Looks) -> Any:
         if isinstance(looks, Look):
             return self._new(looks)
         return tuple([None if one is None else self._new(one) for one in looks])
@@ -209,10 +220,6 @@ class Follow(_Watching):  # type: ignore[no-untyped-call]
             if isinstance(result, Tensor):
                 self.hold(result)
         return results
-
-
-def _no_rule(*_: Any, **__: Any) -> Looks:
-    raise UnlikeTheRule
 
 
 def _sums_in_place(args: Sequence[Any]) -> bool:
