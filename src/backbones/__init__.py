@@ -20,7 +20,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from backbones.api.data import check_data, open_data
     from backbones.api.evaluation import evaluate
-    from backbones.api.inspection import inspect
+    from backbones.api.inspection import inspect, memory
     from backbones.api.networks import create, read_bundle, show
     from backbones.api.prediction import predict
     from backbones.api.training import resume, train
@@ -32,6 +32,7 @@ _HOME = {
     "create": "api.networks",
     "show": "api.networks",
     "inspect": "api.inspection",
+    "memory": "api.inspection",
     "open_data": "api.data",
     "check_data": "api.data",
     "train": "api.training",
@@ -51,6 +52,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "create",
     "show",
     "inspect",
+    "memory",
     "open_data",
     "check_data",
     "train",
