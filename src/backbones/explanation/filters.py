@@ -51,6 +51,7 @@ def feature_maps(network: nn.Module, pictures: Tensor, layer: str | None = None)
         WrongUse: the layer gives no maps.
 
     Example:
+        >>> import torch
         >>> from backbones.models import build
         >>> feature_maps(build("lenet5"), torch.zeros(1, 1, 32, 32), "c1").shape
         torch.Size([1, 6, 28, 28])

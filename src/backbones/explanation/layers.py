@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbones.errors import NotFound, WrongUse, nearest
+from backbones.errors import WrongUse
 from backbones.nn.auxiliary import WithAuxiliary, main_logits
 from backbones.nn.evaluating import evaluating
-
-_LISTED = 6
+from backbones.nn.naming import module_path
 
 
 def find_layer(network: nn.Module, name: str | None = None) -> str:
@@ -22,8 +21,8 @@ def find_layer(network: nn.Module, name: str | None = None) -> str:
 
     Args:
         network: any.
-        name: a module path, or one of the network's own `stages` as its paper calls it; the layer
-            that the family declares for class-activation maps (`cam_layer`) where None.
+        name: a module path, or what the paper calls the layer; the one that the family declares
+            for class-activation maps (`cam_layer`) where None.
 
     Raises:
         NotFound: no such layer; names the nearest.
@@ -43,15 +42,7 @@ def find_layer(network: nn.Module, name: str | None = None) -> str:
                 f" one, such as {_last_of(network)!r}"
             )
         name = declared
-    paths = [path for path, _ in network.named_modules() if path]
-    if name in paths:
-        return name
-    stages: dict[str, str] = dict(getattr(own, "stages", ()))
-    if name in stages:
-        return stages[name]
-    known = [*stages, *paths]
-    hint = nearest(name, known) or f" It has {', '.join(known[-_LISTED:])} and others."
-    raise NotFound(f"{type(network).__name__} has no layer {name!r}.{hint}")
+    return module_path(network, name)
 
 
 def _last_of(network: nn.Module) -> str:

@@ -69,6 +69,7 @@ def spread(
     box: tuple[float, float, float, float],
     width: int,
     height: int,
+    share: float = 1.0,
 ) -> npt.NDArray[np.float32]:
     """Lay a map over a picture, of which the network saw a part.
 
@@ -80,6 +81,7 @@ def spread(
         box: left, top, width and height of what the network saw, px of the picture; it may reach
             beyond the picture.
         width, height: of the picture, px.
+        share: how much of the box's sides the map's cells take, around its middle; see `share_of`.
 
     Shapes: values (h, w). Result: (height, width), NaN where the network saw nothing.
 
@@ -88,8 +90,8 @@ def spread(
         [[nan, 0.0, 0.25, 0.75, 1.0, nan]]
     """
     left, top, box_width, box_height = box
-    across, seen_x = _weights(values.shape[1], left, box_width, width)
-    down, seen_y = _weights(values.shape[0], top, box_height, height)
+    across, seen_x = _weights(values.shape[1], left, box_width, width, share)
+    down, seen_y = _weights(values.shape[0], top, box_height, height, share)
     laid = (down @ values.astype(np.float64) @ across.T).astype(np.float32)
     laid[~seen_y] = np.nan
     laid[:, ~seen_x] = np.nan
@@ -97,12 +99,13 @@ def spread(
 
 
 def _weights(
-    cells: int, start: float, length: float, pixels: int
+    cells: int, start: float, length: float, pixels: int, share: float
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """How much of each cell is in each pixel, (pixels, cells); and which pixels were seen."""
     centres = np.arange(pixels) + 0.5
     seen = (centres >= start) & (centres <= start + length)
-    place = np.clip((centres - start) / length * cells - 0.5, 0, cells - 1)
+    first_edge, reach = start + (1 - share) / 2 * length, share * length
+    place = np.clip((centres - first_edge) / reach * cells - 0.5, 0, cells - 1)
     first = np.minimum(place.astype(int), max(0, cells - 2))
     weights = np.zeros((pixels, cells))
     rows = np.arange(pixels)

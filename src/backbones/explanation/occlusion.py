@@ -125,7 +125,7 @@ def occlusion(
     height, width = pictures.shape[-2:]
     places, patch = square.places(height, width), square.sides(height, width)[0]
     with evaluating(network) as scored:
-        logits = torch.cat([scored(some) for some in pictures.split(batch_size)])
+        logits = torch.cat([scored(some) for some in torch.split(pictures, batch_size)])
         classes = chosen(targets, logits)
         whole = _score(logits, score).gather(1, classes)
         losses = torch.zeros(len(places), *classes.shape, device=logits.device)

@@ -1,0 +1,441 @@
+"""Show where in pictures a network sees its classes."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from backbones.api.data import Downloading, Progress
+from backbones.api.weights import open_bundle
+from backbones.data.finish import normalised
+from backbones.data.render import Pixels
+from backbones.errors import BadData, BadImage, WrongUse
+from backbones.explanation.filters import feature_maps, first_filters
+from backbones.explanation.layers import find_layer
+from backbones.explanation.maps import Maps, spread
+from backbones.explanation.occlusion import Occluder
+from backbones.explanation.placing import share_of
+from backbones.explanation.run import Box, Looked, Method, Request, answer, look, methods_of
+from backbones.explanation.subject import Subject
+from backbones.labels import Lang, shown
+from backbones.labels.choosing import class_index
+from backbones.nn.naming import paper_names
+from backbones.prediction.inputs import Waiting, find_inputs
+from backbones.prediction.run import Guess
+from backbones.report.heat import HeatMap, draw_heat_maps, panel_picture
+from backbones.report.tiles import draw_feature_maps, draw_filters
+from backbones.weights.bundle import Bundle
+
+__all__ = [
+    "ClassMap",
+    "Explanation",
+    "Occluder",
+    "Subject",
+    "explain",
+    "filters_picture",
+    "open_subject",
+]
+
+Target = str | int | Sequence[str | int] | None
+
+_KEPT_PX = 1280
+_LISTED_VALUES = 4096
+_METHOD_NAMES = {"grad_cam": "Grad-CAM", "cam": "CAM", "occlusion": "Occlusion"}
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """Where in one picture a network sees a class.
+
+    Args:
+        guess: the class, and its probability.
+        index: its place among the network's outputs.
+        method: "grad_cam", "cam" or "occlusion".
+        layer: module path of the layer that the map is made of; None for an occlusion.
+        values: the map. It spans the square that the network saw. Of an occlusion: by how much the
+            probability falls when the pixel is covered.
+        note: how it was made, in words.
+        share: how much of the square's sides the map's cells take, around its middle.
+
+    Shapes: values (h, w).
+    """
+
+    guess: Guess
+    index: int
+    method: Method
+    layer: str | None
+    values: npt.NDArray[np.float32] = field(repr=False, compare=False)
+    note: str = ""
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a network says about one picture, and where it sees it.
+
+    Args:
+        path: as the input named it.
+        predictions: the likeliest classes, best first; empty where there is an error.
+        maps: one for each method and class.
+        size: width and height of the picture, px, upright.
+        seen: left, top, width and height of what the network saw, px of the picture; it may reach
+            beyond the picture, where the network saw black.
+        picture: its pixels, uint8 (H, W, 1 or 3), reduced to a longer side of at most 1,280 px.
+        features: of the layer whose maps were asked for: its name, and (C, h, w).
+        error: why the picture could not be read, or None.
+    """
+
+    path: str
+    predictions: tuple[Guess, ...] = ()
+    maps: tuple[ClassMap, ...] = ()
+    size: tuple[int, int] = (0, 0)
+    seen: Box = (0.0, 0.0, 0.0, 0.0)
+    picture: Pixels | None = field(default=None, repr=False, compare=False)
+    features: tuple[str, npt.NDArray[np.float32]] | None = field(
+        default=None, repr=False, compare=False
+    )
+    error: str | None = None
+
+    def over(self, found: ClassMap, size: tuple[int, int] | None = None) -> Any:
+        """A map laid over the whole picture.
+
+        Args:
+            found: one of `maps`.
+            size: width and height of the result, px; the picture's own where None.
+
+        Returns:
+            float32 (height, width), NaN where the network saw nothing.
+        """
+        width, height = size or self.size
+        across, down = width / self.size[0], height / self.size[1]
+        left, top, box_width, box_height = self.seen
+        box = (left * across, top * down, box_width * across, box_height * down)
+        return spread(found.values, box, width, height, found.share)
+
+    def heat_maps(self) -> tuple[HeatMap, ...]:
+        """The maps as they are drawn."""
+        if self.picture is None:
+            return ()
+        size = panel_picture(self.picture).size
+        return tuple(
+            HeatMap(
+                each.guess.name,
+                f"{100 * each.guess.probability:.1f} %, {each.note}",
+                self.over(each, size),
+                each.method == "occlusion",
+                _ends(each),
+            )
+            for each in self.maps
+        )
+
+    @property
+    def note(self) -> str:
+        """How large the picture is, and what the network saw of it."""
+        return f"{self.size[0]}x{self.size[1]} px"
+
+    @property
+    def guesses(self) -> tuple[tuple[str, float], ...]:
+        """The likeliest classes as names with probabilities."""
+        return tuple((guess.name, guess.probability) for guess in self.predictions)
+
+    def draw(self) -> Image.Image:
+        """The picture, its maps over it, and the answers.
+
+        Raises:
+            BadImage: the picture could not be read.
+        """
+        if self.picture is None:
+            raise BadImage(f"{self.path}: {self.error}")
+        caption = (Path(self.path).name, self.note)
+        return draw_heat_maps(self.picture, self.heat_maps(), self.guesses, caption=caption)
+
+    def draw_features(self) -> Image.Image | None:
+        """The feature maps that were asked for, on one sheet."""
+        if self.features is None:
+            return None
+        layer, maps = self.features
+        return draw_feature_maps(maps, title=f"{Path(self.path).name} at {layer}")
+
+    def _repr_png_(self) -> bytes | None:
+        """For notebooks."""
+        if self.picture is None:
+            return None
+        data = io.BytesIO()
+        self.draw().save(data, "PNG")
+        return data.getvalue()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; a map's own numbers only where they are at most 4,096."""
+        if self.error is not None:
+            return {"path": self.path, "error": self.error}
+        return {
+            "path": self.path,
+            "size_px": list(self.size),
+            "seen_px": [round(value, 3) for value in self.seen],
+            "predictions": [_guess_json(guess) for guess in self.predictions],
+            "maps": [self._map_json(each) for each in self.maps],
+        }
+
+    def _map_json(self, found: ClassMap) -> dict[str, Any]:
+        rows, columns = found.values.shape
+        y, x = np.unravel_index(int(found.values.argmax()), found.values.shape)
+        left, top, width, height = self.seen
+        across = 0.5 + found.share * ((x + 0.5) / columns - 0.5)
+        down = 0.5 + found.share * ((y + 0.5) / rows - 0.5)
+        at = (left + across * width, top + down * height)
+        listed = found.values.size <= _LISTED_VALUES
+        return {
+            "method": found.method,
+            "layer": found.layer,
+            "note": found.note,
+            "class": {**_guess_json(found.guess), "index": found.index},
+            "shape": [rows, columns],
+            "lowest": float(found.values.min()),
+            "highest": float(found.values.max()),
+            "highest_at_px": [round(float(value), 1) for value in at],
+            "values": [[float(f"{v:.5g}") for v in row] for row in found.values]
+            if listed
+            else None,
+        }
+
+
+def _guess_json(guess: Guess) -> dict[str, Any]:
+    known = {} if guess.id is None else {"id": guess.id}
+    return {"name": guess.name, **known, "probability": guess.probability}
+
+
+def _ends(found: ClassMap) -> tuple[str, str]:
+    if found.method != "occlusion":
+        return ("nothing", "most") if found.values.max() > 0 else ("nothing anywhere", "")
+    points = 100 * float(np.abs(found.values).max())
+    return f"covered: +{points:.2g} points", f"covered: −{points:.2g} points"
+
+
+def open_subject(
+    bundle: str | Path | Bundle | Subject, *, downloading: Downloading | None = None
+) -> Subject:
+    """A network that can be shown pictures.
+
+    Args:
+        bundle: a bundle, its path, a run folder, the id of weights; or a subject, which any
+            `nn.Module` can be.
+        downloading: hears of a download.
+
+    Raises:
+        NotFound, DownloadFailed, BadWeights: as `open_bundle`.
+    """
+    if isinstance(bundle, Subject):
+        return bundle
+    opened = open_bundle(bundle, downloading=downloading)
+    return Subject(opened.build(), opened.spec, opened.classes)
+
+
+def filters_picture(bundle: str | Path | Bundle | Subject) -> Image.Image:
+    """The filters of a network's first convolution, on one sheet."""
+    path, filters = first_filters(open_subject(bundle).network)
+    return draw_filters(filters.float().numpy(), title=path)
+
+
+def explain(
+    bundle: str | Path | Bundle | Subject,
+    inputs: Sequence[str | Path] | str | Path,
+    *,
+    method: str | Sequence[str] = "grad_cam",
+    target: Target = None,
+    layer: str | None = None,
+    occluder: Occluder | None = None,
+    features: str | None = None,
+    top: int = 5,
+    lang: Lang = "en",
+    batch_size: int = 16,
+    progress: Progress | None = None,
+) -> Iterator[Explanation]:
+    """Show where in pictures a network sees its classes, one picture after the other.
+
+    Args:
+        bundle: a bundle, its path, a run folder, the id of weights; or a `Subject`, which any
+            `nn.Module` can be.
+        inputs: files, folders, patterns, zip or tar files, or "-" for standard input.
+        method: "grad_cam" for every network; "cam" where averaged maps are weighed into logits;
+            "occlusion"; or several of them.
+        target: the class or classes to look for: by number, id, or name in English or Chinese;
+            the likeliest of each picture where None.
+        layer: of the class-activation maps: a module path or a stage; the family's own where None.
+        occluder: the square of an occlusion.
+        features: a layer whose maps are handed out too.
+        top: answers a picture.
+        lang: of the names: "en", "zh" or "both".
+        batch_size: pictures, or covered copies of one, at a time.
+        progress: called with (passes of the network done, passes in all).
+
+    Yields:
+        One explanation a picture, in input order; with an error where it could not be read.
+
+    Raises:
+        NotFound: no such bundle, class, layer or file; before any picture is read.
+        WrongUse: an unknown method or language, or CAM of a network that has none.
+
+    Example:
+        >>> from backbones.data.sets import open_data
+        >>> from backbones.explanation import grad_cam
+        >>> grad_cam(open_bundle("lenet5.digits").build(), torch.zeros(1, 1, 32, 32)).values.shape
+        torch.Size([1, 1, 10, 10])
+    """
+    if top < 1:
+        raise WrongUse(f"top is {top}, expected at least 1")
+    subject = open_subject(bundle)
+    classes = subject.named()
+    methods = methods_of([method] if isinstance(method, str) else method)
+    request = Request(methods, _targets(classes, target), layer, occluder or Occluder(), batch_size)
+    layers = {each: request.layer_of(subject.network, each) for each in methods}
+    named = [inputs] if isinstance(inputs, str | Path) else inputs
+    waiting = find_inputs(named, stdin=sys.stdin.buffer)
+    desk = _Desk(
+        replace(subject, classes=classes),
+        shown(classes, lang),
+        request,
+        layers,
+        {
+            method: share_of(subject.network, path, subject.spec) if path else 1.0
+            for method, path in layers.items()
+        },
+        None if features is None else find_layer(subject.network, features),
+        min(top, len(classes)),
+    )
+    return desk.explained(iter(waiting), waiting.num_pictures, progress or (lambda *_: None))
+
+
+def _targets(classes: Sequence[str], target: Target) -> tuple[int, ...] | None:
+    if target is None:
+        return None
+    wanted = [target] if isinstance(target, str | int) else target
+    return tuple(dict.fromkeys(class_index(classes, str(each)) for each in wanted))
+
+
+@dataclass(frozen=True)
+class _Desk:
+    """Explains batches of pictures."""
+
+    subject: Subject
+    names: tuple[str, ...]
+    request: Request
+    layers: dict[Method, str | None]
+    shares: dict[Method, float]
+    feature_layer: str | None
+    top: int
+
+    def explained(
+        self, waiting: Iterator[Waiting], num_pictures: int, progress: Progress
+    ) -> Iterator[Explanation]:
+        """One explanation a picture."""
+        passes = self.request.passes(self.subject.spec)
+        count = done = 0
+
+        def passed(more: int) -> None:
+            nonlocal done
+            done += more
+            progress(done, max(done, max(count, num_pictures) * passes))
+
+        while batch := list(islice(waiting, self.request.batch_size)):
+            count += len(batch)
+            looked = [self._look(each) for each in batch]
+            readable = [each for each in looked if isinstance(each, Looked)]
+            found = iter(self._answers(readable, passed) if readable else ())
+            passed(passes * (len(batch) - len(readable)))
+            for each, seen in zip(batch, looked, strict=True):
+                if isinstance(seen, str):
+                    yield Explanation(each.path, error=seen)
+                else:
+                    yield replace(next(found), path=each.path)
+
+    def _look(self, waiting: Waiting) -> Looked | str:
+        try:
+            return look(waiting.read(), self.subject.spec)
+        except BadImage as error:
+            return str(error)
+
+    def _answers(
+        self, looked: Sequence[Looked], passed: Callable[[int], None]
+    ) -> Iterator[Explanation]:
+        network = self.subject.network
+        images = normalised([each.square for each in looked], self.subject.spec)
+        found = answer(network, images, self.request, passed)
+        features = None
+        if self.feature_layer is not None:
+            features = feature_maps(network, images, self.feature_layer).float().numpy()
+        logits = next(iter(found.values())).logits.float()
+        if logits.shape[1] != len(self.names):
+            raise BadData(
+                f"the network has {logits.shape[1]} outputs and there are {len(self.names)} class"
+                " names; use the names that it was trained with"
+            )
+        probabilities = logits.softmax(dim=1).cpu()
+        for place, each in enumerate(looked):
+            order = torch.argsort(probabilities[place], descending=True, stable=True)
+            yield Explanation(
+                path="",
+                predictions=tuple(
+                    self._guess(index, probabilities[place]) for index in order[: self.top].tolist()
+                ),
+                maps=tuple(
+                    self._map(method, maps, place, probabilities[place])
+                    for method, maps in found.items()
+                    for maps in _one_class_each(maps)
+                ),
+                size=(each.picture.shape[1], each.picture.shape[0]),
+                seen=each.box,
+                picture=_reduced(each.picture),
+                features=None if features is None else (str(self.feature_layer), features[place]),
+            )
+
+    def _guess(self, index: int, probabilities: torch.Tensor) -> Guess:
+        name, own = self.names[index], self.subject.classes[index]
+        return Guess(name, float(probabilities[index]), None if name == own else own)
+
+    def _map(self, method: Method, maps: Maps, place: int, probabilities: torch.Tensor) -> ClassMap:
+        index = int(maps.targets[place, 0])
+        values = maps.values[place, 0].float().cpu().numpy()
+        return ClassMap(
+            self._guess(index, probabilities),
+            index,
+            method,
+            self.layers[method],
+            values,
+            self._note(method),
+            self.shares[method],
+        )
+
+    def _note(self, method: Method) -> str:
+        layer = self.layers[method]
+        if layer is not None:
+            said = paper_names(self.subject.network).get(layer)
+            return f"{_METHOD_NAMES[method]} at {said or layer}"
+        size = self.subject.spec.size
+        patch, stride = self.request.occluder.sides(size, size)
+        return f"Occlusion: {patch} px square, every {stride} px of {size}"
+
+
+def _one_class_each(maps: Maps) -> Iterator[Maps]:
+    for place in range(maps.targets.shape[1]):
+        here = slice(place, place + 1)
+        yield Maps(maps.values[:, here], maps.targets[:, here], maps.logits)
+
+
+def _reduced(picture: Pixels) -> Pixels:
+    """Small enough that many of them may be kept."""
+    if max(picture.shape[:2]) <= _KEPT_PX:
+        return picture
+    image = Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
+    image.thumbnail((_KEPT_PX, _KEPT_PX))
+    reduced = np.asarray(image)
+    return reduced[:, :, None] if reduced.ndim == 2 else reduced
