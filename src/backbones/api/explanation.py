@@ -218,7 +218,8 @@ def _ends(found: ClassMap) -> tuple[str, str]:
     if found.method != "occlusion":
         return ("nothing", "most") if found.values.max() > 0 else ("nothing anywhere", "")
     points = 100 * float(np.abs(found.values).max())
-    return f"covered: +{points:.2g} points", f"covered: −{points:.2g} points"
+    amount = f"{points:.2g}" if points >= 0.01 else "under 0.01"
+    return f"gains {amount} points", f"loses {amount} points when covered"
 
 
 def open_subject(
@@ -351,7 +352,8 @@ class _Desk:
             looked = [self._look(each) for each in batch]
             readable = [each for each in looked if isinstance(each, Looked)]
             found = iter(self._answers(readable, passed) if readable else ())
-            passed(passes * (len(batch) - len(readable)))
+            if len(readable) < len(batch):
+                passed(passes * (len(batch) - len(readable)))
             for each, seen in zip(batch, looked, strict=True):
                 if isinstance(seen, str):
                     yield Explanation(each.path, error=seen)

@@ -20,7 +20,7 @@ from backbones.weights.atomic import write_atomic
 
 __all__ = ["WrittenExplanations", "write_explanations", "write_picture"]
 
-_PAGE_LIMIT = 200
+_PAGE_LIMIT = 100
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class WrittenExplanations:
 
 
 def write_explanations(explanations: Iterable[Explanation], folder: Path) -> WrittenExplanations:
-    """Write a PNG for each picture, `index.html` with the first 200, and `explain.json`.
+    """Write a PNG for each picture, `index.html` with the first 100, and `explain.json`.
 
     Args:
         explanations: of `explain`.

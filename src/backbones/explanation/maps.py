@@ -73,8 +73,8 @@ def spread(
 ) -> npt.NDArray[np.float32]:
     """Lay a map over a picture, of which the network saw a part.
 
-    Between the centres of the map's cells it is interpolated linearly, beyond the outer ones it
-    stays level.
+    Between the centres of the map's cells it is interpolated linearly. Beyond the outer ones it
+    stays level to the cell's edge, and falls to zero within another cell.
 
     Args:
         values: the map.
@@ -105,11 +105,13 @@ def _weights(
     centres = np.arange(pixels) + 0.5
     seen = (centres >= start) & (centres <= start + length)
     first_edge, reach = start + (1 - share) / 2 * length, share * length
-    place = np.clip((centres - first_edge) / reach * cells - 0.5, 0, cells - 1)
-    first = np.minimum(place.astype(int), max(0, cells - 2))
+    place = (centres - first_edge) / reach * cells - 0.5
+    inside = np.clip(place, 0, cells - 1)
+    fading = np.clip(1.5 - np.abs(place - inside), 0, 1)  # level to the cell's edge, then less
+    first = np.minimum(inside.astype(int), max(0, cells - 2))
     weights = np.zeros((pixels, cells))
     rows = np.arange(pixels)
-    weights[rows, first] = 1 - (place - first)
+    weights[rows, first] = fading * (1 - (inside - first))
     if cells > 1:
-        weights[rows, first + 1] = place - first
+        weights[rows, first + 1] = fading * (inside - first)
     return weights, seen

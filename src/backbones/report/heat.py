@@ -31,8 +31,9 @@ SIDE_PX = 460  # the longer side of a photo in a panel
 _TINY_PX = 368  # about the side of a tiny picture, which is enlarged by a whole factor
 _TITLE_PX, _BAR_PX, _ENDS_PX = 46, 10, 20
 _ANSWERS_PX = 640
-_STRENGTH = 0.62  # how much the strongest colour hides
-_GROUND = 150  # what the colour bar lies on, about what a grey photo has
+_STRENGTH = 0.7  # how much the strongest colour hides
+_DARKEST = 44  # of the grey below a map, and as far from white: colour shows on both
+_GROUND = 128  # what the colour bar lies on
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def heat_overlay(panel: Image.Image, values: Floats, *, signed: bool = False) ->
     """
     colours = np.asarray(panel, dtype=np.float32)
     grey = np.asarray(panel.convert("L").convert("RGB"), dtype=np.float32)
-    ground = 0.85 * grey + 0.15 * colours
+    ground = _DARKEST + (1 - _DARKEST / 128) * (0.85 * grey + 0.15 * colours)
     seen = ~np.isnan(values)
     drawn = _heated(ground, _shares(values, signed), signed)
     drawn[~seen] = 0.35 * ground[~seen] + 0.65 * 255
@@ -120,7 +121,7 @@ def _heated(ground: Floats, shares: Floats, signed: bool) -> Floats:
     from matplotlib import colormaps
 
     if signed:
-        colours = colormaps["coolwarm"](0.5 + shares / 2)
+        colours = colormaps["RdBu_r"](0.5 + 0.42 * shares)
     else:
         colours = colormaps["turbo"](0.12 + 0.82 * shares)
     strength = np.abs(shares)

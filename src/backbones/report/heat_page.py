@@ -21,12 +21,11 @@ article > .error { grid-column: 1 / -1; }
 figure { margin: 0; min-width: 0; }
 figcaption { margin-bottom: 6px; font-weight: 600; overflow-wrap: anywhere; }
 figcaption small { display: block; font-weight: 400; color: var(--faint); }
-article figure img, article figure img.tiny { aspect-ratio: auto; height: auto; }
+article figure img { aspect-ratio: auto; height: auto; }
 .over { position: relative; }
 .over img:last-child { position: absolute; inset: 0; transition: opacity .15s; }
 .over:hover img:last-child { opacity: 0; }
-.bar img { height: 10px; border-radius: 3px; margin-top: 6px; object-fit: fill; }
-article .bar img, article .bar img.tiny { height: 10px; }
+article .bar img { height: 10px; border-radius: 3px; margin-top: 6px; object-fit: fill; }
 .bar { font-size: 12px; color: var(--faint); }
 .bar span { display: flex; justify-content: space-between; }
 @media (max-width: 640px) { article { grid-template-columns: 1fr; } }
