@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from backbones.api.explanation import Explanation
+from backbones.api.explained import Explanation
 from backbones.api.prediction import free_name
 from backbones.errors import WrongUse
 from backbones.report.fonts import font_note

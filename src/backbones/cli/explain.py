@@ -17,37 +17,46 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="PICTURE...",
+        help="Pictures, folders, patterns, zip or tar files; - reads standard input.",
+    ),
+]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", metavar="FOLDER", help="Pictures, page and JSON go here.")
+]
+Methods = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="METHOD",
+        help="grad_cam, cam or occlusion; may be given more than once. grad_cam if left out.",
+    ),
+]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--class",
+        metavar="NAME_OR_INDEX",
+        help="Look for this class, by name, id or number; may be given more than once."
+        " The likeliest if left out.",
+    ),
+]
+FeatureLayer = Annotated[
+    str | None,
+    typer.Option("--feature-maps", metavar="LAYER", help="Draw the maps of this layer too."),
+]
+
 
 def explain(
     bundle: Annotated[
         str, typer.Argument(metavar="BUNDLE", help="A bundle, a run or an id of weights.")
     ],
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="PICTURE...",
-            help="Pictures, folders, patterns, zip or tar files; - reads standard input.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Pictures, page and JSON go here.")
-    ] = Path("explained"),
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="METHOD",
-            help="grad_cam, cam or occlusion; may be given more than once. grad_cam if left out.",
-        ),
-    ] = None,
-    target: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--class",
-            metavar="NAME_OR_INDEX",
-            help="Look for this class, by name, id or number; may be given more than once."
-            " The likeliest if left out.",
-        ),
-    ] = None,
+    inputs: Inputs = None,
+    out: Out = Path("explained"),
+    method: Methods = None,
+    target: Targets = None,
     layer: Annotated[
         str | None, typer.Option(help="Take the maps from here; the family's own if left out.")
     ] = None,
@@ -60,10 +69,7 @@ def explain(
     filters: Annotated[
         bool, typer.Option("--filters", help="Draw the first layer's filters too.")
     ] = False,
-    features: Annotated[
-        str | None,
-        typer.Option("--feature-maps", metavar="LAYER", help="Draw the maps of this layer too."),
-    ] = None,
+    features: FeatureLayer = None,
     top: Annotated[int, typer.Option(min=1, help="Answers a picture.")] = 5,
     lang: Language = "en",
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures in a batch.")] = 16,
@@ -93,22 +99,20 @@ def explain(
     if not inputs:
         return
     with progress("explaining", unit="passes") as report_progress:
-        written = write_explanations(
-            explain_pictures(
-                subject,
-                inputs,
-                method=method or "grad_cam",
-                target=target,
-                layer=layer,
-                occluder=Occluder(patch, stride),
-                features=features,
-                top=top,
-                lang=lang,
-                batch_size=batch_size,
-                progress=report_progress,
-            ),
-            out,
+        found = explain_pictures(
+            subject,
+            inputs,
+            method=method or "grad_cam",
+            target=target,
+            layer=layer,
+            occluder=Occluder(patch, stride),
+            features=features,
+            top=top,
+            lang=lang,
+            batch_size=batch_size,
+            progress=report_progress,
         )
+        written = write_explanations(found, out)
     tell(written, out)
 
 
@@ -116,7 +120,7 @@ def tell(written: WrittenExplanations, out: Path) -> None:
     """What was found and where it lies; exit code 1 where no picture could be read."""
     for row in written.document:
         for each in row.get("maps", ()):
-            kind, x, y = each["class"], *each["highest_at_px"]
+            kind, (x, y) = each["class"], each["highest_at_px"]
             print_text(
                 f"{row['path']}: {kind['name']} {100 * kind['probability']:.1f} %,"
                 f" {each['method']} highest at x {x:.0f}, y {y:.0f} px"

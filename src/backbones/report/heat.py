@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ from backbones.report.pictures import (
     to_image,
 )
 
-Floats = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.floating[Any]]
 
 SIDE_PX = 460  # the longer side of a photo in a panel
 _TINY_PX = 368  # about the side of a tiny picture, which is enlarged by a whole factor
@@ -113,7 +114,8 @@ def _shares(values: Floats, signed: bool) -> Floats:
     strongest = float((np.abs(known) if signed else known).max(initial=0.0))
     if strongest <= 0:
         return np.zeros_like(known)
-    return np.clip(known / strongest, -1.0 if signed else 0.0, 1.0).astype(np.float32)
+    shares: Floats = np.clip(known / strongest, -1.0 if signed else 0.0, 1.0)
+    return shares
 
 
 def _heated(ground: Floats, shares: Floats, signed: bool) -> Floats:
