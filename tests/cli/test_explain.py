@@ -174,6 +174,8 @@ def test_a_picture_that_cannot_be_read_is_told_and_the_rest_goes_on(
         (("PICTURE", "--layer", "f6"), "expected maps"),
         (("PICTURE", "--method", "occlusion", "--patch", "33"), "larger than the picture"),
         (("PICTURE", "--method", "occlusion", "--patch", "4", "--stride", "5"), "smaller stride"),
+        (("PICTURE", "--patch", "4"), "add --method occlusion"),
+        (("PICTURE", "--method", "occlusion", "--layer", "c3"), "has no layer"),
         (("nowhere.png",), "no file or folder"),
     ],
 )
@@ -198,6 +200,19 @@ def test_names_are_shown_in_chinese_and_classes_found_by_them(
     assert answer.code == 0
     assert "Bag 包" in answer.out
     assert "Bag 包" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+
+
+def test_an_upright_picture_and_a_turned_one_with_a_note_are_explained_alike(digits, tmp_path):
+    """Colour pictures for a grey network, one of them to be turned by its EXIF orientation."""
+    with Image.open(digits / "3.png") as picture:
+        upright = picture.convert("RGB").resize((40, 28))
+    upright.save(tmp_path / "1.png")
+    exif = Image.Exif()
+    exif[274] = 6  # to be turned clockwise by a quarter
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "2.png", exif=exif)
+    one, other = package.explain("lenet5.digits", tmp_path)
+    assert one.size == other.size == (40, 28)
+    np.testing.assert_array_equal(one.over(one.maps[0]), other.over(other.maps[0]))
 
 
 def test_progress_counts_passes(digits: Path) -> None:

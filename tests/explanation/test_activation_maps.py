@@ -212,6 +212,20 @@ def test_any_module_is_explained_at_a_layer_that_is_named() -> None:
         grad_cam(network, x, layer="3")
 
 
+def test_networks_of_torchvision(torchvision) -> None:
+    """Its DenseNet rectifies the maps of `features` in place after they were handed out."""
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 64, 64)
+    residual = torchvision.models.resnet18(weights=None)
+    found, other = cam(residual, x, layer="layer4"), grad_cam(residual, x, layer="layer4")
+    torch.testing.assert_close(found.values.relu(), 4 * other.values, rtol=1e-3, atol=1e-5)
+    dense = torchvision.models.densenet121(weights=None)
+    assert feature_maps(dense, x, "features").min() < 0
+    with pytest.raises(WrongUse, match="use grad_cam"):
+        cam(dense, x, layer="features")
+    assert grad_cam(dense, x, layer="features").values.shape == (2, 1, 2, 2)
+
+
 def test_an_unknown_layer_names_the_nearest() -> None:
     with pytest.raises(NotFound, match=r"no layer 'feature.18'.* Did you mean .*features.18"):
         find_layer(build("vgg_tiny"), "feature.18")

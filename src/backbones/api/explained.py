@@ -19,6 +19,8 @@ from backbones.prediction.run import Guess
 from backbones.report.heat import HeatMap, draw_heat_maps, panel_picture
 from backbones.report.tiles import draw_feature_maps
 
+Values = npt.NDArray[np.float32]
+
 _LISTED_VALUES = 4096
 
 
@@ -43,7 +45,7 @@ class ClassMap:
     index: int
     method: Method
     layer: str | None
-    values: npt.NDArray[np.float32] = field(repr=False, compare=False)
+    values: Values = field(repr=False, compare=False)
     note: str = ""
     share: float = 1.0
 
@@ -70,12 +72,10 @@ class Explanation:
     size: tuple[int, int] = (0, 0)
     seen: Box = (0.0, 0.0, 0.0, 0.0)
     picture: Pixels | None = field(default=None, repr=False, compare=False)
-    features: tuple[str, npt.NDArray[np.float32]] | None = field(
-        default=None, repr=False, compare=False
-    )
+    features: tuple[str, Values] | None = field(default=None, repr=False, compare=False)
     error: str | None = None
 
-    def over(self, found: ClassMap, size: tuple[int, int] | None = None) -> Any:
+    def over(self, found: ClassMap, size: tuple[int, int] | None = None) -> Values:
         """A map laid over the whole picture.
 
         Args:
@@ -109,8 +109,12 @@ class Explanation:
 
     @property
     def note(self) -> str:
-        """How large the picture is, and what the network saw of it."""
-        return f"{self.size[0]}x{self.size[1]} px"
+        """How large the picture is, and how much of it the network saw."""
+        (width, height), (_, _, across, down) = self.size, self.seen
+        whole = f"{width}x{height} px"
+        if across >= width and down >= height:
+            return whole
+        return f"{whole}, the network saw {min(across, width):.0f}x{min(down, height):.0f} of it"
 
     @property
     def guesses(self) -> tuple[tuple[str, float], ...]:

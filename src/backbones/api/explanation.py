@@ -46,7 +46,7 @@ __all__ = [
 Target = str | int | Sequence[str | int] | None
 
 _KEPT_PX = 1280
-_METHOD_NAMES = {"grad_cam": "Grad-CAM", "cam": "CAM", "occlusion": "Occlusion"}
+_METHOD_NAMES = {"grad_cam": "Grad-CAM", "cam": "CAM"}
 
 
 def open_subject(
@@ -98,7 +98,8 @@ def explain(
             "occlusion"; or several of them.
         target: the class or classes to look for: by number, id, or name in English or Chinese;
             the likeliest of each picture where None.
-        layer: of the class-activation maps: a module path or a stage; the family's own where None.
+        layer: of the class-activation maps: a module path, or what the paper calls the layer; the
+            one that the family declares where None.
         occluder: the square of an occlusion.
         features: a layer whose maps are handed out too.
         top: answers a picture.
@@ -114,10 +115,12 @@ def explain(
         WrongUse: an unknown method or language, or CAM of a network that has none.
 
     Example:
-        >>> from backbones.data.sets import open_data
-        >>> from backbones.explanation import grad_cam
-        >>> grad_cam(open_bundle("lenet5.digits").build(), torch.zeros(1, 1, 32, 32)).values.shape
-        torch.Size([1, 1, 10, 10])
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     Image.new("L", (28, 28)).save(f"{folder}/blank.png")
+        ...     [found] = explain("lenet5.digits", folder, target="7")
+        >>> found.maps[0].layer, found.maps[0].values.shape
+        ('c3', (10, 10))
     """
     if top < 1:
         raise WrongUse(f"top is {top}, expected at least 1")
@@ -125,22 +128,20 @@ def explain(
     classes = subject.named()
     methods = methods_of([method] if isinstance(method, str) else method)
     request = Request(methods, _targets(classes, target), layer, occluder or Occluder(), batch_size)
-    layers = {each: request.layer_of(subject.network, each) for each in methods}
+    ways = {each: _way(subject, request, each) for each in methods}
+    passes = request.passes(subject.spec)
     named = [inputs] if isinstance(inputs, str | Path) else inputs
     waiting = find_inputs(named, stdin=sys.stdin.buffer)
     desk = _Desk(
         replace(subject, classes=classes),
         shown(classes, lang),
         request,
-        layers,
-        {
-            method: share_of(subject.network, path, subject.spec) if path else 1.0
-            for method, path in layers.items()
-        },
+        ways,
         None if features is None else find_layer(subject.network, features),
         min(top, len(classes)),
     )
-    return desk.explained(iter(waiting), waiting.num_pictures, progress or (lambda *_: None))
+    report = progress or (lambda done, total: None)
+    return desk.explained(iter(waiting), waiting.num_pictures, passes, report)
 
 
 def _targets(classes: Sequence[str], target: Target) -> tuple[int, ...] | None:
@@ -151,22 +152,40 @@ def _targets(classes: Sequence[str], target: Target) -> tuple[int, ...] | None:
 
 
 @dataclass(frozen=True)
+class _Way:
+    """How a method makes its maps; see `ClassMap`."""
+
+    layer: str | None
+    note: str
+    share: float
+
+
+def _way(subject: Subject, request: Request, method: Method) -> _Way:
+    if method == "occlusion":
+        size = subject.spec.size
+        patch, stride = request.occluder.sides(size, size)
+        return _Way(None, f"Occlusion: {patch} px square, every {stride} px of {size}", 1.0)
+    layer = find_layer(subject.network, request.layer)
+    said = paper_names(subject.network).get(layer, layer)
+    share = share_of(subject.network, layer, subject.spec)
+    return _Way(layer, f"{_METHOD_NAMES[method]} at {said}", share)
+
+
+@dataclass(frozen=True)
 class _Desk:
     """Explains batches of pictures."""
 
     subject: Subject
     names: tuple[str, ...]
     request: Request
-    layers: dict[Method, str | None]
-    shares: dict[Method, float]
+    ways: dict[Method, _Way]
     feature_layer: str | None
     top: int
 
     def explained(
-        self, waiting: Iterator[Waiting], num_pictures: int, progress: Progress
+        self, waiting: Iterator[Waiting], num_pictures: int, passes: int, progress: Progress
     ) -> Iterator[Explanation]:
-        """One explanation a picture."""
-        passes = self.request.passes(self.subject.spec)
+        """One explanation a picture, each of so many passes of the network."""
         count = done = 0
 
         def passed(more: int) -> None:
@@ -234,24 +253,8 @@ class _Desk:
     def _map(self, method: Method, maps: Maps, place: int, probabilities: torch.Tensor) -> ClassMap:
         index = int(maps.targets[place, 0])
         values = maps.values[place, 0].float().cpu().numpy()
-        return ClassMap(
-            self._guess(index, probabilities),
-            index,
-            method,
-            self.layers[method],
-            values,
-            self._note(method),
-            self.shares[method],
-        )
-
-    def _note(self, method: Method) -> str:
-        layer = self.layers[method]
-        if layer is not None:
-            said = paper_names(self.subject.network).get(layer)
-            return f"{_METHOD_NAMES[method]} at {said or layer}"
-        size = self.subject.spec.size
-        patch, stride = self.request.occluder.sides(size, size)
-        return f"Occlusion: {patch} px square, every {stride} px of {size}"
+        guess, way = self._guess(index, probabilities), self.ways[method]
+        return ClassMap(guess, index, method, way.layer, values, way.note, way.share)
 
 
 def _one_class_each(maps: Maps) -> Iterator[Maps]:

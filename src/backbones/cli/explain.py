@@ -90,6 +90,8 @@ def explain(
 
     if not inputs and not filters:
         raise WrongUse("no pictures were named; expected files or folders, or --filters")
+    methods = method or ["grad_cam"]
+    check_options(methods, layer, patch or stride)
     keep_large_buffers()
     with preparing() as bars:
         subject = open_subject(bundle, downloading=bars.downloading)
@@ -102,7 +104,7 @@ def explain(
         found = explain_pictures(
             subject,
             inputs,
-            method=method or "grad_cam",
+            method=methods,
             target=target,
             layer=layer,
             occluder=Occluder(patch, stride),
@@ -114,6 +116,18 @@ def explain(
         )
         written = write_explanations(found, out)
     tell(written, out)
+
+
+def check_options(methods: list[str], layer: str | None, square_px: int | None) -> None:
+    """Refuse options that would change nothing.
+
+    Raises:
+        WrongUse: a square without an occlusion, or a layer with nothing else.
+    """
+    if square_px and "occlusion" not in methods:
+        raise WrongUse("--patch and --stride are of the occlusion; add --method occlusion")
+    if layer and set(methods) == {"occlusion"}:
+        raise WrongUse("an occlusion has no layer; leave --layer out, or add --method grad_cam")
 
 
 def tell(written: WrittenExplanations, out: Path) -> None:

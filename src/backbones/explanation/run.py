@@ -14,7 +14,6 @@ from backbones.data.geometry import evaluation_framing, source_box
 from backbones.data.render import Pixels, render, with_channels
 from backbones.errors import NotFound, WrongUse, nearest
 from backbones.explanation.activation_maps import cam, grad_cam
-from backbones.explanation.layers import find_layer
 from backbones.explanation.maps import Maps
 from backbones.explanation.occlusion import Occluder, occlusion
 from backbones.spec import InputSpec
@@ -70,12 +69,10 @@ class Request:
 
     def passes(self, spec: InputSpec) -> int:
         """How often the network answers for one picture."""
-        covered = len(self.occluder.places(spec.size, spec.size))
-        return sum(covered if method == "occlusion" else 1 for method in self.methods)
-
-    def layer_of(self, network: nn.Module, method: Method) -> str | None:
-        """The module path of a method's layer; None where it looks at the answer alone."""
-        return None if method == "occlusion" else find_layer(network, self.layer)
+        return sum(
+            len(self.occluder.places(spec.size, spec.size)) if method == "occlusion" else 1
+            for method in self.methods
+        )
 
 
 @dataclass(frozen=True)
