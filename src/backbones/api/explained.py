@@ -189,7 +189,8 @@ def _guess_json(guess: Guess) -> dict[str, Any]:
 
 def _ends(found: ClassMap) -> tuple[str, str]:
     if found.method != "occlusion":
-        return ("nothing", "most") if found.values.max() > 0 else ("nothing anywhere", "")
+        strongest = float(found.values.max())
+        return ("nothing", f"most, {strongest:.2g}") if strongest > 0 else ("nothing anywhere", "")
     points = 100 * float(np.abs(found.values).max())
     amount = f"{points:.2g}" if points >= 0.01 else "under 0.01"
     return f"gains {amount} points", f"loses {amount} points when covered"

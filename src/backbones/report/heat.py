@@ -32,6 +32,7 @@ SIDE_PX = 460  # the longer side of a photo in a panel
 _TINY_PX = 368  # about the side of a tiny picture, which is enlarged by a whole factor
 _TITLE_PX, _BAR_PX, _ENDS_PX = 46, 10, 20
 _ANSWERS_PX = 640
+_NARROWEST_PX = 300  # of a column, for its words, where the picture is narrower
 _STRENGTH = 0.7  # how much the strongest colour hides
 _DARKEST = 44  # of the grey below a map, and as far from white: colour shows on both
 _GROUND = 128  # what the colour bar lies on
@@ -156,8 +157,9 @@ def draw_heat_maps(
     texts = [*(text for pair in titles for text in pair), *names]
     font = find_font(["…%", *texts], 16)
     spelled_out = not covers(font, "".join(texts))
-    across = _across(len(titles), panel.width)
-    cell_width = panel.width + MARGIN_PX
+    room = max(panel.width, _NARROWEST_PX)
+    across = _across(len(titles), room)
+    cell_width = room + MARGIN_PX
     cell_height = _TITLE_PX + panel.height + _BAR_PX + _ENDS_PX + MARGIN_PX
     rows = math.ceil(len(titles) / across)
     width = MARGIN_PX + across * cell_width
@@ -168,15 +170,15 @@ def draw_heat_maps(
     for place, title in enumerate(titles):
         x = MARGIN_PX + place % across * cell_width
         y = MARGIN_PX // 2 + place // across * cell_height
-        _title(draw, (x, y), title, font, panel.width)
+        _title(draw, (x, y), title, font, room)
         if not place:
             canvas.paste(panel, (x, y + _TITLE_PX))
             continue
         each = maps[place - 1]
         canvas.paste(heat_overlay(panel, each.values, signed=each.signed), (x, y + _TITLE_PX))
         y += _TITLE_PX + panel.height + MARGIN_PX // 2
-        canvas.paste(colour_bar(panel.width, _BAR_PX, signed=each.signed), (x, y))
-        _ends(draw, (x, y + _BAR_PX), each, panel.width)
+        canvas.paste(colour_bar(room, _BAR_PX, signed=each.signed), (x, y))
+        _ends(draw, (x, y + _BAR_PX), each, room)
     for place, (name, probability) in enumerate(predictions):
         right = min(width, _ANSWERS_PX)
         y = top + place * LINE_PX
@@ -189,9 +191,9 @@ def draw_heat_maps(
     return canvas
 
 
-def _across(num_panels: int, panel_px: int) -> int:
+def _across(num_panels: int, cell_px: int) -> int:
     """Panels in a row: all where they fit on a screen, else rows of about the same length."""
-    most = max(2, 1500 // (panel_px + MARGIN_PX))
+    most = max(2, 1500 // (cell_px + MARGIN_PX))
     return math.ceil(num_panels / math.ceil(num_panels / most))
 
 

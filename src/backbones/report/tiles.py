@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from backbones.report.fonts import find_font
+from backbones.report.fonts import find_font, spelled
 from backbones.report.pictures import FAINT_INK, INK, PAPER, contact_sheet, shortened
 
 Floats = npt.NDArray[np.float32]
@@ -99,6 +99,6 @@ def _headed(sheet: Image.Image, title: str, note: str) -> Image.Image:
     for text, y, ink, size_px in ((title, 22, INK, 16), (note, 44, FAINT_INK, 13)):
         font = find_font([text, "…"], size_px)
         left = margin + _GAP_PX // 2
-        draw.text((left, y), shortened(text, font, room), ink, font, anchor="lm")
+        draw.text((left, y), shortened(spelled(text, font), font, room), ink, font, anchor="lm")
     canvas.paste(sheet, (margin, _HEAD_PX + margin))
     return canvas
