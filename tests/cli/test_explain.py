@@ -187,9 +187,7 @@ def test_explain_wrong_use(backbones, digits, tmp_path, arguments, said: str) ->
     assert answer.err.count("\n") == 1
 
 
-def test_names_are_shown_in_chinese_and_classes_found_by_them(
-    backbones, tmp_path, test_data
-) -> None:
+def test_names_are_shown_in_chinese_and_classes_found_by_them(backbones, tmp_path) -> None:
     picture = np.zeros((28, 28), np.uint8)
     picture[8:22, 6:20] = 180
     Image.fromarray(picture).save(tmp_path / "box.png")
