@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from backbones.api.data import check_data, open_data
     from backbones.api.evaluation import evaluate
+    from backbones.api.explanation import explain
     from backbones.api.inspection import inspect, memory
     from backbones.api.networks import create, read_bundle, show
     from backbones.api.prediction import predict
@@ -39,6 +40,7 @@ _HOME = {
     "resume": "api.training",
     "evaluate": "api.evaluation",
     "predict": "api.prediction",
+    "explain": "api.explanation",
     "read_bundle": "api.networks",
     "names": "catalog",
     "BackbonesError": "errors",
@@ -59,6 +61,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "resume",
     "evaluate",
     "predict",
+    "explain",
     "read_bundle",
     "BackbonesError",
     "Citation",

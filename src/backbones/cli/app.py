@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from backbones.cli import data, demo, evaluate, inspect, memory, predict, show, train, weights
+from backbones.cli import (
+    data,
+    demo,
+    evaluate,
+    explain,
+    inspect,
+    memory,
+    predict,
+    show,
+    train,
+    weights,
+)
 
 app = typer.Typer(
     name="backbones",
@@ -53,3 +64,4 @@ app.add_typer(weights.app, name="weights")
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("explain")(explain.explain)

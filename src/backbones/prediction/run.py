@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from backbones.data.crew import Crew, usable_cores
 from backbones.data.decode import decode
-from backbones.data.finish import Finisher
+from backbones.data.finish import normalised
 from backbones.data.geometry import evaluation_framing
 from backbones.data.render import Pixels, render, with_channels
 from backbones.errors import BadData, BadImage
@@ -199,7 +199,7 @@ class _Desk:
     def _guesses(self, squares: Sequence[Pixels]) -> Iterator[tuple[Guess, ...]]:
         # Not across a yield: the caller's code must not run in evaluation mode.
         with evaluating(self.network, self.precision) as scored:
-            probabilities = torch.softmax(scored(self._normalised(squares)), dim=1).cpu()
+            probabilities = torch.softmax(scored(normalised(squares, self.spec)), dim=1).cpu()
         outputs = probabilities.shape[1]
         if outputs != len(self.names):
             raise BadData(
@@ -211,9 +211,3 @@ class _Desk:
         for row, best in zip(probabilities, order[:, : self.top], strict=True):
             answers = ((*self.names[i], float(row[i])) for i in best.tolist())
             yield tuple(Guess(name, share, own) for name, own, share in answers)
-
-    def _normalised(self, squares: Sequence[Pixels]) -> Tensor:
-        pictures = np.stack(squares)
-        images = torch.empty(pictures.shape, dtype=torch.float32)
-        Finisher(self.spec).finish(images, pictures, None)
-        return images.permute(0, 3, 1, 2)
