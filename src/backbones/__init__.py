@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from backbones.api.training import resume, train
     from backbones.catalog import names
     from backbones.errors import BackbonesError
+    from backbones.features.pyramid import FeaturePyramid, as_backbone
     from backbones.features.taps import tap
     from backbones.spec import Citation, Claim, InputSpec
 
@@ -39,6 +40,8 @@ _HOME = {
     "predict": "api.prediction",
     "read_bundle": "api.networks",
     "tap": "features.taps",
+    "as_backbone": "features.pyramid",
+    "FeaturePyramid": "features.pyramid",
     "names": "catalog",
     "BackbonesError": "errors",
     "Citation": "spec",
@@ -58,6 +61,8 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "predict",
     "read_bundle",
     "tap",
+    "as_backbone",
+    "FeaturePyramid",
     "BackbonesError",
     "Citation",
     "Claim",
