@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from backbones import catalog
 from backbones.errors import NotFound, WrongUse
-from backbones.features.taps import Taps, tap
+from backbones.features.taps import Taps, last_layer, tap
 from backbones.models import build
 from backbones.nn.naming import paper_names
 
@@ -364,6 +364,31 @@ def test_the_twin_moves_no_random_numbers_and_no_statistics() -> None:
     torch.manual_seed(0)
     assert torch.equal(late(x)["features.4"], first)
     assert model.features[0][1].num_batches_tracked == 1
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_what_goes_into_the_last_layer_makes_the_logits(name: str) -> None:
+    model = build(name, seed=0).eval()
+    x = pictures(model)
+    last = last_layer(model, x)
+    with torch.no_grad():
+        found = tap(model, [f"into:{last}", last])(x)
+        assert torch.equal(model.get_submodule(last)(found[f"into:{last}"]), found[last])
+        logits = found[last]
+        if logits.dim() == 4:  # NIN averages what its last layer gives
+            logits = logits.relu().mean((2, 3))
+        assert torch.allclose(logits, model(x))
+    assert hooks_of(model) == 0
+
+
+def test_an_input_is_seen_before_the_layer_changes_it() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Sequential(nn.ReLU(inplace=True)), nn.Sigmoid())
+    x = torch.randn(1, 3, 4, 4)
+    found = tap(model, ["into:1", "2"])(x)
+    assert torch.equal(found["into:1"], model[0](x))
+    assert found["into:1"].min() < 0
+    with pytest.raises(WrongUse, match="no layer with weights"):
+        last_layer(nn.Sequential(nn.ReLU()), x)
 
 
 def test_wrong_names_are_told() -> None:

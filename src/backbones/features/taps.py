@@ -24,6 +24,7 @@ from backbones.errors import NotFound, WrongUse
 from backbones.nn.meta import ShapesOnly
 from backbones.nn.naming import module_path
 
+INTO = "into:"  # in front of a name: the layer's input
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -35,6 +36,7 @@ def tap(model: nn.Module, names: str | Sequence[str]) -> Taps:
         names: of the points: the paper's name of a layer ("relu4_2"), of a stage ("conv3_x"), or a
             module path ("layer1.0.conv2"). A layer that runs several times in one pass, such as a
             ReLU that a whole block shares, gives its last call; "layer1.0.relu@1" is the first.
+            "into:fc8" is what fc8 is given.
 
     Returns:
         A module that is called as `model` is, and answers with the values in the order of `names`.
@@ -54,7 +56,13 @@ def tap(model: nn.Module, names: str | Sequence[str]) -> Taps:
 
 @dataclass(frozen=True)
 class _Point:
-    """What the user asked for: a call of a layer, counted from one, or the last (None)."""
+    """What the user asked for: a call of a layer, counted from one, or the last (None).
+
+    Args:
+        name: as the user has it.
+        path: the module's; after "into:" where its input is meant.
+        call: which.
+    """
 
     name: str
     path: str
@@ -233,12 +241,13 @@ class Taps(nn.Module):
 
 
 def _point(model: nn.Module, name: str) -> _Point:
-    said, at, call = name.rpartition("@")
+    side = INTO if name.startswith(INTO) else ""
+    said, at, call = name.removeprefix(side).rpartition("@")
     if not at or not call.isdecimal():
-        return _Point(name, module_path(model, name), None)
+        return _Point(name, side + module_path(model, name.removeprefix(side)), None)
     if int(call) < 1:
         raise NotFound(f"{name!r} asks for call {call}: calls are counted from 1")
-    return _Point(name, module_path(model, said), int(call))
+    return _Point(name, side + module_path(model, said), int(call))
 
 
 def _value(point: _Point, output: Any) -> Tensor:
@@ -267,15 +276,28 @@ def _hooks(
     hook: Callable[[str], Callable[[nn.Module, Any, Any], None]],
 ) -> Iterator[None]:
     """Inside, each tapped layer has one hook, also where several names mean it."""
-    handles = [
-        model.get_submodule(path).register_forward_hook(hook(path))
-        for path in dict.fromkeys(point.path for point in points)
-    ]
+    handles = []
+    for path in dict.fromkeys(point.path for point in points):
+        layer, see = model.get_submodule(path.removeprefix(INTO)), hook(path)
+        handles.append(
+            layer.register_forward_pre_hook(_before(see))
+            if path.startswith(INTO)
+            else layer.register_forward_hook(see)
+        )
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _before(see: Callable[[nn.Module, Any, Any], None]) -> Callable[[nn.Module, Any], None]:
+    """A hook that shows what a layer is given in place of what it gives."""
+
+    def given(layer: nn.Module, inputs: Any) -> None:
+        see(layer, None, inputs[0] if len(inputs) == 1 else inputs)
+
+    return given
 
 
 class _Versions(ShapesOnly):
@@ -314,3 +336,30 @@ def on_meta(model: nn.Module) -> nn.Module:
             if buffer is not None:
                 memo[id(buffer)] = torch.empty_like(buffer, device="meta")
     return copy.deepcopy(model, memo)
+
+
+def last_layer(model: nn.Module, x: Tensor) -> str:
+    """The path of the last layer with weights of its own that evaluates pictures, usually "fc".
+
+    Args:
+        model: any module that is called with pictures.
+        x: one or more of them; only their shape counts.
+
+    Raises:
+        WrongUse: the model has no such layer, or cannot run on the meta device.
+    """
+    twin, seen = on_meta(model).eval(), [""]
+    for path, layer in twin.named_modules():
+        if next(layer.parameters(recurse=False), None) is not None:
+            layer.register_forward_hook(lambda *_, path=path: seen.append(path))
+    try:
+        with ShapesOnly():
+            twin(torch.empty_like(x, device="meta"))
+    except Exception as error:
+        raise WrongUse(
+            f"{type(model).__name__} cannot be followed on the meta device ({error});"
+            " name the layer to tap"
+        ) from error
+    if not seen[-1]:
+        raise WrongUse(f"{type(model).__name__} has no layer with weights; name the layer to tap")
+    return seen[-1]
