@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from backbones.api.data import check_data, open_data
     from backbones.api.evaluation import evaluate
+    from backbones.api.features import extract_features
     from backbones.api.networks import create, read_bundle, show
     from backbones.api.prediction import predict
     from backbones.api.training import resume, train
@@ -39,6 +40,7 @@ _HOME = {
     "evaluate": "api.evaluation",
     "predict": "api.prediction",
     "read_bundle": "api.networks",
+    "extract_features": "api.features",
     "tap": "features.taps",
     "as_backbone": "features.pyramid",
     "FeaturePyramid": "features.pyramid",
@@ -60,6 +62,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "evaluate",
     "predict",
     "read_bundle",
+    "extract_features",
     "tap",
     "as_backbone",
     "FeaturePyramid",
