@@ -90,7 +90,7 @@ def test_batches_and_workers_change_nothing_and_bad_files_stay_in_place(
 
 
 def test_an_unknown_layer_is_told_before_any_picture_is_read(photos: Path, vgg: Any) -> None:
-    with pytest.raises(NotFound, match="no layer 'pool6'.*pool5"):
+    with pytest.raises(NotFound, match=r"no layer 'pool6'.*pool5"):
         extract_features(vgg, find_inputs([photos]), SPEC, "pool6")
 
 

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from backbones.errors import WrongUse
-from backbones.features.taps import Taps, on_meta
+from backbones.features.taps import Taps
+from backbones.features.twin import on_meta
 from backbones.models import Row, build
 from backbones.nn.meta import ShapesOnly
 from backbones.nn.pictures import check_pictures

@@ -16,7 +16,8 @@ from torch import nn
 
 from backbones.data.render import Pixels
 from backbones.errors import MissingExtra, WrongUse
-from backbones.features.taps import INTO, last_layer, tap
+from backbones.features.taps import INTO, tap
+from backbones.features.twin import last_layer
 from backbones.nn.evaluating import evaluating
 from backbones.prediction.inputs import Inputs, Waiting
 from backbones.prediction.run import Prepared, Progress, batches, normalised
