@@ -15,17 +15,16 @@ from backbones.errors import WrongUse
 from backbones.nn.meta import ShapesOnly
 
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-_FILLING = {Tensor.uniform_, Tensor.normal_, Tensor.zero_, Tensor.fill_}
-_ADDING = {Tensor.add_, Tensor.__iadd__}
-_ACTIVATIONS = {F.relu, torch.relu, torch.relu_, F.relu6, F.hardtanh, F.silu}
+# What gives a tensor of its own unless it is told to work in place.
+_FRESH = {
+    *(F.batch_norm, F.relu, torch.relu, torch.relu_, F.relu6, F.hardtanh, F.silu),
+    *(torch.sigmoid, torch.tanh, F.local_response_norm),
+}
+_AUGMENTED = {"__iadd__", "__isub__", "__imul__", "__itruediv__"}
 
 
 class Versions(ShapesOnly):
-    """`ShapesOnly`, where a value that is changed in place is still known by its version.
-
-    What every network has does not ask PyTorch, which would first import symbolic algebra, for
-    seconds.
-    """
+    """`ShapesOnly`, where a value that is changed in place is still known by its version."""
 
     def __torch_function__(
         self,
@@ -35,87 +34,24 @@ class Versions(ShapesOnly):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         given = dict(kwargs or {})
-        if func in _FILLING:
-            return func(*args, **given)
-        if func in _ADDING and getattr(args[1], "shape", None) == args[0].shape:
-            return args[0].zero_()
-        if func is F.batch_norm or func in _ACTIVATIONS:
-            inplace = func is torch.relu_ or given.get("inplace") or args[-1] is True
-            return args[0].zero_() if inplace else _like(args[0], args[0].shape)
-        if func in _SHAPED and (shape := _SHAPED[func](*args, **given)) is not None:
-            return _like(args[0], shape)
-        return super().__torch_function__(func, types, args, given)
-
-
-def _like(x: Tensor, shape: Sequence[int]) -> Tensor:
-    return torch.empty(shape, dtype=x.dtype, device="meta")
-
-
-def _averaged(x: Tensor, size: int | Sequence[int | None]) -> tuple[int, ...] | None:
-    """The shape of an adaptive pooling's output; None where PyTorch shall judge."""
-    height, width = (size, size) if isinstance(size, int) else size
-    if x.dim() != 4 or height is None or width is None:
-        return None
-    return (*x.shape[:2], height, width)
-
-
-Pair = int | Sequence[int]
-
-
-def _convolved(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Pair = 1,
-    padding: Pair | str = 0,
-    dilation: Pair = 1,
-    groups: int = 1,
-) -> tuple[int, ...] | None:
-    """The shape of a convolution's output; None for what PyTorch shall judge, such as an error."""
-    if x.dim() != 4 or x.shape[1] != weight.shape[1] * groups or isinstance(padding, str):
-        return None
-    sides = _windows(x, tuple(weight.shape[2:]), stride, padding, dilation)
-    return (len(x), len(weight), *sides) if min(sides) > 0 else None
-
-
-def _pooled(
-    x: Tensor,
-    kernel_size: Pair,
-    stride: Pair | None = None,
-    padding: Pair = 0,
-    *others: object,
-    **named: object,
-) -> tuple[int, ...] | None:
-    """The shape of a pooling's output, rounded down; None for what PyTorch shall judge."""
-    plain = {"dilation": 1, "return_indices": False, "count_include_pad": True}
-    odd = any(named.get(key, usual) != usual for key, usual in plain.items())
-    if x.dim() != 4 or others not in ((), (1,)) or odd or named.get("ceil_mode"):
-        return None
-    sides = _windows(x, kernel_size, kernel_size if stride is None else stride, padding, 1)
-    return (*x.shape[:2], *sides) if min(sides) > 0 else None
-
-
-def _windows(x: Tensor, size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> list[int]:
-    """How many windows fit into the height and the width."""
-    values = (size, stride, padding, dilation)
-    pairs = [(v, v) if isinstance(v, int) else tuple(v) for v in values]
-    return [
-        (side + 2 * around - by * (window - 1) - 1) // step + 1
-        for side, window, step, around, by in zip(x.shape[2:], *pairs, strict=True)
-    ]
-
-
-def _connected(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> tuple[int, ...] | None:
-    """The shape of a fully connected layer's output; None where it does not fit."""
-    return (*x.shape[:-1], len(weight)) if x.shape[-1:] == weight.shape[1:] else None
-
-
-_SHAPED: dict[Any, Callable[..., tuple[int, ...] | None]] = {
-    torch.conv2d: _convolved,
-    F.max_pool2d: _pooled,
-    F.linear: _connected,
-    F.adaptive_avg_pool2d: _averaged,
-}
+        first = args[0] if args and isinstance(args[0], Tensor) else None
+        fresh = func in _FRESH and first is not None and first.is_meta
+        named = func.__name__
+        in_place = (
+            named in _AUGMENTED
+            or (named.endswith("_") and not named.endswith("__"))
+            or given.get("inplace")
+            or (fresh and args[-1] is True)
+        )
+        if first is None or not in_place:
+            if fresh and first is not None:
+                return torch.empty(first.shape, dtype=first.dtype, device="meta")
+            return super().__torch_function__(func, types, args, given)
+        before = first._version
+        found = super().__torch_function__(func, types, args, given)
+        if first._version == before:  # only the shape was followed
+            first.zero_()
+        return first if fresh else found
 
 
 def on_meta(model: nn.Module) -> nn.Module:
