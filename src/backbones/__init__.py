@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from backbones.api.data import check_data, open_data
     from backbones.api.evaluation import evaluate
     from backbones.api.explanation import explain
+    from backbones.api.features import extract_features
     from backbones.api.inspection import inspect, memory
     from backbones.api.networks import create, read_bundle, show
     from backbones.api.prediction import predict
     from backbones.api.training import resume, train
     from backbones.catalog import names
     from backbones.errors import BackbonesError
+    from backbones.features.pyramid import FeaturePyramid, as_backbone
+    from backbones.features.taps import tap
     from backbones.spec import Citation, Claim, InputSpec
 
 _HOME = {
@@ -42,6 +45,10 @@ _HOME = {
     "predict": "api.prediction",
     "explain": "api.explanation",
     "read_bundle": "api.networks",
+    "extract_features": "api.features",
+    "tap": "features.taps",
+    "as_backbone": "features.pyramid",
+    "FeaturePyramid": "features.pyramid",
     "names": "catalog",
     "BackbonesError": "errors",
     "Citation": "spec",
@@ -63,6 +70,10 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "predict",
     "explain",
     "read_bundle",
+    "extract_features",
+    "tap",
+    "as_backbone",
+    "FeaturePyramid",
     "BackbonesError",
     "Citation",
     "Claim",

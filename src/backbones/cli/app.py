@@ -11,6 +11,7 @@ from backbones.cli import (
     demo,
     evaluate,
     explain,
+    features,
     inspect,
     memory,
     predict,
@@ -65,3 +66,4 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("explain")(explain.explain)
+app.command("features")(features.features)
