@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from backbones.api.training import resume, train
     from backbones.catalog import names
     from backbones.errors import BackbonesError
+    from backbones.features.dense import dense
     from backbones.spec import Citation, Claim, InputSpec
 
 _HOME = {
@@ -37,6 +38,7 @@ _HOME = {
     "evaluate": "api.evaluation",
     "predict": "api.prediction",
     "read_bundle": "api.networks",
+    "dense": "features.dense",
     "names": "catalog",
     "BackbonesError": "errors",
     "Citation": "spec",
@@ -55,6 +57,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "evaluate",
     "predict",
     "read_bundle",
+    "dense",
     "BackbonesError",
     "Citation",
     "Claim",
