@@ -1,4 +1,4 @@
-"""A head read as convolutions: equal to the plain network at the training size, and place by place."""
+"""A head read as convolutions: the plain network at the training size, and place by place."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_at_the_training_size_it_is_the_plain_network(name: str) -> None:
 
 @torch.no_grad()
 def test_vgg16_at_full_size_is_the_plain_network() -> None:
-    """The head with its 7x7 convolution, on random maps: the convolutions before it are the same."""
+    """The head with its 7x7 convolution, on random maps: what comes before it is the same."""
     model = build("vgg16", num_classes=10, seed=0).eval()
     f = torch.rand(1, 512, 7, 7, generator=torch.Generator().manual_seed(0))
     assert_equal(dense(model).head(f)[:, :, 0, 0], model.head(f))
@@ -261,7 +261,7 @@ class Toy(nn.Module):
 )
 @torch.no_grad()
 def test_somebodys_own_network(pooling: nn.Module, features: int, jump: int) -> None:
-    """Without padding: each place is the answer to the crop there, also where a pooling is global."""
+    """Without padding: each place is the answer to the crop, also where a pooling is global."""
     head = nn.Sequential(nn.BatchNorm1d(features), nn.Linear(features, 5), nn.LogSoftmax(dim=1))
     model = Toy(pooling, head).eval()
     x = torch.randn(2, 3, 24, 32, generator=torch.Generator().manual_seed(0))
@@ -292,7 +292,7 @@ def test_torchvisions_networks(torchvision: Any, name: str, sides: tuple[int, in
 def test_what_has_no_reading_is_refused_in_words() -> None:
     with pytest.raises(WrongUse, match=r"fc \(GroupNorm\).*expected pooling"):
         dense(Toy(nn.MaxPool2d(2), nn.GroupNorm(1, 36)), 15)
-    with pytest.raises(WrongUse, match="takes 36 numbers, but the map has 4x7x7.*input_px"):
+    with pytest.raises(WrongUse, match=r"takes 36 numbers, but the map has 4x7x7.*input_px"):
         dense(Toy(nn.MaxPool2d(2), nn.Linear(36, 5)), 32)
     with pytest.raises(WrongUse, match="between the pooling and"):
         dense(Toy(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.GroupNorm(1, 4)), nn.Linear(4, 2)), 15)

@@ -14,7 +14,6 @@ with, and each link has one reading:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -139,7 +138,7 @@ def link_of(node: fx.Node, network: nn.Module) -> Link | None:
     if node.target is F.adaptive_avg_pool2d:
         return Link(said, "adaptive", size=_sizes((given or [node.kwargs["output_size"]])[0]))
     if node.target is F.dropout:
-        p = (given or [node.kwargs.get("p", 0.5)])[0]
+        p: Any = (given or [node.kwargs.get("p", 0.5)])[0]
         return Link(said, "each", lambda x: F.dropout(x, p, network.training))
     if node.target in _EACH_FUNCTIONS:
         function: Any = node.target
@@ -313,7 +312,7 @@ class HeadReader:
         def at_each_place(x: Tensor) -> Tensor:
             vectors = x.permute(0, 2, 3, 1)
             answer: Tensor = layer(vectors.flatten(0, 2))
-            return answer.unflatten(0, vectors.shape[:3]).permute(0, 3, 1, 2)
+            return answer.view(*vectors.shape[:3], -1).permute(0, 3, 1, 2)
 
         return [Step(f"{link.said}: at each place", at_each_place)]
 
