@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from backbones.catalog import names
     from backbones.errors import BackbonesError
     from backbones.features.dense import dense
+    from backbones.features.pyramid import FeaturePyramid, as_backbone
+    from backbones.features.taps import tap
     from backbones.spec import Citation, Claim, InputSpec
 
 _HOME = {
@@ -39,6 +41,9 @@ _HOME = {
     "predict": "api.prediction",
     "read_bundle": "api.networks",
     "dense": "features.dense",
+    "tap": "features.taps",
+    "as_backbone": "features.pyramid",
+    "FeaturePyramid": "features.pyramid",
     "names": "catalog",
     "BackbonesError": "errors",
     "Citation": "spec",
@@ -58,6 +63,9 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "predict",
     "read_bundle",
     "dense",
+    "tap",
+    "as_backbone",
+    "FeaturePyramid",
     "BackbonesError",
     "Citation",
     "Claim",
