@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from backbones.api.evaluation import evaluate
     from backbones.api.networks import create, read_bundle, show
     from backbones.api.prediction import predict
+    from backbones.api.stylization import StyleSettings, stylize
     from backbones.api.training import resume, train
     from backbones.catalog import names
     from backbones.errors import BackbonesError
     from backbones.features.dense import dense
+    from backbones.features.losses import perceptual_loss
     from backbones.features.pyramid import FeaturePyramid, as_backbone
     from backbones.features.taps import tap
     from backbones.spec import Citation, Claim, InputSpec
@@ -41,6 +43,9 @@ _HOME = {
     "predict": "api.prediction",
     "read_bundle": "api.networks",
     "dense": "features.dense",
+    "perceptual_loss": "features.losses",
+    "stylize": "api.stylization",
+    "StyleSettings": "api.stylization",
     "tap": "features.taps",
     "as_backbone": "features.pyramid",
     "FeaturePyramid": "features.pyramid",
@@ -63,6 +68,9 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "predict",
     "read_bundle",
     "dense",
+    "perceptual_loss",
+    "stylize",
+    "StyleSettings",
     "tap",
     "as_backbone",
     "FeaturePyramid",
