@@ -46,8 +46,8 @@ class StyleSettings:
 
     content_layers: tuple[str, ...] = ()
     style_layers: tuple[str, ...] = ()
-    style_weight: float = 100.0
-    tv_weight: float = 0.3
+    style_weight: float = 300.0
+    tv_weight: float = 1.0
     steps: int = 300
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
     preserve_colour: bool = False
