@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from backbones.api.inspection import inspect, memory
     from backbones.api.networks import create, read_bundle, show
     from backbones.api.prediction import predict
+    from backbones.api.stylization import StyleSettings, stylize
     from backbones.api.training import resume, train
     from backbones.catalog import names
     from backbones.errors import BackbonesError
+    from backbones.features.dense import dense
+    from backbones.features.losses import perceptual_loss
     from backbones.features.pyramid import FeaturePyramid, as_backbone
     from backbones.features.taps import tap
     from backbones.spec import Citation, Claim, InputSpec
@@ -46,6 +49,10 @@ _HOME = {
     "explain": "api.explanation",
     "read_bundle": "api.networks",
     "extract_features": "api.features",
+    "dense": "features.dense",
+    "perceptual_loss": "features.losses",
+    "stylize": "api.stylization",
+    "StyleSettings": "api.stylization",
     "tap": "features.taps",
     "as_backbone": "features.pyramid",
     "FeaturePyramid": "features.pyramid",
@@ -71,6 +78,10 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "explain",
     "read_bundle",
     "extract_features",
+    "dense",
+    "perceptual_loss",
+    "stylize",
+    "StyleSettings",
     "tap",
     "as_backbone",
     "FeaturePyramid",

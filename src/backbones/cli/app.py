@@ -16,6 +16,7 @@ from backbones.cli import (
     memory,
     predict,
     show,
+    stylize,
     train,
     weights,
 )
@@ -67,3 +68,4 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("explain")(explain.explain)
 app.command("features")(features.features)
+app.command("stylize")(stylize.stylize)
