@@ -1,0 +1,258 @@
+"""A layered layout for a graph without cycles, after Sugiyama, Tagawa & Toda (1981).
+
+Nodes get ranks along the flow (the longest way from a source); connections that pass a rank get a
+place of their own in it; the order within ranks is chosen for few crossings; and places across the
+flow are chosen so that ways are straight, without anything touching. "Along" is the direction of
+the flow and "across" the other one, so that a drawing may run to the right or downwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_SWEEPS = 8
+_LANE = 4.0  # half the room across that a passing connection gets
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a node needs.
+
+    Args:
+        length: along the flow.
+        before, after: across the flow, on either side of its middle.
+    """
+
+    length: float
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where everything went.
+
+    Args:
+        along, across: of each node's middle.
+        ranks: of each node.
+        spans: (begin, end) along the flow of each rank.
+        routes: for each connection, the (along, across) of its passing places, in order.
+    """
+
+    along: tuple[float, ...]
+    across: tuple[float, ...]
+    ranks: tuple[int, ...]
+    spans: tuple[tuple[float, float], ...]
+    routes: dict[tuple[int, int], tuple[tuple[float, float], ...]]
+
+
+def place(
+    rooms: Sequence[Room],
+    edges: Sequence[tuple[int, int]],
+    *,
+    gap_along: float,
+    gap_across: float,
+) -> Placement:
+    """Lay out a graph.
+
+    Args:
+        rooms: of the nodes.
+        edges: (from, to); every node's number is greater than those that it depends on.
+        gap_along: between ranks.
+        gap_across: between neighbours in a rank.
+
+    Example:
+        >>> rooms = [Room(2, 1, 1)] * 4
+        >>> found = place(rooms, [(0, 1), (0, 2), (1, 3), (2, 3)], gap_along=3, gap_across=2)
+        >>> found.along, found.across
+        ((1.0, 6.0, 6.0, 11.0), (0.0, -2.0, 2.0, 0.0))
+    """
+    ranks = _ranks(len(rooms), edges)
+    layers, chains, links = _with_passages(ranks, edges)
+    all_rooms = [*rooms, *([Room(0.0, _LANE, _LANE)] * (sum(map(len, layers)) - len(rooms)))]
+    layers = _few_crossings(layers, links)
+    across = _straightened(layers, links, all_rooms, gap_across, len(rooms))
+    spans: list[tuple[float, float]] = []
+    begin = 0.0
+    for layer in layers:
+        length = max(all_rooms[node].length for node in layer)
+        spans.append((begin, begin + length))
+        begin += length + gap_along
+    middles = [(a + b) / 2 for a, b in spans]
+    routes = {
+        edge: tuple((middles[ranks[edge[0]] + 1 + i], across[n]) for i, n in enumerate(chain))
+        for edge, chain in chains.items()
+    }
+    return Placement(
+        tuple(middles[ranks[node]] for node in range(len(rooms))),
+        tuple(across[: len(rooms)]),
+        tuple(ranks),
+        tuple(spans),
+        routes,
+    )
+
+
+def _ranks(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
+    ranks = [0] * count
+    for source, target in sorted(edges, key=lambda edge: edge[1]):
+        ranks[target] = max(ranks[target], ranks[source] + 1)
+    return ranks
+
+
+Links = list[tuple[int, int]]
+
+
+def _with_passages(
+    ranks: Sequence[int], edges: Sequence[tuple[int, int]]
+) -> tuple[list[list[int]], dict[tuple[int, int], list[int]], Links]:
+    """The nodes of each rank, passing places included; those of each connection; the links."""
+    layers: list[list[int]] = [[] for _ in range(max(ranks, default=0) + 1)]
+    for node, rank in enumerate(ranks):
+        layers[rank].append(node)
+    chains: dict[tuple[int, int], list[int]] = {}
+    links: Links = []
+    number = len(ranks)
+    for edge in edges:
+        source, target = edge
+        chain = []
+        for rank in range(ranks[source] + 1, ranks[target]):
+            layers[rank].append(number)
+            chain.append(number)
+            number += 1
+        chains[edge] = chain
+        links += zip([source, *chain], [*chain, target], strict=True)
+    return layers, chains, links
+
+
+def _neighbours(links: Links, backwards: bool) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for source, target in links:
+        key, other = (target, source) if backwards else (source, target)
+        found.setdefault(key, []).append(other)
+    return found
+
+
+def _few_crossings(layers: list[list[int]], links: Links) -> list[list[int]]:
+    """Sort each rank by the mean place of its neighbours, to and fro; keep the best of all."""
+    layers = _in_order_of_visit(layers, links)
+    best, fewest = [list(layer) for layer in layers], _crossings(layers, links)
+    for sweep in range(_SWEEPS):
+        if not fewest:
+            break
+        backwards = sweep % 2 == 0
+        neighbours = _neighbours(links, backwards)
+        order = range(1, len(layers)) if backwards else range(len(layers) - 2, -1, -1)
+        for number in order:
+            other = layers[number - 1 if backwards else number + 1]
+            where = {node: float(place) for place, node in enumerate(other)}
+            own = {node: float(place) for place, node in enumerate(layers[number])}
+            means = {
+                node: (
+                    sum(where[n] for n in neighbours[node]) / len(neighbours[node])
+                    if node in neighbours
+                    else own[node]
+                )
+                for node in layers[number]
+            }
+            layers[number].sort(key=lambda node: (means[node], own[node]))  # noqa: B023
+        crossings = _crossings(layers, links)
+        if crossings < fewest:
+            best, fewest = [list(layer) for layer in layers], crossings
+    return best
+
+
+def _in_order_of_visit(layers: list[list[int]], links: Links) -> list[list[int]]:
+    """Depth first from the sources: branches lie side by side in the order of the code."""
+    readers = _neighbours(links, backwards=False)
+    seen: dict[int, int] = {}
+    for root in (node for layer in layers for node in layer):
+        stack = [root]
+        while stack:
+            node = stack.pop()
+            if node not in seen:
+                seen[node] = len(seen)
+                stack += reversed(readers.get(node, []))
+    return [sorted(layer, key=lambda node: seen[node]) for layer in layers]
+
+
+def _crossings(layers: Sequence[Sequence[int]], links: Links) -> int:
+    """How many pairs of links cross between neighbouring ranks."""
+    where = {node: place for layer in layers for place, node in enumerate(layer)}
+    rank = {node: number for number, layer in enumerate(layers) for node in layer}
+    between: list[list[tuple[int, int]]] = [[] for _ in layers]
+    for source, target in links:
+        between[rank[source]].append((where[source], where[target]))
+    total = 0
+    for pairs in between:
+        pairs.sort()
+        ends = [end for _, end in pairs]
+        total += sum(a > b for i, a in enumerate(ends) for b in ends[i + 1 :])
+    return total
+
+
+def _straightened(
+    layers: Sequence[Sequence[int]],
+    links: Links,
+    rooms: Sequence[Room],
+    gap: float,
+    num_real: int,
+) -> list[float]:
+    """Places across the flow: each node near its neighbours, none nearer to another than allowed.
+
+    Ways through passing places pull hardest, so that long connections are straight.
+    """
+    across = [0.0] * len(rooms)
+    steps = [
+        [rooms[a].after + gap + rooms[b].before for a, b in zip(layer, layer[1:], strict=False)]
+        for layer in layers
+    ]
+    for layer, gaps in zip(layers, steps, strict=True):
+        for node, value in zip(layer, spread([0.0] * len(layer), gaps), strict=True):
+            across[node] = value
+    pulls: dict[int, list[tuple[int, float]]] = {}
+    for source, target in links:
+        passing = (source >= num_real) + (target >= num_real)
+        weight = (1.0, 2.0, 8.0)[passing]
+        pulls.setdefault(source, []).append((target, weight))
+        pulls.setdefault(target, []).append((source, weight))
+    for sweep in range(2 * _SWEEPS):
+        order = range(len(layers)) if sweep % 2 else range(len(layers) - 1, -1, -1)
+        for number in order:
+            layer = layers[number]
+            wanted = [
+                sum(across[n] * w for n, w in pulls[node]) / sum(w for _, w in pulls[node])
+                if node in pulls
+                else across[node]
+                for node in layer
+            ]
+            for node, value in zip(layer, spread(wanted, steps[number]), strict=True):
+                across[node] = value
+    middle = across[layers[0][0]]
+    return [round(value - middle, 3) + 0.0 for value in across]
+
+
+def spread(wanted: Sequence[float], gaps: Sequence[float]) -> list[float]:
+    """The places nearest to those wanted (least squares) that keep order and distances.
+
+    Args:
+        wanted: one number a node.
+        gaps: least distances between neighbours.
+
+    Example:
+        >>> spread([0.0, 0.0, 9.0], [2.0, 2.0])
+        [-1.0, 1.0, 9.0]
+    """
+    offsets = [0.0]
+    for gap in gaps:
+        offsets.append(offsets[-1] + gap)
+    blocks: list[tuple[float, int]] = []  # mean and count, pooled until the means ascend
+    for value, offset in zip(wanted, offsets, strict=False):
+        mean, count = value - offset, 1
+        while blocks and blocks[-1][0] > mean:
+            other, more = blocks.pop()
+            mean = (mean * count + other * more) / (count + more)
+            count += more
+        blocks.append((mean, count))
+    level = [mean for mean, count in blocks for _ in range(count)]
+    return [mean + offset for mean, offset in zip(level, offsets, strict=False)]
