@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from backbones.api.data import check_data, open_data
     from backbones.api.evaluation import evaluate
+    from backbones.api.inspection import inspect
     from backbones.api.networks import create, read_bundle, show
     from backbones.api.prediction import predict
     from backbones.api.training import resume, train
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _HOME = {
     "create": "api.networks",
     "show": "api.networks",
+    "inspect": "api.inspection",
     "open_data": "api.data",
     "check_data": "api.data",
     "train": "api.training",
@@ -48,6 +50,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "names",
     "create",
     "show",
+    "inspect",
     "open_data",
     "check_data",
     "train",

@@ -79,8 +79,11 @@ class Length:
         return f"{amount}{self.unit}"
 
 
-def human_count(value: float) -> str:
+def human_count(value: float, digits: int = 1) -> str:
     """A count in three digits: 138.4 M.
+
+    Args:
+        digits: behind the point.
 
     Example:
         >>> human_count(138_357_544), human_count(61_706), human_count(84)
@@ -88,7 +91,7 @@ def human_count(value: float) -> str:
     """
     for size, suffix in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " K")):
         if abs(value) >= size:
-            return f"{value / size:.1f}{suffix}"
+            return f"{value / size:.{digits}f}{suffix}"
     return f"{value:.0f}"
 
 

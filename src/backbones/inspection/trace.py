@@ -1,21 +1,23 @@
-"""What every layer of a network does to one picture: shapes, parameters, multiply-accumulates.
+"""What every layer of a network does to a picture: shapes, parameters, MACs, receptive fields.
 
-The network runs once on the meta device, where tensors have shapes and no numbers, so that even
-VGG-19 takes milliseconds and no memory.
+All of it is read from one pass over shapes (`inspection/graph.py`), so that even VGG-19 takes
+milliseconds and no memory.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
+from backbones.inspection.fields import Field, receptive_fields
+from backbones.inspection.graph import Call, Graph, Node, record
 from backbones.models import find_row, make
-from backbones.nn.counting import CountsItself
+from backbones.nn.counting import CountsConnections
 from backbones.nn.meta import ShapesOnly
 
 
@@ -25,11 +27,16 @@ class Layer:
 
     Args:
         name: module path.
-        kind: the module's class.
+        kind: the module's class; for a function outside layers, its name.
         output: shape for one picture, without the batch.
         params: trainable parameters; zero where the layer ran before (weights are shared).
-        macs: multiply-accumulates of convolutions and fully connected layers.
-        connections: links into all units of a layer with weights, biases counted.
+        macs: multiply-accumulates of convolutions and matrix products, for the whole batch.
+        connections: links into all units of a layer with weights, biases counted; one picture.
+        frozen: parameters that are not trained; zero where the layer ran before.
+        num_bytes: of the output, for the whole batch.
+        detail: kernel, stride, padding, groups, as far as there are any: "3x3/2 pad 1".
+        field: what its units see of the input; None where it was not asked for or is hidden.
+        shared: it ran before, with the same weights.
     """
 
     name: str
@@ -38,6 +45,11 @@ class Layer:
     params: int
     macs: int
     connections: int
+    frozen: int = 0
+    num_bytes: int = 0
+    detail: str = ""
+    field: Field | None = None
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,51 +83,75 @@ def trace(model: nn.Module | str, input_px: int | None = None) -> tuple[Layer, .
         >>> [layer.output for layer in trace("lenet5")][0]
         (6, 28, 28)
     """
-    network: Any = _on_meta(model) if isinstance(model, str) else model
+    network: Any = on_meta(model) if isinstance(model, str) else model
     side = input_px or network.row.input_px
-    modules = dict(network.named_modules())
+    return layers_of(record(network, (network.in_channels, side, side)))
+
+
+def layers_of(graph: Graph, *, fields: bool = False, functions: bool = False) -> tuple[Layer, ...]:
+    """The layers of a recorded pass.
+
+    Args:
+        graph: see `record`.
+        fields: work out receptive fields too.
+        functions: also those functions outside layers that neither have weights nor multiply,
+            such as the sum at the end of a residual block; those that multiply are always there.
+    """
+    seen_fields = receptive_fields(graph) if fields else (None,) * len(graph.nodes)
     found: list[Layer] = []
-    seen: set[nn.Module] = set()
-
-    def record(name: str, layer: nn.Module, output: Tensor) -> None:
-        params = 0 if layer in seen else _params(layer)
-        macs, connections = _cost(layer, output)
-        shape = tuple(output.shape[1:])
-        found.append(Layer(name, type(layer).__name__, shape, params, macs, connections))
-        seen.add(layer)
-
-    hooks = [
-        layer.register_forward_hook(lambda m, _, output, name=name: record(name, m, output))
-        for name, layer in modules.items()
-        if next(layer.children(), None) is None
-    ]
-    training = [layer for layer in modules.values() if layer.training]  # parts may be frozen
-    try:
-        network.eval()
-        with torch.no_grad(), ShapesOnly():
-            _run_on_meta(network, side)
-    finally:
-        for layer in training:
-            layer.training = True
-        for hook in hooks:
-            hook.remove()
+    counted: set[int] = set()  # parameters, by identity: shared ones count once
+    ran: set[nn.Module] = set()
+    at = 0
+    for call in graph.calls:
+        found += _functions(graph.nodes[at : call.begin], seen_fields, functions)
+        found.append(_layer(graph, call, counted, call.layer in ran, seen_fields[call.node]))
+        ran.add(call.layer)
+        at = max(at, call.end)
+    found += _functions(graph.nodes[at:], seen_fields, functions)
     return tuple(found)
 
 
-def _run_on_meta(network: Any, side: int) -> None:
-    """One picture through a network, wherever its weights are: shapes stand in for them."""
-    picture = torch.empty(1, network.in_channels, side, side, device="meta")
-    own = (*network.named_parameters(), *network.named_buffers())
-    if all(tensor.is_meta for _, tensor in own):
-        network(picture)
-        return
-    state = {
-        name: torch.empty(
-            tensor.shape, dtype=tensor.dtype, device="meta", requires_grad=tensor.requires_grad
+def _layer(graph: Graph, call: Call, counted: set[int], shared: bool, seen: Field | None) -> Layer:
+    trained = frozen = 0
+    for parameter in call.layer._parameters.values():
+        if parameter is None or id(parameter) in counted:
+            continue
+        counted.add(id(parameter))
+        if parameter.requires_grad:
+            trained += parameter.numel()
+        else:
+            frozen += parameter.numel()
+    return Layer(
+        call.name,
+        type(call.layer).__name__,
+        call.output[1:],
+        trained,
+        sum(node.macs for node in graph.nodes[call.begin : call.end]),
+        _connections(call.layer, call.output),
+        frozen,
+        graph.nodes[call.node].num_bytes,
+        _detail(call.layer),
+        seen,
+        shared,
+    )
+
+
+def _functions(nodes: Sequence[Node], fields: Sequence[Field | None], every: bool) -> list[Layer]:
+    """Functions that were called outside layers, as layers of their own."""
+    return [
+        Layer(
+            f"{node.module}:{node.op}",
+            node.op,
+            node.shape[1:],
+            0,
+            node.macs,
+            0,
+            num_bytes=node.num_bytes,
+            field=fields[node.index],
         )
-        for name, tensor in own
-    }
-    torch.func.functional_call(network, state, (picture,))
+        for node in nodes
+        if node.op != "input" and (node.macs or every)
+    ]
 
 
 def count(model: nn.Module | str, input_px: int | None = None) -> Count:
@@ -125,7 +161,7 @@ def count(model: nn.Module | str, input_px: int | None = None) -> Count:
         >>> count("vgg16").params
         138357544
     """
-    network = _on_meta(model) if isinstance(model, str) else model
+    network = on_meta(model) if isinstance(model, str) else model
     layers = trace(network, input_px)
     return Count(
         sum(p.numel() for p in network.parameters() if p.requires_grad),
@@ -135,31 +171,57 @@ def count(model: nn.Module | str, input_px: int | None = None) -> Count:
     )
 
 
-def _on_meta(name: str) -> nn.Module:
+def on_meta(name: str) -> nn.Module:
+    """A variant without numbers: milliseconds, and no memory.
+
+    Raises:
+        NotFound: no such variant; names the nearest.
+    """
     with ShapesOnly():
         return make(*find_row(name))
 
 
-def _params(layer: nn.Module) -> int:
-    """Trainable parameters of a layer without parts."""
-    return sum(p.numel() for p in layer.parameters(recurse=False) if p.requires_grad)
-
-
-def _cost(layer: nn.Module, output: Tensor) -> tuple[int, int]:
-    """(multiply-accumulates, connections) of a layer for one picture."""
+def _connections(layer: nn.Module, output: tuple[int, ...]) -> int:
+    """Links into all units of a layer's output for one picture, biases counted."""
     if isinstance(layer, nn.Conv2d):
         per_unit = layer.weight.numel() // layer.out_channels
     elif isinstance(layer, nn.Linear):
         per_unit = layer.in_features
-    elif _counts_itself(type(layer)):  # type: ignore[arg-type]
+    elif _counts_connections(type(layer)):  # type: ignore[arg-type]
         own: Any = layer
-        return own.macs(output), own.connections(output)
+        return int(own.connections(output))
     else:
-        return 0, 0
-    units = math.prod(output.shape[1:])
-    return units * per_unit, units * (per_unit + (layer.bias is not None))
+        return 0
+    return math.prod(output[1:]) * (per_unit + (layer.bias is not None))
 
 
 @cache
-def _counts_itself(kind: type[nn.Module]) -> bool:
-    return issubclass(kind, CountsItself)
+def _counts_connections(kind: type[nn.Module]) -> bool:
+    return issubclass(kind, CountsConnections)
+
+
+def _detail(layer: nn.Module) -> str:
+    """Kernel, stride and what else is not PyTorch's default, as papers write it: "7x7/2 pad 3"."""
+    kernel: Any = getattr(layer, "kernel_size", None)
+    if kernel is None or callable(kernel):
+        return ""
+    sides = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+    words = ["x".join(map(str, sides))]
+    stride: Any = getattr(layer, "stride", 1) or kernel
+    if _told(stride, 1):
+        words[0] += f"/{_told(stride, 1)}"
+    words += [f"pad {_told(layer.padding, 0)}"] if _told(getattr(layer, "padding", 0), 0) else []
+    dilation: Any = getattr(layer, "dilation", 1)
+    words += [f"dilation {_told(dilation, 1)}"] if _told(dilation, 1) else []
+    groups: Any = getattr(layer, "groups", 1)
+    words += [f"groups {groups}"] if groups != 1 else []
+    words += ["ceil"] if getattr(layer, "ceil_mode", False) else []
+    return " ".join(words)
+
+
+def _told(value: Any, default: int) -> str:
+    """A setting of one or several sides in one word; nothing where it is the default."""
+    sides = value if isinstance(value, tuple | list) else (value,)
+    if all(side == default for side in sides):
+        return ""
+    return str(sides[0]) if len(set(sides)) == 1 else "x".join(map(str, sides))

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from backbones.nn.init import gaussian, he
 from backbones.nn.lrn import Constants, LocalResponseNorm
+from backbones.nn.naming import numbered
 from backbones.nn.pictures import check_pictures
 from backbones.spec import Choices, Citation, Claim, Deviation, deviations_in
 
@@ -345,6 +346,11 @@ class AlexNet(nn.Module):
                 ends[f"{kind}{number}"] = f"features.{name}"
         head = (("fc6", "classifier.1"), ("fc7", "classifier.4"), ("fc8", "classifier.6"))
         return (*ends.items(), *head)
+
+    @property
+    def layer_names(self) -> dict[str, str]:
+        """The names of the layers in BVLC's file, by module path: `conv1`, `norm1`, `fc6`."""
+        return numbered(self, by_block=False)
 
     @property
     def cam_layer(self) -> str:

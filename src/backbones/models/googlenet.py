@@ -227,6 +227,8 @@ def _unit(row: GoogLeNetRow) -> partial[ConvNormAct]:
 class InceptionModule(nn.Module):
     """Figure 2b: (N, in_channels, H, W) -> (N, line.maps, H, W), four branches joined."""
 
+    columns = ("1x1", "3x3 reduce", "3x3", "5x5 reduce", "5x5", "pool", "pool proj")  # of table 1
+
     def __init__(self, row: GoogLeNetRow, line: Inception, in_channels: int) -> None:
         super().__init__()
         unit, side = _unit(row), row.five_by_five

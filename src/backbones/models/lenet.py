@@ -19,6 +19,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain, groupby
 from typing import Literal
 
 import torch
@@ -188,11 +189,8 @@ class Subsampling(nn.Module):
         total = F.avg_pool2d(x, 2) * self.fan_in
         return scaled_tanh(total * self.weight[:, None, None] + self.bias[:, None, None])
 
-    def macs(self, output: Tensor) -> int:
-        return 0  # neither a convolution nor fully connected
-
-    def connections(self, output: Tensor) -> int:
-        return output[0].numel() * (self.fan_in + 1)
+    def connections(self, output: tuple[int, ...]) -> int:
+        return math.prod(output[1:]) * (self.fan_in + 1)
 
 
 class TableConv2d(nn.Module):
@@ -205,23 +203,15 @@ class TableConv2d(nn.Module):
         table: a row a map of S2, a column a map of C3, X where they are connected.
     """
 
-    places: Tensor  # of each connection in a full convolution, flat
-
     def __init__(self, table: str) -> None:
         super().__init__()
         rows = [line.split() for line in table.strip().splitlines()]
         self.in_maps, self.out_maps = len(rows), len(rows[0])
-        pairs = [
-            (out, into)
-            for out in range(self.out_maps)
-            for into in range(self.in_maps)
-            if rows[into][out] == "X"
-        ]
-        self.register_buffer(
-            "places", torch.tensor([out * self.in_maps + into for out, into in pairs])
-        )
-        self.maps = [out for out, _ in pairs]
-        self.weight = nn.Parameter(torch.empty(len(pairs), 5, 5))
+        seen = [[i for i, row in enumerate(rows) if row[out] == "X"] for out in range(len(rows[0]))]
+        # Neighbours that see equally many maps are one grouped convolution, without a lost product.
+        self.runs = [list(run) for _, run in groupby(seen, key=len)]
+        self.maps = [out for out, sources in enumerate(seen) for _ in sources]
+        self.weight = nn.Parameter(torch.empty(len(self.maps), 5, 5))
         self.bias = nn.Parameter(torch.empty(self.out_maps))
         self.draw(lambda fan_in: 1 / math.sqrt(fan_in))
 
@@ -235,15 +225,16 @@ class TableConv2d(nn.Module):
             self.bias[out].uniform_(-bounds[out], bounds[out])
 
     def forward(self, x: Tensor) -> Tensor:
-        full = self.weight.new_zeros(self.out_maps * self.in_maps, 5, 5)
-        full = full.index_copy(0, self.places, self.weight)
-        return F.conv2d(x, full.view(self.out_maps, self.in_maps, 5, 5), self.bias)
+        weights = torch.split(self.weight, [sum(map(len, run)) for run in self.runs])
+        biases = torch.split(self.bias, [len(run) for run in self.runs])
+        found = []
+        for run, weight, bias in zip(self.runs, weights, biases, strict=True):
+            seen = x[:, list(chain.from_iterable(run))]
+            found.append(F.conv2d(seen, weight.view(len(run), -1, 5, 5), bias, groups=len(run)))
+        return torch.cat(found, dim=1)
 
-    def macs(self, output: Tensor) -> int:
-        return self.weight.numel() * output.shape[-2] * output.shape[-1]
-
-    def connections(self, output: Tensor) -> int:
-        return self.macs(output) + output[0].numel()
+    def connections(self, output: tuple[int, ...]) -> int:
+        return (self.weight.numel() + self.out_maps) * output[-2] * output[-1]
 
 
 class RBF(nn.Module):
@@ -265,10 +256,7 @@ class RBF(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return -(x[:, None, :] - self.codes).square().sum(dim=2)
 
-    def macs(self, output: Tensor) -> int:
-        return 0  # distances: neither a convolution nor fully connected
-
-    def connections(self, output: Tensor) -> int:
+    def connections(self, output: tuple[int, ...]) -> int:
         return self.codes.numel()
 
 
@@ -336,6 +324,11 @@ class LeNet(nn.Module):
         """The layers of figure 2: (name, module path)."""
         names = ("C1", "S2", "C3", "S4", "C5", "F6", "OUTPUT")
         return tuple((name, name.lower()) for name in names)
+
+    @property
+    def layer_names(self) -> dict[str, str]:
+        """Section II.A's word for what follows every layer but the last."""
+        return {"squash": "squashing function"}
 
     @property
     def cam_layer(self) -> str:

@@ -295,6 +295,19 @@ class NIN(nn.Module):
         )
 
     @property
+    def layer_names(self) -> dict[str, str]:
+        """After the authors' Caffe files, by module path: `conv2`, `cccp3` (a 1x1), `pool2`."""
+        names = {f"features.{name}": name for name, _ in self.features.named_children()}
+        paths = [path for path in names if "mlpconv" in path] + ["classifier"]
+        cccp = 0
+        for number, (path, row) in enumerate(zip(paths, self.row.table, strict=True), 1):
+            for i in range(len(row.maps)):
+                cccp += i > 0
+                layer = f"cccp{cccp}" if i else f"conv{number}"
+                names |= {f"{path}.{2 * i}": layer, f"{path}.{2 * i + 1}": f"relu_{layer}"}
+        return names
+
+    @property
     def cam_layer(self) -> str:
         """The last mlpconv: its maps are the classes' own activation maps."""
         return "classifier"

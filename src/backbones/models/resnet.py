@@ -278,6 +278,17 @@ class ResNet(nn.Module):
         return ("conv1", "relu"), *parts, (f"{self.num_classes}-d fc", "fc")
 
     @property
+    def layer_names(self) -> dict[str, str]:
+        """Block n of conv3_x is conv3_n; the first layers as in the authors' files."""
+        first = {"conv1": "conv1", "bn1": "bn_conv1", "relu": "conv1_relu", "maxpool": "pool1"}
+        counts = enumerate(self.row.blocks, 1)
+        return first | {
+            f"layer{stage}.{i}": f"conv{stage + 1}_{i + 1}"
+            for stage, count in counts
+            for i in range(count)
+        }
+
+    @property
     def cam_layer(self) -> str:
         """The last stage, whose maps the head averages."""
         return self._layers[-1]

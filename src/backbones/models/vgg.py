@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from backbones.nn.init import gaussian, he
 from backbones.nn.lrn import LocalResponseNorm
+from backbones.nn.naming import numbered
 from backbones.nn.pictures import check_pictures
 from backbones.spec import Citation, Claim, Deviation
 
@@ -280,6 +281,11 @@ class VGG(nn.Module):
             (f"FC-{hidden} 2", "classifier.3"),
             (f"FC-{classes}", "classifier.6"),
         )
+
+    @property
+    def layer_names(self) -> dict[str, str]:
+        """The authors' names of the layers, by module path: `conv3_3`, `relu4_2`, `fc6`."""
+        return numbered(self, by_block=True)
 
     @property
     def cam_layer(self) -> str:

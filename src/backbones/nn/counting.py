@@ -1,20 +1,18 @@
-"""What a layer of our own must say about itself, so that tracing can count it."""
+"""What a layer of our own must say about itself, so that its connections can be counted."""
 
 from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from torch import Tensor
-
 
 @runtime_checkable
-class CountsItself(Protocol):
-    """A layer whose cost does not follow from being a convolution or fully connected."""
+class CountsConnections(Protocol):
+    """A layer whose links do not follow from being a convolution or fully connected."""
 
-    def macs(self, output: Tensor) -> int:
-        """Multiply-accumulates of convolutions and fully connected layers for this output."""
-        ...
+    def connections(self, output: tuple[int, ...]) -> int:
+        """Links into all units of one picture, biases counted, as LeCun et al. count.
 
-    def connections(self, output: Tensor) -> int:
-        """Links into all units of the output, biases counted, as LeCun et al. count them."""
+        Args:
+            output: the output's shape, with the batch.
+        """
         ...

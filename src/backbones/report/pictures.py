@@ -13,6 +13,8 @@ from backbones.report.fonts import AnyFont, covers, find_font, spelled
 
 Guesses = Sequence[tuple[str, float]]
 
+FORMATS = (".png", ".jpg", ".jpeg", ".webp")  # in which drawn pictures are saved
+
 PAPER = (255, 255, 255)
 INK = (31, 35, 40)
 FAINT_INK = (101, 109, 118)

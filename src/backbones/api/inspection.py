@@ -1,0 +1,172 @@
+"""Look inside networks: ours, those of bundles, and everybody else's."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from backbones import catalog
+from backbones.api.weights import find_bundle, is_id
+from backbones.errors import BackbonesError, NotFound, WrongUse, nearest
+from backbones.inspection.summary import Inspection
+from backbones.inspection.summary import inspect as inspect_module
+from backbones.models import build
+from backbones.nn.meta import ShapesOnly
+from backbones.weights.bundle import read_bundle_header
+
+__all__ = ["Inspection", "find_network", "inspect", "paint_field"]
+
+
+def inspect(
+    model: nn.Module | str | Path,
+    input_shape: Sequence[int] | None = None,
+    *,
+    batch: int = 1,
+    functions: bool = False,
+) -> Inspection:
+    """Look at a network without computing: shapes, parameters, MACs, receptive fields.
+
+    The network's weights, buffers and modes are as they were afterwards.
+
+    Args:
+        model: any module that takes one tensor, or a name; see `find_network`.
+        input_shape: (channels, height, width) of a picture; the network's own where None, and
+            (3, 224, 224) for modules of others.
+        batch: pictures, at least 1; MACs and bytes are for all of them.
+        functions: list functions outside layers too, such as the sum of a residual block.
+
+    Raises:
+        NotFound: no such variant, file or function.
+        WrongUse: a shape or batch that cannot be, or pictures that the network does not take.
+
+    Example:
+        >>> found = inspect("vgg16")
+        >>> found.macs, found.layer("conv5_3").field.spans[0].size
+        (15470264320, 196)
+    """
+    network = model if isinstance(model, nn.Module) else find_network(model)
+    return inspect_module(network, input_shape, batch=batch, functions=functions)
+
+
+def paint_field(
+    found: Inspection, unit: tuple[str, int, int], picture: str | Path, out: str | Path
+) -> Path:
+    """Paint on a picture which pixels a unit sees.
+
+    Args:
+        found: of the network.
+        unit: (layer, row, column); the layer by module path or the paper's name.
+        picture: a file.
+        out: where the painted picture goes; its suffix says in which format.
+
+    Raises:
+        NotFound: no such layer or picture.
+        BadImage: the picture cannot be decoded.
+        WrongUse: no such unit, its field is unknown, or no such format.
+    """
+    from backbones.data.decode import read_picture
+    from backbones.report.field import paint_field as paint
+    from backbones.report.pictures import FORMATS
+
+    target = Path(out)
+    if target.suffix.lower() not in FORMATS:
+        raise WrongUse(f"{target} ends in {target.suffix!r}, expected one of {', '.join(FORMATS)}")
+    box = found.sees(*unit)
+    layer, row, column = unit
+    label = f"{found.name}: unit ({row}, {column}) of {layer}"
+    page = paint(read_picture(Path(picture)), (found.input[1], found.input[2]), box, label)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    page.save(target)
+    return target
+
+
+def find_network(name: str | Path) -> nn.Module:
+    """A network that has shapes and no numbers, by its name.
+
+    Args:
+        name: of a variant; a bundle, run folder or id of weights; or a function or class that
+            makes a module, behind a colon: "nets/mine.py:build", "torchvision.models:resnet18".
+
+    Raises:
+        NotFound: no such variant, file or function.
+        WrongUse: what is called does not make a module, or fails.
+        BadWeights: a file that is not a bundle.
+    """
+    text = str(name)
+    if ":" in text and not Path(text).exists():
+        return _made_by(text)
+    path = Path(text)
+    if is_id(text) or path.exists() or path.suffix == ".safetensors":
+        bundle = read_bundle_header(find_bundle(path))
+        with ShapesOnly():
+            return build(bundle.variant, bundle.num_classes, bundle.in_channels)
+    catalog.facts(text)
+    with ShapesOnly():
+        return build(text)
+
+
+def _made_by(text: str) -> nn.Module:
+    where, _, function = text.rpartition(":")
+    maker = _function(_module(where), where, function)
+    try:
+        network = _on_meta(maker)
+    except BackbonesError:
+        raise
+    except Exception as error:
+        raise WrongUse(f"{text} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(network, nn.Module):
+        raise WrongUse(
+            f"{text} gave {type(network).__name__}, expected an nn.Module, or a function without"
+            " arguments that makes one"
+        )
+    return network
+
+
+def _on_meta(maker: Any) -> Any:
+    if isinstance(maker, nn.Module) or not callable(maker):
+        return maker
+    try:
+        with ShapesOnly():
+            return maker()
+    except (NotImplementedError, RuntimeError):  # it looks at numbers while it is made
+        return maker()
+
+
+def _module(where: str) -> ModuleType:
+    path = Path(where)
+    if path.suffix != ".py":
+        try:
+            return importlib.import_module(where)
+        except ModuleNotFoundError as error:
+            raise NotFound(
+                f"there is no module {error.name!r}: expected FILE.py:FUNCTION or"
+                " PACKAGE.MODULE:FUNCTION"
+            ) from error
+    if not path.is_file():
+        raise NotFound(f"there is no file {where}: expected FILE.py:FUNCTION")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None, "a .py file has a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent.resolve()))  # it may import its neighbours
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise WrongUse(f"{where} failed: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.pop(0)
+    return module
+
+
+def _function(module: ModuleType, where: str, name: str) -> Callable[[], Any]:
+    found = getattr(module, name, None)
+    if found is None:
+        known = [n for n in vars(module) if not n.startswith("_")]
+        raise NotFound(f"{where} has no {name!r}.{nearest(name, known)}")
+    return found  # type: ignore[no-any-return]

@@ -1,0 +1,111 @@
+"""`backbones inspect`: every layer of a network, with what it costs and what it sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backbones.cli.console import print_json, print_text, say
+from backbones.errors import WrongUse
+
+if TYPE_CHECKING:
+    from backbones.api.inspection import Inspection
+
+
+def inspect(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A network, a bundle, or what makes a module: FILE.py:FUNCTION.",
+        ),
+    ],
+    input: Annotated[
+        str | None, typer.Option(metavar="C,H,W", help="Of one picture; else the network's own.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures; costs are for all.")] = 1,
+    depth: Annotated[
+        int | None, typer.Option(min=1, help="Fold layers below this depth of their paths.")
+    ] = None,
+    functions: Annotated[
+        bool, typer.Option("--functions", help="List sums, concatenations and so on, too.")
+    ] = False,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="LAYER,Y,X", help="Which pixels does this unit see?"),
+    ] = None,
+    draw: Annotated[
+        Path | None, typer.Option(metavar="PICTURE", help="With --at: paint that on a picture.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where the painted picture goes.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="One line a layer.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="A Markdown table.")] = False,
+) -> None:
+    """Look inside a network: shapes, parameters, MACs, receptive fields, layer by layer.
+
+    Nothing is computed and no weights are needed.
+
+    Examples: `backbones inspect vgg16`, `backbones inspect resnet50 --depth 2`,
+    `backbones inspect mynet.py:build --input 3,64,64 --json`,
+    `backbones inspect vgg16 --at conv5_3,7,7 --draw photo.jpg -o seen.png`.
+    """
+    from backbones.api.inspection import inspect as look
+
+    if json + csv + markdown > 1:
+        raise WrongUse("--json, --csv and --markdown exclude each other")
+    if draw is not None and (at is None or out is None):
+        raise WrongUse("--draw paints what --at LAYER,Y,X sees, and -o FILE says where it goes")
+    found = look(name, _shape(input), batch=batch, functions=functions)
+    if at is not None:
+        _tell_box(found, at, draw, out, json)
+        return
+    layers = found.layers if depth is None else found.folded(depth)
+    if json:
+        print_json({**found.to_json(), "layers": found.rows(layers)})
+        return
+    from backbones.inspection import text
+
+    write = text.to_csv if csv else text.to_markdown if markdown else text.to_text
+    print_text(write(found, layers))
+
+
+def _tell_box(found: Inspection, at: str, draw: Path | None, out: Path | None, json: bool) -> None:
+    layer, row, column = _unit(at)
+    top, left, bottom, right = found.sees(layer, row, column)
+    if json:
+        print_json(
+            {"layer": layer, "unit": [row, column], "top": top, "left": left}
+            | {"bottom": bottom, "right": right}
+        )
+    else:
+        print_text(
+            f"unit ({row}, {column}) of {layer} sees rows {top} to {bottom - 1} and columns"
+            f" {left} to {right - 1} of {found.input[-2]}x{found.input[-1]} px"
+        )
+    if draw is not None and out is not None:
+        from backbones.api.inspection import paint_field
+
+        paint_field(found, (layer, row, column), draw, out)
+        say(f"painted on {out}")
+
+
+def _shape(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(side) for side in text.replace("x", ",").split(","))
+    except ValueError:
+        raise WrongUse(f"--input is {text!r}, expected C,H,W such as 3,224,224") from None
+
+
+def _unit(text: str) -> tuple[str, int, int]:
+    layer, _, place = text.rpartition(",")
+    layer, _, row = layer.rpartition(",")
+    if not layer or not row.strip().isdigit() or not place.strip().isdigit():
+        raise WrongUse(f"--at is {text!r}, expected LAYER,Y,X such as conv5_3,7,7")
+    return layer, int(row), int(place)

@@ -1,0 +1,346 @@
+"""All numbers of a network in one object: per layer, per stage, and in sum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+from torch import nn
+
+from backbones.errors import BackbonesError, NotFound, WrongUse, nearest
+from backbones.inspection.fields import Span
+from backbones.inspection.graph import Graph, record
+from backbones.inspection.printed import PRINTED
+from backbones.inspection.trace import Layer, layers_of, on_meta
+from backbones.nn.naming import paper_names
+
+CONVENTION = (
+    "MACs: multiply-accumulates of convolutions and matrix products, equal to PyTorch's"
+    " FlopCounterMode / 2; FLOPs are twice as many. Biases, norms, activations, poolings: none."
+)
+_DEFAULT_SHAPE = (3, 224, 224)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a network, in the paper's terms.
+
+    Args:
+        name: the paper's; of a foreign network the module's path.
+        output: of its last layer, for one picture.
+        layers: in the order of execution.
+    """
+
+    name: str
+    output: tuple[int, ...]
+    layers: tuple[Layer, ...]
+
+    @property
+    def params(self) -> int:
+        return sum(layer.params + layer.frozen for layer in self.layers)
+
+    @property
+    def macs(self) -> int:
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(layer.num_bytes for layer in self.layers)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a network is made of, for pictures of one size.
+
+    Args:
+        name: of the variant, or the module's class.
+        input: shape of one picture.
+        batch: pictures; MACs and bytes are for all of them.
+        params: all parameters, those that evaluation does not run included.
+        trainable: those that are trained.
+        idle: those in parts that an evaluation does not run, such as auxiliary heads.
+        layers: in the order of execution.
+        stages: the same layers, part by part.
+        paper_names: module path -> the paper's name, for every part that has one.
+        notes: what papers print and why it differs, and what else a reader must know.
+        missing: columns that cannot be told for this network.
+    """
+
+    name: str
+    input: tuple[int, ...]
+    batch: int
+    params: int
+    trainable: int
+    idle: int
+    layers: tuple[Layer, ...]
+    stages: tuple[Stage, ...]
+    paper_names: dict[str, str]
+    notes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def macs(self) -> int:
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def activation_bytes(self) -> int:
+        """All layers' outputs together; what is alive at once is less, see `memory`."""
+        return sum(layer.num_bytes for layer in self.layers)
+
+    def layer(self, name: str) -> Layer:
+        """The last run of a layer, by module path or by the paper's name.
+
+        Raises:
+            NotFound: no such layer; names the nearest.
+        """
+        known = {
+            **{layer.name.lower(): layer for layer in self.layers},
+            **{self._called(layer).lower(): layer for layer in self.layers if self._called(layer)},
+        }
+        if name.lower() in known:
+            return known[name.lower()]
+        raise NotFound(f"{self.name} has no layer {name!r}.{nearest(name, known)}")
+
+    def sees(self, name: str, row: int, column: int) -> tuple[int, int, int, int]:
+        """The box of the input that a unit of a layer sees, clipped to the picture.
+
+        Args:
+            name: of the layer.
+            row, column: of the unit in the layer's map.
+
+        Returns:
+            (top, left, bottom, right) in px; bottom and right are one past the last pixel.
+
+        Raises:
+            NotFound: no such layer.
+            WrongUse: no such unit, or the layer's field is unknown.
+        """
+        layer = self.layer(name)
+        if layer.field is None or len(layer.field.spans) != 2:
+            raise WrongUse(f"the receptive field of {name} is not known, see the notes")
+        sides = layer.output[-2:] if len(layer.output) == 3 else (1, 1)
+        for what, at, side in (("row", row, sides[0]), ("column", column, sides[1])):
+            if not 0 <= at < side:
+                raise WrongUse(f"{what} {at} of {name}: its map has {side}, counted from 0")
+        box = []
+        for span, at, side in zip(layer.field.spans, (row, column), self.input[1:], strict=True):
+            low, high = span.seen_by(at)
+            box.append((max(0, math.floor(low)), min(side, math.ceil(high))))
+        (top, bottom), (left, right) = box
+        return top, left, bottom, right
+
+    def folded(self, depth: int) -> tuple[Layer, ...]:
+        """Layers that share the first `depth` parts of their path in a row become one.
+
+        Args:
+            depth: parts of a module path, at least 1.
+        """
+        found = []
+        for path, run in groupby(self.layers, key=lambda layer: _begin(layer.name, depth)):
+            layers = list(run)
+            found.append(layers[0] if len(layers) == 1 else _fold(path, layers))
+        return tuple(found)
+
+    def _called(self, layer: Layer) -> str:
+        return self.paper_names.get(layer.name, "")
+
+    def rows(self, layers: Sequence[Layer] | None = None) -> list[dict[str, Any]]:
+        """A flat dictionary a layer, for tables and files."""
+        return [
+            {
+                "name": layer.name,
+                "paper_name": self._called(layer),
+                "type": layer.kind,
+                "detail": layer.detail,
+                "output_shape": list(layer.output),
+                "params": layer.params + layer.frozen,
+                "trainable": layer.params,
+                "shared": layer.shared,
+                "macs": layer.macs,
+                "activation_bytes": layer.num_bytes,
+                **_field_columns(layer),
+            }
+            for layer in (self.layers if layers is None else layers)
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """One dictionary: totals, stages, layers."""
+        return {
+            "name": self.name,
+            "input": list(self.input),
+            "batch": self.batch,
+            "params": self.params,
+            "trainable": self.trainable,
+            "idle_params": self.idle,
+            "macs": self.macs,
+            "activation_bytes": self.activation_bytes,
+            "convention": CONVENTION,
+            "notes": list(self.notes),
+            "missing": list(self.missing),
+            "stages": [
+                {
+                    "name": stage.name,
+                    "output_shape": list(stage.output),
+                    "params": stage.params,
+                    "macs": stage.macs,
+                    "activation_bytes": stage.num_bytes,
+                }
+                for stage in self.stages
+            ],
+            "layers": self.rows(),
+        }
+
+
+def inspect(
+    model: nn.Module | str,
+    input_shape: Sequence[int] | None = None,
+    *,
+    batch: int = 1,
+    functions: bool = False,
+) -> Inspection:
+    """Look at a network without computing: shapes, parameters, MACs, receptive fields.
+
+    The network's weights, buffers and modes are as they were afterwards.
+
+    Args:
+        model: the name of a variant, or any module that takes one tensor.
+        input_shape: (channels, height, width) of a picture; the network's own where None, and
+            (3, 224, 224) for modules of others.
+        batch: pictures, at least 1.
+        functions: list functions outside layers too, such as the sum of a residual block.
+
+    Raises:
+        NotFound: no such variant; names the nearest.
+        WrongUse: a shape or batch that cannot be, or pictures that the network does not take.
+
+    Example:
+        >>> found = inspect("vgg16")
+        >>> found.macs, found.layer("conv5_3").field.spans[0].size
+        (15470264320, 196)
+    """
+    network: Any = on_meta(model) if isinstance(model, str) else model
+    shape = tuple(input_shape) if input_shape is not None else _own_shape(network)
+    if batch < 1 or not shape or any(side < 1 for side in shape):
+        raise WrongUse(f"batch {batch} of shape {shape}: expected whole numbers of at least 1")
+    graph = _followed(network, shape, batch)
+    layers = layers_of(graph, fields=True, functions=functions)
+    name = network.row.name if hasattr(network, "row") else type(network).__name__
+    named = paper_names(network)
+    parameters = list(network.parameters())
+    run = sum(layer.params + layer.frozen for layer in layers)
+    total = sum(p.numel() for p in parameters)
+    printed = tuple(p.explain(layers) for p in PRINTED.get(name, ()))
+    missing = _missing(graph, layers)
+    return Inspection(
+        name,
+        shape,
+        batch,
+        total,
+        sum(p.numel() for p in parameters if p.requires_grad),
+        max(0, total - run),
+        layers,
+        _stages(network, layers),
+        named,
+        (*_notes(graph, total - run), *(f"printed: {line}" for line in printed)),
+        missing,
+    )
+
+
+def _own_shape(network: Any) -> tuple[int, ...]:
+    row = getattr(network, "row", None)
+    if row is None or not hasattr(row, "input_px"):
+        return _DEFAULT_SHAPE
+    return (network.in_channels, row.input_px, row.input_px)
+
+
+def _followed(network: nn.Module, shape: tuple[int, ...], batch: int) -> Graph:
+    try:
+        return record(network, shape, batch)
+    except BackbonesError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise WrongUse(
+            f"{type(network).__name__} does not take pictures of shape"
+            f" {'x'.join(map(str, shape))}: {text}; give another with --input or input_shape"
+        ) from error
+
+
+def _notes(graph: Graph, idle: int) -> list[str]:
+    notes = [] if graph.on_meta else ["numbers were computed: shapes alone were not enough"]
+    if idle > 0:
+        notes.append(f"{idle:,} parameters are in parts that an evaluation does not run")
+    return notes
+
+
+def _missing(graph: Graph, layers: Sequence[Layer]) -> tuple[str, ...]:
+    if not graph.num_unseen:
+        return ()
+    hidden = [layer.name for layer in layers if layer.field is None]
+    where = f" behind {hidden[0]}" if hidden else ""
+    return (f"MACs of {graph.num_unseen} parts that hide what they do", f"receptive field{where}")
+
+
+def _stages(network: Any, layers: Sequence[Layer]) -> tuple[Stage, ...]:
+    """Each layer belongs to the first stage that is not over; foreign ones to a child module."""
+    stages = getattr(network, "stages", None)
+    if not hasattr(network, "row") or not isinstance(stages, tuple):
+        runs = groupby(layers, key=lambda layer: _begin(layer.name, 1))
+        parts = [(name, tuple(run)) for name, run in runs]
+        return tuple(Stage(name, run[-1].output, run) for name, run in parts)
+    found, rest = [], list(layers)
+    for title, path in stages:
+        inside = [
+            i for i, layer in enumerate(rest) if layer.name == path or _within(layer.name, path)
+        ]
+        if not inside:
+            continue
+        found.append(Stage(title, rest[inside[-1]].output, tuple(rest[: inside[-1] + 1])))
+        rest = rest[inside[-1] + 1 :]
+    if rest and found:
+        last = found.pop()
+        found.append(replace(last, layers=(*last.layers, *rest)))
+    return tuple(found)
+
+
+def _within(name: str, path: str) -> bool:
+    return name.startswith((f"{path}.", f"{path}:"))
+
+
+def _begin(name: str, depth: int) -> str:
+    return ".".join(name.split(":")[0].split(".")[:depth]) or name
+
+
+def _fold(path: str, layers: Sequence[Layer]) -> Layer:
+    last = layers[-1]
+    return Layer(
+        path,
+        f"{len(layers)} layers",
+        last.output,
+        sum(layer.params for layer in layers),
+        sum(layer.macs for layer in layers),
+        sum(layer.connections for layer in layers),
+        sum(layer.frozen for layer in layers),
+        sum(layer.num_bytes for layer in layers),
+        "",
+        last.field,
+        all(layer.shared for layer in layers),
+    )
+
+
+def _field_columns(layer: Layer) -> dict[str, Any]:
+    spans: Sequence[Span] = layer.field.spans if layer.field else ()
+    known = layer.field is not None
+    return {
+        "receptive_field": [_number(span.size) for span in spans] if known else None,
+        "jump": [_number(span.jump) for span in spans] if known else None,
+        "start": [span.start for span in spans] if known else None,
+        "sees_all": all(span.fixed for span in spans) if spans else None,
+    }
+
+
+def _number(value: Any) -> int | float:
+    return int(value) if value == int(value) else float(value)

@@ -1,0 +1,157 @@
+"""An inspection as a page of text, as Markdown, and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from backbones.inspection.fields import Field
+from backbones.inspection.summary import CONVENTION, Inspection
+from backbones.inspection.trace import Layer
+from backbones.units import human_bytes, human_count, text_columns
+
+_COLUMNS = (
+    *("layer", "paper", "type", "kernel", "output", "parameters", "MACs"),
+    *("field", "jump", "start", "bytes"),
+)
+_RIGHT = frozenset(_COLUMNS[5:])
+
+
+def to_text(found: Inspection, layers: Sequence[Layer] | None = None) -> str:
+    """Totals, notes, layers and stages, in columns.
+
+    Args:
+        found: what to tell.
+        layers: those to list; all where None.
+    """
+    shown = found.layers if layers is None else layers
+    named = any(found.paper_names.get(layer.name) for layer in shown)
+    skipped = () if named else ("paper",)
+    lines = [
+        *_head(found),
+        "",
+        *_aligned(_COLUMNS, [_cells(found, layer) for layer in shown], skipped),
+    ]
+    if len(found.stages) > 1:
+        columns = ("stage", "output", "parameters", "MACs", "bytes")
+        cells = [
+            (
+                stage.name,
+                _shape(stage.output),
+                f"{stage.params:,}",
+                f"{stage.macs:,}",
+                human_bytes(stage.num_bytes),
+            )
+            for stage in found.stages
+        ]
+        lines += ["", *_aligned(columns, cells)]
+    return "\n".join([*lines, "", *_legend(found)])
+
+
+def to_markdown(found: Inspection, layers: Sequence[Layer] | None = None) -> str:
+    """Totals as a line, layers as a table."""
+    shown = found.layers if layers is None else layers
+    rows = [_COLUMNS, ["---:" if column in _RIGHT else "---" for column in _COLUMNS]]
+    rows += [_cells(found, layer) for layer in shown]
+    table = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([*_head(found), "", *table, "", *_legend(found)])
+
+
+def to_csv(found: Inspection, layers: Sequence[Layer] | None = None) -> str:
+    """One line a layer, numbers without units; pairs become one column an axis."""
+    rows = [_flat(row) for row in found.rows(layers)]
+    text = io.StringIO()
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().rstrip("\n")
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        if key == "output_shape":
+            flat[key] = "x".join(map(str, value))
+        elif isinstance(value, list) and len(value) == 2:
+            flat[f"{key}_height"], flat[f"{key}_width"] = value
+        else:
+            flat[key] = value
+    return flat
+
+
+def _head(found: Inspection) -> list[str]:
+    batch = f", batch {found.batch}" if found.batch > 1 else ""
+    frozen = found.params - found.trainable
+    told = f", {frozen:,} of them frozen" if frozen else ""
+    return [
+        f"{found.name}: {found.params:,} parameters{told}, {found.macs:,} MACs"
+        f" ({human_count(found.macs)}), input {_shape(found.input)}{batch}",
+        *(f"note: {note}" for note in found.notes),
+        *(f"missing: {column}" for column in found.missing),
+    ]
+
+
+def _legend(found: Inspection) -> list[str]:
+    lines = [CONVENTION]
+    if any(layer.field and layer.field.spans for layer in found.layers):
+        lines.append(
+            "field: px that one unit sees; jump: px between neighbours' fields; start: centre of"
+            " the first unit's field, where the first pixel's centre is 0.5. * all units see this."
+        )
+    return lines
+
+
+def _cells(found: Inspection, layer: Layer) -> tuple[str, ...]:
+    params = "(shared)" if layer.shared and not layer.params else f"{layer.params:,}"
+    if layer.frozen:
+        params = f"{layer.frozen:,} frozen" if not layer.params else f"{params} + {layer.frozen:,}"
+    return (
+        layer.name,
+        found.paper_names.get(layer.name, ""),
+        layer.kind,
+        layer.detail,
+        _shape(layer.output),
+        params,
+        f"{layer.macs:,}",
+        *_field(layer.field),
+        human_bytes(layer.num_bytes),
+    )
+
+
+def _field(field: Field | None) -> tuple[str, str, str]:
+    if field is None or not field.spans:
+        return "", "", ""
+    fixed = "*" if all(span.fixed for span in field.spans) else ""
+    sizes = [f"{float(span.size):g}" for span in field.spans]
+    jumps = [f"{float(span.jump):g}" for span in field.spans]
+    starts = [f"{span.start:g}" for span in field.spans]
+    return _same(sizes) + fixed, _same(jumps), _same(starts)
+
+
+def _same(sides: Sequence[str]) -> str:
+    return sides[0] if len(set(sides)) == 1 else "x".join(sides)
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join(str(side) for side in shape)
+
+
+def _aligned(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], skipped: Sequence[str] = ()
+) -> list[str]:
+    kept = [i for i, column in enumerate(columns) if column not in skipped]
+    cells = [[row[i] for i in kept] for row in (columns, *rows)]
+    widths = [max(text_columns(row[i]) for row in cells) for i in range(len(kept))]
+    right = [columns[i] in _RIGHT for i in kept]
+    return [
+        "  ".join(
+            " " * (width - text_columns(cell)) + cell
+            if to_right
+            else cell + " " * (width - text_columns(cell))
+            for cell, width, to_right in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
