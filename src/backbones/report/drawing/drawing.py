@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -12,11 +12,11 @@ from backbones.errors import WrongUse, nearest
 from backbones.inspection.graph import Graph
 from backbones.report.drawing.flow import Composer
 from backbones.report.drawing.looks import Look, MapLook, NodeLook
-from backbones.report.drawing.outline import outline
+from backbones.report.drawing.outline import Stage, outline
 from backbones.report.drawing.render import FORMATS, Format, rendered
 from backbones.report.drawing.scene import Scene
 from backbones.report.drawing.sheet import Words, compose, single_titles
-from backbones.report.drawing.steps import steps_of
+from backbones.report.drawing.steps import Step, steps_of
 
 _LONGEST_NAME = 12  # letters of a layer's name under its box
 
@@ -122,5 +122,18 @@ def _drawn(
 ) -> Drawing:
     found = outline(steps_of(graph), graph.kinds, stages, fold=fold)
     short = {path: name for path, name in (names or {}).items() if len(name) <= _LONGEST_NAME}
+    found = tuple(replace(stage, title=_title(stage, short)) for stage in found)
     known = {**short, **(single_titles(found) if stages else {})}
     return Drawing(compose(Composer(look, known), found, words))
+
+
+def _title(stage: Stage, names: Mapping[str, str]) -> str:
+    """A stage that its paper names after the pooling at its end is called after what is in it.
+
+    VGG's convolutions conv3_1, conv3_2, conv3_3 and "maxpool 3" are conv3.
+    """
+    steps = [element for element in stage.elements if isinstance(element, Step)]
+    if len(steps) < 2 or len(steps) < len(stage.elements) or steps[-1].kind != "pooling":
+        return stage.title
+    stems = {names.get(step.module, "").partition("_")[0] for step in steps[:-1]}
+    return stems.pop() or stage.title if len(stems) == 1 else stage.title

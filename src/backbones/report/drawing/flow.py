@@ -6,20 +6,23 @@ Everything is placed along a flow (to the right, or downwards) around its axis. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 from backbones.report.drawing.layered import Placement, Room, place
 from backbones.report.drawing.lettering import text_width
 from backbones.report.drawing.looks import FAINT, INK, Glyph, Look, key_of
 from backbones.report.drawing.outline import Dense, Element, Repeat, Section
-from backbones.report.drawing.scene import Item, Line, Plate, Point, Text, area_of, moved
+from backbones.report.drawing.scene import Anchor, Cuboid, Item, Line, Plate, Point, Text, moved
 from backbones.report.drawing.steps import Step
 
 _ARC = 8.0  # pt between a branch and the shortcut around it
 _PAD = 7.0  # pt inside a frame
 _STRIP = 12.0  # pt of a frame's heading
+_NOTE, _NOTE_LINE = 6.0, 7.6  # pt: size of notes, and from line to line
 _SHOWN_LAYERS = 5  # of a dense block
+_LEAD, _DOTS = 13.0, "· · ·"  # pt between its layers, and what stands for those not shown
 
 
 @dataclass(frozen=True)
@@ -82,14 +85,17 @@ class Composer:
 
     def piece(self, element: Element) -> Piece:
         """Any element of an outline."""
+        if isinstance(element, Repeat):
+            # The last time stands for all: the paper's name of its layers would mislead.
+            nameless = Composer(self.look, {})
+            inside = nameless.series([nameless.piece(e) for e in element.elements])
+            badge = f"× {element.count}"
+            return self.framed(inside, badge=badge, note=element.note, dashed=True)
         if isinstance(element, Step):
             return self.single(self.glyph(element), key_of(element))
         if isinstance(element, Section):
             return self.section(element)
-        if isinstance(element, Dense):
-            return self.dense_flow(element) if self.look.downwards else self.dense(element)
-        inside = self.series([self.piece(e) for e in element.elements])
-        return self.framed(inside, badge=f"× {element.count}", note=element.note, dashed=True)
+        return self.dense_flow(element) if self.look.downwards else self.dense(element)
 
     def single(self, glyph: Glyph, key: str) -> Piece:
         """One step."""
@@ -215,35 +221,38 @@ class Composer:
             at_least: across the flow, how far the frame reaches on either side of the axis.
         """
         down = self.look.downwards
-        wide = inside.before + inside.after if down else inside.length
         heading = text_width(title, 8.0, True) + text_width(badge, 9.0, True)
-        need = heading + (8.0 if title and badge else 0.0)
-        lines = _wrapped(note, max(wide, need, 60.0)) if note else []
-        width = max([wide, need, *(text_width(line, 6.0) for line in lines)]) + 2 * _PAD
+        wide = inside.before + inside.after if down else inside.length
+        need = max(wide, heading + (8.0 if title and badge else 0.0))
+        # Downwards, the way out runs through the middle of the frame; a note keeps to its right.
+        beside = max(inside.after + _PAD - 9.0, 44.0)
+        lines = _wrapped(note, beside if down else max(need, 60.0))
+        longest = max([0.0, *(text_width(line, _NOTE) for line in lines)])
         top = _STRIP if title or badge else 0.0
-        bottom = 7.6 * len(lines) + (2.0 if lines else 0.0)
+        bottom = _NOTE_LINE * len(lines) + (2.0 if lines else 0.0)
         if down:
-            before, after = _widened(inside, width - 2 * _PAD)
-            before, after = max(before + _PAD, at_least[0]), max(after + _PAD, at_least[1])
+            before, after = _widened(inside, need)
+            before = max(before + _PAD, at_least[0])
+            after = max(after + _PAD, at_least[1], longest + 14.0 if lines else 0.0)
             start, length = _PAD + top, inside.length + 2 * _PAD + top + bottom
             left, up, width, height = -before, 0.0, before + after, length
         else:
             before = max(inside.before + _PAD - 2 + top, at_least[0])
             after = max(inside.after + _PAD - 2 + bottom, at_least[1])
-            start, length = (width - inside.length) / 2, width
+            length = width = max(need, longest) + 2 * _PAD
+            start = (width - inside.length) / 2
             left, up, height = 0.0, -before, before + after
         items: list[Item] = [_frame(left, up, width, height, dashed)]
         if title:
-            items.append(_heading(left + _PAD, up + _PAD + 1.5, title))
+            items.append(_written(left + _PAD, up + _PAD + 1.5, title, 8.0, "#3d4752"))
         if badge:
             right = left + width - _PAD
-            items.append(
-                Text(right, up + _PAD + 1.5, badge, 9.0, text_width(badge, 9.0, True), True, INK, "end")
-            )
+            items.append(_written(right, up + _PAD + 1.5, badge, 9.0, INK, "end"))
         for number, text in enumerate(lines):
-            y = up + height - _PAD - 7.6 * (len(lines) - 1 - number) + 1.5
+            y = up + height - _PAD - _NOTE_LINE * (len(lines) - 1 - number) + 1.5
+            x, anchor = (7.0, "start") if down else (width / 2, "middle")
             items.append(
-                Text(left + width / 2, y, text, 6.0, text_width(text, 6.0), colour=FAINT)
+                Text(x, y, text, _NOTE, text_width(text, _NOTE), False, FAINT, cast(Anchor, anchor))
             )
         items += self.moved(inside.items, start, 0.0)
         return replace(
@@ -258,72 +267,46 @@ class Composer:
 
     def dense(self, block: Dense) -> Piece:
         """A dense block as figure 1 of its paper: arcs from everything to everything after it."""
-        layers = block.layers
-        hidden = len(layers) > _SHOWN_LAYERS
-        shown = [*layers[:3], layers[-1]] if hidden else list(layers)
-        glyphs = [self.look.glyph(layer[-1], "", labels=False) for layer in shown]
-        step, at = 26.0, 16.0
-        tops: list[tuple[float, float, str]] = [(0.0, 0.0, _key(block.source))]
+        hidden = len(block.layers) > _SHOWN_LAYERS
+        shown = [*block.layers[:3], block.layers[-1]] if hidden else list(block.layers)
+        glyph, joined = self.look.glyph(shown[-1][-1], "", labels=False), self.glyph(block.join)
+        stops: list[Stop] = [(0.0, 0.0, _key(block.source), 0.0)]  # along, top, key and reach of each thing that arcs connect
         items: list[Item] = []
-        reach = 0.0
-        for number, (glyph, layer) in enumerate(zip(glyphs, shown, strict=True)):
+        at = _LEAD
+        for number, layer in enumerate(shown):
+            at += glyph.reach
+            if hidden and number == len(shown) - 1:
+                dots = text_width(_DOTS, 9.0, True)
+                items.append(Text(at + dots / 2, 0.0, _DOTS, 9.0, dots, True, FAINT))
+                at += dots + _LEAD
             key = key_of(layer[-1])
-            ellipsis = hidden and number == 3
-            if ellipsis:
-                items.append(Text(at + 6.0, 0.0, "· · ·", 9.0, text_width("· · ·", 9.0), True, FAINT))
-                reach, at = at + 17.0, at + 24.0
-            entry = at - glyph.reach if not ellipsis else at - glyph.reach
-            items.append(self.line([(reach, 0.0), (entry, 0.0)], tops[-1][2], key))
-            items += self.moved(glyph.items, at, 0.0)
-            tops.append((at, -glyph.room.before, key))
-            reach, at = at + glyph.reach, at + step + glyph.reach
-        if hidden:
-            at += 0.0
-        joined = self.glyph(block.join)
-        after_layers = at - step + 12.0
-        meet = after_layers + max(14.0, joined.room.length / 2)
-        key = key_of(block.join)
-        items.append(self.line([(reach, 0.0), (meet - joined.reach, 0.0)], tops[-1][2], key))
-        tops.append((meet, -joined.room.before, key))
-        highest = 0.0
-        for i, (x0, y0, source) in enumerate(tops):
-            for x1, y1, target in tops[i + 1 :]:
-                if x1 == tops[min(i + 1, len(tops) - 1)][0] and i + 1 == len(tops) - 1 and i:
-                    pass
-                rise = 7.0 + 0.26 * (x1 - x0)
-                peak = min(y0, y1) - rise
-                highest = min(highest, peak)
-                items.insert(0, _arc((x0, y0), (x1, y1), peak, (source, target)))
-        texts = self._dense_labels(block, after_layers)
-        items += [text.moved(after_layers / 2, glyphs[0].room.after + 7.0) for text in texts]
+            items += replace_keys(self.moved(glyph.items, at, 0.0), key)
+            stops.append((at, -glyph.room.before, key, glyph.reach))
+            at += glyph.reach + _LEAD
+        texts = _dense_labels(block)
+        middle = at / 2
+        wide = max(text.width for text in texts)
+        end = max(at, middle + wide / 2 + 6.0)
+        meet = end + max(joined.reach, joined.room.length / 2)
+        stops.append((meet, -joined.room.before, key_of(block.join), joined.reach))
+        for a, b in zip(stops, stops[1:], strict=False):
+            if not (hidden and b is stops[-2]):
+                points = [(a[0] + a[3], 0.0), (b[0] - b[3], 0.0)]
+                items.append(self.line(points, a[2], b[2]))
+        arcs = [_arc(a, b) for i, a in enumerate(stops) for b in stops[i + 1 :]]
+        below = glyph.room.after + 8.0
+        items += [text.moved(middle, below) for text in texts]
         items += self.moved(joined.items, meet, 0.0)
-        length = meet + joined.room.length / 2
-        left = min(0.0, area_of(items)[0])
-        if left < 0:
-            items, length, meet = list(self.moved(items, -left, 0.0)), length - left, meet - left
-        below = glyphs[0].room.after + 7.0 + 8.2 * len(texts)
         return Piece(
-            tuple(items),
-            length,
-            max(-highest, joined.room.before),
-            max(below, joined.room.after),
-            -left,
+            (*arcs, *items),
+            meet + joined.room.length / 2,
+            max(-0.75 * min(arc.area[1] for arc in arcs), joined.room.before) + 4.0,
+            max(below + texts[-1].y + 4.0, joined.room.after),
+            0.0,
             meet + joined.reach,
             False,
-            tops[1][2],
-            key,
-        )
-
-    def _dense_labels(self, block: Dense, width: float) -> tuple[Text, ...]:
-        """How many layers, and what each of them is."""
-        first = f"× {len(block.layers)}"
-        windows = ", ".join(step.title for step in block.layers[-1])
-        texts = [(first, 9.0, True), (windows, 6.4, True)]
-        texts += [(step.shape_text, 6.4, False) for step in block.layers[-1]]
-        return tuple(
-            Text(0.0, 8.2 * number, text, size, text_width(text, size, bold), bold,
-                 INK if bold else FAINT)  # fmt: skip
-            for number, (text, size, bold) in enumerate(texts)
+            stops[1][2],
+            stops[-1][2],
         )
 
     def dense_flow(self, block: Dense) -> Piece:
@@ -363,27 +346,46 @@ def _frame(x: float, y: float, width: float, height: float, dashed: bool) -> Pla
     return Plate(x, y, width, height, fill, edge, 6.0, is_ground=True, dashed=dashed)
 
 
-def _heading(x: float, y: float, title: str) -> Text:
-    return Text(x, y, title, 8.0, text_width(title, 8.0, True), True, "#3d4752", "start")
+def _written(
+    x: float, y: float, text: str, size: float, colour: str, anchor: Anchor = "start"
+) -> Text:
+    return Text(x, y, text, size, text_width(text, size, True), True, colour, anchor)
 
 
 def _wrapped(note: str, width: float) -> list[str]:
     """A note in lines that are no wider than they have to be."""
     lines: list[str] = []
-    for part in note.split(", "):
-        longer = f"{lines[-1]}, {part}" if lines else part
-        if lines and text_width(longer, 6.0) <= width:
+    for word in note.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and text_width(longer, _NOTE) <= width:
             lines[-1] = longer
         else:
-            if lines:
-                lines[-1] += ","
-            lines.append(part)
+            lines.append(word)
     return lines
 
 
-def _arc(start: Point, end: Point, peak: float, keys: tuple[str, str]) -> Line:
-    points = (start, (start[0], peak), (end[0], peak), end)
-    return Line(points, "#9db2c7", False, *keys, width=0.7, smooth=True)
+Stop = tuple[float, float, str, float]
 
 
-Draw = Callable[[Element], Piece]
+def _arc(start: Stop, end: Stop) -> Line:
+    """A bow from one thing's top to another's."""
+    peak = min(start[1], end[1]) - 8.0 - 0.3 * (end[0] - start[0])
+    points = ((start[0], start[1]), (start[0], peak), (end[0], peak), (end[0], end[1]))
+    return Line(points, "#8aa4c0", False, start[2], end[2], width=0.7, smooth=True)
+
+
+def replace_keys(items: Sequence[Item], key: str) -> list[Item]:
+    """The same drawing for another step."""
+    return [replace(item, key=key) if isinstance(item, Cuboid | Plate) else item for item in items]
+
+
+def _dense_labels(block: Dense) -> tuple[Text, ...]:
+    """How many layers, and what each of them is; from y = 0 downwards."""
+    texts: list[tuple[str, float, bool, float]] = [(f"× {len(block.layers)}", 9.0, True, 2.0)]
+    for number, step in enumerate(block.layers[-1]):
+        words = f"{', '.join((*step.before, step.title))}"
+        texts.append((f"{words}  {step.shape_text}", 6.4, False, 13.0 + 8.2 * number))
+    return tuple(
+        Text(0.0, y, text, size, text_width(text, size, bold), bold, INK if bold else FAINT)
+        for text, size, bold, y in texts
+    )

@@ -8,8 +8,10 @@ the flow and "across" the other one, so that a drawing may run to the right or d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 
 _SWEEPS = 8
 _LANE = 4.0  # half the room across that a passing connection gets
@@ -72,7 +74,7 @@ def place(
     layers, chains, links = _with_passages(ranks, edges)
     all_rooms = [*rooms, *([Room(0.0, _LANE, _LANE)] * (sum(map(len, layers)) - len(rooms)))]
     layers = _few_crossings(layers, links)
-    across = _straightened(layers, links, all_rooms, gap_across, len(rooms))
+    across = _straightened(layers, links, all_rooms, gap_across)
     spans: list[tuple[float, float]] = []
     begin = 0.0
     for layer in layers:
@@ -192,67 +194,92 @@ def _crossings(layers: Sequence[Sequence[int]], links: Links) -> int:
 
 
 def _straightened(
-    layers: Sequence[Sequence[int]],
-    links: Links,
-    rooms: Sequence[Room],
-    gap: float,
-    num_real: int,
+    layers: Sequence[Sequence[int]], links: Links, rooms: Sequence[Room], gap: float
 ) -> list[float]:
     """Places across the flow: each node near its neighbours, none nearer to another than allowed.
 
-    Ways through passing places pull hardest, so that long connections are straight.
+    What follows one another without a fork or a join is one lane, and straight. Lanes begin as
+    tight as they fit, and then move towards their neighbours as far as there is room.
     """
-    across = [0.0] * len(rooms)
-    steps = [
-        [rooms[a].after + gap + rooms[b].before for a, b in zip(layer, layer[1:], strict=False)]
-        for layer in layers
-    ]
-    for layer, gaps in zip(layers, steps, strict=True):
-        for node, value in zip(layer, spread([0.0] * len(layer), gaps), strict=True):
-            across[node] = value
-    pulls: dict[int, list[tuple[int, float]]] = {}
+    lane_of = _lanes(layers, links, len(rooms))
+    bounds = _bounds(layers, lane_of, rooms, gap)
+    order = _sorted(bounds, sorted(set(lane_of)))
+    if order is None:  # lanes that change sides cannot be straight
+        lane_of = list(range(len(rooms)))
+        bounds = _bounds(layers, lane_of, rooms, gap)
+        order = _sorted(bounds, lane_of) or lane_of
+    across = _tight(order, bounds)
+    pulls: dict[int, list[int]] = {lane: [] for lane in order}
     for source, target in links:
-        passing = (source >= num_real) + (target >= num_real)
-        weight = (1.0, 2.0, 8.0)[passing]
-        pulls.setdefault(source, []).append((target, weight))
-        pulls.setdefault(target, []).append((source, weight))
+        a, b = lane_of[source], lane_of[target]
+        if a != b:
+            pulls[a].append(b)
+            pulls[b].append(a)
+    below: dict[int, list[tuple[int, float]]] = {lane: [] for lane in order}
+    above: dict[int, list[tuple[int, float]]] = {lane: [] for lane in order}
+    for (a, b), distance in bounds.items():
+        below[b].append((a, distance))
+        above[a].append((b, distance))
     for sweep in range(2 * _SWEEPS):
-        order = range(len(layers)) if sweep % 2 else range(len(layers) - 1, -1, -1)
-        for number in order:
-            layer = layers[number]
-            wanted = [
-                sum(across[n] * w for n, w in pulls[node]) / sum(w for _, w in pulls[node])
-                if node in pulls
-                else across[node]
-                for node in layer
-            ]
-            for node, value in zip(layer, spread(wanted, steps[number]), strict=True):
-                across[node] = value
-    middle = across[layers[0][0]]
-    return [round(value - middle, 3) + 0.0 for value in across]
+        for lane in order if sweep % 2 else reversed(order):
+            if not pulls[lane]:
+                continue
+            wanted = sum(across[other] for other in pulls[lane]) / len(pulls[lane])
+            least = max([across[o] + d for o, d in below[lane]], default=-math.inf)
+            most = min([across[o] - d for o, d in above[lane]], default=math.inf)
+            across[lane] = min(max(wanted, least), most)
+    middle = across[lane_of[layers[0][0]]]
+    return [round(across[lane] - middle, 3) + 0.0 for lane in lane_of]
 
 
-def spread(wanted: Sequence[float], gaps: Sequence[float]) -> list[float]:
-    """The places nearest to those wanted (least squares) that keep order and distances.
+def _lanes(layers: Sequence[Sequence[int]], links: Links, count: int) -> list[int]:
+    """For each node, the first of those that follow one another without a fork or a join."""
+    readers, sources = _neighbours(links, backwards=False), _neighbours(links, backwards=True)
+    lane = list(range(count))
+    for node in (node for layer in layers for node in layer):
+        before = sources.get(node, [])
+        if len(before) == 1 and len(readers[before[0]]) == 1:
+            lane[node] = lane[before[0]]
+    return lane
 
-    Args:
-        wanted: one number a node.
-        gaps: least distances between neighbours.
 
-    Example:
-        >>> spread([0.0, 0.0, 9.0], [2.0, 2.0])
-        [-1.0, 1.0, 9.0]
-    """
-    offsets = [0.0]
-    for gap in gaps:
-        offsets.append(offsets[-1] + gap)
-    blocks: list[tuple[float, int]] = []  # mean and count, pooled until the means ascend
-    for value, offset in zip(wanted, offsets, strict=False):
-        mean, count = value - offset, 1
-        while blocks and blocks[-1][0] > mean:
-            other, more = blocks.pop()
-            mean = (mean * count + other * more) / (count + more)
-            count += more
-        blocks.append((mean, count))
-    level = [mean for mean, count in blocks for _ in range(count)]
-    return [mean + offset for mean, offset in zip(level, offsets, strict=False)]
+Bounds = dict[tuple[int, int], float]
+
+
+def _bounds(
+    layers: Sequence[Sequence[int]], lane_of: Sequence[int], rooms: Sequence[Room], gap: float
+) -> Bounds:
+    """Pairs of lanes that lie side by side somewhere, and their least distance."""
+    found: Bounds = {}
+    for layer in layers:
+        for a, b in zip(layer, layer[1:], strict=False):
+            pair = (lane_of[a], lane_of[b])
+            distance = rooms[a].after + gap + rooms[b].before
+            found[pair] = max(found.get(pair, 0.0), distance)
+    return found
+
+
+def _sorted(bounds: Bounds, lanes: Sequence[int]) -> list[int] | None:
+    """The lanes from one side to the other; None where two of them change sides."""
+    sorter: TopologicalSorter[int] = TopologicalSorter({lane: [] for lane in lanes})
+    for a, b in bounds:
+        sorter.add(b, a)
+    try:
+        return list(sorter.static_order())
+    except CycleError:
+        return None
+
+
+def _tight(order: Sequence[int], bounds: Bounds) -> dict[int, float]:
+    """As near to one side as can be, and as near to the other; the middle of both."""
+    first = dict.fromkeys(order, 0.0)
+    for lane in order:
+        for (a, b), distance in bounds.items():
+            if b == lane:
+                first[b] = max(first[b], first[a] + distance)
+    last = dict.fromkeys(order, max(first.values()))
+    for lane in reversed(order):
+        for (a, b), distance in bounds.items():
+            if a == lane:
+                last[a] = min(last[a], last[b] - distance)
+    return {lane: (first[lane] + last[lane]) / 2 for lane in order}

@@ -9,8 +9,9 @@ from typing import Protocol
 
 from backbones.report.drawing.layered import Room
 from backbones.report.drawing.lettering import text_width
+from backbones.report.drawing.render import ACTIVATION
 from backbones.report.drawing.scene import Cuboid, Item, Plate, Text
-from backbones.report.drawing.steps import Kind, Step
+from backbones.report.drawing.steps import ACTIVATIONS, Kind, Step
 
 INK, FAINT = "#1f2328", "#59636e"
 COLOURS: dict[Kind, str] = {
@@ -20,7 +21,7 @@ COLOURS: dict[Kind, str] = {
     "pooling": "#d9534f",
     "linear": "#7a6bb8",
     "norm": "#8fc1a9",
-    "activation": "#e8873a",
+    "activation": ACTIVATION,
     "gate": "#4aa3a2",
     "attention": "#5b8def",
     "add": "#ffffff",
@@ -44,7 +45,7 @@ NAMES: dict[Kind, str] = {
 _LABEL, _LINE = 6.4, 8.2  # pt: size of labels, and from line to line
 _TALLEST, _WIDEST = 104.0, 34.0  # pt: of a front face
 _RECEDES = 0.2  # depth of a cuboid, of its height
-_ACTIVE = {"convolution", "depthwise", "linear", "add", "other", "concat", "pooling"}
+_ACTIVE = {"convolution", "depthwise", "linear", "norm", "concat", "pooling", "other"}
 
 
 @dataclass(frozen=True)
@@ -115,18 +116,25 @@ class MapLook:
             return _disc(step)
         width, height, depth = self.face(step)
         left, half = -(width + depth) / 2, height / 2
-        band = 0.0
-        if step.after and step.after[-1] not in ("BN", "LN") and step.kind in _ACTIVE:
-            band = max(0.22, 1.6 / width)
+        band = min(max(0.22, 1.6 / width), 0.45)
+        after, before = _acts(step.after) and step.kind in _ACTIVE, _acts(step.before)
         body = Cuboid(
-            left, -half, width, height, depth, COLOURS[step.kind], min(band, 0.45), key_of(step)
+            left,
+            -half,
+            width,
+            height,
+            depth,
+            COLOURS[step.kind],
+            band if after or before else 0.0,
+            before and not after,
+            key_of(step),
         )
         lines = [(name, True)] if name else []
         lines += [(_short(step), not name), (step.shape_text, False)]
         texts = _lines(lines, half + 6.5) if labels else ()
         longest = max([width + depth, *(text.width for text in texts)])
-        after = half + (3.0 + _LINE * len(texts) if texts else 0.0)
-        return Glyph((body, *texts), Room(longest, half + depth, after), (width + depth) / 2, half)
+        below = half + (3.0 + _LINE * len(texts) if texts else 0.0)
+        return Glyph((body, *texts), Room(longest, half + depth, below), (width + depth) / 2, half)
 
 
 class NodeLook:
@@ -155,6 +163,11 @@ class NodeLook:
         return Glyph((body, *texts), Room(height, width / 2, width / 2), height / 2, width / 2)
 
 
+def _acts(folded: Sequence[str]) -> bool:
+    """Whether an activation is among what was folded into a step."""
+    return any(word in ACTIVATIONS.values() for word in folded)
+
+
 def _disc(step: Step) -> Glyph:
     r = 5.6
     body = Plate(-r, -r, 2 * r, 2 * r, "#ffffff", "#57606a", r, key=key_of(step))
@@ -179,7 +192,7 @@ def _lines(lines: Sequence[tuple[str, bool]], begin: float) -> tuple[Text, ...]:
 
 def _short(step: Step) -> str:
     """The layer in a label under a coloured box, where the colour says the rest."""
-    return step.title
+    return ", ".join((step.title, *step.after)) if step.kind == "norm" else step.title
 
 
 def _long(step: Step) -> str:

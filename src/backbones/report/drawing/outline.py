@@ -311,21 +311,44 @@ def _is_like(first: Sequence[Element], typical: Sequence[Element]) -> bool:
 
 def _difference(first: Sequence[Element], typical: Sequence[Element]) -> str:
     """What the first time has that the others have not."""
-    mine, theirs = ([_words(s) for e in es for s in steps_in(e)] for es in (first, typical))
-    new = Counter(word for word in mine if word) - Counter(theirs)
-    told = [word for word in dict.fromkeys(mine) if new[word]]
+    shortcut = tuple(step for element in first for step in _shortcut(element))
+    mine = [s for e in first for s in steps_in(e) if s not in shortcut]
+    theirs = [s for e in typical for s in steps_in(e)]
+    known = Counter(_layer(step) for step in theirs)
+    windows = {(step.title.split("/")[0], step.shape[:1]) for step in theirs}
+    told = []
+    for step in mine:
+        if known[_layer(step)]:
+            known[_layer(step)] -= 1
+        elif step.kind in ("convolution", "depthwise", "pooling", "linear"):
+            same_maps = (step.title.split("/")[0], step.shape[:1]) in windows
+            told.append(step.title if same_maps else f"{step.title} {step.shape[0]}")
+    told += [f"shortcut {step.title}" for step in shortcut if step.kind == "convolution"]
     around = [any(isinstance(e, Section) and e.is_around for e in es) for es in (first, typical)]
-    if around == [False, True]:
-        shortcut = any(isinstance(e, Section) and e.join.kind == "add" for e in first)
-        told.append("projection" if shortcut else "no shortcut")
-    return f"first: {', '.join(told)}" if told else ""
+    if around == [False, True] and not shortcut:
+        told.append("no shortcut")
+    return f"first: {', '.join(dict.fromkeys(told))}" if told else ""
 
 
-def _words(step: Step) -> str:
-    """A layer in a note: its window and its maps."""
-    if step.kind in ("convolution", "depthwise"):
-        return f"{step.title} {step.shape[0]}"
-    return ""
+def _shortcut(element: Element) -> tuple[Step, ...]:
+    """The layers on the shorter of two ways to a sum."""
+    if not isinstance(element, Section) or element.join.kind != "add" or element.is_around:
+        return ()
+    steps = {step.index: step for step in element.inner}
+    ways: list[list[Step]] = []
+    for end in element.join.inputs:
+        way: list[Step] = []
+        while end in steps:
+            way.append(steps[end])
+            end = steps[end].inputs[0]
+        ways.append(way)
+    shortest = min(ways, key=len, default=[])
+    return tuple(shortest) if len(shortest) < max(map(len, ways), default=0) else ()
+
+
+def _layer(step: Step) -> tuple[str, tuple[int, ...]]:
+    """A layer as two times are compared: its window and its maps."""
+    return step.title, step.shape[:1]
 
 
 def plain(element: Element) -> Element:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 FORMATS = ("svg", "png", "pdf")
 Format = Literal["svg", "png", "pdf"]
+ACTIVATION = "#e8762b"
 _PT = 72.0  # in an inch
+_LARGEST_PX = 12_000  # of a PNG's longer side
 _HEAD = 4.2  # pt, length of an arrow's head
 
 
@@ -24,7 +26,7 @@ def rendered(scene: Scene, kind: Format, dots: int = 200) -> bytes:
     Args:
         scene: what to draw.
         kind: of file.
-        dots: an inch, of a PNG.
+        dots: an inch, of a PNG; fewer where it would be more than 12,000 px long.
     """
     from matplotlib import rc_context
 
@@ -38,6 +40,7 @@ def rendered(scene: Scene, kind: Format, dots: int = 200) -> bytes:
     }
     drawn = io.BytesIO()
     with rc_context(settings):
+        dots = min(dots, int(_LARGEST_PX * _PT / max(scene.width, scene.height)))
         figure_of(scene).savefig(drawn, format=kind, dpi=dots, metadata=metadata[kind])
     return drawn.getvalue()
 
@@ -101,9 +104,10 @@ def _cuboid(axes: Any, box: Cuboid) -> None:
     front = ((x, y), (right, y), (right, bottom), (x, bottom))
     _patch(axes, _polygon(front), box.colour, edge, width=0.45)
     if box.band:
-        begin = right - box.band * box.width
-        band = ((begin, y), (right, y), (right, bottom), (begin, bottom))
-        _patch(axes, _polygon(band), "#e8873a", edge, width=0.3)
+        begin = x if box.band_first else right - box.band * box.width
+        end = begin + box.band * box.width
+        band = ((begin, y), (end, y), (end, bottom), (begin, bottom))
+        _patch(axes, _polygon(band), ACTIVATION, edge, width=0.3)
 
 
 def _line(axes: Any, line: Line) -> None:

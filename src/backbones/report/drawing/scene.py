@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Point = tuple[float, float]
+Anchor = Literal["start", "middle", "end"]
 Area = tuple[float, float, float, float]  # left, top, right, bottom
 
 
@@ -22,7 +23,8 @@ class Cuboid:
         width, height: of the front face.
         depth: how far the other faces reach, to the right and upwards.
         colour: "#rrggbb", of the front face.
-        band: how much of the front's right is darker (an activation), 0 to 1.
+        band: how much of the front has another colour (an activation), 0 to 1.
+        band_first: the band is on the left: the activation comes before the layer.
         key: what it stands for.
     """
 
@@ -33,6 +35,7 @@ class Cuboid:
     depth: float
     colour: str
     band: float = 0.0
+    band_first: bool = False
     key: str = ""
 
     @property
@@ -92,7 +95,7 @@ class Text:
     width: float
     bold: bool = False
     colour: str = "#1f2328"
-    anchor: Literal["start", "middle", "end"] = "middle"
+    anchor: Anchor = "middle"
 
     @property
     def area(self) -> Area:

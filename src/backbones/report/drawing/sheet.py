@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
 
 from backbones.report.drawing.flow import Composer, Piece
 from backbones.report.drawing.lettering import text_width
@@ -16,7 +17,7 @@ from backbones.report.drawing.steps import Kind, Step
 _MARGIN = 20.0
 _BETWEEN_LINES = 26.0
 _TURN = 11.0  # pt, how far the way from line to line swings out
-_ASPECT = 1.9  # width to height that lines are broken for
+_ASPECT, _ASPECT_DOWN = 1.9, 1.2  # width to height that lines are broken for
 _MOST_LINES = 12
 _AROUND = 70.0  # pt of height for title, caption and legend
 
@@ -38,23 +39,28 @@ class Words:
 
 @dataclass(frozen=True)
 class _Part:
-    """A stage's pieces; a stage that is too long for a line becomes several of these."""
+    """A stage's pieces; a stage that is too long for a line becomes several of these.
+
+    Args:
+        title: over its frame.
+        piece: what is in it.
+        framed: whether it has a frame.
+        room: the same in its frame, as low as it can be.
+        first: says which of the network's pieces comes first.
+    """
 
     title: str
     piece: Piece
     framed: bool
+    room: Piece
+    first: tuple[int, int]
 
 
 def compose(composer: Composer, stages: Sequence[Stage], words: Words) -> Scene:
     """Lay out a network on a sheet."""
-    parts, loose = [], []
-    for stage in stages:
-        pieces = [composer.piece(element) for element in stage.elements]
-        loose.append((stage, pieces))
-    lines = _best_lines(composer, loose)
+    loose = [(stage, [composer.piece(e) for e in stage.elements]) for stage in stages]
+    parts = [_line_piece(composer, line) for line in _best_lines(composer, loose)]
     items: list[Item] = []
-    drawn = [_line_piece(composer, line) for line in lines]
-    parts = drawn
     offset = 0.0
     ends: list[tuple[float, Piece]] = []
     for piece in parts:
@@ -72,44 +78,68 @@ def compose(composer: Composer, stages: Sequence[Stage], words: Words) -> Scene:
 def _best_lines(
     composer: Composer, stages: Sequence[tuple[Stage, list[Piece]]]
 ) -> list[list[_Part]]:
-    """Break the flow into lines, so that the sheet gets a shape that a screen and a poster have."""
+    """Break the flow into lines, so that the sheet gets a shape that a screen and a poster have.
+
+    Of all widths that are tried, the one that comes nearest to that shape with few lines of about
+    one length.
+    """
     gap = composer.look.gap_along
     total = sum(piece.length + gap for _, pieces in stages for piece in pieces)
     best: list[list[_Part]] = []
-    tried: list[list[list[_Part]]] = []
     score = math.inf
-    for quarters in range(4, 4 * _MOST_LINES + 1):
-        lines = _broken(composer, stages, 1.04 * total * 4 / quarters)
-        if lines in tried:
+    tried = set()
+    part = cache(partial(_part, composer, stages))
+    for tenths in range(10, 10 * _MOST_LINES + 1):
+        lines = _broken(stages, 1.04 * total * 10 / tenths, gap, part)
+        shape = tuple(tuple(part.first for part in line) for line in lines)
+        if shape in tried:
             continue
-        tried.append(lines)
-        drawn = [_line_piece(composer, line) for line in lines]
-        length = max(piece.length for piece in drawn)
-        height = sum(piece.before + piece.after + _BETWEEN_LINES for piece in drawn)
-        ratio = height / (length + _AROUND) if composer.look.downwards else length / (height + _AROUND)
-        wanted = 1.2 if composer.look.downwards else _ASPECT
-        miss = abs(math.log(ratio / wanted)) + 0.03 * len(lines)
+        tried.add(shape)
+        lengths = [sum(part.room.length + gap for part in line) for line in lines]
+        across = [max(part.room.before for part in line) for line in lines]
+        across += [max(part.room.after for part in line) + _BETWEEN_LINES for line in lines]
+        wide, high, wanted = max(lengths), sum(across) + _AROUND, _ASPECT
+        if composer.look.downwards:
+            wide, high, wanted = sum(across), max(lengths) + _AROUND, _ASPECT_DOWN
+        ragged = 1.0 - sum(lengths) / (len(lengths) * max(lengths))
+        miss = max(0.0, abs(math.log(wide / high / wanted)) - 0.35)
+        miss += 0.03 * len(lines) + 1.2 * ragged
         if miss < score - 1e-9:
             best, score = lines, miss
     return best
 
 
+def _part(
+    composer: Composer, stages: Sequence[tuple[Stage, list[Piece]]], number: int, begin: int, end: int
+) -> _Part:
+    """Some of the pieces of a stage, in a frame where the stage needs one."""
+    stage, pieces = stages[number]
+    title = stage.title if not begin else f"{stage.title} (continued)"
+    framed = bool(stage.title) and not _is_single(stage)
+    inside = composer.series(pieces[begin:end])
+    room = composer.framed(inside, title=title) if framed else inside
+    return _Part(title, inside, framed, room, (number, begin))
+
+
 def _broken(
-    composer: Composer, stages: Sequence[tuple[Stage, list[Piece]]], limit: float
+    stages: Sequence[tuple[Stage, list[Piece]]],
+    limit: float,
+    gap: float,
+    part: Callable[[int, int, int], _Part],
 ) -> list[list[_Part]]:
-    gap = composer.look.gap_along
+    """Fill lines up to a length, stage by stage."""
     lines: list[list[_Part]] = [[]]
     used = 0.0
-    for stage, pieces in stages:
-        for number, chunk in enumerate(_chunks(pieces, limit, gap)):
-            title = stage.title if not number else f"{stage.title} (continued)"
-            named = bool(stage.title) and not _is_single(stage)
-            part = _Part(title, composer.series(chunk), named)
-            if lines[-1] and used + part.piece.length > limit:
+    for number, (_, pieces) in enumerate(stages):
+        begin = 0
+        for chunk in _chunks(pieces, limit, gap):
+            next_ = part(number, begin, begin + len(chunk))
+            if lines[-1] and used + next_.room.length > limit:
                 lines.append([])
                 used = 0.0
-            lines[-1].append(part)
-            used += part.piece.length + gap
+            lines[-1].append(next_)
+            used += next_.room.length + gap
+            begin += len(chunk)
     return lines
 
 
@@ -203,7 +233,8 @@ def _layer(item: Item) -> int:
 def _legend(kinds: set[Kind], active: bool, width: float) -> tuple[list[Item], float]:
     """A swatch and a name for each kind of layer, in rows."""
     entries = [(NAMES[kind], COLOURS[kind]) for kind in COLOURS if kind in kinds and kind != "add"]
-    entries += [("activation at its end", "#e8873a")] if active and "activation" not in kinds else []
+    if active and "activation" not in kinds:
+        entries.append((NAMES["activation"], COLOURS["activation"]))
     items: list[Item] = []
     x = y = 0.0
     for name, colour in entries:
@@ -223,8 +254,3 @@ def single_titles(stages: Sequence[Stage]) -> dict[str, str]:
         for stage in stages
         if _is_single(stage) and isinstance(stage.elements[0], Step) and stage.title
     }
-
-
-def untitled(stages: Sequence[Stage]) -> tuple[Stage, ...]:
-    """The same stages without headings, for a network of which nothing is known."""
-    return tuple(replace(stage, title="") for stage in stages)

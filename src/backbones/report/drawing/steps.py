@@ -209,6 +209,8 @@ def _draft(group: list[Node], inputs: list[int], kinds: dict[str, str]) -> _Draf
         draft.unseen = len(inputs) < 2 and all(member.op in _UNSEEN for member in group)
     if kind == "pooling" and node.op == "mean" and len(node.shape) > 2 and _side(node.shape) > 1:
         draft.kind, draft.title = "other", "mean"
+    if node.op == "adaptive_avg_pool2d" and _input_shape(node) == node.shape:
+        draft.unseen = True  # it averages windows of one pixel: at this size it does nothing
     draft.channels_last = len(shape) == 3 and node.op in ("linear", "layer_norm")
     return draft
 
@@ -253,6 +255,10 @@ def _argument(node: Node, place: int, name: str, default: Any = None) -> Any:
     if name in named:
         return named[name]
     return given[place] if len(given) > place else default
+
+
+def _input_shape(node: Node) -> tuple[int, ...]:
+    return tuple(_argument(node, 0, "input", ()))
 
 
 def _convolution(node: Node) -> tuple[Kind, str]:
