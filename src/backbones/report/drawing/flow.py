@@ -7,46 +7,22 @@ Everything is placed along a flow (to the right, or downwards) around its axis. 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
+from backbones.report.drawing.dense import dense_graph, dense_map
 from backbones.report.drawing.layered import Placement, Room, place
 from backbones.report.drawing.lettering import text_width
 from backbones.report.drawing.looks import FAINT, INK, Glyph, Look, key_of
-from backbones.report.drawing.outline import Dense, Element, Repeat, Section
-from backbones.report.drawing.scene import Anchor, Cuboid, Item, Line, Plate, Point, Text, moved
+from backbones.report.drawing.outline import Element, Repeat, Section
+from backbones.report.drawing.pieces import Piece, key_at
+from backbones.report.drawing.scene import Anchor, Item, Line, Plate, Point, Text, moved
 from backbones.report.drawing.steps import Step
 
 _ARC = 8.0  # pt between a branch and the shortcut around it
 _PAD = 7.0  # pt inside a frame
 _STRIP = 12.0  # pt of a frame's heading
 _NOTE, _NOTE_LINE = 6.0, 7.6  # pt: size of notes, and from line to line
-_SHOWN_LAYERS = 5  # of a dense block
-_LEAD, _DOTS = 13.0, "· · ·"  # pt between its layers, and what stands for those not shown
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A part of the flow.
-
-    Args:
-        items: to draw; the piece begins at (0, 0).
-        length: along the flow.
-        before, after: what it needs across the flow, on either side of the axis.
-        entry, exit: along the flow, where an arrow in ends and an arrow out begins.
-        head: the arrow in ends at a box; otherwise it goes on into a fork.
-        first, last: keys of the steps at its ends; a fork has none of its own.
-    """
-
-    items: tuple[Item, ...]
-    length: float
-    before: float
-    after: float
-    entry: float
-    exit: float
-    head: bool
-    first: str
-    last: str
 
 
 class Composer:
@@ -73,11 +49,15 @@ class Composer:
         """A way through (along, across) places; those that say nothing new fall away."""
         ways = [points[0]]
         for before, here, after in zip(points, points[1:], points[2:], strict=False):
-            straight = any(abs(before[i] - here[i]) + abs(here[i] - after[i]) < 0.01 for i in (0, 1))
+            straight = any(
+                abs(before[i] - here[i]) + abs(here[i] - after[i]) < 0.01 for i in (0, 1)
+            )
             if not straight:
                 ways.append(here)
         ways.append(points[-1])
-        return Line(tuple(self.xy(*point) for point in ways), head=head, source=source, target=target)
+        return Line(
+            tuple(self.xy(*point) for point in ways), head=head, source=source, target=target
+        )
 
     def glyph(self, step: Step) -> Glyph:
         """A step with the name that the paper gives it, if any."""
@@ -95,7 +75,7 @@ class Composer:
             return self.single(self.glyph(element), key_of(element))
         if isinstance(element, Section):
             return self.section(element)
-        return self.dense_flow(element) if self.look.downwards else self.dense(element)
+        return dense_graph(self, element) if self.look.downwards else dense_map(self, element)
 
     def single(self, glyph: Glyph, key: str) -> Piece:
         """One step."""
@@ -164,17 +144,19 @@ class Composer:
             gap_across=self.look.gap_across,
         )
         across = _join_on_axis(found, join)
-        keys = [_key(section.source), *(key_of(step) for step in section.steps)]
+        keys = [key_at(section.source), *(key_of(step) for step in section.steps)]
         items: list[Item] = [
             self._edge(found, across, glyphs, edge, (keys[edge[0]], keys[edge[1]]))
             for edge in edges
         ]
         for glyph, along, off in zip(glyphs, found.along, across, strict=True):
             items += self.moved(glyph.items, along, off)
-        before = max(glyph.room.before - off for glyph, off in zip(glyphs, across, strict=True))
-        after = max(glyph.room.after + off for glyph, off in zip(glyphs, across, strict=True))
-        passing = [off for route in found.routes.values() for _, off in route]
-        before, after = max([before, *(4 - p for p in passing)]), max([after, *(4 + p for p in passing)])
+        sides = [
+            (glyph.room.before - off, glyph.room.after + off)
+            for glyph, off in zip(glyphs, across, strict=True)
+        ]
+        sides += [(4.0 - off, 4.0 + off) for route in found.routes.values() for _, off in route]
+        before, after = max(side for side, _ in sides), max(side for _, side in sides)
         end, meet = found.spans[-1][1], found.along[join]
         if around:
             height = before + _ARC
@@ -182,9 +164,7 @@ class Composer:
             items.insert(0, self.line(points, keys[0], keys[join]))
             before = height + 2.0
         leave = meet + glyphs[join].reach
-        return Piece(
-            tuple(items), end, before, after, 0.0, leave, False, keys[1], keys[-1]
-        )
+        return Piece(tuple(items), end, before, after, 0.0, leave, False, keys[1], keys[-1])
 
     def _edge(
         self,
@@ -265,74 +245,12 @@ class Composer:
             exit=start + inside.exit,
         )
 
-    def dense(self, block: Dense) -> Piece:
-        """A dense block as figure 1 of its paper: arcs from everything to everything after it."""
-        hidden = len(block.layers) > _SHOWN_LAYERS
-        shown = [*block.layers[:3], block.layers[-1]] if hidden else list(block.layers)
-        glyph, joined = self.look.glyph(shown[-1][-1], "", labels=False), self.glyph(block.join)
-        stops: list[Stop] = [(0.0, 0.0, _key(block.source), 0.0)]  # along, top, key and reach of each thing that arcs connect
-        items: list[Item] = []
-        at = _LEAD
-        for number, layer in enumerate(shown):
-            at += glyph.reach
-            if hidden and number == len(shown) - 1:
-                dots = text_width(_DOTS, 9.0, True)
-                items.append(Text(at + dots / 2, 0.0, _DOTS, 9.0, dots, True, FAINT))
-                at += dots + _LEAD
-            key = key_of(layer[-1])
-            items += replace_keys(self.moved(glyph.items, at, 0.0), key)
-            stops.append((at, -glyph.room.before, key, glyph.reach))
-            at += glyph.reach + _LEAD
-        texts = _dense_labels(block)
-        middle = at / 2
-        wide = max(text.width for text in texts)
-        end = max(at, middle + wide / 2 + 6.0)
-        meet = end + max(joined.reach, joined.room.length / 2)
-        stops.append((meet, -joined.room.before, key_of(block.join), joined.reach))
-        for a, b in zip(stops, stops[1:], strict=False):
-            if not (hidden and b is stops[-2]):
-                points = [(a[0] + a[3], 0.0), (b[0] - b[3], 0.0)]
-                items.append(self.line(points, a[2], b[2]))
-        arcs = [_arc(a, b) for i, a in enumerate(stops) for b in stops[i + 1 :]]
-        below = glyph.room.after + 8.0
-        items += [text.moved(middle, below) for text in texts]
-        items += self.moved(joined.items, meet, 0.0)
-        return Piece(
-            (*arcs, *items),
-            meet + joined.room.length / 2,
-            max(-0.75 * min(arc.area[1] for arc in arcs), joined.room.before) + 4.0,
-            max(below + texts[-1].y + 4.0, joined.room.after),
-            0.0,
-            meet + joined.reach,
-            False,
-            stops[1][2],
-            stops[-1][2],
-        )
-
-    def dense_flow(self, block: Dense) -> Piece:
-        """A dense block as one layer in a frame, and the way around it."""
-        layer = self.series([self.single(self.glyph(s), key_of(s)) for s in block.layers[-1]])
-        note = "each layer reads everything before it"
-        inside = self.framed(layer, badge=f"× {len(block.layers)}", note=note, dashed=True)
-        joined = self.single(self.glyph(block.join), key_of(block.join))
-        lead = Piece((), 0.0, 0.0, 0.0, 0.0, 0.0, False, inside.first, _key(block.source))
-        whole = self.series([lead, inside, joined])
-        side = whole.before + _ARC
-        meet = whole.exit - (joined.exit - joined.entry) / 2
-        points = [(0.0, 0.0), (0.0, -side), (meet, -side), (meet, -joined.before)]
-        arc = self.line(points, _key(block.source), key_of(block.join))
-        return replace(whole, items=(arc, *whole.items), before=side + 2.0, entry=0.0, head=False)
-
 
 def _join_on_axis(found: Placement, join: int) -> list[float]:
     """Places across the flow, where the branches meet on the axis again."""
     across = list(found.across)
     across[join] = 0.0
     return across
-
-
-def _key(index: int) -> str:
-    return str(max(index, 0))
 
 
 def _widened(inside: Piece, width: float) -> tuple[float, float]:
@@ -362,30 +280,3 @@ def _wrapped(note: str, width: float) -> list[str]:
         else:
             lines.append(word)
     return lines
-
-
-Stop = tuple[float, float, str, float]
-
-
-def _arc(start: Stop, end: Stop) -> Line:
-    """A bow from one thing's top to another's."""
-    peak = min(start[1], end[1]) - 8.0 - 0.3 * (end[0] - start[0])
-    points = ((start[0], start[1]), (start[0], peak), (end[0], peak), (end[0], end[1]))
-    return Line(points, "#8aa4c0", False, start[2], end[2], width=0.7, smooth=True)
-
-
-def replace_keys(items: Sequence[Item], key: str) -> list[Item]:
-    """The same drawing for another step."""
-    return [replace(item, key=key) if isinstance(item, Cuboid | Plate) else item for item in items]
-
-
-def _dense_labels(block: Dense) -> tuple[Text, ...]:
-    """How many layers, and what each of them is; from y = 0 downwards."""
-    texts: list[tuple[str, float, bool, float]] = [(f"× {len(block.layers)}", 9.0, True, 2.0)]
-    for number, step in enumerate(block.layers[-1]):
-        words = f"{', '.join((*step.before, step.title))}"
-        texts.append((f"{words}  {step.shape_text}", 6.4, False, 13.0 + 8.2 * number))
-    return tuple(
-        Text(0.0, y, text, size, text_width(text, size, bold), bold, INK if bold else FAINT)
-        for text, size, bold, y in texts
-    )

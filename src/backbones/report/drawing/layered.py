@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 
 _SWEEPS = 8
 _LANE = 4.0  # half the room across that a passing connection gets
@@ -157,7 +158,7 @@ def _few_crossings(layers: list[list[int]], links: Links) -> list[list[int]]:
                 )
                 for node in layers[number]
             }
-            layers[number].sort(key=lambda node: (means[node], own[node]))  # noqa: B023
+            layers[number].sort(key=lambda node: (means[node], own[node]))
         crossings = _crossings(layers, links)
         if crossings < fewest:
             best, fewest = [list(layer) for layer in layers], crossings
@@ -252,7 +253,7 @@ def _bounds(
     """Pairs of lanes that lie side by side somewhere, and their least distance."""
     found: Bounds = {}
     for layer in layers:
-        for a, b in zip(layer, layer[1:], strict=False):
+        for a, b in pairwise(layer):
             pair = (lane_of[a], lane_of[b])
             distance = rooms[a].after + gap + rooms[b].before
             found[pair] = max(found.get(pair, 0.0), distance)

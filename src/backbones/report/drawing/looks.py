@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from backbones.report.drawing.calls import ACTIVATIONS, Kind
 from backbones.report.drawing.layered import Room
 from backbones.report.drawing.lettering import text_width
 from backbones.report.drawing.render import ACTIVATION
 from backbones.report.drawing.scene import Cuboid, Item, Plate, Text
-from backbones.report.drawing.steps import ACTIVATIONS, Kind, Step
+from backbones.report.drawing.steps import Step
 
 INK, FAINT = "#1f2328", "#59636e"
 COLOURS: dict[Kind, str] = {

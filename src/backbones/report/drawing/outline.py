@@ -298,9 +298,7 @@ def _shape(elements: Sequence[Element]) -> tuple[int, ...]:
 
 
 def _signature(elements: Sequence[Element]) -> tuple[str, ...]:
-    return tuple(
-        f"{step.kind} {step.title} {step.shape}" for e in elements for step in steps_in(e)
-    )
+    return tuple(f"{step.kind} {step.title} {step.shape}" for e in elements for step in steps_in(e))
 
 
 def _is_like(first: Sequence[Element], typical: Sequence[Element]) -> bool:

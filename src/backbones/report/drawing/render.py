@@ -32,7 +32,7 @@ def rendered(scene: Scene, kind: Format, dots: int = 200) -> bytes:
 
     # Times, versions and random identifiers are left out; letters are drawn as shapes (SVG) or
     # carried along (PDF), so that no machine has to have the font.
-    settings = {"svg.hashsalt": "backbones", "svg.fonttype": "path", "pdf.fonttype": 42}
+    settings: Any = {"svg.hashsalt": "backbones", "svg.fonttype": "path", "pdf.fonttype": 42}
     metadata: dict[str, dict[str, Any]] = {
         "svg": {"Date": None, "Creator": "backbones"},
         "pdf": {"CreationDate": None, "ModDate": None, "Creator": "backbones", "Producer": None},
@@ -121,7 +121,10 @@ def _line(axes: Any, line: Line) -> None:
         points[-1] = (x1 - dx * _HEAD * 0.6, y1 - dy * _HEAD * 0.6)
         half = _HEAD * 0.42
         back = (x1 - dx * _HEAD, y1 - dy * _HEAD)
-        wings = ((back[0] - dy * half, back[1] + dx * half), (back[0] + dy * half, back[1] - dx * half))
+        wings = (
+            (back[0] - dy * half, back[1] + dx * half),
+            (back[0] + dy * half, back[1] - dx * half),
+        )
         head = _polygon(((x1, y1), wings[0], wings[1]))
     curve = _smooth(points) if line.smooth else _cornered(points, line.radius)
     axes.add_artist(

@@ -183,10 +183,7 @@ class Scene:
 
 def _meet(a: Area, b: Area, slack: float = 0.05) -> bool:
     return (
-        a[0] < b[2] - slack
-        and b[0] < a[2] - slack
-        and a[1] < b[3] - slack
-        and b[1] < a[3] - slack
+        a[0] < b[2] - slack and b[0] < a[2] - slack and a[1] < b[3] - slack and b[1] < a[3] - slack
     )
 
 

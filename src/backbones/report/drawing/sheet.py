@@ -6,13 +6,16 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import pairwise
 
-from backbones.report.drawing.flow import Composer, Piece
+from backbones.report.drawing.calls import Kind
+from backbones.report.drawing.flow import Composer
 from backbones.report.drawing.lettering import text_width
 from backbones.report.drawing.looks import COLOURS, FAINT, INK, NAMES
 from backbones.report.drawing.outline import Stage, steps_in
+from backbones.report.drawing.pieces import Piece
 from backbones.report.drawing.scene import Item, Line, Plate, Scene, Text, area_of, moved
-from backbones.report.drawing.steps import Kind, Step
+from backbones.report.drawing.steps import Step
 
 _MARGIN = 20.0
 _BETWEEN_LINES = 26.0
@@ -29,12 +32,10 @@ class Words:
     Args:
         title: the network.
         caption: lines below it.
-        note: below the legend; "" for none.
     """
 
     title: str
     caption: tuple[str, ...]
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def compose(composer: Composer, stages: Sequence[Stage], words: Words) -> Scene:
         items += composer.moved(piece.items, 0.0, offset)
         ends.append((offset, piece))
         offset += piece.after + _BETWEEN_LINES
-    for (before, first), (after, second) in zip(ends, ends[1:], strict=False):
+    for (before, first), (after, second) in pairwise(ends):
         items.append(_turn(composer, (before, first), (after, second)))
     kinds = {s.kind for stage in stages for e in stage.elements for s in steps_in(e)}
     active = any(s.after for stage in stages for e in stage.elements for s in steps_in(e))
@@ -110,7 +111,11 @@ def _best_lines(
 
 
 def _part(
-    composer: Composer, stages: Sequence[tuple[Stage, list[Piece]]], number: int, begin: int, end: int
+    composer: Composer,
+    stages: Sequence[tuple[Stage, list[Piece]]],
+    number: int,
+    begin: int,
+    end: int,
 ) -> _Part:
     """Some of the pieces of a stage, in a frame where the stage needs one."""
     stage, pieces = stages[number]
@@ -207,17 +212,13 @@ def _sheet(items: list[Item], words: Words, kinds: set[Kind], active: bool) -> S
         head.append(Text(0.0, y, line, 8.5, text_width(line, 8.5), False, FAINT, "start"))
         y += 12.5
     widest = max(item.area[2] for item in head)
-    width = max(right - left, min(widest, 1e9), 300.0)
+    width = max(right - left, widest, 300.0)
     shift = (width - (right - left)) / 2
     legend, legend_height = _legend(kinds, active, width)
     body = moved(items, shift - left, y + 8.0 - top)
     base = y + 8.0 + (bottom - top) + 20.0
     everything = [*head, *body, *moved(legend, 0.0, base)]
     height = base + legend_height
-    if words.note:
-        note = Text(0.0, height + 8.0, words.note, 6.5, text_width(words.note, 6.5), False, FAINT, "start")
-        everything.append(note)
-        height += 14.0
     return Scene(
         round(width + 2 * _MARGIN, 2),
         round(height + 2 * _MARGIN, 2),
