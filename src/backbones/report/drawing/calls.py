@@ -75,7 +75,7 @@ UNSEEN = {
     *("dropout", "pad", "contiguous", "clone", "detach", "expand", "expand_as", "to", "chunk"),
     *("div", "mul", "add", "sub", "float", "type_as", "movedim", "swapaxes", "size", "t", "T"),
     *("stochastic_depth", "unbind", "split", "setitem", "identity", "truediv", "unflatten"),
-    *("roll", "feature_alpha_dropout", "alpha_dropout", "dropout2d", "unseen", "__get__", "get"),
+    *("roll", "feature_alpha_dropout", "alpha_dropout", "dropout2d", "__get__", "get"),
 }
 MAIN = {*CONVOLUTIONS, "linear", *ATTENTION}
 
@@ -112,7 +112,7 @@ def named(node: Node, num_inputs: int) -> tuple[Kind, str]:
 
 def _argument(node: Node, place: int, name: str, default: Any = None) -> Any:
     """An argument of a call, given by place or by name."""
-    given, named = getattr(node, "call", ((), {}))
+    given, named = node.call
     if name in named:
         return named[name]
     return given[place] if len(given) > place else default

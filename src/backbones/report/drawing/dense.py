@@ -34,11 +34,11 @@ def dense_map(composer: Composer, block: Dense) -> Piece:
     items: list[Item] = []
     at = _LEAD
     for number, layer in enumerate(shown):
-        at += glyph.reach
         if hidden and number == len(shown) - 1:
             dots = text_width(_DOTS, 9.0, True)
             items.append(Text(at + dots / 2, 0.0, _DOTS, 9.0, dots, True, FAINT))
             at += dots + _LEAD
+        at += glyph.reach
         key = key_of(layer[-1])
         items += replace_keys(composer.moved(glyph.items, at, 0.0), key)
         stops.append((at, -glyph.room.before, key, glyph.reach))

@@ -123,8 +123,14 @@ def _drawn(
     found = outline(steps_of(graph), graph.kinds, stages, fold=fold)
     short = {path: name for path, name in (names or {}).items() if len(name) <= _LONGEST_NAME}
     found = tuple(replace(stage, title=_title(stage, short)) for stage in found)
-    known = {**short, **(single_titles(found) if stages else {})}
+    known = {path: name for path, name in short.items() if not _repeats(name, found)}
+    known |= single_titles(found) if stages else {}
     return Drawing(compose(Composer(look, known), found, words))
+
+
+def _repeats(name: str, stages: Sequence[Stage]) -> bool:
+    """Whether a layer's name says no more than the heading above it."""
+    return any(name == stage.title or name.startswith(f"{stage.title}/") for stage in stages)
 
 
 def _title(stage: Stage, names: Mapping[str, str]) -> str:

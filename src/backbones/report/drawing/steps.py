@@ -133,7 +133,8 @@ def _draft(group: list[Node], inputs: list[int], kinds: dict[str, str]) -> Draft
     kind, title = named(node, len(inputs))
     draft = Draft(kind, title, shape, inputs, [node.module])
     if kind == "other" and title == node.op:
-        draft.title = kinds.get(node.module, node.op) if len(group) > 1 else node.op
+        whole = len(group) > 1 or node.op == "unseen"
+        draft.title = kinds.get(node.module, node.op) if whole else node.op
         draft.unseen = len(inputs) < 2 and all(member.op in UNSEEN for member in group)
     if kind == "pooling" and node.op == "mean" and len(node.shape) > 2 and side_of(node.shape) > 1:
         draft.kind, draft.title = "other", "mean"
