@@ -82,7 +82,7 @@ def _words(network: Any, found: Inspection) -> Words:
         f"{human_count(found.params)} parameters",
         f"{human_count(found.macs)} multiply-accumulates",
     ]
-    if found.idle:
+    if found.idle and row is not None:  # elsewhere it may be run by parts that hide it
         idle = human_count(found.idle)
         numbers[1] += f" ({idle} in parts that an evaluation does not run, not drawn)"
     caption.append(" · ".join(numbers))

@@ -40,7 +40,7 @@ def dense_map(composer: Composer, block: Dense) -> Piece:
             at += dots + _LEAD
         at += glyph.reach
         key = key_of(layer[-1])
-        items += replace_keys(composer.moved(glyph.items, at, 0.0), key)
+        items += _renamed(composer.moved(glyph.items, at, 0.0), key)
         stops.append((at, -glyph.room.before, key, glyph.reach))
         at += glyph.reach + _LEAD
     texts = _dense_labels(block)
@@ -94,7 +94,7 @@ def _arc(start: Stop, end: Stop) -> Line:
     return Line(points, "#8aa4c0", False, start[2], end[2], width=0.7, smooth=True)
 
 
-def replace_keys(items: Sequence[Item], key: str) -> list[Item]:
+def _renamed(items: Sequence[Item], key: str) -> list[Item]:
     """The same drawing for another step."""
     return [replace(item, key=key) if isinstance(item, Cuboid | Plate) else item for item in items]
 

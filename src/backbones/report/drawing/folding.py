@@ -96,7 +96,10 @@ class _Folding:
     def bypass_unseen(self) -> None:
         """Take out what leaves the numbers as they are."""
         for key in [key for key, draft in self.drafts.items() if draft.unseen and draft.inputs]:
-            self.replace(key, self.drafts[key].inputs[0])
+            source = self.drafts[key].inputs[0]
+            gone = self.replace(key, source)
+            if self.drafts[source].kind == "attention":  # tokens came first inside
+                self.drafts[source].shape = gone.shape
 
     def keep_ancestors(self) -> None:
         """Take out what does not lead to the output."""
@@ -144,7 +147,6 @@ class _Folding:
         gone = self.replace(key, source)
         self.drafts[source].after.append(gone.title)
         self.drafts[source].modules += gone.modules
-        self.drafts[source].shape = gone.shape
 
     def fold_forwards(self) -> None:
         """What is left ("pre-activation") into the convolution after it, the last one first."""

@@ -9,8 +9,8 @@ one with a count, as papers' tables do ("× 6").
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from backbones.report.drawing.steps import Step
@@ -168,14 +168,14 @@ def _dense(section: Section) -> Dense | None:
     return Dense(section.source, bare, section.join) if all(bare) else None
 
 
-def common_path(paths: object) -> str:
+def common_path(paths: Iterable[str]) -> str:
     """The longest module path that all of `paths` begin with.
 
     Example:
         >>> common_path(["a.b.c", "a.b.d"]), common_path(["a", "b"])
         ('a.b', '')
     """
-    parts = [path.split(".") for path in paths]  # type: ignore[attr-defined]
+    parts = [path.split(".") for path in paths]
     if not parts:
         return ""
     shared = []
@@ -230,11 +230,16 @@ def _is_in(module: str, path: str) -> bool:
 
 
 def _by_parts(elements: Sequence[Element]) -> list[tuple[str, tuple[Element, ...]]]:
-    """Group by the first part of the module path."""
-    found: list[tuple[str, tuple[Element, ...]]] = []
-    for part, group in groupby(elements, lambda element: _part_after(_home(element), "")):
-        found.append((part, tuple(group)))
-    return found
+    """Group by the first part of the module path; parts that only have numbers are one group."""
+    return [
+        (part, tuple(group))
+        for part, group in groupby(elements, lambda element: _named_part(_home(element)))
+    ]
+
+
+def _named_part(path: str) -> str:
+    part = _part_after(path, "")
+    return "" if part.isdigit() else part
 
 
 def _folded(elements: Sequence[Element], prefix: str, kinds: Mapping[str, str]) -> list[Element]:
@@ -347,13 +352,3 @@ def _shortcut(element: Element) -> tuple[Step, ...]:
 def _layer(step: Step) -> tuple[str, tuple[int, ...]]:
     """A layer as two times are compared: its window and its maps."""
     return step.title, step.shape[:1]
-
-
-def plain(element: Element) -> Element:
-    """A dense block as the section that it is made of, for drawings that fold nothing."""
-    if isinstance(element, Dense):
-        inner = tuple(step for layer in element.layers for step in layer)
-        return Section(element.source, inner, element.join)
-    if isinstance(element, Repeat):
-        return replace(element, elements=tuple(map(plain, element.elements)))
-    return element
