@@ -75,6 +75,22 @@ def test_the_folded_graph_has_no_overlaps(name: str) -> None:
     assert drawn(name, "graph").scene.overlaps() == []
 
 
+@pytest.mark.parametrize("name", [*TINY, *POSTERS, "inception_resnet_v2"])
+@pytest.mark.parametrize("style", ["blocks", "graph"])
+def test_no_line_runs_through_a_text(name: str, style: str) -> None:
+    scene = drawn(name, style).scene
+    signs = {"+", "×"}  # they lie on their discs
+    texts = [i for i in scene.items if isinstance(i, Text) and i.text not in signs]
+    lines = [i for i in scene.items if isinstance(i, Line) and not i.smooth]
+    for line in lines:
+        for (x0, y0), (x1, y1) in pairwise(line.points):
+            for text in texts:
+                left, top, right, bottom = text.area
+                beside = max(x0, x1) <= left or min(x0, x1) >= right
+                apart = max(y0, y1) <= top or min(y0, y1) >= bottom
+                assert beside or apart, (text, line)
+
+
 @pytest.mark.parametrize("name", [*TINY, "resnet50", "inception_v1", "efficientnet_b0"])
 def test_lines_connect_what_the_graph_connects(name: str) -> None:
     """The unfolded graph has a box a step, and a line for each connection and for nothing else."""

@@ -212,8 +212,10 @@ class Composer:
         bottom = _NOTE_LINE * len(lines) + (2.0 if lines else 0.0)
         if down:
             before, after = _widened(inside, need)
-            before = max(before + _PAD, at_least[0])
-            after = max(after + _PAD, at_least[1], longest + 14.0 if lines else 0.0)
+            # Title and count keep to either side of the way in.
+            title_wide, badge_wide = text_width(title, 8.0, True), text_width(badge, 9.0, True)
+            before = max(before, title_wide + 5.0, at_least[0] - _PAD) + _PAD
+            after = max(after, badge_wide + 5.0, at_least[1] - _PAD, longest + 7.0) + _PAD
             start, length = _PAD + top, inside.length + 2 * _PAD + top + bottom
             left, up, width, height = -before, 0.0, before + after, length
         else:
