@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from backbones.api.data import check_data, open_data
     from backbones.api.drawing import draw
     from backbones.api.evaluation import evaluate
-    from backbones.api.inspection import inspect
+    from backbones.api.inspection import inspect, memory
     from backbones.api.networks import create, read_bundle, show
     from backbones.api.prediction import predict
     from backbones.api.training import resume, train
@@ -33,6 +33,7 @@ _HOME = {
     "create": "api.networks",
     "show": "api.networks",
     "inspect": "api.inspection",
+    "memory": "api.inspection",
     "draw": "api.drawing",
     "open_data": "api.data",
     "check_data": "api.data",
@@ -53,6 +54,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "create",
     "show",
     "inspect",
+    "memory",
     "draw",
     "open_data",
     "check_data",

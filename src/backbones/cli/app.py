@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from backbones.cli import data, demo, draw, evaluate, inspect, predict, show, train, weights
+from backbones.cli import (
+    data,
+    demo,
+    draw,
+    evaluate,
+    inspect,
+    memory,
+    predict,
+    show,
+    train,
+    weights,
+)
 
 app = typer.Typer(
     name="backbones",
@@ -47,6 +58,7 @@ def list_() -> None:
 app.command("demo")(demo.demo)
 app.command("show")(show.show)
 app.command("inspect")(inspect.inspect)
+app.command("memory")(memory.memory)
 app.command("draw")(draw.draw)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")

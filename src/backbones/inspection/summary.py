@@ -11,9 +11,9 @@ from typing import Any
 from torch import nn
 
 from backbones.errors import BackbonesError, NotFound, WrongUse, nearest
-from backbones.inspection.fields import Span
 from backbones.inspection.graph import Graph, record
 from backbones.inspection.printed import PRINTED
+from backbones.inspection.spans import Span
 from backbones.inspection.trace import Layer, layers_of, on_meta
 from backbones.nn.naming import paper_names
 
@@ -125,12 +125,8 @@ class Inspection:
         for what, at, side in (("row", row, sides[0]), ("column", column, sides[1])):
             if not 0 <= at < side:
                 raise WrongUse(f"{what} {at} of {name}: its map has {side}, counted from 0")
-        box = []
-        for span, at, side in zip(layer.field.spans, (row, column), self.input[1:], strict=True):
-            low, high = span.seen_by(at)
-            box.append((max(0, math.floor(low)), min(side, math.ceil(high))))
-        (top, bottom), (left, right) = box
-        return top, left, bottom, right
+        (top, bottom), (left, right) = layer.field.box((row, column))
+        return math.floor(top), math.floor(left), math.ceil(bottom), math.ceil(right)
 
     def folded(self, depth: int) -> tuple[Layer, ...]:
         """Layers that share the first `depth` parts of their path in a row become one.
@@ -222,9 +218,9 @@ def inspect(
         (15470264320, 196)
     """
     network: Any = on_meta(model) if isinstance(model, str) else model
-    shape = tuple(input_shape) if input_shape is not None else _own_shape(network)
+    shape = tuple(input_shape) if input_shape is not None else own_shape(network)
     if batch < 1 or not shape or any(side < 1 for side in shape):
-        raise WrongUse(f"batch {batch} of shape {shape}: expected whole numbers of at least 1")
+        raise WrongUse(f"batch {batch} of {shape}: expected whole numbers of at least 1")
     graph = _followed(network, shape, batch)
     layers = layers_of(graph, fields=True, functions=functions)
     name = network.row.name if hasattr(network, "row") else type(network).__name__
@@ -249,7 +245,7 @@ def inspect(
     )
 
 
-def _own_shape(network: Any) -> tuple[int, ...]:
+def own_shape(network: Any) -> tuple[int, ...]:
     row = getattr(network, "row", None)
     if row is None or not hasattr(row, "input_px"):
         return _DEFAULT_SHAPE
