@@ -75,7 +75,7 @@ def place(
     layers, chains, links = _with_passages(ranks, edges)
     all_rooms = [*rooms, *([Room(0.0, _LANE, _LANE)] * (sum(map(len, layers)) - len(rooms)))]
     layers = _few_crossings(layers, links)
-    across = _straightened(layers, links, all_rooms, gap_across)
+    across = _straightened(layers, links, all_rooms, gap_across, len(rooms))
     spans: list[tuple[float, float]] = []
     begin = 0.0
     for layer in layers:
@@ -109,23 +109,28 @@ Links = list[tuple[int, int]]
 def _with_passages(
     ranks: Sequence[int], edges: Sequence[tuple[int, int]]
 ) -> tuple[list[list[int]], dict[tuple[int, int], list[int]], Links]:
-    """The nodes of each rank, passing places included; those of each connection; the links."""
+    """The nodes of each rank, passing places included; those of each connection; the links.
+
+    Connections from one node share their passing places: they run together until they part.
+    """
     layers: list[list[int]] = [[] for _ in range(max(ranks, default=0) + 1)]
     for node, rank in enumerate(ranks):
         layers[rank].append(node)
-    chains: dict[tuple[int, int], list[int]] = {}
-    links: Links = []
     number = len(ranks)
+    passages: dict[int, list[int]] = {}
+    chains: dict[tuple[int, int], list[int]] = {}
+    links: dict[tuple[int, int], None] = {}
     for edge in edges:
         source, target = edge
-        chain = []
-        for rank in range(ranks[source] + 1, ranks[target]):
-            layers[rank].append(number)
-            chain.append(number)
+        shared = passages.setdefault(source, [])
+        between = ranks[target] - ranks[source] - 1
+        while len(shared) < between:
+            layers[ranks[source] + 1 + len(shared)].append(number)
+            shared.append(number)
             number += 1
-        chains[edge] = chain
-        links += zip([source, *chain], [*chain, target], strict=True)
-    return layers, chains, links
+        chains[edge] = shared[:between]
+        links |= dict.fromkeys(pairwise([source, *chains[edge], target]))
+    return layers, chains, list(links)
 
 
 def _neighbours(links: Links, backwards: bool) -> dict[int, list[int]]:
@@ -195,14 +200,18 @@ def _crossings(layers: Sequence[Sequence[int]], links: Links) -> int:
 
 
 def _straightened(
-    layers: Sequence[Sequence[int]], links: Links, rooms: Sequence[Room], gap: float
+    layers: Sequence[Sequence[int]],
+    links: Links,
+    rooms: Sequence[Room],
+    gap: float,
+    num_real: int,
 ) -> list[float]:
     """Places across the flow: each node near its neighbours, none nearer to another than allowed.
 
     What follows one another without a fork or a join is one lane, and straight. Lanes begin as
     tight as they fit, and then move towards their neighbours as far as there is room.
     """
-    lane_of = _lanes(layers, links, len(rooms))
+    lane_of = _lanes(layers, links, len(rooms), num_real)
     bounds = _bounds(layers, lane_of, rooms, gap)
     order = _sorted(bounds, sorted(set(lane_of)))
     if order is None:  # lanes that change sides cannot be straight
@@ -233,13 +242,17 @@ def _straightened(
     return [round(across[lane] - middle, 3) + 0.0 for lane in lane_of]
 
 
-def _lanes(layers: Sequence[Sequence[int]], links: Links, count: int) -> list[int]:
-    """For each node, the first of those that follow one another without a fork or a join."""
+def _lanes(layers: Sequence[Sequence[int]], links: Links, count: int, num_real: int) -> list[int]:
+    """For each node, the first of those that follow one another without a fork or a join.
+
+    Passing places of one node, whose numbers begin at `num_real`, are one lane wherever they fork.
+    """
     readers, sources = _neighbours(links, backwards=False), _neighbours(links, backwards=True)
     lane = list(range(count))
     for node in (node for layer in layers for node in layer):
         before = sources.get(node, [])
-        if len(before) == 1 and len(readers[before[0]]) == 1:
+        passes = node >= num_real and before[0] >= num_real
+        if len(before) == 1 and (passes or len(readers[before[0]]) == 1):
             lane[node] = lane[before[0]]
     return lane
 
