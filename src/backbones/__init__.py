@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from backbones.api.data import check_data, open_data
+    from backbones.api.drawing import draw
     from backbones.api.evaluation import evaluate
     from backbones.api.explanation import explain
     from backbones.api.features import extract_features
@@ -40,6 +41,7 @@ _HOME = {
     "show": "api.networks",
     "inspect": "api.inspection",
     "memory": "api.inspection",
+    "draw": "api.drawing",
     "open_data": "api.data",
     "check_data": "api.data",
     "train": "api.training",
@@ -69,6 +71,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "show",
     "inspect",
     "memory",
+    "draw",
     "open_data",
     "check_data",
     "train",

@@ -9,6 +9,7 @@ import typer
 from backbones.cli import (
     data,
     demo,
+    draw,
     evaluate,
     explain,
     features,
@@ -61,6 +62,7 @@ app.command("demo")(demo.demo)
 app.command("show")(show.show)
 app.command("inspect")(inspect.inspect)
 app.command("memory")(memory.memory)
+app.command("draw")(draw.draw)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 app.command("train")(train.train)
