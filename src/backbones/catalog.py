@@ -7,6 +7,7 @@ equal to them by a test.
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -236,6 +237,36 @@ def families() -> tuple[Family, ...]:
 def names() -> tuple[str, ...]:
     """All variants, family by family."""
     return tuple(_all_facts())
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a word stands for all names that fit it, as in "vgg*"."""
+    return any(sign in text for sign in "*?[")
+
+
+def matching(pattern: str) -> tuple[str, ...]:
+    """The variants that fit a pattern; a word without stars fits what contains it.
+
+    Args:
+        pattern: "vgg*", "*_bn", "vgg1[69]"; or a part of a name, or the name of a family.
+
+    Raises:
+        NotFound: nothing fits; names the nearest.
+
+    Example:
+        >>> matching("vgg1[69]")
+        ('vgg16', 'vgg19')
+    """
+    known = _all_facts()
+    if is_pattern(pattern):
+        found = tuple(name for name in known if fnmatch.fnmatchcase(name, pattern))
+    else:
+        found = tuple(name for name, row in known.items() if pattern in (row.family, name))
+        found = found or tuple(name for name in known if pattern in name)
+    if not found:
+        hint = nearest(pattern.strip("*?"), known) or " `backbones list` shows all networks."
+        raise NotFound(f"no network fits {pattern!r}.{hint}")
+    return found
 
 
 def facts(name: str) -> Facts:
