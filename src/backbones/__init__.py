@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from backbones.api.comparison import compare
     from backbones.api.data import check_data, open_data
     from backbones.api.evaluation import evaluate
     from backbones.api.inspection import inspect
@@ -32,6 +33,7 @@ _HOME = {
     "create": "api.networks",
     "show": "api.networks",
     "inspect": "api.inspection",
+    "compare": "api.comparison",
     "open_data": "api.data",
     "check_data": "api.data",
     "train": "api.training",
@@ -51,6 +53,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "create",
     "show",
     "inspect",
+    "compare",
     "open_data",
     "check_data",
     "train",

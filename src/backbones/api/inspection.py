@@ -115,11 +115,13 @@ def find_network(name: str | Path, *, with_numbers: bool = False) -> nn.Module:
     path = Path(text)
     if is_id(text) or path.exists() or path.suffix == ".safetensors":
         bundle = read_bundle_header(find_bundle(path))
-        what: tuple[Any, ...] = (bundle.variant, bundle.num_classes, bundle.in_channels)
+        variant: str = bundle.variant
+        classes: int | None = bundle.num_classes
+        channels: int | None = bundle.in_channels
     else:
-        what = (catalog.facts(text).name, None, None)
+        variant, classes, channels = catalog.facts(text).name, None, None
     with nullcontext() if with_numbers else ShapesOnly():
-        return build(*what, seed=0)
+        return build(variant, classes, channels, seed=0)
 
 
 def _is_maker(text: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from backbones.cli import data, demo, evaluate, inspect, predict, show, train, weights
+from backbones.cli import compare, data, demo, evaluate, inspect, predict, show, train, weights
 
 app = typer.Typer(
     name="backbones",
@@ -47,6 +47,7 @@ def list_() -> None:
 app.command("demo")(demo.demo)
 app.command("show")(show.show)
 app.command("inspect")(inspect.inspect)
+app.command("compare")(compare.compare)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 app.command("train")(train.train)

@@ -60,7 +60,7 @@ def inspect(
         raise WrongUse("--json, --csv and --markdown exclude each other")
     if draw is not None and (at is None or out is None):
         raise WrongUse("--draw paints what --at LAYER,Y,X sees, and -o FILE says where it goes")
-    found = look(name, _shape(input), batch=batch, functions=functions)
+    found = look(name, read_shape(input), batch=batch, functions=functions)
     if at is not None:
         _tell_box(found, at, draw, out, json)
         return
@@ -94,7 +94,12 @@ def _tell_box(found: Inspection, at: str, draw: Path | None, out: Path | None, j
         say(f"painted on {out}")
 
 
-def _shape(text: str | None) -> tuple[int, ...] | None:
+def read_shape(text: str | None) -> tuple[int, ...] | None:
+    """What `--input` says: "3,224,224" or "3x224x224".
+
+    Raises:
+        WrongUse: something else.
+    """
     if text is None:
         return None
     try:

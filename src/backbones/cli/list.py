@@ -38,7 +38,7 @@ def run(arguments: Sequence[str]) -> None:
     elif what == "labels" and len(rest) < 2:
         list_labels(rest[0], chosen.find, chosen.json) if rest else list_label_sets(chosen.json)
     elif rest:
-        parser.error(f"{what} takes no {rest[-1]!r}; labels takes a set: backbones list labels mnist")
+        parser.error(f"{what} takes no {rest[-1]!r}; labels takes one set: list labels mnist")
     else:
         {"recipes": list_recipes, "protocols": list_protocols}[what](chosen.json)
 

@@ -132,9 +132,7 @@ NETWORK_COLUMNS: tuple[Column[catalog.Facts], ...] = (
     Column("paper", "paper", lambda row: str(_family(row.family).citation)),
     Column("params", "parameters", lambda row: row.params, count_text, right=True),
     Column("macs", "MACs", lambda row: row.macs, human_text, right=True),
-    Column(
-        "input", "input", lambda row: [row.in_channels, row.input_px, row.input_px], shape_text
-    ),
+    Column("input", "input", lambda row: [row.in_channels, row.input_px, row.input_px], shape_text),
     Column("classes", "classes", lambda row: row.num_classes, count_text, right=True),
     Column("top1", "top-1", _of_best("top1_accuracy"), accuracy_text, right=True),
     Column("top5", "top-5", _of_best("top5_accuracy"), accuracy_text, right=True),
