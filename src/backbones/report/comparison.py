@@ -251,7 +251,7 @@ class Comparison:
         """
         from backbones.report.scatter import draw_comparison
 
-        return draw_comparison(self.rows, Path(path))
+        return draw_comparison(self, Path(path))
 
     def _cells(self) -> tuple[list[str], list[Sequence[str]]]:
         """The columns that hold something; where an accuracy comes from stands in the notes."""

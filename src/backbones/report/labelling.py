@@ -47,7 +47,11 @@ class Box:
 
 
 def place_labels(
-    points: Sequence[Point], sizes: Sequence[Point], frame: Box, radius: float
+    points: Sequence[Point],
+    sizes: Sequence[Point],
+    frame: Box,
+    radius: float,
+    lines: Sequence[Box] = (),
 ) -> list[Box]:
     """A place for each label, near its point, where it covers neither a point nor another label.
 
@@ -59,6 +63,7 @@ def place_labels(
         sizes: (width, height) of the labels.
         frame: labels stay inside.
         radius: of the points, with some air around them.
+        lines: what else is better not covered.
 
     Returns:
         Boxes, in the order of the points.
@@ -69,9 +74,14 @@ def place_labels(
     """
     marks = [Box(x - radius, y - radius, x + radius, y + radius) for x, y in points]
     placed: dict[int, Box] = {}
-    lines: list[Box] = []  # what leads from points to labels that are further away
+    leaders: list[Box] = []  # from points to labels that are further away
     for index in _most_crowded_first(points, sizes):
-        taken = [*(mark for i, mark in enumerate(marks) if i != index), *placed.values(), *lines]
+        taken = [
+            *(mark for i, mark in enumerate(marks) if i != index),
+            *placed.values(),
+            *leaders,
+            *lines,
+        ]
         best: tuple[float, Box] | None = None
         for box in _candidates(points[index], sizes[index], radius):
             leader = _leader(points[index], box, radius)
@@ -84,7 +94,7 @@ def place_labels(
                 break
         assert best is not None
         placed[index] = best[1]
-        lines += _leader(points[index], best[1], radius)
+        leaders += _leader(points[index], best[1], radius)
     return [placed[index] for index in range(len(points))]
 
 
@@ -117,11 +127,15 @@ def _leader(point: Point, box: Box, radius: float) -> list[Box]:
     """The line from a point to its label as small boxes; none where the label is near."""
     if not is_far(point, box, radius):
         return []
-    end = box.nearest(point)
-    steps = max(2, math.ceil(math.dist(point, end) / radius))
+    return steps_along(point, box.nearest(point), radius)
+
+
+def steps_along(begin: Point, end: Point, radius: float) -> list[Box]:
+    """A line as small boxes, a radius apart, without its ends."""
+    steps = max(2, math.ceil(math.dist(begin, end) / radius))
     found = []
     for step in range(1, steps):
-        x = point[0] + (end[0] - point[0]) * step / steps
-        y = point[1] + (end[1] - point[1]) * step / steps
+        x = begin[0] + (end[0] - begin[0]) * step / steps
+        y = begin[1] + (end[1] - begin[1]) * step / steps
         found.append(Box(x - radius / 4, y - radius / 4, x + radius / 4, y + radius / 4))
     return found

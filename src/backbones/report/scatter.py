@@ -5,25 +5,28 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backbones.errors import WrongUse
 from backbones.report.charts import save_figure
-from backbones.report.comparison import Compared
-from backbones.report.labelling import Box, is_far, place_labels
+from backbones.report.comparison import Compared, Comparison
+from backbones.report.labelling import Box, is_far, place_labels, steps_along
+from backbones.units import human_count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FORMATS = (".png", ".svg", ".pdf")
-# Colours that stay apart for colour-blind readers (Wong 2011, Nature Methods 8:441), then darker
-# ones of the same hues.
+# The first seven stay apart for colour-blind readers (Wong 2011, Nature Methods 8:441); lines and
+# labels tell the others apart too.
 _COLOURS = (
-    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#57606a"),
-    *("#004a73", "#8c3d00", "#00664b", "#8a4a6e", "#946600", "#2c7da8", "#24292f"),
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#24292f", "#7b4f9d"),
+    *("#8c564b", "#6b8e23", "#c51b7d", "#1b7f79", "#a3a300", "#4b5fd1", "#b22222"),
 )
+_INK = "#24292f"
 _GREY, _GRID = "#57606a", "#d1d9e0"
 _LABELS = {"imagenet": "ImageNet", "cifar10": "CIFAR-10"}
 _PANEL_INCHES = (4.7, 4.3)
@@ -60,6 +63,10 @@ class _Chart:
     cost: _Cost
     colours: dict[str, str]
 
+    @property
+    def families(self) -> list[str]:
+        return [row.family for row in self.rows]
+
 
 def check_format(path: Path) -> None:
     """Refuse what cannot be drawn, before anything is measured for it.
@@ -71,7 +78,7 @@ def check_format(path: Path) -> None:
         raise WrongUse(f"{path} ends in {path.suffix!r}, expected one of {', '.join(FORMATS)}")
 
 
-def draw_comparison(rows: Sequence[Compared], path: Path) -> Path:
+def draw_comparison(found: Comparison, path: Path) -> Path:
     """Draw published top-1 accuracy against MACs, parameters and measured pictures a second.
 
     One line of charts a set of labels: accuracies on ImageNet and CIFAR-10 do not compare. A
@@ -79,7 +86,7 @@ def draw_comparison(rows: Sequence[Compared], path: Path) -> Path:
     hollow point.
 
     Args:
-        rows: networks; those without a published accuracy are named below the charts.
+        found: networks; those without a published accuracy are named below the charts.
         path: of the chart; its suffix says in which format.
 
     Raises:
@@ -88,15 +95,18 @@ def draw_comparison(rows: Sequence[Compared], path: Path) -> Path:
     from matplotlib.figure import Figure
 
     check_format(path)
-    drawn = [row for row in rows if row.published is not None]
+    drawn = [row for row in found.rows if row.published is not None]
     if not drawn:
         raise WrongUse(
             "nothing to draw: no accuracy is published for any of these networks; the table needs"
             " none"
         )
-    costs = [_Cost("multiply-accumulates", "macs"), _Cost("parameters", "params")]
+    costs = [_Cost(f"multiply-accumulates{_of(found.batch)}", "macs")]
+    costs.append(_Cost("parameters", "params"))
     if all(row.measured for row in drawn):
-        costs.append(_Cost("pictures a second, measured here", "images_per_s"))
+        threads = f"{found.threads} thread{'s'[: found.threads > 1]}"
+        how = f"fp32, {found.device}, {threads}, batch {found.batch}"
+        costs.append(_Cost(f"pictures a second, measured here\n({how})", "images_per_s"))
     sets = list(dict.fromkeys(row.labels for row in drawn))
     width, height = _PANEL_INCHES[0] * len(costs), _PANEL_INCHES[1] * len(sets)
     figure = Figure(figsize=(width, height + 0.6), dpi=144, layout="constrained")
@@ -108,13 +118,18 @@ def draw_comparison(rows: Sequence[Compared], path: Path) -> Path:
         for cost, axes in zip(costs, line, strict=True):
             charts.append(_Chart(axes, members, cost, colours))
             _draw_points(charts[-1])
-        line[0].set_ylabel(f"published top-1 accuracy, {_LABELS.get(label or '', label)} (%)")
+        title = f"published top-1 accuracy, {_LABELS.get(label or '', label)} (%)"
+        line[0].set_ylabel(title, fontsize=9, color=_INK)
     _legend(figure, colours)
-    below = _below(rows, int(width * _CHARACTERS_AN_INCH))
+    below = _below(found.rows, int(width * _CHARACTERS_AN_INCH))
     figure.supxlabel("\n".join(below), fontsize=_FONT_POINTS, color=_GREY, x=0.01, ha="left")
     _write_labels(figure, charts)
     path.parent.mkdir(parents=True, exist_ok=True)
     return save_figure(figure, path)
+
+
+def _of(batch: int) -> str:
+    return f" of {batch} pictures" if batch > 1 else ""
 
 
 def _colours(rows: Sequence[Compared]) -> dict[str, str]:
@@ -124,8 +139,13 @@ def _colours(rows: Sequence[Compared]) -> dict[str, str]:
 
 def _draw_points(chart: _Chart) -> None:
     axes, cost = chart.axes, chart.cost
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     axes.set_xscale("log")
-    axes.set_xlabel(cost.title)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _tick(value)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(cost.title, fontsize=9, color=_INK)
     axes.grid(color=_GRID, linewidth=0.6, which="major")
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(_GREY)
@@ -141,6 +161,13 @@ def _draw_points(chart: _Chart) -> None:
         axes.scatter(x, y, s=34, c=filled, edgecolors=colour, linewidths=1.4, zorder=3)
 
 
+def _tick(value: float) -> str:
+    """A figure on an axis: 500 M, 1 G, 0.5."""
+    if value < 1000:
+        return f"{value:g}"
+    return human_count(value).replace(".0", "")
+
+
 def _percent(row: Compared) -> float:
     assert row.published is not None
     return 100 * row.published.top1_accuracy
@@ -153,8 +180,9 @@ def _legend(figure: Figure, colours: dict[str, str]) -> None:
         Line2D([], [], marker="o", linestyle="", color=colour, label=family)
         for family, colour in colours.items()
     ]
+    columns = min(len(handles), int(figure.get_figwidth() / 1.75))
     figure.legend(
-        handles=handles, loc="outside upper left", ncols=min(7, len(handles)), frameon=False
+        handles=handles, loc="outside upper left", ncols=columns, frameon=False, fontsize=8.5
     )
 
 
@@ -189,7 +217,7 @@ def _write_labels(figure: Figure, charts: Sequence[_Chart]) -> None:
                 xytext=(0, 0),
                 textcoords="offset points",
                 fontsize=_FONT_POINTS,
-                color=chart.colours[row.family],
+                color=_INK,
                 ha="center",
                 va="center",
                 parse_math=False,
@@ -208,9 +236,14 @@ def _write_labels(figure: Figure, charts: Sequence[_Chart]) -> None:
         inside = Box(frame.x0, frame.y0, frame.x1, frame.y1)
         pixels = figure.dpi / 72
         radius = _RADIUS_POINTS * pixels
-        for text, point, box in zip(
-            texts, points, place_labels(points, sizes, inside, radius), strict=True
-        ):
+        lines = [
+            step
+            for first, second in pairwise(sorted(zip(chart.families, points, strict=True)))
+            if first[0] == second[0]
+            for step in steps_along(first[1], second[1], radius)
+        ]
+        boxes = place_labels(points, sizes, inside, radius, lines)
+        for text, point, box in zip(texts, points, boxes, strict=True):
             middle = ((box.left + box.right) / 2, (box.bottom + box.top) / 2)
             text.set_position(((middle[0] - point[0]) / pixels, (middle[1] - point[1]) / pixels))
             if is_far(point, box, radius):
