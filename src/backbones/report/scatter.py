@@ -29,7 +29,9 @@ _COLOURS = (
 _INK = "#24292f"
 _GREY, _GRID = "#57606a", "#d1d9e0"
 _LABELS = {"imagenet": "ImageNet", "cifar10": "CIFAR-10"}
-_PANEL_INCHES = (4.7, 4.3)
+_PANEL_INCHES = (4.7, 4.0)
+_ROOMY = 14  # so many names fit into such a chart
+_LINE_INCHES = 0.14  # a line of text below
 _FONT_POINTS = 7.5
 _RADIUS_POINTS = 4.5  # of a point, with some air
 _CHARACTERS_AN_INCH = 17  # of the lines below the charts
@@ -108,8 +110,12 @@ def draw_comparison(found: Comparison, path: Path) -> Path:
         how = f"fp32, {found.device}, {threads}, batch {found.batch}"
         costs.append(_Cost(f"pictures a second, measured here\n({how})", "images_per_s"))
     sets = list(dict.fromkeys(row.labels for row in drawn))
-    width, height = _PANEL_INCHES[0] * len(costs), _PANEL_INCHES[1] * len(sets)
-    figure = Figure(figsize=(width, height + 0.6), dpi=144, layout="constrained")
+    most = max(sum(row.labels == label for row in drawn) for label in sets)
+    larger = max(1.0, (most / _ROOMY) ** 0.6)  # more names need more room
+    width = _PANEL_INCHES[0] * larger * len(costs)
+    below = _below(found.rows, int(width * _CHARACTERS_AN_INCH))
+    height = _PANEL_INCHES[1] * larger * len(sets) + _LINE_INCHES * (len(below) + 2)
+    figure = Figure(figsize=(width, height), dpi=144, layout="constrained")
     grid = figure.subplots(len(sets), len(costs), squeeze=False, sharey="row")
     colours = _colours(drawn)
     charts = []
@@ -121,7 +127,6 @@ def draw_comparison(found: Comparison, path: Path) -> Path:
         title = f"published top-1 accuracy, {_LABELS.get(label or '', label)} (%)"
         line[0].set_ylabel(title, fontsize=9, color=_INK)
     _legend(figure, colours)
-    below = _below(found.rows, int(width * _CHARACTERS_AN_INCH))
     figure.supxlabel("\n".join(below), fontsize=_FONT_POINTS, color=_GREY, x=0.01, ha="left")
     _write_labels(figure, charts)
     path.parent.mkdir(parents=True, exist_ok=True)
