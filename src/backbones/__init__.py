@@ -21,12 +21,16 @@ if TYPE_CHECKING:
     from backbones.api.comparison import compare
     from backbones.api.data import check_data, open_data
     from backbones.api.evaluation import evaluate
-    from backbones.api.inspection import inspect
+    from backbones.api.explanation import explain
+    from backbones.api.features import extract_features
+    from backbones.api.inspection import inspect, memory
     from backbones.api.networks import create, read_bundle, show
     from backbones.api.prediction import predict
     from backbones.api.training import resume, train
     from backbones.catalog import names
     from backbones.errors import BackbonesError
+    from backbones.features.pyramid import FeaturePyramid, as_backbone
+    from backbones.features.taps import tap
     from backbones.spec import Citation, Claim, InputSpec
 
 _HOME = {
@@ -34,13 +38,19 @@ _HOME = {
     "show": "api.networks",
     "inspect": "api.inspection",
     "compare": "api.comparison",
+    "memory": "api.inspection",
     "open_data": "api.data",
     "check_data": "api.data",
     "train": "api.training",
     "resume": "api.training",
     "evaluate": "api.evaluation",
     "predict": "api.prediction",
+    "explain": "api.explanation",
     "read_bundle": "api.networks",
+    "extract_features": "api.features",
+    "tap": "features.taps",
+    "as_backbone": "features.pyramid",
+    "FeaturePyramid": "features.pyramid",
     "names": "catalog",
     "BackbonesError": "errors",
     "Citation": "spec",
@@ -54,13 +64,19 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "show",
     "inspect",
     "compare",
+    "memory",
     "open_data",
     "check_data",
     "train",
     "resume",
     "evaluate",
     "predict",
+    "explain",
     "read_bundle",
+    "extract_features",
+    "tap",
+    "as_backbone",
+    "FeaturePyramid",
     "BackbonesError",
     "Citation",
     "Claim",

@@ -109,6 +109,28 @@ def human_bytes(value: float) -> str:
     return f"{value:.0f} B"
 
 
+def parse_bytes(text: str) -> int:
+    """A size that a person typed: bytes, or KB, MB, GB (powers of 1000) or KiB, MiB, GiB.
+
+    Raises:
+        ValueError: it is none, or not above zero.
+
+    Example:
+        >>> parse_bytes("8GiB"), parse_bytes("1.5 MB"), parse_bytes("512")
+        (8589934592, 1500000, 512)
+    """
+    number = text.strip().rstrip("BbIiKkMmGgTt ")
+    unit = text.strip()[len(number) :].strip().lower().rstrip("b")
+    powers = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+    try:
+        value = float(number) * (1024 if unit.endswith("i") else 1000) ** powers[unit.rstrip("i")]
+    except (ValueError, KeyError):
+        value = 0.0
+    if not 0 < value < 2**63:
+        raise ValueError(f"{text!r} is not a size, expected one such as 8GiB or 500MB")
+    return int(value)
+
+
 def human_seconds(value: float) -> str:
     """A duration as a person says it.
 

@@ -1,4 +1,4 @@
-"""Networks of other libraries, looked into: costs as PyTorch counts them, fields by their graphs."""
+"""Networks of other libraries, looked into: PyTorch's counter and our own networks as judges."""
 
 from __future__ import annotations
 

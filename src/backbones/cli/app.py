@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from backbones.cli import compare, data, demo, evaluate, inspect, predict, show, train, weights
+from backbones.cli import (
+    compare,
+    data,
+    demo,
+    evaluate,
+    explain,
+    features,
+    inspect,
+    memory,
+    predict,
+    show,
+    train,
+    weights,
+)
 
 app = typer.Typer(
     name="backbones",
@@ -48,8 +61,11 @@ app.command("demo")(demo.demo)
 app.command("show")(show.show)
 app.command("inspect")(inspect.inspect)
 app.command("compare")(compare.compare)
+app.command("memory")(memory.memory)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("explain")(explain.explain)
+app.command("features")(features.features)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from backbones.cli.console import print_json, print_text, progress, say
-from backbones.cli.inspect import read_shape
+from backbones.cli.inspect import shape_of
 from backbones.errors import WrongUse
 
 
@@ -61,7 +61,7 @@ def compare(
         choose(COLUMNS, [sort])  # before the measuring, not after
     if out is not None:
         check_format(out)
-    shape, measure = read_shape(input), not no_measure
+    shape, measure = shape_of(input), not no_measure
     with progress("measuring", unit="turns") as told:
         found = look(names, shape, batch=batch, measure=measure, device=device, progress=told)
     if sort is not None:

@@ -11,9 +11,9 @@ from typing import Any
 from torch import nn
 
 from backbones.errors import BackbonesError, NotFound, WrongUse, nearest
-from backbones.inspection.fields import Span
 from backbones.inspection.graph import Graph, record
 from backbones.inspection.printed import PRINTED
+from backbones.inspection.spans import Span
 from backbones.inspection.trace import Layer, layers_of, on_meta
 from backbones.nn.naming import paper_names
 
@@ -218,9 +218,9 @@ def inspect(
         (15470264320, 196)
     """
     network: Any = on_meta(model) if isinstance(model, str) else model
-    shape = tuple(input_shape) if input_shape is not None else _own_shape(network)
+    shape = tuple(input_shape) if input_shape is not None else own_shape(network)
     if batch < 1 or not shape or any(side < 1 for side in shape):
-        raise WrongUse(f"batch {batch} of shape {shape}: expected whole numbers of at least 1")
+        raise WrongUse(f"batch {batch} of {shape}: expected whole numbers of at least 1")
     graph = _followed(network, shape, batch)
     layers = layers_of(graph, fields=True, functions=functions)
     name = network.row.name if hasattr(network, "row") else type(network).__name__
@@ -245,7 +245,7 @@ def inspect(
     )
 
 
-def _own_shape(network: Any) -> tuple[int, ...]:
+def own_shape(network: Any) -> tuple[int, ...]:
     row = getattr(network, "row", None)
     if row is None or not hasattr(row, "input_px"):
         return _DEFAULT_SHAPE

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from backbones.inspection.fields import Field
+from backbones.inspection.spans import Field
 from backbones.inspection.summary import CONVENTION, Inspection
 from backbones.inspection.trace import Layer
 from backbones.units import aligned, human_bytes, human_count

@@ -14,8 +14,9 @@ from typing import Any
 
 from torch import nn
 
-from backbones.inspection.fields import Field, receptive_fields
+from backbones.inspection.fields import receptive_fields
 from backbones.inspection.graph import Call, Graph, Node, record
+from backbones.inspection.spans import Field
 from backbones.models import find_row, make
 from backbones.nn.counting import CountsConnections
 from backbones.nn.meta import ShapesOnly
