@@ -11,7 +11,7 @@ import fnmatch
 import json
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from backbones.errors import NotFound, nearest
@@ -302,7 +302,7 @@ def resolve(name: str) -> tuple[Family, str]:
 
 @cache
 def _all_facts() -> dict[str, Facts]:
-    text = resources.files("backbones").joinpath("variants.json").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("variants.json").read_text(encoding="utf-8")
     return {row["name"]: _facts_from(row) for row in json.loads(text)}
 
 

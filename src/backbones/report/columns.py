@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from backbones import catalog
 from backbones.errors import NotFound, nearest
 from backbones.units import human_count
-from backbones.weights import table
+
+if TYPE_CHECKING:
+    from backbones.weights.table import Published, WeightsRow
 
 Row = TypeVar("Row")
 
@@ -101,7 +103,9 @@ def _family(name: str) -> catalog.Family:
 
 
 @cache
-def _best(name: str) -> tuple[table.WeightsRow, table.Published] | None:
+def _best(name: str) -> tuple[WeightsRow, Published] | None:
+    from backbones.weights import table  # reading it takes a third of the time of an answer
+
     return table.best_result(table.of_variant(name), catalog.facts(name).input_px)
 
 
@@ -116,6 +120,8 @@ def _of_best(field: str) -> Callable[[catalog.Facts], Any]:
 @cache
 def _weights(name: str) -> tuple[str, ...]:
     """Ids, those that come with the package first; their first part is the variant's name."""
+    from backbones.weights import table
+
     here = [known for known in table.shipped() if known.partition(".")[0] == name]
     return (*here, *(row.id for row in table.of_variant(name)))
 

@@ -11,7 +11,6 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -185,14 +184,12 @@ def known_ids() -> tuple[str, ...]:
 @cache
 def _table() -> dict[str, WeightsRow]:
     found: dict[str, WeightsRow] = {}
-    folder = resources.files("backbones.weights").joinpath("published")
-    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if file.name.endswith(".toml"):
-            content = tomllib.loads(file.read_text(encoding="utf-8"))
-            source, protocol = content.pop("source"), content.pop("protocol")
-            for name, values in content.items():
-                assert name not in found, name
-                found[name] = _row(name, values, source, protocol)
+    for file in sorted((Path(__file__).parent / "published").glob("*.toml")):
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        source, protocol = content.pop("source"), content.pop("protocol")
+        for name, values in content.items():
+            assert name not in found, name
+            found[name] = _row(name, values, source, protocol)
     return dict(sorted(found.items()))
 
 
