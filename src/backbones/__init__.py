@@ -20,15 +20,19 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from backbones.api.comparison import compare
     from backbones.api.data import check_data, open_data
+    from backbones.api.drawing import draw
     from backbones.api.evaluation import evaluate
     from backbones.api.explanation import explain
     from backbones.api.features import extract_features
     from backbones.api.inspection import inspect, memory
     from backbones.api.networks import create, read_bundle, show
     from backbones.api.prediction import predict
+    from backbones.api.stylization import StyleSettings, stylize
     from backbones.api.training import resume, train
     from backbones.catalog import names
     from backbones.errors import BackbonesError
+    from backbones.features.dense import dense
+    from backbones.features.losses import perceptual_loss
     from backbones.features.pyramid import FeaturePyramid, as_backbone
     from backbones.features.taps import tap
     from backbones.spec import Citation, Claim, InputSpec
@@ -39,6 +43,7 @@ _HOME = {
     "inspect": "api.inspection",
     "compare": "api.comparison",
     "memory": "api.inspection",
+    "draw": "api.drawing",
     "open_data": "api.data",
     "check_data": "api.data",
     "train": "api.training",
@@ -48,6 +53,10 @@ _HOME = {
     "explain": "api.explanation",
     "read_bundle": "api.networks",
     "extract_features": "api.features",
+    "dense": "features.dense",
+    "perceptual_loss": "features.losses",
+    "stylize": "api.stylization",
+    "StyleSettings": "api.stylization",
     "tap": "features.taps",
     "as_backbone": "features.pyramid",
     "FeaturePyramid": "features.pyramid",
@@ -65,6 +74,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "inspect",
     "compare",
     "memory",
+    "draw",
     "open_data",
     "check_data",
     "train",
@@ -74,6 +84,10 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "explain",
     "read_bundle",
     "extract_features",
+    "dense",
+    "perceptual_loss",
+    "stylize",
+    "StyleSettings",
     "tap",
     "as_backbone",
     "FeaturePyramid",

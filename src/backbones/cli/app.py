@@ -10,6 +10,7 @@ from backbones.cli import (
     compare,
     data,
     demo,
+    draw,
     evaluate,
     explain,
     features,
@@ -17,6 +18,7 @@ from backbones.cli import (
     memory,
     predict,
     show,
+    stylize,
     train,
     weights,
 )
@@ -62,6 +64,7 @@ app.command("show")(show.show)
 app.command("inspect")(inspect.inspect)
 app.command("compare")(compare.compare)
 app.command("memory")(memory.memory)
+app.command("draw")(draw.draw)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 app.command("train")(train.train)
@@ -69,3 +72,4 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("explain")(explain.explain)
 app.command("features")(features.features)
+app.command("stylize")(stylize.stylize)

@@ -156,14 +156,6 @@ def batches(
         crew.close()
 
 
-def normalised(squares: Sequence[Pixels], spec: InputSpec) -> Tensor:
-    """Squares of pixels as the network sees them, float32 (N, C, H, W)."""
-    pictures = np.stack(squares)
-    images = torch.empty(pictures.shape, dtype=torch.float32)
-    Finisher(spec).finish(images, pictures, None)
-    return images.permute(0, 3, 1, 2)
-
-
 def _shown_names(
     classes: Sequence[str], names: Sequence[str] | None
 ) -> tuple[tuple[str, str | None], ...]:

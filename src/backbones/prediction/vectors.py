@@ -14,13 +14,14 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from backbones.data.finish import normalised
 from backbones.data.render import Pixels
 from backbones.errors import MissingExtra, WrongUse
 from backbones.features.taps import INTO, tap
 from backbones.features.twin import last_layer
 from backbones.nn.evaluating import evaluating
 from backbones.prediction.inputs import Inputs, Waiting
-from backbones.prediction.run import Prepared, Progress, batches, normalised
+from backbones.prediction.run import Prepared, Progress, batches
 from backbones.prediction.writers import Tally, Written
 from backbones.spec import InputSpec
 from backbones.weights.atomic import fill_atomic
