@@ -24,7 +24,7 @@ def row_lines(row: Any) -> list[str]:
     Example:
         >>> from backbones.models import find_row
         >>> row_lines(find_row("resnet50")[1])[1]
-        '  blocks        3, 4, 6, 3  (of each stage)'
+        '  blocks        3, 4, 6, 3  (in conv2_x to conv5_x)'
     """
     shown = [f.name for f in fields(row) if f.name not in (*_TOLD_ELSEWHERE, *_SIZES)]
     meanings = meanings_of(type(row))
