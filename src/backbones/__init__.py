@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from backbones.api.comparison import compare
     from backbones.api.data import check_data, open_data
     from backbones.api.drawing import draw
     from backbones.api.evaluation import evaluate
@@ -40,6 +41,7 @@ _HOME = {
     "create": "api.networks",
     "show": "api.networks",
     "inspect": "api.inspection",
+    "compare": "api.comparison",
     "memory": "api.inspection",
     "draw": "api.drawing",
     "open_data": "api.data",
@@ -70,6 +72,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "create",
     "show",
     "inspect",
+    "compare",
     "memory",
     "draw",
     "open_data",

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from backbones.cli import (
+    compare,
     data,
     demo,
     draw,
@@ -61,6 +62,7 @@ def list_() -> None:
 app.command("demo")(demo.demo)
 app.command("show")(show.show)
 app.command("inspect")(inspect.inspect)
+app.command("compare")(compare.compare)
 app.command("memory")(memory.memory)
 app.command("draw")(draw.draw)
 app.add_typer(data.app, name="data")

@@ -192,6 +192,61 @@ def count(model: nn.Module | str, input_px: int | None = None) -> Count:
     )
 
 
+def num_weighted(layers: Sequence[Layer]) -> int:
+    """How many layers have weights of their own, as papers count a network's depth.
+
+    Normalisations and learned slopes of activations are left out; a layer that runs again counts
+    once. Projections on shortcuts count, which the ResNet paper leaves out.
+
+    Example:
+        >>> num_weighted(trace("vgg16")), num_weighted(trace("resnet50"))
+        (16, 54)
+    """
+    return sum(
+        bool(layer.params or layer.frozen)
+        and not layer.shared
+        and "Norm" not in layer.kind
+        and layer.kind != "PReLU"
+        for layer in layers
+    )
+
+
+def last_field(layers: Sequence[Layer]) -> tuple[tuple[int | float, ...], bool] | None:
+    """What the units of the last maps see, before what makes all units see the same.
+
+    A network may end in branches: of the layers at the end whose maps have the last size, the
+    largest field, along each axis.
+
+    Args:
+        layers: with their fields; see `layers_of`.
+
+    Returns:
+        px (height, width); and whether all units see the same all the same, as behind
+        squeeze-and-excitation. None where no field is known.
+
+    Example:
+        >>> last_field(layers_of(record(on_meta("vgg16"), (3, 224, 224)), fields=True))
+        ((212, 212), False)
+    """
+    found: list[Field] = []
+    size: tuple[int, ...] = ()
+    for layer in reversed(layers):
+        field, maps = layer.field, layer.output[1:]
+        if field is None or len(field.spans) != 2 or len(maps) != 2:
+            continue
+        if maps == (1, 1) and all(span.fixed for span in field.spans):
+            continue  # a global average, or the numbers that scale whole maps
+        if found and maps != size:
+            break
+        size = maps
+        found.append(field)
+    if not found:
+        return None
+    sizes = [max(field.spans[axis].size for field in found) for axis in range(2)]
+    plain = tuple(int(side) if side == int(side) else float(side) for side in sizes)
+    return plain, all(span.fixed for span in found[0].spans)
+
+
 def on_meta(name: str) -> nn.Module:
     """A variant without numbers: milliseconds, and no memory.
 
