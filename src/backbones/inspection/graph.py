@@ -47,6 +47,7 @@ class Node:
         num_bytes: of its output.
         macs: multiply-accumulates of convolutions and matrix products.
         call: its arguments and named arguments; shapes (`torch.Size`) stand in for tensors.
+        reads: names of the parameters that it reads, itself or by way of others made of them.
     """
 
     index: int
@@ -57,6 +58,7 @@ class Node:
     num_bytes: int
     macs: int
     call: tuple[tuple[Any, ...], dict[str, Any]]
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class Graph:
         kinds: module path -> class, for every module.
         calls: calls of modules without parts, in the order in which they end.
         on_meta: whether shapes alone were enough; otherwise numbers were computed.
+        parameters: the network's own, by the names in `Node.reads`.
     """
 
     nodes: tuple[Node, ...]
@@ -96,6 +99,7 @@ class Graph:
     kinds: dict[str, str]
     calls: tuple[Call, ...] = field(default=(), repr=False)
     on_meta: bool = True
+    parameters: dict[str, nn.Parameter] = field(default_factory=dict, repr=False)
 
     @property
     def num_unseen(self) -> int:
@@ -147,20 +151,22 @@ def _evaluating(modules: Mapping[str, nn.Module]) -> Iterator[None]:
 def _recorded(
     model: nn.Module, modules: Mapping[str, nn.Module], shape: tuple[int, ...], *, on_meta: bool
 ) -> Graph:
-    recorder = _Recorder() if on_meta else _RecorderOfNumbers()
+    state = _stand_ins(model) if on_meta else None
+    parameters = dict(model.named_parameters())
+    names = {id(tensor): name for name, tensor in (state or parameters).items()}
+    recorder = _Recorder(names) if on_meta else _RecorderOfNumbers(names)
     with ExitStack() as stack:
         for name, layer in modules.items():
             leaf = next(layer.children(), None) is None
             for handle in recorder.follow(name, layer, leaf):
                 stack.callback(handle.remove)
-        state = _stand_ins(model) if on_meta else None
         x = torch.empty(shape, device="meta") if on_meta else torch.rand(shape)
         recorder.add("input", (), x)
         with recorder:
             output = torch.func.functional_call(model, state, (x,)) if state else model(x)
     kinds = {name: type(layer).__name__ for name, layer in modules.items()}
     outputs = tuple(dict.fromkeys(node for node in map(_node_of, _tensors(output)) if node >= 0))
-    return Graph(tuple(recorder.nodes), outputs, kinds, tuple(recorder.calls), on_meta)
+    return Graph(tuple(recorder.nodes), outputs, kinds, tuple(recorder.calls), on_meta, parameters)
 
 
 def _stand_ins(model: nn.Module) -> dict[str, Tensor] | None:
@@ -174,8 +180,10 @@ def _stand_ins(model: nn.Module) -> dict[str, Tensor] | None:
 class _Recorder(ShapesOnly):
     """Writes down every function that is called while it is on."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Mapping[int, str]) -> None:
         super().__init__()
+        self._names = names  # of the parameters, by identity
+        self._reads: list[str] = []  # since the last node
         self.nodes: list[Node] = []
         self.calls: list[Call] = []
         self._path = [""]  # of the modules that are running, outermost first
@@ -202,7 +210,7 @@ class _Recorder(ShapesOnly):
         if first is None:
             return
         if _node_of(first) < 0:
-            self.add("unseen", tuple(_nodes_of(args)), first)
+            self.add("unseen", self._inputs(args), first)
         begin, node = self._begins[-1], _node_of(first)
         self.calls.append(Call(name, layer, begin, len(self.nodes), node, tuple(first.shape)))
 
@@ -213,7 +221,9 @@ class _Recorder(ShapesOnly):
         index, shape = len(self.nodes), tuple(output.shape)
         num_bytes = output.element_size() * math.prod(shape)
         module = self._path[-1]
-        self.nodes.append(Node(index, op, module, inputs, shape, num_bytes, macs, call))
+        reads = tuple(self._reads)
+        self._reads.clear()
+        self.nodes.append(Node(index, op, module, inputs, shape, num_bytes, macs, call, reads))
         setattr(output, _MARK, index)
 
     def compute(
@@ -221,6 +231,17 @@ class _Recorder(ShapesOnly):
     ) -> Any:
         """What the function returns."""
         return super().__torch_function__(func, (), args, kwargs)
+
+    def _inputs(self, values: Sequence[Any]) -> tuple[int, ...]:
+        """The nodes that made the tensors among the values; parameters are remembered as read."""
+        found: dict[int, None] = {}
+        for tensor in _tensors(values):
+            node = _node_of(tensor)
+            if node >= 0:
+                found[node] = None
+            elif id(tensor) in self._names:
+                self._reads.append(self._names[id(tensor)])
+        return tuple(found)
 
     def _count(
         self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -242,7 +263,7 @@ class _Recorder(ShapesOnly):
         op = _op(func.__name__)
         if op in _ASKS:
             return func(*args, **given)
-        inputs = tuple(dict.fromkeys((*_nodes_of(args), *_nodes_of(given.values()))))
+        inputs = self._inputs((*args, *given.values()))
         if op in _MAY_MULTIPLY and inputs:
             output, macs = self._count(func, args, given)
         else:
@@ -295,16 +316,6 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 def _node_of(tensor: Tensor) -> int:
     return getattr(tensor, _MARK, -1)
-
-
-def _nodes_of(values: Any) -> Iterator[int]:
-    for value in values:
-        if isinstance(value, Tensor):
-            node = getattr(value, _MARK, -1)
-            if node >= 0:
-                yield node
-        elif isinstance(value, list | tuple):
-            yield from _nodes_of(value)
 
 
 def _shown(value: Any) -> Any:

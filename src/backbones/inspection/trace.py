@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from backbones.inspection.fields import receptive_fields
-from backbones.inspection.graph import Call, Graph, Node, record
+from backbones.inspection.graph import Call, Graph, record
 from backbones.inspection.spans import Field
 from backbones.models import find_row, make
 from backbones.nn.counting import CountsConnections
@@ -95,8 +95,8 @@ def layers_of(graph: Graph, *, fields: bool = False, functions: bool = False) ->
     Args:
         graph: see `record`.
         fields: work out receptive fields too.
-        functions: also those functions outside layers that neither have weights nor multiply,
-            such as the sum at the end of a residual block; those that multiply are always there.
+        functions: also those functions outside layers that neither have weights nor multiply
+            matrices, such as the sum at the end of a residual block; the others are always there.
     """
     seen_fields = receptive_fields(graph) if fields else (None,) * len(graph.nodes)
     found: list[Layer] = []
@@ -104,24 +104,17 @@ def layers_of(graph: Graph, *, fields: bool = False, functions: bool = False) ->
     ran: set[nn.Module] = set()
     at = 0
     for call in graph.calls:
-        found += _functions(graph.nodes[at : call.begin], seen_fields, functions)
+        found += _functions(graph, range(at, call.begin), counted, seen_fields, functions)
         found.append(_layer(graph, call, counted, call.layer in ran, seen_fields[call.node]))
         ran.add(call.layer)
         at = max(at, call.end)
-    found += _functions(graph.nodes[at:], seen_fields, functions)
+    found += _functions(graph, range(at, len(graph.nodes)), counted, seen_fields, functions)
     return tuple(found)
 
 
 def _layer(graph: Graph, call: Call, counted: set[int], shared: bool, seen: Field | None) -> Layer:
-    trained = frozen = 0
-    for parameter in call.layer._parameters.values():
-        if parameter is None or id(parameter) in counted:
-            continue
-        counted.add(id(parameter))
-        if parameter.requires_grad:
-            trained += parameter.numel()
-        else:
-            frozen += parameter.numel()
+    own = [parameter for parameter in call.layer._parameters.values() if parameter is not None]
+    trained, frozen = _newly_counted(own, counted)
     return Layer(
         call.name,
         type(call.layer).__name__,
@@ -137,22 +130,49 @@ def _layer(graph: Graph, call: Call, counted: set[int], shared: bool, seen: Fiel
     )
 
 
-def _functions(nodes: Sequence[Node], fields: Sequence[Field | None], every: bool) -> list[Layer]:
+def _functions(
+    graph: Graph,
+    places: range,
+    counted: set[int],
+    fields: Sequence[Field | None],
+    every: bool,
+) -> list[Layer]:
     """Functions that were called outside layers, as layers of their own."""
-    return [
-        Layer(
-            f"{node.module}:{node.op}",
-            node.op,
-            node.shape[1:],
-            0,
-            node.macs,
-            0,
-            num_bytes=node.num_bytes,
-            field=fields[node.index],
+    found = []
+    for place in places:
+        node = graph.nodes[place]
+        own = [graph.parameters[name] for name in node.reads if name in graph.parameters]
+        trained, frozen = _newly_counted(own, counted)
+        if node.op == "input" or not (node.macs or trained or frozen or every):
+            continue
+        found.append(
+            Layer(
+                f"{node.module}:{node.op}",
+                node.op,
+                node.shape[1:],
+                trained,
+                node.macs,
+                0,
+                frozen,
+                node.num_bytes,
+                field=fields[place],
+            )
         )
-        for node in nodes
-        if node.op != "input" and (node.macs or every)
-    ]
+    return found
+
+
+def _newly_counted(parameters: Sequence[nn.Parameter], counted: set[int]) -> tuple[int, int]:
+    """(trained, frozen) numbers among parameters that were not counted before."""
+    trained = frozen = 0
+    for parameter in parameters:
+        if id(parameter) in counted:
+            continue
+        counted.add(id(parameter))
+        if parameter.requires_grad:
+            trained += parameter.numel()
+        else:
+            frozen += parameter.numel()
+    return trained, frozen
 
 
 def count(model: nn.Module | str, input_px: int | None = None) -> Count:
