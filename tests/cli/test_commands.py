@@ -135,7 +135,7 @@ def test_show_is_a_card_of_all_that_is_known(backbones) -> None:
         " convolutions only (15.35 G here)",
         "vgg16.tv_in1k 0.7159 0.9038 224 BSD-3-Clause",
         "maxpool 5 7 512 x 7 x 7 7,079,424 1,387,266,048",
-        "`backbones draw vgg16`",
+        "`backbones draw vgg16 -o vgg16.svg`",
     ):
         assert words in said, words
     assert "features.0" not in said, "inspect lists the layers"

@@ -24,6 +24,19 @@ def build():
     return nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
 """
 
+TWO_OUTPUTS = """
+from torch import nn
+
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        y = self.convolution(x)
+        return y, y.mean()
+"""
+
 
 def rows_of(answer) -> dict[str, dict]:
     assert answer.code == 0, answer.err
@@ -133,6 +146,16 @@ def test_a_busy_machine_is_told(monkeypatch) -> None:
     assert "the machine was busy, measure again: rounds differ, nin_tiny by 100 %" in notes
 
 
+def test_a_network_that_gives_more_than_scores_is_timed(backbones, tmp_path) -> None:
+    mine = tmp_path / "two.py"
+    mine.write_text(TWO_OUTPUTS, encoding="utf-8")
+    (row,) = rows_of(
+        backbones("compare", f"{mine}:Two", "--input", "3,9,9", "--batch", "2", "--json")
+    ).values()
+    assert row["params"] == 112
+    assert row["images_per_s"] > 0
+
+
 def test_shapes_alone_cannot_be_timed() -> None:
     with torch.device("meta"):
         network = nn.Conv2d(3, 4, 3)
@@ -189,6 +212,7 @@ def test_charts_are_the_same_twice(backbones, tmp_path: Path, suffix: str) -> No
         (("vg16",), "Did you mean vgg"),
         (("vggg*",), "no network fits 'vggg*'"),
         (("nowhere.py:build",), "there is no file nowhere.py"),
+        (("broken_library:build",), "broken_library failed: RuntimeError: too old"),
         (("lenet5", "--sort", "size"), "there is no column 'size'"),
         (("lenet5", "--input", "3,224"), "lenet5"),
         (("lenet5", "--input", "big"), "C,H,W"),
@@ -198,9 +222,13 @@ def test_charts_are_the_same_twice(backbones, tmp_path: Path, suffix: str) -> No
     ],
 )
 def test_wrong_use_is_one_line(backbones, tmp_path, monkeypatch, arguments, said: str) -> None:
-    monkeypatch.chdir(tmp_path)
+    library = tmp_path / "broken_library.py"
+    library.write_text('raise RuntimeError("too old")\n', encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     answer = backbones("compare", *arguments, "--no-measure")
     assert answer.code == 2, answer
     assert said in answer.err
     assert answer.err.count("\n") == 1
-    assert not list(tmp_path.iterdir())
+    assert not list((tmp_path / "here").iterdir())

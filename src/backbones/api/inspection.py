@@ -271,6 +271,8 @@ def _module(where: str) -> ModuleType:
                 f"there is no module {error.name!r}: expected FILE.py:FUNCTION or"
                 " PACKAGE.MODULE:FUNCTION"
             ) from error
+        except Exception as error:  # such as a library that does not fit this PyTorch
+            raise WrongUse(f"{where} failed: {type(error).__name__}: {error}") from error
     if not path.is_file():
         raise NotFound(f"there is no file {where}: expected FILE.py:FUNCTION")
     spec = importlib.util.spec_from_file_location(path.stem, path)

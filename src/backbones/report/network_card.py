@@ -83,8 +83,8 @@ class NetworkCard:
             self._weights(),
             self._stages(),
             [
-                f"`backbones inspect {facts.name}` lists every layer, `backbones draw {facts.name}`"
-                " draws it."
+                f"`backbones inspect {facts.name}` lists every layer,"
+                f" `backbones draw {facts.name} -o {facts.name}.svg` draws it."
             ],
         ]
         return "\n\n".join("\n".join(part) for part in parts if part)

@@ -138,7 +138,8 @@ def _of(batch: int) -> str:
 
 
 def _colours(rows: Sequence[Compared]) -> dict[str, str]:
-    families = dict.fromkeys(row.family for row in rows)
+    """A colour a family, the oldest first, however the rows are sorted."""
+    families = dict.fromkeys(f for _, f in sorted({(row.year or 0, row.family) for row in rows}))
     return {family: _COLOURS[i % len(_COLOURS)] for i, family in enumerate(families)}
 
 
