@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from threading import get_ident
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from backbones.nn.meta import ShapesOnly
+from backbones.inspection.quick import QUICK, Made
+from backbones.nn.meta import ShapesOnly, without_collecting
 
 _MARK = "_backbones_node"  # an attribute of a tensor: the node that made it
 _CONVOLUTIONS = {"conv1d", "conv2d", "conv3d"}
@@ -124,7 +126,7 @@ def record(model: nn.Module, input_shape: Sequence[int], batch: int = 1) -> Grap
         [('conv2d', (1, 8, 7, 7)), ('relu', (1, 8, 7, 7))]
     """
     modules = dict(model.named_modules())
-    with _evaluating(modules), torch.no_grad():
+    with without_collecting(), _evaluating(modules), torch.no_grad():
         try:
             return _recorded(model, modules, (batch, *input_shape), on_meta=True)
         except (NotImplementedError, RuntimeError):
@@ -151,15 +153,15 @@ def _evaluating(modules: Mapping[str, nn.Module]) -> Iterator[None]:
 def _recorded(
     model: nn.Module, modules: Mapping[str, nn.Module], shape: tuple[int, ...], *, on_meta: bool
 ) -> Graph:
-    state = _stand_ins(model) if on_meta else None
-    parameters = dict(model.named_parameters())
-    names = {id(tensor): name for name, tensor in (state or parameters).items()}
+    parameters, buffers = _own_tensors(modules)
+    own: dict[str, Tensor] = {**parameters, **buffers}
+    state = _stand_ins(own) if on_meta else None
+    names = {id(tensor): name for name, tensor in (state or own).items()}
     recorder = _Recorder(names) if on_meta else _RecorderOfNumbers(names)
     with ExitStack() as stack:
         for name, layer in modules.items():
             leaf = next(layer.children(), None) is None
-            for handle in recorder.follow(name, layer, leaf):
-                stack.callback(handle.remove)
+            stack.callback(recorder.follow(name, layer, leaf))
         x = torch.empty(shape, device="meta") if on_meta else torch.rand(shape)
         recorder.add("input", (), x)
         with recorder:
@@ -169,9 +171,25 @@ def _recorded(
     return Graph(tuple(recorder.nodes), outputs, kinds, tuple(recorder.calls), on_meta, parameters)
 
 
-def _stand_ins(model: nn.Module) -> dict[str, Tensor] | None:
+def _own_tensors(
+    modules: Mapping[str, nn.Module],
+) -> tuple[dict[str, nn.Parameter], dict[str, Tensor]]:
+    """Parameters and buffers by name, shared ones once: all in one walk."""
+    parameters: dict[str, nn.Parameter] = {}
+    buffers: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for path, layer in modules.items():
+        begin = f"{path}." if path else ""
+        for found, own in ((parameters, layer._parameters), (buffers, layer._buffers)):
+            for name, tensor in own.items():
+                if tensor is not None and id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    found[begin + name] = tensor  # type: ignore[assignment]
+    return parameters, buffers
+
+
+def _stand_ins(own: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
     """Shapes that stand in for parameters and buffers; None where these are shapes already."""
-    own = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     if all(tensor.is_meta for tensor in own.values()):
         return None
     return {name: torch.empty_like(tensor, device="meta") for name, tensor in own.items()}
@@ -179,6 +197,8 @@ def _stand_ins(model: nn.Module) -> dict[str, Tensor] | None:
 
 class _Recorder(ShapesOnly):
     """Writes down every function that is called while it is on."""
+
+    skips_numbers = True
 
     def __init__(self, names: Mapping[int, str]) -> None:
         super().__init__()
@@ -188,22 +208,53 @@ class _Recorder(ShapesOnly):
         self.calls: list[Call] = []
         self._path = [""]  # of the modules that are running, outermost first
         self._begins: list[int] = []
+        self._thread = get_ident()
 
-    def follow(self, name: str, layer: nn.Module, leaf: bool) -> tuple[Any, ...]:
-        """Hear when a module begins and ends; returns the hooks."""
+    def follow(self, name: str, layer: nn.Module, leaf: bool) -> Callable[[], None]:
+        """Hear when a module begins and ends; returns what undoes that.
 
-        def begin(_: nn.Module, args: Any) -> None:
+        In place of hooks, which take longer than what they hear of.
+        """
+        replaced = layer.__dict__.get("forward")
+        own: Callable[..., Any] = layer.forward
+        quick = QUICK.get(type(layer)) if replaced is None and self.skips_numbers else None
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            if get_ident() != self._thread:  # somebody else uses the network at the same time
+                return own(*args, **kwargs)
             self._path.append(name)
             self._begins.append(len(self.nodes))
+            try:
+                output = self._quickly(quick, layer, args) if quick and not kwargs else None
+                if output is None:
+                    output = own(*args, **kwargs)
+                if leaf:
+                    self._end_layer(name, layer, args, output)
+                return output
+            finally:
+                self._begins.pop()
+                self._path.pop()
 
-        def end(_: nn.Module, args: Any, output: Any) -> None:
-            if leaf:
-                self._end_layer(name, layer, args, output)
-            self._begins.pop()
-            self._path.pop()
+        def undo() -> None:
+            del layer.__dict__["forward"]
+            if replaced is not None:
+                layer.__dict__["forward"] = replaced
 
-        before = layer.register_forward_pre_hook(begin)
-        return before, layer.register_forward_hook(end)
+        layer.__dict__["forward"] = run
+        return undo
+
+    def _quickly(
+        self, quick: Callable[[Any, Tensor], Made | None], layer: nn.Module, args: tuple[Any, ...]
+    ) -> Tensor | None:
+        if len(args) != 1 or not isinstance(args[0], Tensor):
+            return None
+        with torch._C.DisableTorchFunction():
+            made = quick(layer, args[0])
+            if made is None:
+                return None
+            inputs = self._inputs(made.reads)
+            self.add(made.op, inputs, made.output, made.macs, (made.args, made.named))
+        return made.output
 
     def _end_layer(self, name: str, layer: nn.Module, args: Any, output: Any) -> None:
         first = next(_tensors(output), None)
@@ -286,6 +337,8 @@ class _Recorder(ShapesOnly):
 
 class _RecorderOfNumbers(_Recorder):
     """The same where the network has to see numbers."""
+
+    skips_numbers = False
 
     def compute(
         self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]

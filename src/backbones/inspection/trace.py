@@ -176,19 +176,22 @@ def _newly_counted(parameters: Sequence[nn.Parameter], counted: set[int]) -> tup
 
 
 def count(model: nn.Module | str, input_px: int | None = None) -> Count:
-    """Count a network's parameters, and sum `trace` over its layers.
+    """Count a network's parameters, multiply-accumulates and connections.
 
     Example:
         >>> count("vgg16").params
         138357544
     """
-    network = on_meta(model) if isinstance(model, str) else model
-    layers = trace(network, input_px)
+    network: Any = on_meta(model) if isinstance(model, str) else model
+    side = input_px or network.row.input_px
+    graph = record(network, (network.in_channels, side, side))
+    read = {name for node in graph.nodes for name in node.reads}
+    trained = {name: p.numel() for name, p in graph.parameters.items() if p.requires_grad}
     return Count(
-        sum(p.numel() for p in network.parameters() if p.requires_grad),
-        sum(layer.params for layer in layers),
-        sum(layer.macs for layer in layers),
-        sum(layer.connections for layer in layers),
+        sum(trained.values()),
+        sum(numbers for name, numbers in trained.items() if name in read),
+        sum(node.macs for node in graph.nodes),
+        sum(_connections(call.layer, call.output) for call in graph.calls),
     )
 
 
