@@ -54,10 +54,9 @@ def keys(scene: Scene) -> set[str]:
     return {i.key for i in scene.items if isinstance(i, Cuboid | Plate) and i.key}
 
 
-@pytest.mark.parametrize("name", catalog.names())
+# resnet1202_cifar takes seconds, for the drawing of resnet110_cifar with other counts
+@pytest.mark.parametrize("name", sorted({*catalog.names()} - {"resnet1202_cifar"}))
 def test_every_network_is_drawn_and_nothing_overlaps(name: str) -> None:
-    if name == "resnet1202_cifar":
-        pytest.skip("seconds, for the drawing of resnet110_cifar with other counts")
     scene = drawn(name).scene
     assert scene.overlaps() == []
     for item in scene.items:
