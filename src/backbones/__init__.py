@@ -23,9 +23,14 @@ if TYPE_CHECKING:
     from backbones.api.inspection import inspect
     from backbones.api.networks import create, read_bundle, show
     from backbones.api.prediction import predict
+    from backbones.api.stylization import StyleSettings, stylize
     from backbones.api.training import resume, train
     from backbones.catalog import names
     from backbones.errors import BackbonesError
+    from backbones.features.dense import dense
+    from backbones.features.losses import perceptual_loss
+    from backbones.features.pyramid import FeaturePyramid, as_backbone
+    from backbones.features.taps import tap
     from backbones.spec import Citation, Claim, InputSpec
 
 _HOME = {
@@ -39,6 +44,13 @@ _HOME = {
     "evaluate": "api.evaluation",
     "predict": "api.prediction",
     "read_bundle": "api.networks",
+    "dense": "features.dense",
+    "perceptual_loss": "features.losses",
+    "stylize": "api.stylization",
+    "StyleSettings": "api.stylization",
+    "tap": "features.taps",
+    "as_backbone": "features.pyramid",
+    "FeaturePyramid": "features.pyramid",
     "names": "catalog",
     "BackbonesError": "errors",
     "Citation": "spec",
@@ -58,6 +70,13 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "evaluate",
     "predict",
     "read_bundle",
+    "dense",
+    "perceptual_loss",
+    "stylize",
+    "StyleSettings",
+    "tap",
+    "as_backbone",
+    "FeaturePyramid",
     "BackbonesError",
     "Citation",
     "Claim",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from backbones.cli import data, demo, evaluate, inspect, predict, show, train, weights
+from backbones.cli import data, demo, evaluate, inspect, predict, show, stylize, train, weights
 
 app = typer.Typer(
     name="backbones",
@@ -52,3 +52,4 @@ app.add_typer(weights.app, name="weights")
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("stylize")(stylize.stylize)

@@ -109,22 +109,59 @@ def predict(
     """
     if batch_size < 1 or (top is not None and top < 1):
         raise ValueError(f"batch_size is {batch_size} and top is {top}, expected at least 1")
+    desk = _Desk(network, spec, _shown_names(classes, names), top, precision)
+    for batch in batches(
+        inputs,
+        spec,
+        batch_size,
+        workers=workers,
+        keep_pictures=keep_pictures,
+        progress=progress,
+    ):
+        answers = desk.answer([prepared.square for prepared in batch])
+        for prepared, guesses in zip(batch, answers, strict=True):
+            yield Prediction(prepared.path, guesses, prepared.error, prepared.picture)
+
+
+def batches(
+    inputs: Inputs | Iterable[Waiting],
+    spec: InputSpec,
+    batch_size: int,
+    *,
+    workers: int | None = None,
+    keep_pictures: bool = False,
+    progress: Progress | None = None,
+) -> Generator[list[Prepared]]:
+    """Decode pictures ahead of whoever takes them, and hand them out in order.
+
+    Args:
+        inputs, spec, batch_size, workers, keep_pictures: see `predict`.
+        progress: called when a batch is done, that is, when the next one is asked for.
+
+    Yields:
+        Up to `batch_size` pictures at a time, those that cannot be read among them.
+    """
     crew = Crew(usable_cores() if workers is None else workers)
     total = inputs.num_pictures if isinstance(inputs, Inputs) else 0
-    desk = _Desk(network, spec, _shown_names(classes, names), top, precision)
     pictures = _prepared(crew, iter(inputs), spec, batch_size + crew.workers, keep_pictures)
     done = 0
     try:
         while batch := list(islice(pictures, batch_size)):
+            yield batch
             done += len(batch)
-            answers = desk.answer([prepared.square for prepared in batch])
             if progress is not None:
                 progress(done, max(done, total))
-            for prepared, guesses in zip(batch, answers, strict=True):
-                yield Prediction(prepared.path, guesses, prepared.error, prepared.picture)
     finally:
         pictures.close()
         crew.close()
+
+
+def normalised(squares: Sequence[Pixels], spec: InputSpec) -> Tensor:
+    """Squares of pixels as the network sees them, float32 (N, C, H, W)."""
+    pictures = np.stack(squares)
+    images = torch.empty(pictures.shape, dtype=torch.float32)
+    Finisher(spec).finish(images, pictures, None)
+    return images.permute(0, 3, 1, 2)
 
 
 def _shown_names(
@@ -136,8 +173,15 @@ def _shown_names(
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    """A decoded picture, cut to what the network sees; or the reason why there is none."""
+class Prepared:
+    """A decoded picture, cut to what the network sees; or the reason why there is none.
+
+    Args:
+        path: as the input named it.
+        square: uint8 (H, W, channels), or None.
+        picture: the whole picture, reduced, where it was asked for.
+        error: why there is none.
+    """
 
     path: str
     square: Pixels | None
@@ -145,15 +189,15 @@ class _Prepared:
     error: str | None
 
 
-def _prepare(waiting: Waiting, spec: InputSpec, keep: bool) -> _Prepared:
+def _prepare(waiting: Waiting, spec: InputSpec, keep: bool) -> Prepared:
     try:
         picture = decode(waiting.read())
         pixels = with_channels(picture, spec.channels)
         framing = evaluation_framing(pixels.shape[1], pixels.shape[0], spec.resize, spec.size)
         square = render(pixels, framing, spec.interpolation)
     except BadImage as error:
-        return _Prepared(waiting.path, None, None, str(error))
-    return _Prepared(waiting.path, square, _reduced(picture) if keep else None, None)
+        return Prepared(waiting.path, None, None, str(error))
+    return Prepared(waiting.path, square, _reduced(picture) if keep else None, None)
 
 
 def _reduced(picture: Pixels) -> Pixels:
@@ -165,9 +209,9 @@ def _reduced(picture: Pixels) -> Pixels:
 
 def _prepared(
     crew: Crew, waiting: Iterator[Waiting], spec: InputSpec, ahead: int, keep: bool
-) -> Generator[_Prepared]:
+) -> Generator[Prepared]:
     """Decode in threads, at most `ahead` pictures ahead, and hand out in order."""
-    jobs: deque[Future[_Prepared]] = deque()
+    jobs: deque[Future[Prepared]] = deque()
     try:
         for each in waiting:
             jobs.append(crew.submit(_prepare, each, spec, keep))
@@ -199,7 +243,7 @@ class _Desk:
     def _guesses(self, squares: Sequence[Pixels]) -> Iterator[tuple[Guess, ...]]:
         # Not across a yield: the caller's code must not run in evaluation mode.
         with evaluating(self.network, self.precision) as scored:
-            probabilities = torch.softmax(scored(self._normalised(squares)), dim=1).cpu()
+            probabilities = torch.softmax(scored(normalised(squares, self.spec)), dim=1).cpu()
         outputs = probabilities.shape[1]
         if outputs != len(self.names):
             raise BadData(
@@ -211,9 +255,3 @@ class _Desk:
         for row, best in zip(probabilities, order[:, : self.top], strict=True):
             answers = ((*self.names[i], float(row[i])) for i in best.tolist())
             yield tuple(Guess(name, share, own) for name, own, share in answers)
-
-    def _normalised(self, squares: Sequence[Pixels]) -> Tensor:
-        pictures = np.stack(squares)
-        images = torch.empty(pictures.shape, dtype=torch.float32)
-        Finisher(self.spec).finish(images, pictures, None)
-        return images.permute(0, 3, 1, 2)

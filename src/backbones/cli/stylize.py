@@ -1,0 +1,122 @@
+"""`backbones stylize`: one picture in the style of another."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from backbones.cli.console import err, say
+
+if TYPE_CHECKING:
+    from backbones.features.style import StyleStep
+
+Layers = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="As `relu4_2` or a module path; repeatable, or by commas."),
+]
+
+
+def stylize(
+    content: Annotated[Path, typer.Argument(metavar="CONTENT", help="The picture to change.")],
+    style: Annotated[Path, typer.Argument(metavar="STYLE", help="The picture to learn from.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help=".png, .jpg or .webp.")],
+    weights: Annotated[
+        str | None, typer.Option(metavar="BUNDLE_OR_ID", help="Else the best on this machine.")
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A variant whose weights are here.")
+    ] = None,
+    content_layers: Layers = None,
+    style_layers: Layers = None,
+    style_weight: Annotated[float, typer.Option(help="Beside the content's 1.")] = 100.0,
+    tv_weight: Annotated[float, typer.Option(help="More is smoother.")] = 0.3,
+    size: Annotated[int, typer.Option(metavar="PX", help="Longer side of the result.")] = 384,
+    steps: Annotated[int, typer.Option(help="Of the optimiser, over all sizes.")] = 300,
+    optimizer: Annotated[Literal["lbfgs", "adam"], typer.Option(help="lbfgs or adam.")] = "lbfgs",
+    preserve_colour: Annotated[
+        bool, typer.Option("--preserve-colour", help="Keep the content's colours.")
+    ] = False,
+    start: Annotated[
+        Literal["content", "noise"], typer.Option(help="What the first picture is.")
+    ] = "content",
+    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+) -> None:
+    """Give a picture the style of another.
+
+    Works with any network; VGG-19 does best (`backbones weights get vgg19.tv_in1k`). Ctrl-C stops
+    early and saves the best picture so far. Example:
+    `backbones stylize photo.jpg starry_night.jpg -o night.png --size 512`.
+    """
+    from backbones.api import stylization
+    from backbones.errors import NotFound, WrongUse
+
+    stylization.picture_format(out)
+    if not out.resolve().parent.is_dir():
+        raise NotFound(f"there is no folder {out.parent} to write {out.name} to; make it first")
+    if weights and network:
+        raise WrongUse("--weights and --network exclude each other; weights know their network")
+    settings = stylization.StyleSettings(
+        _names(content_layers),
+        _names(style_layers),
+        style_weight,
+        tv_weight,
+        steps,
+        optimizer,
+        preserve_colour,
+        start,
+        seed,
+    )
+    chosen = weights or stylization.choose_weights(network)
+    with _progress(steps) as report_progress:
+        done = stylization.stylize(
+            content, style, chosen, settings=settings, size_px=size, progress=report_progress
+        )
+    stylization.write_picture(out, done.picture)
+    used = done.settings
+    say(f"{chosen}: content at {', '.join(used.content_layers)}; style at")
+    say(f"  {', '.join(used.style_layers)}")
+    if done.interrupted:
+        say(f"interrupted after {done.steps} of {steps} steps; the best picture is in {out}")
+        raise typer.Exit(130)
+    say(f"wrote {out}: {done.picture.shape[1]}x{done.picture.shape[0]} px, loss {done.loss:.4g}")
+
+
+def _names(given: list[str] | None) -> tuple[str, ...]:
+    return tuple(name.strip() for each in given or () for name in each.split(",") if name.strip())
+
+
+@contextmanager
+def _progress(steps: int) -> Iterator[Callable[[StyleStep], None]]:
+    """A bar with the loss and the size that is worked on; silent where there is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda step: None
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("painting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err(), transient=True) as bar:
+        task = bar.add_task("", total=steps)
+
+        def move(step: StyleStep) -> None:
+            height, width = step.picture.shape[2:]
+            said = f"{width}x{height} px, loss {step.loss:.4g}"
+            bar.update(task, completed=step.step, description=said)
+
+        yield move
