@@ -17,7 +17,7 @@ from backbones.metrics import Report
 from backbones.protocols.run import evaluate, quick_evaluate
 from backbones.protocols.score import mean_softmax, score_crops
 from backbones.protocols.table import PROTOCOLS, ShorterSide, find_protocol
-from backbones.protocols.views import mirror, view_boxes, views_of
+from backbones.protocols.viewing import mirror, view_boxes, views_of
 from backbones.spec import InputSpec
 
 
