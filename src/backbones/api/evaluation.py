@@ -12,6 +12,7 @@ from backbones.data.source import DataSource, Split
 from backbones.errors import WrongUse
 from backbones.labels import Lang, shown
 from backbones.protocols.answering import Asking
+from backbones.protocols.classes import column_order
 from backbones.protocols.own import apply_settings, load_protocol
 from backbones.protocols.processes import together
 from backbones.protocols.run import Evaluation, Member, evaluate_together
@@ -94,6 +95,8 @@ def _pictures_for_all(
     bundles: Sequence[Bundle], names: Sequence[str], data: str | Path, split: str | None
 ) -> Split:
     """The pictures that none of several bundles has learned from."""
+    for name, each in zip(names, bundles, strict=True):
+        column_order(each.classes, bundles[0].classes, name)
     first, *others = (pictures_to_measure(each, data, split) for each in bundles)
     wanted = fingerprint(first)
     for name, other in zip(names[1:], others, strict=True):
