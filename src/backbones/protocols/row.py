@@ -171,8 +171,13 @@ class Protocol:
         if self.region == "crop" and self.views != "centre":
             raise ValueError('region "crop" is one view: set views to "centre"')
 
-    def source_of(self, result: PrintedResult) -> str:
-        """Who printed a result, and where: "Simonyan & Zisserman (2014), Table 4"."""
+    @property
+    def paper(self) -> str:
+        """Who the protocol is from, in short: "Simonyan & Zisserman (2014)"."""
         authors = self.citation.authors.replace(" & ", ", ").split(", ")
         short = f"{authors[0]} et al." if len(authors) > 3 else self.citation.authors
-        return f"{result.paper or f'{short} ({self.citation.year})'}, {result.where}"
+        return f"{short} ({self.citation.year})" if self.citation.year else short
+
+    def source_of(self, result: PrintedResult) -> str:
+        """Who printed a result, and where: "Simonyan & Zisserman (2014), Table 4"."""
+        return f"{result.paper or self.paper}, {result.where}"
