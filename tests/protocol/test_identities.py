@@ -22,13 +22,16 @@ from backbones.spec import InputSpec
 
 
 def small(row: Protocol) -> Protocol:
-    """The row with scales for a network that sees 16 px instead of 224."""
+    """The row for a network that sees 16 px instead of 224; two scales and 3 x 3 crops at most."""
     sides = tuple(
-        side if side.px is None else replace(side, px=round(side.px * 16 / 224))
-        for side in row.resize
+        replace(
+            side,
+            px=None if side.px is None else round(side.px * 16 / 224),
+            plus=round(side.plus * 16 / 224),
+        )
+        for side in row.resize[:2]
     )
-    sides = tuple(replace(side, plus=round(side.plus * 16 / 224)) for side in sides)
-    return replace(row, resize=sides)
+    return replace(row, resize=sides, grid=3)
 
 
 SMALL_ROWS = [small(row) for row in PROTOCOLS]
@@ -148,7 +151,7 @@ def test_two_scales_are_the_mean_over_both(
 
 
 @pytest.mark.parametrize("protocol", DIFFERENT_ROWS, ids=lambda row: row.name)
-@pytest.mark.parametrize("batch_size", [1, 5, 36, 64])
+@pytest.mark.parametrize("batch_size", [1, 5, 64])
 def test_batch_size_and_workers_change_nothing(
     network: nn.Module, split: Split, spec: InputSpec, protocol: Protocol, batch_size: int
 ) -> None:
