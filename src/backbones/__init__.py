@@ -18,9 +18,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from backbones.api.comparison import compare
     from backbones.api.data import check_data, open_data
+    from backbones.api.drawing import draw
     from backbones.api.evaluation import evaluate
-    from backbones.api.inspection import inspect
+    from backbones.api.explanation import explain
+    from backbones.api.features import extract_features
+    from backbones.api.inspection import inspect, memory
     from backbones.api.networks import create, read_bundle, show
     from backbones.api.prediction import predict
     from backbones.api.stylization import StyleSettings, stylize
@@ -37,13 +41,18 @@ _HOME = {
     "create": "api.networks",
     "show": "api.networks",
     "inspect": "api.inspection",
+    "compare": "api.comparison",
+    "memory": "api.inspection",
+    "draw": "api.drawing",
     "open_data": "api.data",
     "check_data": "api.data",
     "train": "api.training",
     "resume": "api.training",
     "evaluate": "api.evaluation",
     "predict": "api.prediction",
+    "explain": "api.explanation",
     "read_bundle": "api.networks",
+    "extract_features": "api.features",
     "dense": "features.dense",
     "perceptual_loss": "features.losses",
     "stylize": "api.stylization",
@@ -63,13 +72,18 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "create",
     "show",
     "inspect",
+    "compare",
+    "memory",
+    "draw",
     "open_data",
     "check_data",
     "train",
     "resume",
     "evaluate",
     "predict",
+    "explain",
     "read_bundle",
+    "extract_features",
     "dense",
     "perceptual_loss",
     "stylize",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -108,6 +109,28 @@ def human_bytes(value: float) -> str:
     return f"{value:.0f} B"
 
 
+def parse_bytes(text: str) -> int:
+    """A size that a person typed: bytes, or KB, MB, GB (powers of 1000) or KiB, MiB, GiB.
+
+    Raises:
+        ValueError: it is none, or not above zero.
+
+    Example:
+        >>> parse_bytes("8GiB"), parse_bytes("1.5 MB"), parse_bytes("512")
+        (8589934592, 1500000, 512)
+    """
+    number = text.strip().rstrip("BbIiKkMmGgTt ")
+    unit = text.strip()[len(number) :].strip().lower().rstrip("b")
+    powers = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+    try:
+        value = float(number) * (1024 if unit.endswith("i") else 1000) ** powers[unit.rstrip("i")]
+    except (ValueError, KeyError):
+        value = 0.0
+    if not 0 < value < 2**63:
+        raise ValueError(f"{text!r} is not a size, expected one such as 8GiB or 500MB")
+    return int(value)
+
+
 def human_seconds(value: float) -> str:
     """A duration as a person says it.
 
@@ -131,3 +154,29 @@ def text_columns(text: str) -> int:
         (5, 4)
     """
     return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
+
+
+def aligned(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str] = ()
+) -> list[str]:
+    """A table as lines of text, its columns as wide as what stands in them.
+
+    Args:
+        headings: of the columns.
+        rows: one sequence of cells a row.
+        right: the headings of the columns to align right.
+
+    Example:
+        >>> aligned(("name", "top-1"), [("vgg16", "0.7")], right=("top-1",))
+        ['name   top-1', 'vgg16    0.7']
+    """
+    table = [headings, *rows]
+    widths = [max(text_columns(row[i]) for row in table) for i in range(len(headings))]
+    lines = []
+    for row in table:
+        cells = []
+        for heading, cell, width in zip(headings, row, widths, strict=True):
+            blank = " " * (width - text_columns(cell))
+            cells.append(blank + cell if heading in right else cell + blank)
+        lines.append("  ".join(cells).rstrip())
+    return lines

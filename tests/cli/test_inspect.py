@@ -135,6 +135,8 @@ def test_a_network_of_ones_own(backbones, nets: Path) -> None:
     layers = {layer["name"]: layer for layer in found["layers"]}
     assert (found["params"], found["trainable"]) == (4 * 27 + 4 + 10, 4 * 27 + 10)
     assert layers[":conv2d"]["macs"] == 4 * 4 * 4 * 27
+    assert (layers[":conv2d"]["params"], layers[":mul"]["params"]) == (4 * 27, 4)
+    assert found["idle_params"] == 0
     assert layers[":conv2d"]["receptive_field"] == [3, 3]
     assert layers["head"]["receptive_field"] == [9, 9]
     assert found["macs"] == 4 * 4 * 4 * 27 + 8
@@ -217,3 +219,24 @@ def test_what_a_unit_sees(backbones, tmp_path: Path) -> None:
     answer = backbones("inspect", "vgg16", "--at", "conv3_3,0,0", "--draw", broken, "-o", out)
     assert answer.code == 1
     assert answer.err.count("\n") == 1
+
+
+def test_memory_of_a_network(backbones, nets: Path) -> None:
+    answer = backbones("memory", "vgg16", "--batch", "2", "--budget", "4GiB", "--json")
+    assert answer.code == 0
+    found = json.loads(answer.out)
+    assert found["training"]["gradients"] == 4 * 138_357_544
+    assert found["training"]["optimizer_state"] == 4 * 138_357_544
+    assert found["evaluation"]["activations"] == 2 * 2 * 64 * 224 * 224 * 4
+    assert found["largest_batch"]["evaluation"] > found["largest_batch"]["training"] > 0
+    plain = json.loads(backbones("memory", "vgg16", "--optimizer", "sgd", "--json").out)
+    assert plain["training"]["optimizer_state"] == 0
+    text = backbones("inspect", "vgg16", "--memory", "--depth", "1").out
+    for figure in ("0.57", "218.78", "527.79", "747.15"):
+        assert figure in text, "the tutorials' sum"
+    assert backbones("memory", f"{nets}:odd", "--input", "3,9,9").code == 0
+    assert backbones("memory", "vgg16", "--budget", "8 x").code == 2
+    assert "is not a size" in backbones("memory", "vgg16", "--budget", "8 x").err
+    assert backbones("memory", "vgg16", "--optimizer", "sdg").code == 2
+    small = json.loads(backbones("memory", "vgg16", "--budget", "1MB", "--json").out)
+    assert small["largest_batch"] == {"evaluation": 0, "training": 0}

@@ -82,6 +82,8 @@ def test_capitals_do_not_matter_and_a_typo_names_the_nearest() -> None:
     assert module_path(network, "Conv3_3") == module_path(network, "CONV3_3") == "features.14"
     with pytest.raises(NotFound, match=r"no layer 'conv3_4'.*Did you mean .*conv3_3"):
         module_path(network, "conv3_4")
+    with pytest.raises(NotFound, match=r"It has maxpool 1, maxpool 2.*FC-1000"):
+        module_path(network, "zzzzzzzz")
 
 
 def test_a_module_without_a_paper_has_paths_only() -> None:

@@ -20,8 +20,10 @@ from backbones.nn.meta import ShapesOnly
 
 TINY = [name for name in catalog.names() if name.endswith("_tiny")]
 SMALL = [*TINY, "lenet5", "lenet5_1998", "nin_cifar10", "resnet20_cifar"]
-# TensorFlow's SAME padding asks whether a side is odd, which an export has to decide.
-FREE = [name for name in TINY if not name.startswith(("mobilenet_v1", "efficientnet"))]
+# A family each; TensorFlow's SAME padding asks whether a side is odd, which an export decides.
+FREE = [
+    f"{family}_tiny" for family in ("lenet5", "vgg", "alexnet", "nin", "googlenet", "resnet")
+] + ["densenet_tiny"]
 
 
 def lively(name: str) -> Any:

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from backbones import catalog
 from backbones.errors import NotFound, WrongUse
-from backbones.features.taps import Taps, last_layer, tap
+from backbones.features.taps import Taps, tap
+from backbones.features.twin import last_layer
 from backbones.models import build
 from backbones.nn.naming import paper_names
 

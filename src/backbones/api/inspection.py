@@ -6,6 +6,8 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,13 +17,24 @@ from torch import nn
 from backbones import catalog
 from backbones.api.weights import find_bundle, is_id
 from backbones.errors import BackbonesError, NotFound, WrongUse, nearest
-from backbones.inspection.summary import Inspection
+from backbones.inspection.classic import ClassicSum, classic_sum
+from backbones.inspection.memory import (
+    InferenceMemory,
+    Optimizer,
+    TrainingMemory,
+    inference_memory,
+    largest_batch,
+    training_memory,
+)
+from backbones.inspection.passes import Precision
+from backbones.inspection.summary import Inspection, own_shape
 from backbones.inspection.summary import inspect as inspect_module
 from backbones.models import build
 from backbones.nn.meta import ShapesOnly
+from backbones.units import human_bytes
 from backbones.weights.bundle import read_bundle_header
 
-__all__ = ["Inspection", "find_network", "inspect", "paint_field"]
+__all__ = ["Inspection", "Memory", "find_network", "inspect", "memory", "paint_field"]
 
 
 def inspect(
@@ -63,6 +76,100 @@ def inspect(
     return inspect_module(network, input_shape, batch=batch, functions=functions)
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What a network needs.
+
+    Args:
+        evaluation, training: at their fullest moments.
+        largest: (for evaluation, for training) the largest batches within the budget; None where
+            there was none.
+        budget: bytes.
+        classic: the sum that tutorials print.
+    """
+
+    evaluation: InferenceMemory
+    training: TrainingMemory
+    largest: tuple[int, int] | None
+    budget: int | None
+    classic: ClassicSum
+
+    def to_json(self) -> dict[str, Any]:
+        """One dictionary, in bytes but for the classic sum."""
+        return {
+            "evaluation": self.evaluation.to_json(),
+            "training": self.training.to_json(),
+            "budget": self.budget,
+            "largest_batch": None
+            if self.largest is None
+            else {"evaluation": self.largest[0], "training": self.largest[1]},
+            "classic": self.classic.to_json(),
+        }
+
+    def to_text(self) -> str:
+        """Short tables for people."""
+        parts = [self.evaluation.to_text(), self.training.to_text()]
+        if self.largest is not None and self.budget is not None:
+            parts.append(
+                f"largest batch in {human_bytes(self.budget)}: {self.largest[0]} in evaluation,"
+                f" {self.largest[1]} in training"
+            )
+        return "\n\n".join([*parts, self.classic.to_text()])
+
+
+def memory(
+    model: nn.Module | str | Path,
+    input_shape: Sequence[int] | None = None,
+    *,
+    batch: int | None = None,
+    optimizer: Optimizer = "sgd_momentum",
+    precision: Precision = "fp32",
+    budget: int | None = None,
+) -> Memory:
+    """What an evaluation and a training step of a network need, by what is alive at once.
+
+    Counted is what PyTorch allocates for the network; scratch space inside operators is not.
+
+    Args:
+        model: any module that takes one tensor, or a name; see `find_network`.
+        input_shape: (channels, height, width) of a picture; the network's own where None, and
+            (3, 224, 224) for modules of others.
+        batch: pictures; where None, 1 in evaluation and 32 in training.
+        optimizer: "sgd", "sgd_momentum", "adam", "adamw", "rmsprop" or "rmsprop_momentum".
+        precision: "fp32", or "bf16" for autocast.
+        budget: bytes to find the largest batch for.
+
+    Raises:
+        NotFound: no such variant, file or function.
+        WrongUse: pictures or a batch that the network does not take; an unknown optimizer.
+
+    Example:
+        >>> found = memory("lenet5", batch=2)
+        >>> found.training.gradients == 4 * 61_706
+        True
+    """
+    network: Any = model if isinstance(model, nn.Module) else find_network(model)
+    shape = tuple(input_shape) if input_shape is not None else own_shape(network)
+    largest = None
+    if budget is not None:
+        sizes = [
+            largest_batch(
+                network, shape, budget, training=training, optimizer=optimizer, precision=precision
+            )
+            for training in (False, True)
+        ]
+        largest = (sizes[0], sizes[1])
+    return Memory(
+        inference_memory(network, shape, batch=batch or 1, precision=precision),
+        training_memory(
+            network, shape, batch=batch or 32, optimizer=optimizer, precision=precision
+        ),
+        largest,
+        budget,
+        classic_sum(network, shape),
+    )
+
+
 def paint_field(
     found: Inspection, unit: tuple[str, int, int], picture: str | Path, out: str | Path
 ) -> Path:
@@ -95,12 +202,13 @@ def paint_field(
     return target
 
 
-def find_network(name: str | Path) -> nn.Module:
-    """A network that has shapes and no numbers, by its name.
+def find_network(name: str | Path, *, with_numbers: bool = False) -> nn.Module:
+    """A network by its name, with shapes and no numbers.
 
     Args:
         name: of a variant; a bundle, run folder or id of weights; or a function or class that
             makes a module, behind a colon: "nets/mine.py:build", "torchvision.models:resnet18".
+        with_numbers: make one that can compute. Its weights are fresh, a bundle's too.
 
     Raises:
         NotFound: no such variant, file or function.
@@ -109,15 +217,17 @@ def find_network(name: str | Path) -> nn.Module:
     """
     text = str(name)
     if _is_maker(text):
-        return _made_by(text)
+        return _made_by(text, with_numbers=with_numbers)
     path = Path(text)
     if is_id(text) or path.exists() or path.suffix == ".safetensors":
         bundle = read_bundle_header(find_bundle(path))
-        with ShapesOnly():
-            return build(bundle.variant, bundle.num_classes, bundle.in_channels)
-    catalog.facts(text)
-    with ShapesOnly():
-        return build(text)
+        variant: str = bundle.variant
+        classes: int | None = bundle.num_classes
+        channels: int | None = bundle.in_channels
+    else:
+        variant, classes, channels = catalog.facts(text).name, None, None
+    with nullcontext() if with_numbers else ShapesOnly():
+        return build(variant, classes, channels, seed=0)
 
 
 def _is_maker(text: str) -> bool:
@@ -161,6 +271,8 @@ def _module(where: str) -> ModuleType:
                 f"there is no module {error.name!r}: expected FILE.py:FUNCTION or"
                 " PACKAGE.MODULE:FUNCTION"
             ) from error
+        except Exception as error:  # such as a library that does not fit this PyTorch
+            raise WrongUse(f"{where} failed: {type(error).__name__}: {error}") from error
     if not path.is_file():
         raise NotFound(f"there is no file {where}: expected FILE.py:FUNCTION")
     spec = importlib.util.spec_from_file_location(path.stem, path)

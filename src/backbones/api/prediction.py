@@ -154,7 +154,9 @@ def _annotated(predictions: Iterator[Prediction], folder: Path, top: int) -> Ite
     for each in predictions:
         guesses = tuple((guess.name, guess.probability) for guess in each.predictions[:top])
         if each.picture is not None:
-            annotate(each.picture, guesses).save(folder / _free_name(each.path, taken), quality=92)
+            annotate(each.picture, guesses).save(
+                folder / free_name(each.path, taken, ".jpg"), quality=92
+            )
         if len(cells) < _PAGE_LIMIT:
             cells.append(ShownPicture(each.path, each.picture, guesses, error=each.error))
         yield each
@@ -165,11 +167,17 @@ def _annotated(predictions: Iterator[Prediction], folder: Path, top: int) -> Ite
     write_page(cells, folder / "index.html", title="Predictions", notes=notes)
 
 
-def _free_name(path: str, taken: set[str]) -> str:
-    """A file name for an annotated copy: the picture's own, numbered where two are alike."""
+def free_name(path: str, taken: set[str], suffix: str) -> str:
+    """A file name for a drawn copy: the picture's own, numbered where two are alike.
+
+    Args:
+        path: of the picture.
+        taken: names that are in use; the new one is added.
+        suffix: of the name, such as ".jpg".
+    """
     stem = Path(path.replace("::", "/")).stem or "picture"
-    name, number = f"{stem}.jpg", 2
+    name, number = f"{stem}{suffix}", 2
     while name.casefold() in taken:
-        name, number = f"{stem}-{number}.jpg", number + 1
+        name, number = f"{stem}-{number}{suffix}", number + 1
     taken.add(name.casefold())
     return name

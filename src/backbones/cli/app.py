@@ -6,7 +6,22 @@ from typing import Annotated
 
 import typer
 
-from backbones.cli import data, demo, evaluate, inspect, predict, show, stylize, train, weights
+from backbones.cli import (
+    compare,
+    data,
+    demo,
+    draw,
+    evaluate,
+    explain,
+    features,
+    inspect,
+    memory,
+    predict,
+    show,
+    stylize,
+    train,
+    weights,
+)
 
 app = typer.Typer(
     name="backbones",
@@ -47,9 +62,14 @@ def list_() -> None:
 app.command("demo")(demo.demo)
 app.command("show")(show.show)
 app.command("inspect")(inspect.inspect)
+app.command("compare")(compare.compare)
+app.command("memory")(memory.memory)
+app.command("draw")(draw.draw)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("explain")(explain.explain)
+app.command("features")(features.features)
 app.command("stylize")(stylize.stylize)

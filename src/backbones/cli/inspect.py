@@ -25,7 +25,7 @@ def inspect(
     input: Annotated[
         str | None, typer.Option(metavar="C,H,W", help="Of one picture; else the network's own.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures; costs are for all.")] = 1,
+    batch: Annotated[int | None, typer.Option(min=1, help="Pictures; costs are for all.")] = None,
     depth: Annotated[
         int | None, typer.Option(min=1, help="Fold layers below this depth of their paths.")
     ] = None,
@@ -42,6 +42,9 @@ def inspect(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Where the painted picture goes.")
     ] = None,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="What an evaluation and a training step need.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="One line a layer.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="A Markdown table.")] = False,
@@ -52,26 +55,32 @@ def inspect(
 
     Examples: `backbones inspect vgg16`, `backbones inspect resnet50 --depth 2`,
     `backbones inspect mynet.py:build --input 3,64,64 --json`,
+    `backbones inspect resnet50 --memory` (`backbones memory` has the options),
     `backbones inspect vgg16 --at conv5_3,7,7 --draw photo.jpg -o seen.png`.
     """
     from backbones.api.inspection import inspect as look
+    from backbones.api.inspection import memory as need
 
     if json + csv + markdown > 1:
         raise WrongUse("--json, --csv and --markdown exclude each other")
     if draw is not None and (at is None or out is None):
         raise WrongUse("--draw paints what --at LAYER,Y,X sees, and -o FILE says where it goes")
-    found = look(name, _shape(input), batch=batch, functions=functions)
+    found = look(name, shape_of(input), batch=batch or 1, functions=functions)
     if at is not None:
         _tell_box(found, at, draw, out, json)
         return
+    needs = need(name, found.input, batch=batch) if memory else None
     layers = found.layers if depth is None else found.folded(depth)
     if json:
-        print_json({**found.to_json(), "layers": found.rows(layers)})
+        also = {} if needs is None else {"memory": needs.to_json()}
+        print_json({**found.to_json(), "layers": found.rows(layers), **also})
         return
     from backbones.inspection import text
 
     write = text.to_csv if csv else text.to_markdown if markdown else text.to_text
     print_text(write(found, layers))
+    if needs is not None and not csv:
+        print_text("\n" + needs.to_text())
 
 
 def _tell_box(found: Inspection, at: str, draw: Path | None, out: Path | None, json: bool) -> None:
@@ -94,7 +103,8 @@ def _tell_box(found: Inspection, at: str, draw: Path | None, out: Path | None, j
         say(f"painted on {out}")
 
 
-def _shape(text: str | None) -> tuple[int, ...] | None:
+def shape_of(text: str | None) -> tuple[int, ...] | None:
+    """What `--input` says."""
     if text is None:
         return None
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -70,6 +72,17 @@ class Finisher:
         for row in np.flatnonzero(drawn.erase[:, 0]).tolist():
             box = erased_box(drawn, row, self._spec.size)
             out[row, box.top : box.top + box.height, box.left : box.left + box.width] = 0.0
+
+
+def normalised(squares: Sequence[npt.NDArray[np.uint8]], spec: InputSpec) -> Tensor:
+    """What a network sees of squares in an evaluation.
+
+    Shapes: each square uint8 (S, S, 1 or C) -> float32 (N, C, S, S).
+    """
+    pictures = np.stack(squares)
+    images = torch.empty((*pictures.shape[:3], spec.channels), dtype=torch.float32)
+    Finisher(spec).finish(images, pictures, None)
+    return images.permute(0, 3, 1, 2)
 
 
 def _mirrored(pictures: Tensor, flip: npt.NDArray[np.bool_]) -> Tensor:

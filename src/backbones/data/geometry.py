@@ -151,6 +151,23 @@ def evaluation_framing(width: int, height: int, resize: int, size: int) -> Frami
     return Framing(Box(0, 0, width, height), resized, centre_crop_box(*resized, size))
 
 
+def source_box(framing: Framing) -> tuple[float, float, float, float]:
+    """Where the window lies on the source: left, top, width and height, px of the source.
+
+    Example:
+        >>> source_box(evaluation_framing(500, 400, 256, 224))
+        (75.0, 25.0, 350.0, 350.0)
+    """
+    cut, (width, height), window = framing
+    across, down = cut.width / width, cut.height / height
+    return (
+        cut.left + window.left * across,
+        cut.top + window.top * down,
+        window.width * across,
+        window.height * down,
+    )
+
+
 def tighten(framing: Framing) -> Framing:
     """Resize only what the window shows, from a box of the source in whole pixels.
 

@@ -307,7 +307,8 @@ class HeadReader:
         layer: Any = link.layer
         if not self._is_flat or self._size != (1, 1):
             self._refuse(link, "needs vectors, but maps were not flattened before")
-        self._channels = getattr(layer, "codes", torch.empty(self._channels, 0)).shape[0]
+        if isinstance(layer, RBF):
+            self._channels = len(layer.codes)
 
         def at_each_place(x: Tensor) -> Tensor:
             vectors = x.permute(0, 2, 3, 1)

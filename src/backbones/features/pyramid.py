@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from backbones.errors import WrongUse
-from backbones.features.taps import Taps, on_meta
+from backbones.features.taps import Taps
+from backbones.features.twin import Versions, on_meta
 from backbones.models import Row, build
-from backbones.nn.meta import ShapesOnly
 from backbones.nn.pictures import check_pictures
 
 # Two sides whose difference every total stride up to 128 px divides: the ratio of the differences
@@ -193,7 +193,7 @@ def _outputs(network: Any, side: int) -> dict[str, tuple[int, ...]]:
         layer.register_forward_hook(lambda m, _, y, path=path: look(path, m, y))
     channels = network.in_channels if entry else _in_channels(network)
     try:
-        with ShapesOnly():
+        with Versions():
             picture = torch.empty(1, channels, side, side)
             (getattr(twin, entry) if entry else twin)(picture)
     except Exception as error:
@@ -232,7 +232,7 @@ def _behead(network: Any) -> None:
     twin: Any = on_meta(network).eval()
     for name, part in twin.named_modules():
         part.register_forward_hook(lambda *_, name=name: used.add(name.split(".")[0]))
-    with ShapesOnly():
+    with Versions():
         side = network.row.input_px
         twin.features(torch.empty(1, network.in_channels, side, side))
     for name in [name for name, _ in network.named_children() if name not in used]:

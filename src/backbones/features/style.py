@@ -5,8 +5,7 @@ coarse to fine as in Gatys et al., Controlling Perceptual Factors in Neural Styl
 2017, section 6: a small picture takes strokes that are large in the large one.
 
 Deviations: each layer's loss is divided by what its target weighs, so that one set of weights does
-for every network; the picture is a sigmoid of what is optimised and so stays in 0..1; it is
-mirrored at its border for the network, whose padding would show as a frame.
+for every network; the picture is a sigmoid of what is optimised and so stays in 0..1.
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ from backbones.nn.naming import paper_names
 from backbones.spec import InputSpec
 
 _SMALLEST_PX = 128  # of the pyramid: below, a network sees little
-_MARGIN_PX = 16
 _LUMA = (0.299, 0.587, 0.114)
 
 
@@ -48,8 +46,8 @@ class StyleSettings:
 
     content_layers: tuple[str, ...] = ()
     style_layers: tuple[str, ...] = ()
-    style_weight: float = 100.0
-    tv_weight: float = 0.3
+    style_weight: float = 300.0
+    tv_weight: float = 1.0
     steps: int = 300
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
     preserve_colour: bool = False
@@ -106,10 +104,7 @@ class Objective:
             self._style = {name: gram(styled[name]) for name in settings.style_layers}
 
     def _see(self, picture: Tensor) -> dict[str, Tensor]:
-        margin = min(_MARGIN_PX, *(side - 1 for side in picture.shape[2:]))
-        seen: dict[str, Tensor] = self._taps(
-            normalised(F.pad(picture, (margin,) * 4, mode="reflect"), self._spec)
-        )
+        seen: dict[str, Tensor] = self._taps(normalised(picture, self._spec))
         return seen
 
     def __call__(self, picture: Tensor) -> Tensor:
@@ -195,8 +190,11 @@ def _descend(
     """Optimise; after every step the lowest loss so far and its picture."""
     # 2 % from the ends: there the sigmoid is flat, and black and white could not change any more
     pixels = torch.logit(picture.clamp(0.02, 0.98)).contiguous().requires_grad_()
+    # max_eval: of the search along a line; the default lets it look once and give up for good
     method: Any = (
-        torch.optim.LBFGS([pixels], max_iter=1, history_size=20, line_search_fn="strong_wolfe")
+        torch.optim.LBFGS(
+            [pixels], max_iter=1, max_eval=20, history_size=20, line_search_fn="strong_wolfe"
+        )
         if optimizer == "lbfgs"
         else torch.optim.Adam([pixels], lr=0.05)
     )

@@ -8,24 +8,21 @@ and no numbers.
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from backbones.errors import NotFound, WrongUse
-from backbones.nn.meta import ShapesOnly
+from backbones.features.twin import Versions, on_meta
 from backbones.nn.naming import module_path
 
 INTO = "into:"  # in front of a name: the layer's input
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 def tap(model: nn.Module, names: str | Sequence[str]) -> Taps:
@@ -157,7 +154,8 @@ class Taps(nn.Module):
     Its parameters, mode and device are those of `model`, in its state under "model.".
 
     A network is run as far as the last point. One whose flow depends on the pictures' values cannot
-    be looked at beforehand, and is run to its end.
+    be looked at beforehand, and is run to its end. What was found out is kept for each size of
+    picture: a network whose layers are exchanged afterwards needs new taps.
 
     Args:
         model: any module that is called with pictures.
@@ -231,7 +229,7 @@ class Taps(nn.Module):
         events = _Events()
         try:
             twin = on_meta(self.model)
-            with _hooks(twin, self.points, events.hook), torch.inference_mode(False), _Versions():
+            with _hooks(twin, self.points, events.hook), torch.inference_mode(False), Versions():
                 self._call(twin, torch.empty_like(x, device="meta"))
         except Exception as error:
             # What only the meta device cannot do says so. Else the network would stop there too.
@@ -298,68 +296,3 @@ def _before(see: Callable[[nn.Module, Any, Any], None]) -> Callable[[nn.Module, 
         see(layer, None, inputs[0] if len(inputs) == 1 else inputs)
 
     return given
-
-
-class _Versions(ShapesOnly):
-    """`ShapesOnly`, where a value that is changed in place is still known by its version."""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        given = dict(kwargs or {})
-        if func in _FILLING:
-            return func(*args, **given)
-        if func is F.batch_norm or func in _ACTIVATIONS:
-            inplace = func is torch.relu_ or given.get("inplace") or args[-1] is True
-            return args[0].zero_() if inplace else torch.empty_like(args[0])
-        return super().__torch_function__(func, types, args, given)
-
-
-_FILLING = {Tensor.uniform_, Tensor.normal_, Tensor.zero_, Tensor.fill_}
-_ACTIVATIONS = {F.relu, torch.relu, torch.relu_, F.relu6, F.hardtanh, F.silu}
-
-
-def on_meta(model: nn.Module) -> nn.Module:
-    """A copy without numbers and without anybody's hooks."""
-    memo: dict[int, Any] = {}
-    for layer in model.modules():
-        memo |= {id(hooks): OrderedDict() for hooks in (getattr(layer, name) for name in _HOOKS)}
-        for parameter in layer._parameters.values():
-            if parameter is not None:
-                meta = torch.empty_like(parameter, device="meta")
-                memo[id(parameter)] = nn.Parameter(meta, requires_grad=False)
-        for buffer in layer._buffers.values():
-            if buffer is not None:
-                memo[id(buffer)] = torch.empty_like(buffer, device="meta")
-    return copy.deepcopy(model, memo)
-
-
-def last_layer(model: nn.Module, x: Tensor) -> str:
-    """The path of the last layer with weights of its own that evaluates pictures, usually "fc".
-
-    Args:
-        model: any module that is called with pictures.
-        x: one or more of them; only their shape counts.
-
-    Raises:
-        WrongUse: the model has no such layer, or cannot run on the meta device.
-    """
-    twin, seen = on_meta(model).eval(), [""]
-    for path, layer in twin.named_modules():
-        if next(layer.parameters(recurse=False), None) is not None:
-            layer.register_forward_hook(lambda *_, path=path: seen.append(path))
-    try:
-        with ShapesOnly():
-            twin(torch.empty_like(x, device="meta"))
-    except Exception as error:
-        raise WrongUse(
-            f"{type(model).__name__} cannot be followed on the meta device ({error});"
-            " name the layer to tap"
-        ) from error
-    if not seen[-1]:
-        raise WrongUse(f"{type(model).__name__} has no layer with weights; name the layer to tap")
-    return seen[-1]

@@ -11,9 +11,9 @@ from typing import Any
 from torch import nn
 
 from backbones.errors import BackbonesError, NotFound, WrongUse, nearest
-from backbones.inspection.fields import Span
 from backbones.inspection.graph import Graph, record
 from backbones.inspection.printed import PRINTED
+from backbones.inspection.spans import Span
 from backbones.inspection.trace import Layer, layers_of, on_meta
 from backbones.nn.naming import paper_names
 
@@ -218,9 +218,9 @@ def inspect(
         (15470264320, 196)
     """
     network: Any = on_meta(model) if isinstance(model, str) else model
-    shape = tuple(input_shape) if input_shape is not None else _own_shape(network)
+    shape = tuple(input_shape) if input_shape is not None else own_shape(network)
     if batch < 1 or not shape or any(side < 1 for side in shape):
-        raise WrongUse(f"batch {batch} of shape {shape}: expected whole numbers of at least 1")
+        raise WrongUse(f"batch {batch} of {shape}: expected whole numbers of at least 1")
     graph = _followed(network, shape, batch)
     layers = layers_of(graph, fields=True, functions=functions)
     name = network.row.name if hasattr(network, "row") else type(network).__name__
@@ -238,14 +238,14 @@ def inspect(
         sum(p.numel() for p in parameters if p.requires_grad),
         max(0, total - run),
         layers,
-        _stages(network, layers),
+        _stages(network, layers, layers_of(graph, functions=True)),
         named,
         (*_notes(graph, total - run), *(f"printed: {line}" for line in printed)),
         missing,
     )
 
 
-def _own_shape(network: Any) -> tuple[int, ...]:
+def own_shape(network: Any) -> tuple[int, ...]:
     row = getattr(network, "row", None)
     if row is None or not hasattr(row, "input_px"):
         return _DEFAULT_SHAPE
@@ -280,13 +280,16 @@ def _missing(graph: Graph, layers: Sequence[Layer]) -> tuple[str, ...]:
     return (f"MACs of {graph.num_unseen} parts that hide what they do", f"receptive field{where}")
 
 
-def _stages(network: Any, layers: Sequence[Layer]) -> tuple[Stage, ...]:
-    """Each layer belongs to the first stage that is not over; foreign ones to a child module."""
+def _stages(network: Any, layers: Sequence[Layer], every: Sequence[Layer]) -> tuple[Stage, ...]:
+    """Each layer belongs to the first stage that is not over; foreign ones to a child module.
+
+    `every` has functions too: a module of branches ends in a concatenation, not in a layer.
+    """
     stages = getattr(network, "stages", None)
     if not hasattr(network, "row") or not isinstance(stages, tuple):
         runs = groupby(layers, key=lambda layer: _begin(layer.name, 1))
         parts = [(name, tuple(run)) for name, run in runs]
-        return tuple(Stage(name, run[-1].output, run) for name, run in parts)
+        return tuple(Stage(name, _output(every, name, run[-1]), run) for name, run in parts)
     found, rest = [], list(layers)
     for title, path in stages:
         inside = [
@@ -294,12 +297,18 @@ def _stages(network: Any, layers: Sequence[Layer]) -> tuple[Stage, ...]:
         ]
         if not inside:
             continue
-        found.append(Stage(title, rest[inside[-1]].output, tuple(rest[: inside[-1] + 1])))
+        output = _output(every, path, rest[inside[-1]])
+        found.append(Stage(title, output, tuple(rest[: inside[-1] + 1])))
         rest = rest[inside[-1] + 1 :]
     if rest and found:
         last = found.pop()
         found.append(replace(last, layers=(*last.layers, *rest)))
     return tuple(found)
+
+
+def _output(every: Sequence[Layer], path: str, last: Layer) -> tuple[int, ...]:
+    inside = (layer for layer in reversed(every) if layer.name == path or _within(layer.name, path))
+    return next(inside, last).output
 
 
 def _within(name: str, path: str) -> bool:

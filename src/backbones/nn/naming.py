@@ -89,7 +89,7 @@ def module_path(network: nn.Module, name: str) -> str:
         return folded[name.lower()]
     raise NotFound(
         f"{type(network).__name__} has no layer {name!r}: expected the paper's name of a layer or"
-        f" stage, or a module path.{nearest(name, known)}"
+        f" stage, or a module path.{nearest(name, known) or _listed(network)}"
     )
 
 
@@ -132,6 +132,14 @@ def kind_of(layer: nn.Module) -> str:
     """
     found = (word for word, classes in _KINDS if isinstance(layer, classes))
     return next(found, type(layer).__name__.lower())
+
+
+def _listed(network: nn.Module) -> str:
+    """The end of a message where nothing is near: what there is, in a few words."""
+    some = [title for title, _ in _stages(network)] or [
+        name for name, _ in network.named_children()
+    ]
+    return f" It has {', '.join(some[:20])}{', ...' if len(some) > 20 else ''}." if some else ""
 
 
 def _stages(network: nn.Module) -> Sequence[tuple[str, str]]:

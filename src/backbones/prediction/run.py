@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from backbones.data.crew import Crew, usable_cores
 from backbones.data.decode import decode
-from backbones.data.finish import Finisher
+from backbones.data.finish import normalised
 from backbones.data.geometry import evaluation_framing
 from backbones.data.render import Pixels, render, with_channels
 from backbones.errors import BadData, BadImage
@@ -154,14 +154,6 @@ def batches(
     finally:
         pictures.close()
         crew.close()
-
-
-def normalised(squares: Sequence[Pixels], spec: InputSpec) -> Tensor:
-    """Squares of pixels as the network sees them, float32 (N, C, H, W)."""
-    pictures = np.stack(squares)
-    images = torch.empty(pictures.shape, dtype=torch.float32)
-    Finisher(spec).finish(images, pictures, None)
-    return images.permute(0, 3, 1, 2)
 
 
 def _shown_names(

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, Protocol, TextIO, TypeVar
 
 from backbones.errors import BadData, MissingExtra, WrongUse, nearest
 from backbones.prediction.run import Guess, Prediction
@@ -81,7 +81,7 @@ def write_predictions(
             f"there is no format {format!r}; there are {', '.join(FORMATS)}."
             + nearest(format, FORMATS)
         )
-    seen = _Tally()
+    seen = Tally()
     counted = seen.count(predictions)
     if format == "parquet":
         if not isinstance(target, Path):
@@ -102,21 +102,36 @@ def write_predictions(
     return seen.written()
 
 
-class _Tally:
-    """Counts what passes."""
+class Row(Protocol):
+    """What is written about one picture, whatever else it holds."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def error(self) -> str | None: ...
+
+
+R = TypeVar("R", bound=Row)
+
+
+class Tally:
+    """Counts what passes, and remembers what could not be read."""
 
     def __init__(self) -> None:
         self._pictures = 0
         self._failures: list[tuple[str, str]] = []
 
-    def count(self, predictions: Iterable[Prediction]) -> Iterator[Prediction]:
-        for each in predictions:
+    def count(self, rows: Iterable[R]) -> Iterator[R]:
+        """Hand the rows on."""
+        for each in rows:
             self._pictures += 1
             if each.error is not None:
                 self._failures.append((each.path, each.error))
             yield each
 
     def written(self) -> Written:
+        """What has passed so far."""
         return Written(self._pictures, tuple(self._failures))
 
 

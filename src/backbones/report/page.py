@@ -81,12 +81,23 @@ def picture_page(shown: Iterable[ShownPicture], *, title: str, notes: Sequence[s
         title: the heading.
         notes: sentences below it.
     """
-    cells = "\n".join(_cell(each) for each in shown)
+    return document("\n".join(_cell(each) for each in shown), title=title, notes=notes)
+
+
+def document(cells: str, *, title: str, notes: Sequence[str] = (), style: str = "") -> str:
+    """A whole HTML page around its cells.
+
+    Args:
+        cells: HTML of the articles.
+        title: the heading.
+        notes: sentences below it.
+        style: CSS beyond what all pages have.
+    """
     below = " ".join(escape(note) for note in notes)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n<body>\n"
         f"<h1>{escape(title)}</h1>\n<p>{below}</p>\n<main>\n{cells}\n</main>\n</body>\n</html>\n"
     )
 
@@ -105,18 +116,23 @@ def _cell(shown: ShownPicture) -> str:
         verdict = "right" if shown.predictions[0][0] == shown.true_name else "wrong"
     parts = [f'<article class="{verdict}">' if verdict else "<article>"]
     if shown.picture is not None:
-        parts.append(_embedded(shown.picture, shown.caption))
+        parts.append(embedded(to_image(shown.picture), shown.caption))
     parts.append(f'<div class="where">{escape(shown.caption)}</div>')
     if shown.error is not None:
         parts.append(f'<div class="error">{escape(shown.error)}</div>')
     if shown.predictions:
-        parts.append("<ol>" + "".join(_answer(*guess) for guess in shown.predictions) + "</ol>")
+        parts.append(answers(shown.predictions))
     if shown.true_name is not None:
         # In words too: colour alone does not reach everyone.
         text = {"right": "right", "wrong": "wrong, it is"}.get(verdict, "it is")
         name = "" if verdict == "right" else f" <strong>{escape(shown.true_name)}</strong>"
         parts.append(f'<div class="truth">{text}{name}</div>')
     return "".join([*parts, "</article>"])
+
+
+def answers(predictions: Sequence[tuple[str, float]]) -> str:
+    """HTML of names with probabilities, each with a bar."""
+    return "<ol>" + "".join(_answer(*guess) for guess in predictions) + "</ol>"
 
 
 def _answer(name: str, probability: float) -> str:
@@ -128,13 +144,14 @@ def _answer(name: str, probability: float) -> str:
     )
 
 
-def _embedded(picture: npt.NDArray[np.uint8], caption: str) -> str:
-    image = to_image(picture)
+def embedded(image: Image.Image, caption: str) -> str:
+    """HTML of a picture that is part of the page; a photo is reduced to what a page shows."""
     tiny = max(image.size) <= _TINY_PX
     data = io.BytesIO()
     if tiny:
         image.save(data, "PNG", optimize=True)
     else:
+        image = image.copy()
         image.thumbnail((_THUMB_PX * 2, _THUMB_PX * 2), Image.Resampling.LANCZOS)
         image.save(data, "JPEG", quality=82)
     kind = "png" if tiny else "jpeg"

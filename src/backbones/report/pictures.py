@@ -24,8 +24,8 @@ RIGHT = (26, 127, 55)
 WRONG = (207, 34, 46)
 
 _MIN_WIDTH_PX, _MAX_SIDE_PX = 320, 640
-_TEXT_PX, _LINE_PX, _MARGIN_PX = 16, 28, 14
-_NOTE = "<U+...>: no font for this character (set BACKBONES_FONT)"
+_TEXT_PX, LINE_PX, MARGIN_PX = 16, 28, 14
+NO_FONT_NOTE = "<U+...>: no font for this character (set BACKBONES_FONT)"
 
 
 def annotate(
@@ -53,29 +53,29 @@ def annotate(
     texts = [*names, true_name or ""]
     spelled_out = not covers(font, "".join(texts))
     lines = len(predictions) + (true_name is not None) + spelled_out
-    width = max(shown.width, _MIN_WIDTH_PX) + 2 * _MARGIN_PX
-    top = shown.height + 2 * _MARGIN_PX
-    canvas = Image.new("RGB", (width, top + lines * _LINE_PX + _MARGIN_PX // 2), PAPER)
-    canvas.paste(shown, ((width - shown.width) // 2, _MARGIN_PX))
+    width = max(shown.width, _MIN_WIDTH_PX) + 2 * MARGIN_PX
+    top = shown.height + 2 * MARGIN_PX
+    canvas = Image.new("RGB", (width, top + lines * LINE_PX + MARGIN_PX // 2), PAPER)
+    canvas.paste(shown, ((width - shown.width) // 2, MARGIN_PX))
     draw = ImageDraw.Draw(canvas)
     for place, (name, probability) in enumerate(predictions):
         colour = NEUTRAL
         if place == 0 and true_name is not None:
             colour = RIGHT if name == true_name else WRONG
-        _answer(draw, top + place * _LINE_PX, width, font, name, probability, colour, place == 0)
-    y = top + len(predictions) * _LINE_PX
+        answer_line(draw, top + place * LINE_PX, width, font, name, probability, colour, place == 0)
+    y = top + len(predictions) * LINE_PX
     if true_name is not None:
-        text = _shortened(f"true class: {spelled(true_name, font)}", font, width - 2 * _MARGIN_PX)
-        draw.text((_MARGIN_PX, y + _LINE_PX / 2), text, FAINT_INK, font, anchor="lm")
-        y += _LINE_PX
+        text = shortened(f"true class: {spelled(true_name, font)}", font, width - 2 * MARGIN_PX)
+        draw.text((MARGIN_PX, y + LINE_PX / 2), text, FAINT_INK, font, anchor="lm")
+        y += LINE_PX
     if spelled_out:
-        small = find_font([_NOTE], 12)
-        text = _shortened(_NOTE, small, width - 2 * _MARGIN_PX)
-        draw.text((_MARGIN_PX, y + _LINE_PX / 2), text, FAINT_INK, small, anchor="lm")
+        small = find_font([NO_FONT_NOTE], 12)
+        text = shortened(NO_FONT_NOTE, small, width - 2 * MARGIN_PX)
+        draw.text((MARGIN_PX, y + LINE_PX / 2), text, FAINT_INK, small, anchor="lm")
     return canvas
 
 
-def _answer(
+def answer_line(
     draw: ImageDraw.ImageDraw,
     top: float,
     width: int,
@@ -86,14 +86,14 @@ def _answer(
     first: bool,
 ) -> None:
     """One line: the name, a bar on its track, the percentage."""
-    middle = top + _LINE_PX / 2
+    middle = top + LINE_PX / 2
     number = f"{100 * probability:.1f} %"
-    right = width - _MARGIN_PX
+    right = width - MARGIN_PX
     bar_right = right - font.getlength("100.0 %") - 10
-    bar_left = _MARGIN_PX + (bar_right - _MARGIN_PX) * 0.52
+    bar_left = MARGIN_PX + (bar_right - MARGIN_PX) * 0.52
     ink = INK if first else FAINT_INK
-    text = _shortened(spelled(name, font), font, bar_left - _MARGIN_PX - 10)
-    draw.text((_MARGIN_PX, middle), text, ink, font, anchor="lm")
+    text = shortened(spelled(name, font), font, bar_left - MARGIN_PX - 10)
+    draw.text((MARGIN_PX, middle), text, ink, font, anchor="lm")
     draw.text((right, middle), number, ink, font, anchor="rm")
     draw.rectangle((bar_left, middle - 4, bar_right, middle + 4), TRACK)
     length = (bar_right - bar_left) * min(max(probability, 0.0), 1.0)
@@ -101,7 +101,7 @@ def _answer(
         draw.rectangle((bar_left, middle - 4, bar_left + length, middle + 4), colour)
 
 
-def _shortened(text: str, font: AnyFont, room_px: float) -> str:
+def shortened(text: str, font: AnyFont, room_px: float) -> str:
     """`text`, cut with an ellipsis where it is wider than `room_px`."""
     if font.getlength(text) <= room_px:
         return text

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -38,6 +38,20 @@ def write_atomic(path: Path, data: bytes) -> None:
     """
     with _replacing(path) as (file, _):
         file.write(data)
+
+
+def fill_atomic(path: Path, fill: Callable[[IO[bytes]], None]) -> None:
+    """Replace `path` by a file that something writes piece by piece.
+
+    Args:
+        path: the file; its folder is made where it does not exist.
+        fill: writes into the open file.
+
+    Raises:
+        OSError: as `write_atomic`. What `fill` raises comes through; the old file is untouched.
+    """
+    with _replacing(path) as (file, _):
+        fill(file)
 
 
 def copy_atomic(source: Path, path: Path) -> None:

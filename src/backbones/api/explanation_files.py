@@ -1,0 +1,101 @@
+"""Write explanations: a picture each, a page of them, and the numbers."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from backbones.api.explained import Explanation
+from backbones.api.prediction import free_name
+from backbones.errors import WrongUse
+from backbones.report.fonts import font_note
+from backbones.report.heat_page import ExplainedPicture, heat_page
+from backbones.weights.atomic import write_atomic
+
+__all__ = ["WrittenExplanations", "write_explanations", "write_picture"]
+
+_PAGE_LIMIT = 100
+
+
+@dataclass(frozen=True)
+class WrittenExplanations:
+    """What was written.
+
+    Args:
+        document: what `explain.json` holds: one row a picture.
+        failures: path and reason of what could not be read.
+    """
+
+    document: list[dict[str, Any]]
+    failures: tuple[tuple[str, str], ...]
+
+
+def write_explanations(explanations: Iterable[Explanation], folder: Path) -> WrittenExplanations:
+    """Write a PNG for each picture, `index.html` with the first 100, and `explain.json`.
+
+    Args:
+        explanations: of `explain`.
+        folder: made where it does not exist.
+
+    Raises:
+        WrongUse: the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WrongUse(f"{folder} cannot be a folder for pictures: {error.strerror}") from None
+    rows: list[dict[str, Any]] = []
+    cells: list[ExplainedPicture] = []
+    names: set[str] = set()
+    taken: set[str] = set()
+    for each in explanations:
+        rows.append({**each.to_json(), **_written(each, folder, taken)})
+        names |= {guess.name for guess in (*each.predictions, *(m.guess for m in each.maps))}
+        if len(cells) < _PAGE_LIMIT:
+            cells.append(_cell(each))
+    notes = ["Point at a map to see the picture below it."]
+    notes += [note for note in (font_note(sorted(names)),) if note]
+    if len(rows) > _PAGE_LIMIT:
+        notes.append(f"The page shows the first {_PAGE_LIMIT} of {len(rows)} pictures.")
+    page = heat_page(cells, title="Explanations", notes=notes)
+    write_atomic(folder / "index.html", page.encode())
+    text = json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+    write_atomic(folder / "explain.json", text.encode())
+    failures = tuple((row["path"], row["error"]) for row in rows if "error" in row)
+    return WrittenExplanations(rows, failures)
+
+
+def write_picture(image: Image.Image, path: Path) -> Path:
+    """Write a picture as PNG, whole or not at all."""
+    data = io.BytesIO()
+    image.save(data, "PNG")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, data.getvalue())
+    return path
+
+
+def _written(each: Explanation, folder: Path, taken: set[str]) -> dict[str, str]:
+    """Draw one, and say under which names."""
+    if each.picture is None:
+        return {}
+    name = free_name(each.path, taken, ".png")
+    write_picture(each.draw(), folder / name)
+    sheet = each.draw_features()
+    if sheet is None:
+        return {"file": name}
+    features = free_name(f"{Path(name).stem}-maps", taken, ".png")
+    write_picture(sheet, folder / features)
+    return {"file": name, "feature_maps_file": features}
+
+
+def _cell(each: Explanation) -> ExplainedPicture:
+    return ExplainedPicture(
+        each.path, each.note if each.picture is not None else "",
+        each.picture, each.heat_maps(), each.guesses, each.error,
+    )  # fmt: skip

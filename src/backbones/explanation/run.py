@@ -1,0 +1,162 @@
+"""From the bytes of pictures to maps that know where they lie on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from backbones.data.decode import decode
+from backbones.data.geometry import evaluation_framing, source_box
+from backbones.data.render import Pixels, render, with_channels
+from backbones.errors import NotFound, WrongUse, nearest
+from backbones.explanation.activation_maps import cam, grad_cam
+from backbones.explanation.maps import Maps
+from backbones.explanation.occlusion import Occluder, occlusion
+from backbones.spec import InputSpec
+
+Method = Literal["grad_cam", "cam", "occlusion"]
+METHODS: tuple[Method, ...] = get_args(Method)
+Box = tuple[float, float, float, float]
+
+
+def methods_of(names: Sequence[str]) -> tuple[Method, ...]:
+    """The methods of these names, each once.
+
+    Raises:
+        NotFound: there is none of that name.
+        WrongUse: none was named.
+
+    Example:
+        >>> methods_of(["occlusion", "cam", "cam"])
+        ('occlusion', 'cam')
+    """
+    for name in names:
+        if name not in METHODS:
+            raise NotFound(
+                f"there is no method {name!r}; expected {', '.join(METHODS)}."
+                + nearest(name, METHODS)
+            )
+    if not names:
+        raise WrongUse(f"no method was named; expected {', '.join(METHODS)}")
+    return tuple(method for name in dict.fromkeys(names) for method in METHODS if method == name)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked about pictures.
+
+    Args:
+        methods: each gives a map a class.
+        targets: classes by number, the same ones for every picture; or None for the likeliest.
+        layer: of the class-activation maps; see `find_layer`.
+        occluder: of the occlusion maps.
+        batch_size: pictures, or covered copies of one, at a time.
+    """
+
+    methods: tuple[Method, ...] = ("grad_cam",)
+    targets: tuple[int, ...] | None = None
+    layer: str | None = None
+    occluder: Occluder = field(default_factory=Occluder)
+    batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise WrongUse(f"batch_size is {self.batch_size}, expected at least 1")
+
+    def passes(self, spec: InputSpec) -> int:
+        """How often the network answers for one picture."""
+        return sum(
+            len(self.occluder.places(spec.size, spec.size)) if method == "occlusion" else 1
+            for method in self.methods
+        )
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A decoded picture, and what the network sees of it.
+
+    Args:
+        picture: upright, RGB or grey.
+        square: cut and resized.
+        box: left, top, width and height of the square on the picture, px of the picture.
+    """
+
+    picture: Pixels
+    square: Pixels
+    box: Box
+
+
+def look(data: bytes, spec: InputSpec) -> Looked:
+    """Decode a picture and cut out what the network sees, as an evaluation does.
+
+    Raises:
+        BadImage: it cannot be decoded.
+    """
+    picture = decode(data)
+    pixels = with_channels(picture, spec.channels)
+    framing = evaluation_framing(pixels.shape[1], pixels.shape[0], spec.resize, spec.size)
+    return Looked(picture, render(pixels, framing, spec.interpolation), source_box(framing))
+
+
+def answer(
+    network: nn.Module,
+    images: Tensor,
+    request: Request,
+    passed: Callable[[int], None] = lambda passes: None,
+) -> dict[Method, Maps]:
+    """The maps of some pictures, by each method; all are of the same classes.
+
+    Args:
+        network: any.
+        images: as the network wants them, (N, C, S, S).
+        request: what is asked.
+        passed: called with the network's passes since its last call.
+    """
+    found: dict[Method, Maps] = {}
+    targets: Tensor | Sequence[int] | None = request.targets
+    for method in request.methods:
+        if method == "occlusion":
+            found[method] = _occluded(network, images, targets, request, passed)
+        else:
+            maps = {"cam": cam, "grad_cam": grad_cam}[method]
+            found[method] = maps(network, images, targets, layer=request.layer, positive=True)
+            passed(len(images))
+        targets = found[method].targets
+    return found
+
+
+def _occluded(
+    network: nn.Module,
+    images: Tensor,
+    targets: Tensor | Sequence[int] | None,
+    request: Request,
+    passed: Callable[[int], None],
+) -> Maps:
+    """One picture after the other, so that the bar moves evenly and memory stays small."""
+    told = 0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        passed(done - told)
+        told = done % total
+
+    each = [
+        occlusion(
+            network,
+            images[place : place + 1],
+            targets[place : place + 1] if isinstance(targets, Tensor) else targets,
+            occluder=request.occluder,
+            batch_size=request.batch_size,
+            progress=tell,
+        )
+        for place in range(len(images))
+    ]
+    return Maps(
+        torch.cat([one.values for one in each]),
+        torch.cat([one.targets for one in each]),
+        torch.cat([one.logits for one in each]),
+    )

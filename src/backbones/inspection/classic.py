@@ -1,0 +1,114 @@
+"""The sum that many tutorials print as the size of a network, so that a learner finds it again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from backbones.inspection.memory import network_and_shape
+from backbones.inspection.passes import run_pass
+
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class ClassicSum:
+    """What "torchsummary" prints for one picture, in MiB, which it calls MB.
+
+    It is no memory that anything needs: it holds the output of every layer, in-place ones and
+    those of whole blocks too, twice, as if none were given back and each had a gradient.
+
+    Args:
+        input_mib: the picture.
+        passes_mib: "Forward/backward pass size": outputs times two.
+        params_mib: "Params size".
+        pooling_mib: the share of `passes_mib` that pooling layers have. Code that calls pooling as
+            a function hides it; `without_pooling` is what it prints.
+    """
+
+    input_mib: float
+    passes_mib: float
+    params_mib: float
+    pooling_mib: float = 0.0
+
+    @property
+    def total_mib(self) -> float:
+        """ "Estimated Total Size"."""
+        return self.input_mib + self.passes_mib + self.params_mib
+
+    def without_pooling(self) -> ClassicSum:
+        """The sum for the same network with pooling called as a function.
+
+        Example:
+            >>> print(classic_sum("vgg19_bn_nobias").without_pooling().to_text())
+            classic sum (MiB): input 0.57, forward/backward pass 340.13, params 548.07, total 888.77
+        """
+        return replace(self, passes_mib=self.passes_mib - self.pooling_mib, pooling_mib=0.0)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields and the total."""
+        return {**asdict(self), "total_mib": self.total_mib}
+
+    def to_text(self) -> str:
+        """One line, rounded as the tutorials have it."""
+        return (
+            f"classic sum (MiB): input {self.input_mib:.2f}, forward/backward pass"
+            f" {self.passes_mib:.2f}, params {self.params_mib:.2f}, total {self.total_mib:.2f}"
+        )
+
+
+def classic_sum(model: nn.Module | str, input_shape: Sequence[int] | None = None) -> ClassicSum:
+    """Add up what the tutorials add up.
+
+    Args:
+        model: any module that takes one batch, or the name of a variant.
+        input_shape: of one picture; a network of this package knows its own.
+
+    Raises:
+        NotFound: no such variant.
+        WrongUse: the module cannot run on such a batch without numbers.
+
+    Deviation: parameters count once and whatever they are called, where torchsummary counts those
+        of a layer that runs twice twice, and only what is called weight or bias.
+
+    Example:
+        >>> print(classic_sum("vgg16").to_text())
+        classic sum (MiB): input 0.57, forward/backward pass 218.78, params 527.79, total 747.15
+    """
+    network, shape = network_and_shape(model, input_shape)
+    outputs: list[tuple[bool, int]] = []
+    with _outputs_of_layers(network, lambda pools, size: outputs.append((pools, size))):
+        run_pass(network, shape, 1, training=False)
+    return ClassicSum(
+        4 * math.prod(shape) / MIB,
+        2 * 4 * sum(size for _, size in outputs) / MIB,
+        4 * sum(parameter.numel() for parameter in network.parameters()) / MIB,
+        2 * 4 * sum(size for pools, size in outputs if pools) / MIB,
+    )
+
+
+@contextmanager
+def _outputs_of_layers(network: nn.Module, hear: Callable[[bool, int], None]) -> Iterator[None]:
+    """Tell how many numbers come out of every layer and block, each time that it runs."""
+
+    def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
+        pools = type(module).__module__ == nn.MaxPool2d.__module__
+        for tensor in output if isinstance(output, list | tuple) else (output,):
+            if isinstance(tensor, Tensor):
+                hear(pools, math.prod(tensor.shape[1:]))
+
+    hooks = [
+        module.register_forward_hook(hook)
+        for module in network.modules()
+        if module is not network and not isinstance(module, nn.Sequential | nn.ModuleList)
+    ]
+    try:
+        yield
+    finally:
+        for registered in hooks:
+            registered.remove()

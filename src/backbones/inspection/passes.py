@@ -1,0 +1,220 @@
+"""One inference pass, or one training step, of any module, for its `Ledger`."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from backbones.errors import BackbonesError, WrongUse, nearest
+from backbones.inspection.liveness import Follow, Ledger, when_alone
+from backbones.nn.auxiliary import WithAuxiliary, total_loss
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a pass does to memory.
+
+    Args:
+        ledger: what was taken and given back, parameters and buffers left out.
+        input_bytes: of the pictures, and of their labels where it trains.
+        gradients: bytes of each gradient at the end, in the order of the parameters.
+    """
+
+    ledger: Ledger
+    input_bytes: int
+    gradients: tuple[int, ...] = ()
+
+    @property
+    def gradient_bytes(self) -> int:
+        """Of all gradients together."""
+        return sum(self.gradients)
+
+
+def run_pass(
+    model: nn.Module,
+    input_shape: tuple[int, ...],
+    batch: int,
+    *,
+    training: bool,
+    precision: Precision = "fp32",
+) -> Course:
+    """Send a batch through a module, and back where it trains, without any numbers.
+
+    Weights, buffers, gradients, modes and random states are afterwards as they were.
+
+    Args:
+        model: any module that takes one batch of floating-point tensors.
+        input_shape: of one picture, such as (3, 224, 224).
+        batch: pictures, at least 1.
+        training: a whole training step instead of an evaluation without gradients.
+        precision: "bf16" is autocast around the forward pass, on the CPU, as training does it.
+
+    Raises:
+        WrongUse: a batch below 1, no such precision, or the module cannot run on such a batch.
+    """
+    _check(input_shape, batch, precision)
+    when_alone()  # finds something out, and nothing may be watching then
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.train(training)
+        with _nothing_else_moves(), _without_numbers(precision) as (follow, cast):
+            return _run(model, (batch, *input_shape), follow, cast, training)
+    except BackbonesError:
+        raise
+    except (RuntimeError, ValueError, TypeError, NotImplementedError, AssertionError) as error:
+        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        shape = "x".join(str(side) for side in (batch, *input_shape))
+        raise WrongUse(
+            f"{type(model).__name__} cannot be followed with a batch of {shape}: {first_line};"
+            " give the shape of one picture as the module expects it, or a larger batch"
+        ) from error
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _check(input_shape: tuple[int, ...], batch: int, precision: str) -> None:
+    if batch < 1 or any(side < 1 for side in input_shape):
+        raise WrongUse(
+            f"a batch of {batch} pictures of {input_shape} has nothing in it; expected numbers"
+            " from 1 upwards"
+        )
+    if precision not in get_args(Precision):
+        raise WrongUse(
+            f"no precision {precision!r}; expected fp32 or bf16." + nearest(precision, ["bf16"])
+        )
+
+
+@contextmanager
+def _nothing_else_moves() -> Iterator[None]:
+    """No cycle is collected at an accidental moment, and torch's generator stays where it is."""
+    collecting, state = gc.isenabled(), torch.get_rng_state()
+    gc.disable()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)
+        if collecting:
+            gc.enable()
+
+
+@contextmanager
+def _without_numbers(
+    precision: Precision,
+) -> Iterator[tuple[Follow, Callable[[], AbstractContextManager[Any]]]]:
+    """The mode that follows, and what to run the forward pass in.
+
+    Autocast asks for a tensor's device, and knows no "meta": there, tensors say "cpu", which takes
+    longer.
+    """
+    if precision == "fp32":
+        yield Follow("meta"), nullcontext
+        return
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        yield Follow("cpu"), partial(torch.autocast, "cpu", torch.bfloat16)
+
+
+def _run(
+    model: nn.Module,
+    shape: tuple[int, ...],
+    follow: Follow,
+    cast: Callable[[], AbstractContextManager[Any]],
+    training: bool,
+) -> Course:
+    with ExitStack() as stack:
+        own = stack.enter_context(_stand_ins(model, follow))
+        stack.enter_context(torch.set_grad_enabled(training))
+        stack.enter_context(follow)
+        floating = [tensor.dtype for tensor in own if tensor.is_floating_point()]
+        x = torch.empty(shape, dtype=floating[0] if floating else torch.float32)
+        labels = torch.empty(shape[0], dtype=torch.int64) if training else None
+        input_bytes = sum(follow.ledger.changes)
+        with cast():
+            output = model(x)
+        follow.ledger.mark("forward")
+        if labels is None:
+            return Course(follow.ledger, input_bytes)
+        follow.place = "loss"
+        loss = _loss(output, labels)
+        follow.ledger.mark("loss")
+        follow.backward = True
+        loss.backward()  # type: ignore[no-untyped-call]
+        follow.ledger.mark("backward")
+    gradients = [tensor.grad.nbytes for tensor in own if tensor.grad is not None]
+    return Course(follow.ledger, input_bytes, tuple(gradients))
+
+
+@contextmanager
+def _stand_ins(model: nn.Module, follow: Follow) -> Iterator[list[Tensor]]:
+    """Parameters and buffers without numbers in their places, and layers that say that they run."""
+    found: dict[int, Tensor] = {}
+    put_back: list[Callable[[], Any]] = []
+
+    def stand_in(tensor: Tensor) -> Tensor:
+        if id(tensor) not in found:  # layers may share one
+            other = follow.stand_in(tensor)
+            found[id(tensor)] = other.requires_grad_(tensor.requires_grad)
+        return found[id(tensor)]
+
+    try:
+        for name, module in model.named_modules():
+            for own in (module._parameters, module._buffers):
+                put_back.append(partial(own.update, dict(own)))
+                own.update({k: t if t is None else stand_in(t) for k, t in own.items()})
+            if not module._modules:
+                hook = module.register_forward_pre_hook(partial(_runs, follow, name))
+                put_back.append(hook.remove)
+        yield list(found.values())
+    finally:
+        for back in put_back:
+            back()
+
+
+def _runs(follow: Follow, name: str, *_: object) -> None:
+    follow.place = name
+
+
+def _loss(output: Any, labels: Tensor) -> Tensor:
+    """Cross entropy of everything that looks like logits, the mean of everything else."""
+    if isinstance(output, WithAuxiliary):
+        return total_loss(output, lambda logits: _loss(logits, labels))
+    losses = [
+        F.cross_entropy(tensor.float(), labels)
+        if tensor.dim() == 2 and len(tensor) == len(labels)
+        else tensor.float().mean()
+        for tensor in _tensors(output)
+        if tensor.requires_grad
+    ]
+    if not losses:
+        raise WrongUse(
+            "nothing that the module answers depends on a parameter that trains; expected at"
+            " least one with requires_grad"
+        )
+    total = losses[0]
+    for loss in losses[1:]:
+        total = total + loss
+    return total
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    """The tensors in whatever a module answers."""
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, dict):
+        for part in output.values():
+            yield from _tensors(part)
+    elif isinstance(output, list | tuple):
+        for part in output:
+            yield from _tensors(part)

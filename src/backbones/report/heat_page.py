@@ -1,0 +1,95 @@
+"""A page of pictures with heat maps over them: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+import numpy.typing as npt
+
+from backbones.report.heat import HeatMap, colour_bar, heat_overlay, panel_picture
+from backbones.report.page import answers, document, embedded
+
+_STYLE = """
+main { display: block; }
+article { display: grid; gap: 14px 22px; margin-bottom: 18px; padding: 14px;
+  grid-template-columns: minmax(0, 1fr) minmax(200px, 250px); align-items: start; }
+article > .error { grid-column: 1 / -1; }
+.maps { display: grid; gap: 14px; grid-template-columns: repeat(auto-fill, minmax(240px, 1fr)); }
+figure { margin: 0; min-width: 0; }
+figcaption { margin-bottom: 6px; font-weight: 600; overflow-wrap: anywhere; }
+figcaption small { display: block; font-weight: 400; color: var(--faint); }
+article figure img { aspect-ratio: auto; height: auto; }
+.over { position: relative; }
+.over img:last-child { position: absolute; inset: 0; transition: opacity .15s; }
+.over:hover img:last-child { opacity: 0; }
+article .bar img { height: 10px; border-radius: 3px; margin-top: 6px; object-fit: fill; }
+.bar { font-size: 12px; color: var(--faint); }
+.bar span { display: flex; justify-content: space-between; }
+@media (max-width: 640px) { article { grid-template-columns: 1fr; } }
+"""
+
+
+@dataclass(frozen=True)
+class ExplainedPicture:
+    """One row of the page.
+
+    Args:
+        caption: the picture's name or path.
+        note: what else to say of it.
+        picture: uint8 (H, W, 3 or 1), or None where it could not be decoded.
+        maps: over the panel that `panel_picture` makes of it.
+        predictions: (name, probability), best first.
+        error: why there is no picture.
+    """
+
+    caption: str
+    note: str = ""
+    picture: npt.NDArray[np.uint8] | None = None
+    maps: tuple[HeatMap, ...] = ()
+    predictions: tuple[tuple[str, float], ...] = ()
+    error: str | None = None
+
+
+def heat_page(shown: Iterable[ExplainedPicture], *, title: str, notes: Sequence[str] = ()) -> str:
+    """The page as one HTML document; where the pointer is over a map, the picture shows.
+
+    Args:
+        shown: the rows, in order.
+        title: the heading.
+        notes: sentences below it.
+    """
+    rows = "\n".join(_row(each) for each in shown)
+    return document(rows, title=title, notes=notes, style=_STYLE)
+
+
+def _row(shown: ExplainedPicture) -> str:
+    head = _caption(shown.caption, shown.note)
+    if shown.picture is None:
+        why = escape(shown.error or "")
+        return f'<article><figure>{head}</figure><div class="error">{why}</div></article>'
+    panel = panel_picture(shown.picture)
+    below = embedded(panel, shown.caption)
+    figures = [f"<figure>{head}{below}</figure>"]
+    for each in shown.maps:
+        over = embedded(heat_overlay(panel, each.values, signed=each.signed), each.title)
+        figures.append(
+            f"<figure>{_caption(each.title, each.note)}"
+            f'<div class="over">{below}{over}</div>{_bar(each)}</figure>'
+        )
+    return (
+        f'<article><div class="maps">{"".join(figures)}</div>'
+        f"<div>{answers(shown.predictions)}</div></article>"
+    )
+
+
+def _caption(title: str, note: str) -> str:
+    return f"<figcaption>{escape(title)}<small>{escape(note)}</small></figcaption>"
+
+
+def _bar(heat: HeatMap) -> str:
+    low, high = map(escape, heat.ends)
+    bar = embedded(colour_bar(256, 4, signed=heat.signed), "")
+    return f'<div class="bar">{bar}<span><i>{low}</i><i>{high}</i></span></div>'
