@@ -258,6 +258,50 @@ def test_evaluate_json_has_the_fields_that_scripts_rely_on(backbones, trained, p
         assert document["top5_error_percent"] == 0
 
 
+def test_evaluate_shows_what_the_paper_printed(backbones, trained, photos) -> None:
+    arguments = ("evaluate", trained, photos, "--protocol", "vgg/multicrop", "--batch-size", "8")
+    settings = ("--set", "resize=S", "--set", "grid=2")
+    document = json.loads(backbones(*arguments, "--json", *settings).out)
+    assert (document["views_per_image"], document["printed"]) == (8, [])
+    assert document["protocol"] == "vgg/multicrop with resize=S grid=2"
+    answer = backbones("evaluate", trained, photos, "--protocol", "lenet/whole", "--json")
+    document = json.loads(answer.out)
+    assert document["views_per_image"] == 1
+    assert document["printed"][0] == {
+        "model": "LeNet-5",
+        "num_models": 1,
+        "data": "MNIST test",
+        "top1_error_percent": 0.95,
+        "top5_error_percent": None,
+        "source": "LeCun et al. (1998), section III",
+    }
+    text = backbones("evaluate", trained, photos, "--protocol", "lenet/whole").out
+    assert "printed under this protocol" in text
+    assert f"ours: {trained}" in text
+
+
+def test_evaluate_several_together(backbones, trained, photos) -> None:
+    alone = json.loads(backbones("evaluate", trained, photos, "--json").out)
+    both = json.loads(backbones("evaluate", trained, trained, photos, "--json").out)
+    assert both["models"] == [str(trained), str(trained)]
+    assert both["confusion"] == alone["confusion"]
+    assert both["forward_passes"] == 2 * alone["forward_passes"]
+    mixed = backbones("evaluate", trained, "lenet5.digits", photos)
+    assert mixed.code == 1
+    assert "Only networks with the same classes" in mixed.err
+
+
+def test_evaluate_lists_and_shows_protocols(backbones, tmp_path) -> None:
+    assert "vgg/dense_multiscale" in backbones("evaluate", "--protocol", "list").out
+    shown = backbones("evaluate", "--protocol", "show", "googlenet/144_crop").out
+    assert "144 views a picture" in shown
+    assert "6.67" in shown
+    own = tmp_path / "own.yaml"
+    own.write_text("resize: [64, 96]\nviews: whole\nregion: whole\nscoring: dense\n")
+    document = json.loads(backbones("evaluate", own, "--protocol", "show", "--json").out)
+    assert (document["name"], document["scoring"]) == ("own", "dense")
+
+
 def test_evaluate_on_other_data_measures_all_of_it(backbones, trained, photos, tmp_path) -> None:
     other = tmp_path / "other"
     for shape in ("cross", "disc"):
@@ -291,6 +335,8 @@ def test_evaluate_with_other_classes_shows_the_difference(backbones, trained) ->
     [
         (("--protocol", "tencrop"), "Did you mean ten_crop"),
         (("--split", "tst"), "tst"),
+        (("--set", "vews=grid"), "Did you mean views"),
+        (("--protocol", "none.yaml"), "no protocol file none.yaml"),
     ],
 )
 def test_evaluate_wrong_use(backbones, trained, photos, arguments, said: str) -> None:

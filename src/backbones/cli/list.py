@@ -187,11 +187,17 @@ def list_protocols(as_json: bool) -> None:
     """Every evaluation protocol."""
     from backbones.protocols.table import PROTOCOLS
 
-    rows = [(p.name, str(p.citation), p.summary) for p in PROTOCOLS]
     if as_json:
-        print_json([{"name": n, "citation": c, "summary": s} for n, c, s in rows])
+        rows = [
+            {"name": p.name, "citation": str(p.citation), "summary": p.summary} for p in PROTOCOLS
+        ]
+        print_json(rows)
         return
-    print_table(("name", "from", "what it is"), rows)
+    print_table(
+        ("name", "from", "printed", "what it is"),
+        [(p.name, p.paper, str(len(p.printed)), p.summary) for p in PROTOCOLS],
+        right="printed",
+    )
 
 
 def list_label_sets(as_json: bool) -> None:
