@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,17 @@ from backbones.training.settings import load_recipe, recipe_names
 from backbones.weights.bundle import read_bundle
 
 PICTURES = 14
+
+
+@pytest.fixture(autouse=True)
+def _two_threads() -> Iterator[None]:
+    """In place of the folder's fixture: one thread, since these networks are too small for two."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 OF_THE_PAPERS = (
     *("alexnet", "cats_dogs", "cats_dogs_frozen", "densenet", "densenet_cifar", "efficientnet"),
     *("fashion_fast", "googlenet", "googlenet_quick", "inception_v2", "inception_v3"),
