@@ -77,7 +77,7 @@ class TrainingRun:
         8
     """
 
-    def __init__(self, folder: RunFolder, workshop: _Workshop, *, resume: bool) -> None:
+    def __init__(self, folder: RunFolder, workshop: Workshop, *, resume: bool) -> None:
         self.folder = folder.path
         self.recipe = folder.recipe
         self.source = workshop.source
@@ -137,6 +137,40 @@ def train(
         BadData, BadWeights: what is there cannot be used.
         WrongUse: the run folder holds a run already.
     """
+    resolved, source = resolved_for(
+        data,
+        model=model,
+        recipe=recipe,
+        settings=settings,
+        weights=weights,
+        init_from=init_from,
+        smoke_run=smoke_run,
+        downloading=downloading,
+    )
+    path = Path(out) if out is not None else _free_folder(data, resolved.model)
+    RunFolder.refuse_taken(path)
+    workshop = set_up(resolved, source, fresh=True, progress=progress)
+    folder = RunFolder.create(
+        path,
+        recipe=resolved,
+        data=fingerprint(source.split("train")),
+        where=_lasting(data),
+    )
+    return TrainingRun(folder, workshop, resume=False)
+
+
+def resolved_for(
+    data: str | Path,
+    *,
+    model: str | None,
+    recipe: str | Path | None,
+    settings: Sequence[str],
+    weights: str | Path | None,
+    init_from: str | Path | None = None,
+    smoke_run: bool = False,
+    downloading: Downloading | None = None,
+) -> tuple[Recipe, DataSource]:
+    """The recipe of a training with nothing left open, and its data; arguments as of `train`."""
     chosen = load_recipe(recipe if recipe is not None else _recipe_for(data, weights))
     chosen = apply_settings(chosen, settings)
     chosen = _starting(chosen, model, weights, init_from)
@@ -151,16 +185,7 @@ def train(
             get_weights(first, downloading=downloading)  # while the caller shows how far
         weights_spec = spec_of(first)
     resolved = resolve(chosen, row=row, train=source.split("train"), weights_spec=weights_spec)
-    path = Path(out) if out is not None else _free_folder(data, resolved.model)
-    RunFolder.refuse_taken(path)
-    workshop = _set_up(resolved, source, fresh=True, progress=progress)
-    folder = RunFolder.create(
-        path,
-        recipe=resolved,
-        data=fingerprint(source.split("train")),
-        where=_lasting(data),
-    )
-    return TrainingRun(folder, workshop, resume=False)
+    return resolved, source
 
 
 def resume(
@@ -190,12 +215,12 @@ def resume(
     source = open_for(folder.recipe, where, downloading=downloading)
     # The first weights count only where no checkpoint was written yet.
     fresh = not folder.checkpoint_path.exists()
-    workshop = _set_up(folder.recipe, source, fresh=fresh, progress=progress)
+    workshop = set_up(folder.recipe, source, fresh=fresh, progress=progress)
     return TrainingRun(folder, workshop, resume=True)
 
 
 @dataclass(frozen=True)
-class _Workshop:
+class Workshop:
     """Everything that a run trains with, ready before its folder is touched.
 
     Args:
@@ -219,9 +244,9 @@ class _Workshop:
                 each.close()
 
 
-def _set_up(
+def set_up(
     recipe: Recipe, source: DataSource, *, fresh: bool, progress: Progress | None
-) -> _Workshop:
+) -> Workshop:
     """Make the network and the pipelines of a resolved recipe; with its first weights if fresh."""
     spec = input_spec(recipe)
     pipeline = partial(
@@ -245,7 +270,7 @@ def _set_up(
         seed=recipe.seed,
     )
     taken = _take_over(recipe, source, network) if fresh else ()
-    workshop = _Workshop(source, network, batches, watched, taken)
+    workshop = Workshop(source, network, batches, watched, taken)
     if recipe.cache:
         for each in (batches, watched):
             if each is not None:

@@ -51,10 +51,11 @@ def transplant(
             names them stays fresh.
 
     Returns:
-        every layer of `network` that has parameters or buffers, in its order.
+        every layer of `network` that has parameters or buffers, in its order; then each pattern
+        that means none of them.
 
     Raises:
-        RecipeError: a pattern that means no layer of `network`, or nothing could be copied.
+        RecipeError: nothing could be copied.
 
     Reference: Simonyan & Zisserman (2015), Very Deep Convolutional Networks, section 3.1.
 
@@ -65,16 +66,15 @@ def transplant(
         [('0', True, ''), ('1', False, 'the other network has none')]
     """
     theirs, ours = _named_layers(source), _named_layers(network)
-    for pattern in layers:
-        if not fnmatch.filter(ours, pattern):
-            raise RecipeError(
-                f"init_layers names {pattern!r}, which is no layer of the network; expected"
-                f" patterns over {', '.join(list(ours)[:4])} and so on." + nearest(pattern, ours)
-            )
     head = None if same_classes else network.get_submodule(head_name(network))
     table = tuple(
         _take(name, module, theirs.get(name), _refusal(name, layers, module is head))
         for name, module in ours.items()
+    )
+    table += tuple(
+        TakenLayer(pattern, "", False, "there is no such layer." + nearest(pattern, ours))
+        for pattern in layers
+        if not fnmatch.filter(ours, pattern)
     )
     if not any(layer.taken for layer in table):
         raise RecipeError(
