@@ -176,8 +176,8 @@ def _batch(recipe: Recipe, split: Split, spec: InputSpec) -> tuple[Pictures, str
     )
     batch = next(iter(pipeline.epoch(0)))
     images, targets = mix(batch.images, batch.labels, recipe, 0)
-    shown = f"{count} of {recipe.batch_size}" if count < recipe.batch_size else f"all {count}"
-    note = f"{shown} pictures at {spec.size} px, normalisation undone"
+    of = f" of {recipe.batch_size}" if count < recipe.batch_size else ""
+    note = f"{count}{of} picture{'s'[: count > 1]} at {spec.size} px, normalisation undone"
     if targets.others is not None:
         note += f"; mixed, {100 * targets.share:.0f} % of each target is the first picture's"
     return list(seen(images, spec)), note

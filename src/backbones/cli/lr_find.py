@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from backbones.cli.console import print_json, print_table, progress, say
 from backbones.cli.offline import Offline
+
+if TYPE_CHECKING:
+    from backbones.api.rates import FoundRate
 
 
 def lr_find(
@@ -54,27 +57,35 @@ def lr_find(
             progress=done,
         )
     chart = found.draw(out)
-    test, now = found.test, found.recipe.optimizer.lr
     if json:
-        print_json(
-            {
-                "suggestion": test.suggestion,
-                "lowest_loss_at": test.lowest_at,
-                "recipe_lr": now,
-                "rates": test.rates,
-                "losses": test.losses,
-                "ending": test.ending,
-                "chart": str(chart),
-            }
-        )
-        return
+        print_json(as_json(found) | {"chart": str(chart)})
+    else:
+        tell(found, data, chart)
+
+
+def as_json(found: FoundRate) -> dict[str, Any]:
+    """What a program may want to know."""
+    test = found.test
+    return {
+        "suggestion": test.suggestion,
+        "lowest_loss_at": test.lowest_at,
+        "recipe_lr": found.recipe.optimizer.lr,
+        "rates": test.rates,
+        "losses": test.losses,
+        "ending": test.ending,
+    }
+
+
+def tell(found: FoundRate, data: str, chart: Path) -> None:
+    """The suggestion, beside the recipe's own rate."""
+    test = found.test
     suggested = "none: the loss never fell" if test.suggestion is None else f"{test.suggestion:.2g}"
     print_table(
         ("figure", "value"),
         [
             ("suggested rate (steepest fall)", suggested),
             ("rate at the lowest loss", f"{test.lowest_at:.2g}"),
-            (f"rate of recipe {found.recipe.name}", f"{now:g}"),
+            (f"rate of recipe {found.recipe.name}", f"{found.recipe.optimizer.lr:g}"),
             ("steps", f"{len(test.rates)}: {test.ending}"),
         ],
     )
