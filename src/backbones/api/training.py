@@ -331,18 +331,12 @@ def _starting(
     recipe: Recipe, model: str | None, weights: str | Path | None, init_from: str | Path | None
 ) -> Recipe:
     """The recipe with the network and the first weights that were named beside it."""
-    named = {
-        "model": model,
-        "weights": weights and _lasting_weights(weights),
-        "init_from": init_from and _lasting_weights(init_from),
-    }
-    if named["weights"] and named["init_from"]:
+    if weights and init_from:
         raise WrongUse("weights and init_from both say where to start; give one of them")
-    changed: dict[str, str | None] = {key: value for key, value in named.items() if value}
-    if "weights" in changed:
-        changed["init_from"] = None
-    if "init_from" in changed:
-        changed["weights"] = None
+    changed: dict[str, str | None] = {"model": model} if model else {}
+    if weights or init_from:  # what is named replaces what the recipe starts from
+        changed["weights"] = _lasting_weights(weights) if weights else None
+        changed["init_from"] = _lasting_weights(init_from) if init_from else None
     recipe = recipe.model_copy(update=changed)
     if recipe.init_layers and not recipe.init_from:
         raise WrongUse(
