@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from backbones.api.comparison import compare
     from backbones.api.data import check_data, open_data
+    from backbones.api.drawing import draw
     from backbones.api.evaluation import evaluate
     from backbones.api.explanation import explain
     from backbones.api.features import extract_features
@@ -39,7 +41,9 @@ _HOME = {
     "create": "api.networks",
     "show": "api.networks",
     "inspect": "api.inspection",
+    "compare": "api.comparison",
     "memory": "api.inspection",
+    "draw": "api.drawing",
     "open_data": "api.data",
     "check_data": "api.data",
     "train": "api.training",
@@ -68,7 +72,9 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "create",
     "show",
     "inspect",
+    "compare",
     "memory",
+    "draw",
     "open_data",
     "check_data",
     "train",

@@ -7,10 +7,11 @@ equal to them by a test.
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from backbones.errors import NotFound, nearest
@@ -238,6 +239,36 @@ def names() -> tuple[str, ...]:
     return tuple(_all_facts())
 
 
+def is_pattern(text: str) -> bool:
+    """Whether a word stands for all names that fit it, as in "vgg*"."""
+    return any(sign in text for sign in "*?[")
+
+
+def matching(pattern: str) -> tuple[str, ...]:
+    """The variants that fit a pattern; a word without stars fits what contains it.
+
+    Args:
+        pattern: "vgg*", "*_bn", "vgg1[69]"; or a part of a name, or the name of a family.
+
+    Raises:
+        NotFound: nothing fits; names the nearest.
+
+    Example:
+        >>> matching("vgg1[69]")
+        ('vgg16', 'vgg19')
+    """
+    known = _all_facts()
+    if is_pattern(pattern):
+        found = tuple(name for name in known if fnmatch.fnmatchcase(name, pattern))
+    else:
+        found = tuple(name for name, row in known.items() if pattern in (row.family, name))
+        found = found or tuple(name for name in known if pattern in name)
+    if not found:
+        hint = nearest(pattern.strip("*?"), known) or " `backbones list` shows all networks."
+        raise NotFound(f"no network fits {pattern!r}.{hint}")
+    return found
+
+
 def facts(name: str) -> Facts:
     """What is known of a variant.
 
@@ -271,7 +302,7 @@ def resolve(name: str) -> tuple[Family, str]:
 
 @cache
 def _all_facts() -> dict[str, Facts]:
-    text = resources.files("backbones").joinpath("variants.json").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("variants.json").read_text(encoding="utf-8")
     return {row["name"]: _facts_from(row) for row in json.loads(text)}
 
 

@@ -19,7 +19,6 @@ A message is one line: what happened, what was expected, what to do.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -102,6 +101,8 @@ def nearest(name: str, known: Iterable[str], *, count: int = 3) -> str:
         >>> nearest("vg16", ["vgg16", "vgg19", "lenet5"], count=1)
         ' Did you mean vgg16?'
     """
+    import difflib  # only a mistake needs it
+
     found = difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)
     if not found:
         return ""

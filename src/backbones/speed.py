@@ -9,6 +9,9 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from collections.abc import Callable
+from statistics import median
+from time import perf_counter
 from typing import Literal
 
 import torch
@@ -110,3 +113,37 @@ def choose_precision(device: Device, *, macs_per_step: int | None) -> Precision:
     if device == "cpu" and macs_per_step is not None and macs_per_step < MACS_WORTH_BF16:
         return "fp32"
     return "bf16"
+
+
+def time_passes(
+    run: Callable[[], object], device: str = "cpu", *, least_s: float = 0.2, least: int = 3
+) -> float:
+    """How long one call takes: the median of several, after one that does not count.
+
+    Args:
+        run: what to time.
+        device: where it computes; a call counts as done when the device is.
+        least_s: seconds to go on for.
+        least: calls to make, also where they take longer.
+
+    Returns:
+        Seconds a call.
+    """
+    finish = _waits_for(device)
+    run()
+    finish()
+    taken: list[float] = []
+    while len(taken) < least or sum(taken) < least_s:
+        begin = perf_counter()
+        run()
+        finish()
+        taken.append(perf_counter() - begin)
+    return median(taken)
+
+
+def _waits_for(device: str) -> Callable[[], object]:
+    if device.startswith("cuda"):
+        return torch.cuda.synchronize
+    if device.startswith("mps"):
+        return torch.mps.synchronize
+    return lambda: None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -153,3 +154,29 @@ def text_columns(text: str) -> int:
         (5, 4)
     """
     return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
+
+
+def aligned(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str] = ()
+) -> list[str]:
+    """A table as lines of text, its columns as wide as what stands in them.
+
+    Args:
+        headings: of the columns.
+        rows: one sequence of cells a row.
+        right: the headings of the columns to align right.
+
+    Example:
+        >>> aligned(("name", "top-1"), [("vgg16", "0.7")], right=("top-1",))
+        ['name   top-1', 'vgg16    0.7']
+    """
+    table = [headings, *rows]
+    widths = [max(text_columns(row[i]) for row in table) for i in range(len(headings))]
+    lines = []
+    for row in table:
+        cells = []
+        for heading, cell, width in zip(headings, row, widths, strict=True):
+            blank = " " * (width - text_columns(cell))
+            cells.append(blank + cell if heading in right else cell + blank)
+        lines.append("  ".join(cells).rstrip())
+    return lines

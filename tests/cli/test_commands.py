@@ -32,8 +32,86 @@ def test_list_other_tables(backbones, table: str) -> None:
     assert backbones("list", table).out
 
 
-def test_list_of_something_else_is_wrong_use(backbones) -> None:
-    assert backbones("list", "nets").code == 2
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nets",), "no network fits 'nets'"),
+        (("recipe",), "Did you mean recipes?"),
+        (("vg16",), "Did you mean vgg"),
+        (("vgg*", "--columns", "name,parms"), "Did you mean params"),
+        (("vgg*", "--columns", "name,parms"), "All: name, family, year, paper, params, macs"),
+        (("--sort", "size"), "there is no column 'size'"),
+        (("recipes", "--columns", "name"), "only networks has"),
+        (("recipes", "digits"), "labels takes one set"),
+        (("labels", "mnist", "imagenet"), "labels takes one set"),
+        (("--find", "crane"), "--find looks in a set"),
+    ],
+)
+def test_list_of_something_else_is_wrong_use(backbones, arguments, said: str) -> None:
+    answer = backbones("list", *arguments)
+    assert answer.code == 2
+    assert said in answer.err
+    assert not answer.out
+
+
+def test_list_networks_by_pattern_part_and_family(backbones) -> None:
+    def names(*words: str) -> list[str]:
+        return [row["name"] for row in json.loads(backbones("list", *words, "--json").out)]
+
+    assert names("vgg1[69]") == ["vgg16", "vgg19"]
+    assert names("networks", "vgg16") == ["vgg16"], "a whole name is no part of others"
+    assert names("resnet20") == ["resnet20_cifar"]
+    assert set(names("resnet_cifar")) >= {"resnet20_cifar", "plain20_cifar"}
+    assert "resnet20_cifar" not in names("resnet")
+    assert names("vgg19", "vgg1?") == ["vgg19", "vgg11", "vgg13", "vgg16"], "each once"
+    shown = backbones("list", "vgg1[69]").out.splitlines()
+    assert shown[0].startswith("Simonyan")
+    assert [line.split("\t")[0] for line in shown[3:] if line] == ["vgg16", "vgg19"]
+
+
+def test_list_chosen_columns_as_text_and_json(backbones) -> None:
+    columns = ("--columns", "name,year,params,input,top1,weights")
+    lines = backbones("list", "vgg1[69]", "lenet5", *columns).out.splitlines()
+    assert lines[0].split("\t") == ["name", "year", "parameters", "input", "top-1", "weights"]
+    assert lines[1].split("\t") == [
+        *("vgg16", "2014", "138,357,544", "3x224x224", "0.7159", "vgg16.tv_in1k"),
+    ]
+    rows = json.loads(backbones("list", "lenet5_tiny", "vgg16", *columns, "--json").out)
+    assert list(rows[0]) == ["name", "year", "params", "input", "top1", "weights"]
+    assert rows[0]["top1"] is None
+    assert rows[1]["top1"] == 0.71592
+    (every,) = json.loads(backbones("list", "vgg16", "--columns", _every(), "--json").out)
+    assert every["deviations"] == ["init", "pool_to_px"]
+    assert every["all_weights"] == ["vgg16.caffe_in1k", "vgg16.tv_features", "vgg16.tv_in1k"]
+
+
+def _every() -> str:
+    from backbones.report.columns import NETWORK_COLUMNS
+
+    return ",".join(column.name for column in NETWORK_COLUMNS)
+
+
+def test_list_says_which_bundles_come_with_the_package(backbones) -> None:
+    """Their ids begin with the variant's name, so that no file has to be opened."""
+    from backbones.weights import table
+    from backbones.weights.bundle import read_bundle_header
+
+    for name, path in table.shipped().items():
+        assert read_bundle_header(path).variant == name.partition(".")[0]
+    (row,) = json.loads(
+        backbones("list", "lenet5", "--columns", "weights,all_weights,top1", "--json").out
+    )
+    assert row == {"weights": "lenet5.digits", "all_weights": list(table.shipped()), "top1": None}
+
+
+def test_list_sorted_by_a_column(backbones) -> None:
+    def names(*options: str) -> list[str]:
+        found = backbones("list", "vgg1?", "vgg_tiny", "--columns", "name", "--json", *options)
+        return [row["name"] for row in json.loads(found.out)]
+
+    assert names("--sort", "macs") == ["vgg_tiny", "vgg11", "vgg13", "vgg16", "vgg19"]
+    best_first = names("--sort", "top1", "--reverse")
+    assert best_first == ["vgg19", "vgg16", "vgg13", "vgg11", "vgg_tiny"], "the unknown comes last"
 
 
 def test_show_network(backbones) -> None:
@@ -43,6 +121,36 @@ def test_show_network(backbones) -> None:
     assert "deviations from the paper" in answer.out
     document = json.loads(backbones("show", "lenet5", "--json").out)
     assert sum(layer["params"] for layer in document["layers"]) == 61_706
+
+
+def test_show_is_a_card_of_all_that_is_known(backbones) -> None:
+    said = " ".join(backbones("show", "vgg16").out.split())
+    for words in (
+        "Simonyan & Zisserman (2014)",
+        "The paper showed that stacks of 3x3 convolutions",
+        "layers 64 64 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M",
+        "batch_norm no (after every convolution)",
+        "a unit of the last maps sees 212 x 212 px",
+        "printed 15.3 G [He et al. 2015, arXiv:1512.03385, figure 3 and Table 1] counts"
+        " convolutions only (15.35 G here)",
+        "vgg16.tv_in1k 0.7159 0.9038 224 BSD-3-Clause",
+        "maxpool 5 7 512 x 7 x 7 7,079,424 1,387,266,048",
+        "`backbones draw vgg16 -o vgg16.svg`",
+    ):
+        assert words in said, words
+    assert "features.0" not in said, "inspect lists the layers"
+    assert "lenet5.digits: trained, and comes with" in backbones("show", "lenet5").out
+
+
+def test_show_stages_of_branches_end_in_what_they_join(backbones) -> None:
+    """They ended in the last branch: 32 maps behind inception (3a) instead of 256."""
+    document = json.loads(backbones("show", "googlenet", "--json").out)
+    outputs = {stage["name"]: stage["output_shape"] for stage in document["stages"]}
+    assert outputs["inception (3a)"] == [256, 28, 28]
+    assert outputs["inception (5b)"] == [1024, 7, 7]
+    assert document["row"]["table"][0]["fives"] == 32
+    assert document["published"][0]["weights"] == "googlenet.tv_in1k"
+    assert document["receptive_field"] == [379, 379]
 
 
 def test_show_unknown_network_names_the_nearest(backbones) -> None:
@@ -150,6 +258,50 @@ def test_evaluate_json_has_the_fields_that_scripts_rely_on(backbones, trained, p
         assert document["top5_error_percent"] == 0
 
 
+def test_evaluate_shows_what_the_paper_printed(backbones, trained, photos) -> None:
+    arguments = ("evaluate", trained, photos, "--protocol", "vgg/multicrop", "--batch-size", "8")
+    settings = ("--set", "resize=S", "--set", "grid=2")
+    document = json.loads(backbones(*arguments, "--json", *settings).out)
+    assert (document["views_per_image"], document["printed"]) == (8, [])
+    assert document["protocol"] == "vgg/multicrop with resize=S grid=2"
+    answer = backbones("evaluate", trained, photos, "--protocol", "lenet/whole", "--json")
+    document = json.loads(answer.out)
+    assert document["views_per_image"] == 1
+    assert document["printed"][0] == {
+        "model": "LeNet-5",
+        "num_models": 1,
+        "data": "MNIST test",
+        "top1_error_percent": 0.95,
+        "top5_error_percent": None,
+        "source": "LeCun et al. (1998), section III",
+    }
+    text = backbones("evaluate", trained, photos, "--protocol", "lenet/whole").out
+    assert "printed under this protocol" in text
+    assert f"ours: {trained}" in text
+
+
+def test_evaluate_several_together(backbones, trained, photos) -> None:
+    alone = json.loads(backbones("evaluate", trained, photos, "--json").out)
+    both = json.loads(backbones("evaluate", trained, trained, photos, "--json").out)
+    assert both["models"] == [str(trained), str(trained)]
+    assert both["confusion"] == alone["confusion"]
+    assert both["forward_passes"] == 2 * alone["forward_passes"]
+    mixed = backbones("evaluate", trained, "lenet5.digits", photos)
+    assert mixed.code == 1
+    assert "Only networks with the same classes" in mixed.err
+
+
+def test_evaluate_lists_and_shows_protocols(backbones, tmp_path) -> None:
+    assert "vgg/dense_multiscale" in backbones("evaluate", "--protocol", "list").out
+    shown = backbones("evaluate", "--protocol", "show", "googlenet/144_crop").out
+    assert "144 views a picture" in shown
+    assert "6.67" in shown
+    own = tmp_path / "own.yaml"
+    own.write_text("resize: [64, 96]\nviews: whole\nregion: whole\nscoring: dense\n")
+    document = json.loads(backbones("evaluate", own, "--protocol", "show", "--json").out)
+    assert (document["name"], document["scoring"]) == ("own", "dense")
+
+
 def test_evaluate_on_other_data_measures_all_of_it(backbones, trained, photos, tmp_path) -> None:
     other = tmp_path / "other"
     for shape in ("cross", "disc"):
@@ -183,6 +335,8 @@ def test_evaluate_with_other_classes_shows_the_difference(backbones, trained) ->
     [
         (("--protocol", "tencrop"), "Did you mean ten_crop"),
         (("--split", "tst"), "tst"),
+        (("--set", "vews=grid"), "Did you mean views"),
+        (("--protocol", "none.yaml"), "no protocol file none.yaml"),
     ],
 )
 def test_evaluate_wrong_use(backbones, trained, photos, arguments, said: str) -> None:

@@ -109,6 +109,8 @@ def test_pickle_is_never_imported() -> None:
         ["--help"],
         ["list"],
         ["list", "--json"],
+        ["list", "protocols"],
+        ["list", "vgg*", "--columns", "name,params,macs,year,top1,weights", "--sort", "top1"],
         ["list", "labels", "imagenet"],
         ["weights", "list", "vgg"],
     ],

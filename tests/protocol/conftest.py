@@ -23,10 +23,13 @@ class SmallNetwork(nn.Module):
         self.norm = nn.BatchNorm2d(6)
         self.drop = nn.Dropout(0.5)
         self.fc = nn.Linear(6 * 7 * 7, 7)
+        with torch.no_grad():
+            self.fc.weight *= 8
+            self.fc.bias *= 8
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.fc(self.drop(torch.relu(self.norm(self.conv(x))).flatten(1)))
-        return 8 * out
+        return out
 
 
 @pytest.fixture

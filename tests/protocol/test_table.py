@@ -9,7 +9,7 @@ import torch
 
 from backbones.errors import ProtocolError
 from backbones.protocols.table import PROTOCOLS, ShorterSide, find_protocol, protocol_names
-from backbones.protocols.views import views_of
+from backbones.protocols.viewing import views_of
 
 
 def test_names_are_unique_and_found() -> None:

@@ -9,10 +9,16 @@ from pathlib import Path
 from backbones.api.data import Progress, open_data, open_for
 from backbones.api.weights import open_bundle
 from backbones.data.source import DataSource, Split
+from backbones.errors import WrongUse
 from backbones.labels import Lang, shown
-from backbones.protocols.run import Evaluation
-from backbones.protocols.run import evaluate as evaluate_split
+from backbones.protocols.answering import Asking
+from backbones.protocols.classes import column_order
+from backbones.protocols.own import apply_settings, load_protocol
+from backbones.protocols.processes import together
+from backbones.protocols.run import Evaluation, Member, evaluate_together
+from backbones.protocols.table import Protocol
 from backbones.report.confusion import Confusion, appearing, confusion_csv, draw_confusion
+from backbones.speed import Precision
 from backbones.training.checkpoint import fingerprint
 from backbones.training.settings import read_recipe
 from backbones.weights.atomic import write_atomic
@@ -22,47 +28,84 @@ __all__ = ["evaluate", "pictures_to_measure", "write_evaluation"]
 
 
 def evaluate(
-    bundle: str | Path | Bundle,
+    bundle: str | Path | Bundle | Sequence[str | Path | Bundle],
     data: str | Path,
     *,
-    protocol: str = "single",
+    protocol: str | Path | Protocol = "single",
+    settings: Sequence[str] = (),
     split: str | None = None,
     lang: Lang = "en",
     batch_size: int = 64,
+    precision: Precision = "fp32",
+    names: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Measure a trained network on a data set as a paper would.
+    """Measure a trained network, or several as one, on a data set as a paper would.
 
     Args:
-        bundle: a bundle, its path, a run folder, or the id of weights.
+        bundle: a bundle, its path, a run folder, or the id of weights; several of these answer
+            together, as the protocol's `reduction` says. They need the same classes, in any order.
         data: a folder, a manifest or a set name. Of the data that it was trained on, only what
             was held out then is measured; of other data without a held-out part, everything.
-        protocol: "single" or "ten_crop"; `backbones list protocols` shows all.
+        protocol: a row's name (`backbones evaluate --protocol list` shows all), a row, or a file
+            with the fields of one.
+        settings: fields of the protocol to set anew, `field=value` each.
         split: "train", "val" or "test"; the held-out one where None.
         lang: of the class names in the report: "en", "zh" or "both". Classes that are in no label
             set (`backbones list labels`) are called what the bundle calls them.
-        batch_size: pictures at a time.
+        batch_size: pictures at a time, of the size that the network sees.
+        precision: "fp32" is exact; "bf16" is faster on processors with bf16 units.
+        names: what the report calls the networks; as they were given where None.
         progress: called with (pictures done, pictures in all).
 
     Raises:
         NotFound: no such bundle, data or split.
         BadData: the classes of bundle and data differ (but of ImageNet's, by WordNet id, the data
             may have a part only), or no picture can be read.
-        ProtocolError: no such protocol.
-        WrongUse: no such language.
+        ProtocolError: no such protocol, or one that does not fit the network.
+        WrongUse: no such language, no bundle, or bundles that hold out different pictures.
     """
-    opened = open_bundle(bundle)
-    names = shown(opened.classes, lang)
-    found = evaluate_split(
-        opened.build(),
-        pictures_to_measure(opened, data, split),
-        opened.spec,
-        protocol,
-        classes=opened.classes,
-        batch_size=batch_size,
-        progress=progress,
-    )
-    return found.named(names)
+    row = protocol if isinstance(protocol, Protocol) else load_protocol(protocol)
+    row = apply_settings(row, settings)
+    bundles = [bundle] if isinstance(bundle, str | Path | Bundle) else list(bundle)
+    if not bundles:
+        raise WrongUse("no network was named; expected a run, a bundle or an id of weights")
+    opened = [open_bundle(each) for each in bundles]
+    called = names or [_called(*pair) for pair in zip(bundles, opened, strict=True)]
+    members = [
+        Member(each.build, each.spec, each.classes, name)
+        for each, name in zip(opened, called, strict=True)
+    ]
+    shown(opened[0].classes, lang)  # a language that is none is told before any work
+    with together() as (rank, _):
+        found = evaluate_together(
+            members,
+            _pictures_for_all(opened, called, data, split),
+            Asking(row, batch_size, precision),
+            progress=progress if rank == 0 else None,
+        )
+    return found.named(shown(opened[0].classes, lang))
+
+
+def _called(where: str | Path | Bundle, bundle: Bundle) -> str:
+    return bundle.variant if isinstance(where, Bundle) else str(where)
+
+
+def _pictures_for_all(
+    bundles: Sequence[Bundle], names: Sequence[str], data: str | Path, split: str | None
+) -> Split:
+    """The pictures that none of several bundles has learned from."""
+    for name, each in zip(names, bundles, strict=True):
+        column_order(each.classes, bundles[0].classes, name)
+    first, *others = (pictures_to_measure(each, data, split) for each in bundles)
+    wanted = fingerprint(first)
+    for name, other in zip(names[1:], others, strict=True):
+        if fingerprint(other) != wanted:
+            raise WrongUse(
+                f"{names[0]} and {name} did not hold out the same pictures of {data}, so there is"
+                " no fair set for both; name one with --split, or give data that is new to both"
+            )
+    return first
 
 
 def pictures_to_measure(bundle: Bundle, data: str | Path, split: str | None) -> Split:

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -201,12 +202,13 @@ def paint_field(
     return target
 
 
-def find_network(name: str | Path) -> nn.Module:
-    """A network that has shapes and no numbers, by its name.
+def find_network(name: str | Path, *, with_numbers: bool = False) -> nn.Module:
+    """A network by its name, with shapes and no numbers.
 
     Args:
         name: of a variant; a bundle, run folder or id of weights; or a function or class that
             makes a module, behind a colon: "nets/mine.py:build", "torchvision.models:resnet18".
+        with_numbers: make one that can compute. Its weights are fresh, a bundle's too.
 
     Raises:
         NotFound: no such variant, file or function.
@@ -215,15 +217,17 @@ def find_network(name: str | Path) -> nn.Module:
     """
     text = str(name)
     if _is_maker(text):
-        return _made_by(text)
+        return _made_by(text, with_numbers=with_numbers)
     path = Path(text)
     if is_id(text) or path.exists() or path.suffix == ".safetensors":
         bundle = read_bundle_header(find_bundle(path))
-        with ShapesOnly():
-            return build(bundle.variant, bundle.num_classes, bundle.in_channels)
-    catalog.facts(text)
-    with ShapesOnly():
-        return build(text)
+        variant: str = bundle.variant
+        classes: int | None = bundle.num_classes
+        channels: int | None = bundle.in_channels
+    else:
+        variant, classes, channels = catalog.facts(text).name, None, None
+    with nullcontext() if with_numbers else ShapesOnly():
+        return build(variant, classes, channels, seed=0)
 
 
 def _is_maker(text: str) -> bool:
@@ -267,6 +271,8 @@ def _module(where: str) -> ModuleType:
                 f"there is no module {error.name!r}: expected FILE.py:FUNCTION or"
                 " PACKAGE.MODULE:FUNCTION"
             ) from error
+        except Exception as error:  # such as a library that does not fit this PyTorch
+            raise WrongUse(f"{where} failed: {type(error).__name__}: {error}") from error
     if not path.is_file():
         raise NotFound(f"there is no file {where}: expected FILE.py:FUNCTION")
     spec = importlib.util.spec_from_file_location(path.stem, path)

@@ -13,7 +13,8 @@ from backbones.api.weights import find_bundle, is_id, open_state
 from backbones.errors import WrongUse
 from backbones.labels import Lang, labels_of, shown
 from backbones.models import Row, build
-from backbones.report.cards import BundleCard, NetworkCard, WeightsCard, network_card
+from backbones.report.cards import BundleCard, WeightsCard
+from backbones.report.network_card import NetworkCard, network_card
 from backbones.scaling import largest_row
 from backbones.weights import store, table
 from backbones.weights.adapt import load_adapted
@@ -77,7 +78,7 @@ def create(
 
 
 def show(name: str | Path, *, lang: Lang = "en") -> NetworkCard | WeightsCard | BundleCard:
-    """What a network is, layer by layer, or what is known of weights, or what a bundle holds.
+    """What a network is, on one card, or what is known of weights, or what a bundle holds.
 
     Args:
         name: of a variant, the id of weights, or the path of a bundle or run folder.

@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from backbones.cli import (
+    compare,
     data,
     demo,
+    draw,
     evaluate,
     explain,
     features,
@@ -62,7 +64,9 @@ def list_() -> None:
 app.command("demo")(demo.demo)
 app.command("show")(show.show)
 app.command("inspect")(inspect.inspect)
+app.command("compare")(compare.compare)
 app.command("memory")(memory.memory)
+app.command("draw")(draw.draw)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 app.command("train")(train.train)

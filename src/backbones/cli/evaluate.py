@@ -1,62 +1,79 @@
-"""`backbones evaluate`: honest numbers for a bundle or a run."""
+"""`backbones evaluate`: honest numbers for a bundle or a run, or for several together."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from backbones.cli.console import preparing, print_json, print_text, progress, say
 from backbones.cli.language import Language, tell_nameless
 from backbones.cli.offline import Offline
+from backbones.errors import WrongUse
+
+if TYPE_CHECKING:
+    from backbones.protocols.run import Evaluation
 
 
 def evaluate(
-    bundle: Annotated[
-        str, typer.Argument(metavar="RUN_OR_BUNDLE", help="A run, a bundle or an id of weights.")
-    ],
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A folder, manifest or set name.")],
-    protocol: Annotated[str, typer.Option(help="See `backbones list protocols`.")] = "single",
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="RUN_OR_BUNDLE... DATA",
+            help="Runs, bundles or ids of weights, which answer together; then the data: a folder,"
+            " manifest or set name.",
+        ),
+    ] = None,
+    protocol: Annotated[
+        str,
+        typer.Option(help="A name, or a YAML file of your own; `list` and `show ID` tell more."),
+    ] = "single",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the protocol."),
+    ] = None,
     split: Annotated[
         str | None, typer.Option(help="train, val or test; the held-out one if left out.")
     ] = None,
     lang: Language = "en",
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures in a batch.")] = 64,
+    precision: Annotated[
+        Literal["fp32", "bf16"], typer.Option(help="Of the arithmetic; fp32 is exact.")
+    ] = "fp32",
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the report, the confusion matrix and its CSV.")
     ] = None,
     offline: Offline = False,
 ) -> None:
-    """Measure a trained network.
+    """Measure a trained network, or several that answer together.
 
-    Error rates with confidence intervals, figures per class, calibration.
+    Error rates with confidence intervals beside what the paper printed, figures per class,
+    calibration. `torchrun --nproc-per-node 2 -m backbones evaluate ...` shares the pictures.
 
     Examples: `backbones evaluate runs/demo digits --protocol ten_crop --out report`,
-    `backbones evaluate resnet50.tv_in1k imagenet`.
+    `backbones evaluate vgg16.tv_in1k vgg19.tv_in1k imagenet --protocol vgg/dense_multiscale`,
+    `backbones evaluate --protocol list`, `backbones evaluate --protocol show vgg/dense`.
     """
-    from backbones.api.evaluation import evaluate as measure
-    from backbones.api.evaluation import write_evaluation
-    from backbones.api.weights import open_bundle
-    from backbones.report.fonts import font_note
-    from backbones.speed import keep_large_buffers
-
-    keep_large_buffers()
-    with preparing() as bars:
-        opened = open_bundle(bundle, downloading=bars.downloading)
-    tell_nameless(opened.classes, lang)
-    with progress("evaluating") as report_progress:
-        found = measure(
-            opened,
-            data,
-            protocol=protocol,
-            split=split,
-            lang=lang,
-            batch_size=batch_size,
-            progress=report_progress,
+    given = list(targets or [])
+    if protocol in ("list", "show"):
+        _describe(protocol, given, set_ or [], json)
+        return
+    if len(given) < 2:
+        raise WrongUse(
+            "evaluate needs a network and data: backbones evaluate RUN_OR_BUNDLE... DATA; what"
+            " protocols there are says `backbones evaluate --protocol list`"
         )
+    found = _measured(
+        (given[:-1], given[-1]), (protocol, set_ or []), split, lang, (batch_size, precision)
+    )
+    if found is None:
+        return
     if out:
+        from backbones.api.evaluation import write_evaluation
+        from backbones.report.fonts import font_note
+
         for path in write_evaluation(found, out):
             say(f"wrote {path}")
         if note := font_note([row.name for row in found.report.per_class]):
@@ -65,3 +82,61 @@ def evaluate(
         print_json(found.to_json())
     else:
         print_text(found.to_text())
+
+
+def _measured(
+    what: tuple[list[str], str],
+    how: tuple[str, list[str]],
+    split: str | None,
+    lang: Language,
+    means: tuple[int, Literal["fp32", "bf16"]],
+) -> Evaluation | None:
+    """The evaluation; None in processes that leave the talking to the first."""
+    import os
+
+    from backbones.api.evaluation import evaluate as measure
+    from backbones.api.weights import open_bundle
+    from backbones.speed import keep_large_buffers
+
+    keep_large_buffers()
+    names, data = what
+    with preparing() as bars:
+        opened = [open_bundle(name, downloading=bars.downloading) for name in names]
+    first = os.environ.get("RANK", "0") == "0"
+    if first:
+        tell_nameless(opened[0].classes, lang)
+    with progress("evaluating") as report_progress:
+        found = measure(
+            opened,
+            data,
+            protocol=how[0],
+            settings=how[1],
+            split=split,
+            lang=lang,
+            batch_size=means[0],
+            precision=means[1],
+            names=names,
+            progress=report_progress,
+        )
+    return found if first else None
+
+
+def _describe(verb: str, names: list[str], settings: list[str], as_json: bool) -> None:
+    """`--protocol list`, and `--protocol show ID ...`."""
+    if verb == "list":
+        from backbones.cli.list import list_protocols
+
+        list_protocols(as_json)
+        return
+    from backbones.protocols.describing import protocol_json, protocol_text
+    from backbones.protocols.own import apply_settings, load_protocol
+
+    if not names:
+        raise WrongUse("--protocol show needs a name: backbones evaluate --protocol show vgg/dense")
+    rows = [apply_settings(load_protocol(name), settings) for name in names]
+    if as_json:
+        print_json(
+            [protocol_json(row) for row in rows] if len(rows) > 1 else protocol_json(rows[0])
+        )
+        return
+    print_text("\n\n".join(protocol_text(row) for row in rows))

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import NoReturn
 
 from backbones.cli.console import print_json, print_table, print_text
 from backbones.units import human_count
+
+_TABLES = ("networks", "recipes", "protocols", "labels")
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -18,41 +21,131 @@ def run(arguments: Sequence[str]) -> None:
 
     Args:
         arguments: what stands behind `backbones list`.
+
+    Raises:
+        NotFound: nothing fits a pattern, or there is no such column, set or class.
     """
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    words = chosen.what
+    what, rest = (words[0], words[1:]) if words and words[0] in _TABLES else ("networks", words)
+    if what != "networks" and (chosen.columns or chosen.sort or chosen.reverse):
+        parser.error(f"{what} has no --columns, --sort or --reverse; only networks has")
+    if chosen.find is not None and not (what == "labels" and rest):
+        parser.error("--find looks in a set: backbones list labels imagenet --find crane")
+    if what == "networks":
+        _list_some_networks(rest, chosen)
+    elif what == "labels" and len(rest) < 2:
+        list_labels(rest[0], chosen.find, chosen.json) if rest else list_label_sets(chosen.json)
+    elif rest:
+        parser.error(f"{what} takes no {rest[-1]!r}; labels takes one set: list labels mnist")
+    else:
+        {"recipes": list_recipes, "protocols": list_protocols}[what](chosen.json)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="backbones list",
         description="List the networks, the recipes, the protocols or the labels.",
+        epilog="Examples: backbones list 'vgg*' --columns name,params,macs,top1 --sort macs;"
+        " backbones list recipes; backbones list labels imagenet --find crane",
     )
-    tables = {"networks": list_networks, "recipes": list_recipes, "protocols": list_protocols}
-    parser.add_argument("what", nargs="?", default="networks", choices=(*tables, "labels"))
-    parser.add_argument("set", nargs="?", help="labels: the classes of this set, such as imagenet")
+    parser.add_argument(
+        "what",
+        nargs="*",
+        metavar="TABLE or PATTERN",
+        help=f"one of {', '.join(_TABLES)}; or networks by name, part of a name, family or"
+        " pattern ('vgg*'); behind labels, the set whose classes to list, such as imagenet",
+    )
     parser.add_argument("--find", metavar="TEXT", help="labels: only classes with it in a name")
+    parser.add_argument(
+        "--columns", metavar="A,B,...", help="networks: these columns; an unknown one lists all"
+    )
+    parser.add_argument("--sort", metavar="COLUMN", help="networks: by this column, smallest first")
+    parser.add_argument("--reverse", action="store_true", help="networks: the largest first")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
-    chosen = parser.parse_args(arguments)
-    if chosen.set is None and chosen.find is not None:
-        parser.error("--find looks in a set: backbones list labels imagenet --find crane")
-    if chosen.set is None and chosen.what == "labels":
-        list_label_sets(chosen.json)
-    elif chosen.what == "labels":
-        list_labels(chosen.set, chosen.find, chosen.json)
-    elif chosen.set is not None:
-        parser.error(f"{chosen.what} has no sets; only labels has: backbones list labels imagenet")
+    return parser
+
+
+def _list_some_networks(patterns: Sequence[str], chosen: argparse.Namespace) -> None:
+    from backbones import catalog
+    from backbones.errors import NotFound
+
+    found: list[str] = []
+    for pattern in patterns:
+        try:
+            found += catalog.matching(pattern)
+        except NotFound as error:
+            _tell_tables(pattern, error)
+    names = tuple(dict.fromkeys(found)) if patterns else catalog.names()
+    if chosen.columns or chosen.sort or chosen.reverse:
+        list_columns(names, chosen.columns, chosen.sort, chosen.reverse, chosen.json)
     else:
-        tables[chosen.what](chosen.json)
+        list_networks(names, chosen.json)
 
 
-def list_networks(as_json: bool) -> None:
-    """Every row, paper by paper, with its exact counts."""
+def _tell_tables(word: str, error: Exception) -> NoReturn:
+    """A word that fits no network may have been meant for a table."""
+    from backbones.errors import NotFound, nearest
+
+    hint = nearest(word, _TABLES, count=1)
+    if not hint:
+        raise error
+    raise NotFound(f"no network fits {word!r}, and there is no such table.{hint}") from error
+
+
+def list_columns(
+    names: Sequence[str], columns: str | None, sort: str | None, reverse: bool, as_json: bool
+) -> None:
+    """One table of networks with the columns of one's choice.
+
+    Args:
+        names: of the networks.
+        columns: names of columns, separated by commas; the usual ones where None.
+        sort: the column to sort by, smallest first; as in the catalog where None.
+        reverse: the largest first.
+        as_json: one object a network; the columns are its keys.
+
+    Raises:
+        NotFound: no such column; lists all.
+    """
+    from backbones import catalog
+    from backbones.report.columns import NETWORK_COLUMNS, choose, ordered
+
+    listed = [name.strip() for name in (columns or _USUAL).split(",") if name.strip()]
+    shown = choose(NETWORK_COLUMNS, listed)
+    rows = [catalog.facts(name) for name in names]
+    if sort is not None:
+        rows = ordered(rows, choose(NETWORK_COLUMNS, [sort])[0], reverse=reverse)
+    elif reverse:
+        rows = rows[::-1]
+    if as_json:
+        print_json([{column.name: column.value(row) for column in shown} for row in rows])
+        return
+    print_table(
+        [column.heading for column in shown],
+        [[column.text(column.value(row)) for column in shown] for row in rows],
+        right=" ".join(column.heading for column in shown if column.right),
+    )
+
+
+_USUAL = "name,year,params,macs,input,top1,summary"
+
+
+def list_networks(names: Sequence[str], as_json: bool) -> None:
+    """Networks paper by paper, with their exact counts."""
     from dataclasses import asdict
     from itertools import groupby
 
     from backbones import catalog
 
-    rows = [catalog.facts(name) for name in catalog.names()]
+    rows = [catalog.facts(name) for name in names]
     if as_json:
         print_json([asdict(row) for row in rows])
         return
-    for _, group in groupby(catalog.families(), key=lambda family: family.citation.title):
+    listed = {row.family for row in rows}
+    shown = (family for family in catalog.families() if family.name in listed)
+    for _, group in groupby(shown, key=lambda family: family.citation.title):
         families = {family.name: family for family in group}
         print_text(str(next(iter(families.values())).citation))
         for family in families.values():
@@ -94,11 +187,17 @@ def list_protocols(as_json: bool) -> None:
     """Every evaluation protocol."""
     from backbones.protocols.table import PROTOCOLS
 
-    rows = [(p.name, str(p.citation), p.summary) for p in PROTOCOLS]
     if as_json:
-        print_json([{"name": n, "citation": c, "summary": s} for n, c, s in rows])
+        rows = [
+            {"name": p.name, "citation": str(p.citation), "summary": p.summary} for p in PROTOCOLS
+        ]
+        print_json(rows)
         return
-    print_table(("name", "from", "what it is"), rows)
+    print_table(
+        ("name", "from", "printed", "what it is"),
+        [(p.name, p.paper, str(len(p.printed)), p.summary) for p in PROTOCOLS],
+        right="printed",
+    )
 
 
 def list_label_sets(as_json: bool) -> None:

@@ -6,7 +6,6 @@ traceback; `BACKBONES_TRACEBACK=1` shows it all the same, for whoever debugs thi
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 
@@ -15,7 +14,6 @@ from backbones.errors import BackbonesError
 
 def main() -> None:
     """Run the command line."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     try:
         run(sys.argv[1:])
     except BrokenPipeError:
@@ -47,8 +45,11 @@ def run(arguments: list[str]) -> None:
 
         weights_list.run(arguments[2:])
         return
+    import logging  # the lists have nothing to log, and it would take a tenth of their time
+
     from backbones.cli.app import app
 
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     app()
 
 

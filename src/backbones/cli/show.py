@@ -19,8 +19,8 @@ def show(
 ) -> None:
     """Show what a network is, or weights, or a bundle.
 
-    Layer by layer, with its claims and deviations; of weights, all that was published about them;
-    of a bundle, all that it says of itself.
+    Of a network its paper, its row of the paper's table, what it costs, what was published; of
+    weights, all that was published about them; of a bundle, all that it says of itself.
 
     Examples: `backbones show vgg16`, `backbones show runs/demo/best.safetensors`.
     """

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from threading import get_ident
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from backbones.nn.meta import ShapesOnly
+from backbones.inspection.quick import QUICK, Made
+from backbones.nn.meta import ShapesOnly, without_collecting
 
 _MARK = "_backbones_node"  # an attribute of a tensor: the node that made it
 _CONVOLUTIONS = {"conv1d", "conv2d", "conv3d"}
@@ -47,6 +49,7 @@ class Node:
         num_bytes: of its output.
         macs: multiply-accumulates of convolutions and matrix products.
         call: its arguments and named arguments; shapes (`torch.Size`) stand in for tensors.
+        reads: names of the parameters that it reads, itself or by way of others made of them.
     """
 
     index: int
@@ -57,6 +60,7 @@ class Node:
     num_bytes: int
     macs: int
     call: tuple[tuple[Any, ...], dict[str, Any]]
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,7 @@ class Graph:
         kinds: module path -> class, for every module.
         calls: calls of modules without parts, in the order in which they end.
         on_meta: whether shapes alone were enough; otherwise numbers were computed.
+        parameters: the network's own, by the names in `Node.reads`.
     """
 
     nodes: tuple[Node, ...]
@@ -96,6 +101,7 @@ class Graph:
     kinds: dict[str, str]
     calls: tuple[Call, ...] = field(default=(), repr=False)
     on_meta: bool = True
+    parameters: dict[str, nn.Parameter] = field(default_factory=dict, repr=False)
 
     @property
     def num_unseen(self) -> int:
@@ -120,7 +126,7 @@ def record(model: nn.Module, input_shape: Sequence[int], batch: int = 1) -> Grap
         [('conv2d', (1, 8, 7, 7)), ('relu', (1, 8, 7, 7))]
     """
     modules = dict(model.named_modules())
-    with _evaluating(modules), torch.no_grad():
+    with without_collecting(), _evaluating(modules), torch.no_grad():
         try:
             return _recorded(model, modules, (batch, *input_shape), on_meta=True)
         except (NotImplementedError, RuntimeError):
@@ -147,25 +153,43 @@ def _evaluating(modules: Mapping[str, nn.Module]) -> Iterator[None]:
 def _recorded(
     model: nn.Module, modules: Mapping[str, nn.Module], shape: tuple[int, ...], *, on_meta: bool
 ) -> Graph:
-    recorder = _Recorder() if on_meta else _RecorderOfNumbers()
+    parameters, buffers = _own_tensors(modules)
+    own: dict[str, Tensor] = {**parameters, **buffers}
+    state = _stand_ins(own) if on_meta else None
+    names = {id(tensor): name for name, tensor in (state or own).items()}
+    recorder = _Recorder(names) if on_meta else _RecorderOfNumbers(names)
     with ExitStack() as stack:
         for name, layer in modules.items():
             leaf = next(layer.children(), None) is None
-            for handle in recorder.follow(name, layer, leaf):
-                stack.callback(handle.remove)
-        state = _stand_ins(model) if on_meta else None
+            stack.callback(recorder.follow(name, layer, leaf))
         x = torch.empty(shape, device="meta") if on_meta else torch.rand(shape)
         recorder.add("input", (), x)
         with recorder:
             output = torch.func.functional_call(model, state, (x,)) if state else model(x)
     kinds = {name: type(layer).__name__ for name, layer in modules.items()}
     outputs = tuple(dict.fromkeys(node for node in map(_node_of, _tensors(output)) if node >= 0))
-    return Graph(tuple(recorder.nodes), outputs, kinds, tuple(recorder.calls), on_meta)
+    return Graph(tuple(recorder.nodes), outputs, kinds, tuple(recorder.calls), on_meta, parameters)
 
 
-def _stand_ins(model: nn.Module) -> dict[str, Tensor] | None:
+def _own_tensors(
+    modules: Mapping[str, nn.Module],
+) -> tuple[dict[str, nn.Parameter], dict[str, Tensor]]:
+    """Parameters and buffers by name, shared ones once: all in one walk."""
+    parameters: dict[str, nn.Parameter] = {}
+    buffers: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for path, layer in modules.items():
+        begin = f"{path}." if path else ""
+        for found, own in ((parameters, layer._parameters), (buffers, layer._buffers)):
+            for name, tensor in own.items():
+                if tensor is not None and id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    found[begin + name] = tensor  # type: ignore[assignment]
+    return parameters, buffers
+
+
+def _stand_ins(own: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
     """Shapes that stand in for parameters and buffers; None where these are shapes already."""
-    own = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     if all(tensor.is_meta for tensor in own.values()):
         return None
     return {name: torch.empty_like(tensor, device="meta") for name, tensor in own.items()}
@@ -174,35 +198,70 @@ def _stand_ins(model: nn.Module) -> dict[str, Tensor] | None:
 class _Recorder(ShapesOnly):
     """Writes down every function that is called while it is on."""
 
-    def __init__(self) -> None:
+    skips_numbers = True
+
+    def __init__(self, names: Mapping[int, str]) -> None:
         super().__init__()
+        self._names = names  # of the parameters, by identity
+        self._reads: list[str] = []  # since the last node
         self.nodes: list[Node] = []
         self.calls: list[Call] = []
         self._path = [""]  # of the modules that are running, outermost first
         self._begins: list[int] = []
+        self._thread = get_ident()
 
-    def follow(self, name: str, layer: nn.Module, leaf: bool) -> tuple[Any, ...]:
-        """Hear when a module begins and ends; returns the hooks."""
+    def follow(self, name: str, layer: nn.Module, leaf: bool) -> Callable[[], None]:
+        """Hear when a module begins and ends; returns what undoes that.
 
-        def begin(_: nn.Module, args: Any) -> None:
+        In place of hooks, which take longer than what they hear of.
+        """
+        replaced = layer.__dict__.get("forward")
+        own: Callable[..., Any] = layer.forward
+        quick = QUICK.get(type(layer)) if replaced is None and self.skips_numbers else None
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            if get_ident() != self._thread:  # somebody else uses the network at the same time
+                return own(*args, **kwargs)
             self._path.append(name)
             self._begins.append(len(self.nodes))
+            try:
+                output = self._quickly(quick, layer, args) if quick and not kwargs else None
+                if output is None:
+                    output = own(*args, **kwargs)
+                if leaf:
+                    self._end_layer(name, layer, args, output)
+                return output
+            finally:
+                self._begins.pop()
+                self._path.pop()
 
-        def end(_: nn.Module, args: Any, output: Any) -> None:
-            if leaf:
-                self._end_layer(name, layer, args, output)
-            self._begins.pop()
-            self._path.pop()
+        def undo() -> None:
+            del layer.__dict__["forward"]
+            if replaced is not None:
+                layer.__dict__["forward"] = replaced
 
-        before = layer.register_forward_pre_hook(begin)
-        return before, layer.register_forward_hook(end)
+        layer.__dict__["forward"] = run
+        return undo
+
+    def _quickly(
+        self, quick: Callable[[Any, Tensor], Made | None], layer: nn.Module, args: tuple[Any, ...]
+    ) -> Tensor | None:
+        if len(args) != 1 or not isinstance(args[0], Tensor):
+            return None
+        with torch._C.DisableTorchFunction():
+            made = quick(layer, args[0])
+            if made is None:
+                return None
+            inputs = self._inputs(made.reads)
+            self.add(made.op, inputs, made.output, made.macs, (made.args, made.named))
+        return made.output
 
     def _end_layer(self, name: str, layer: nn.Module, args: Any, output: Any) -> None:
         first = next(_tensors(output), None)
         if first is None:
             return
         if _node_of(first) < 0:
-            self.add("unseen", tuple(_nodes_of(args)), first)
+            self.add("unseen", self._inputs(args), first)
         begin, node = self._begins[-1], _node_of(first)
         self.calls.append(Call(name, layer, begin, len(self.nodes), node, tuple(first.shape)))
 
@@ -213,7 +272,9 @@ class _Recorder(ShapesOnly):
         index, shape = len(self.nodes), tuple(output.shape)
         num_bytes = output.element_size() * math.prod(shape)
         module = self._path[-1]
-        self.nodes.append(Node(index, op, module, inputs, shape, num_bytes, macs, call))
+        reads = tuple(self._reads)
+        self._reads.clear()
+        self.nodes.append(Node(index, op, module, inputs, shape, num_bytes, macs, call, reads))
         setattr(output, _MARK, index)
 
     def compute(
@@ -221,6 +282,17 @@ class _Recorder(ShapesOnly):
     ) -> Any:
         """What the function returns."""
         return super().__torch_function__(func, (), args, kwargs)
+
+    def _inputs(self, values: Sequence[Any]) -> tuple[int, ...]:
+        """The nodes that made the tensors among the values; parameters are remembered as read."""
+        found: dict[int, None] = {}
+        for tensor in _tensors(values):
+            node = _node_of(tensor)
+            if node >= 0:
+                found[node] = None
+            elif id(tensor) in self._names:
+                self._reads.append(self._names[id(tensor)])
+        return tuple(found)
 
     def _count(
         self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -242,7 +314,7 @@ class _Recorder(ShapesOnly):
         op = _op(func.__name__)
         if op in _ASKS:
             return func(*args, **given)
-        inputs = tuple(dict.fromkeys((*_nodes_of(args), *_nodes_of(given.values()))))
+        inputs = self._inputs((*args, *given.values()))
         if op in _MAY_MULTIPLY and inputs:
             output, macs = self._count(func, args, given)
         else:
@@ -265,6 +337,8 @@ class _Recorder(ShapesOnly):
 
 class _RecorderOfNumbers(_Recorder):
     """The same where the network has to see numbers."""
+
+    skips_numbers = False
 
     def compute(
         self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
@@ -295,16 +369,6 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 def _node_of(tensor: Tensor) -> int:
     return getattr(tensor, _MARK, -1)
-
-
-def _nodes_of(values: Any) -> Iterator[int]:
-    for value in values:
-        if isinstance(value, Tensor):
-            node = getattr(value, _MARK, -1)
-            if node >= 0:
-                yield node
-        elif isinstance(value, list | tuple):
-            yield from _nodes_of(value)
 
 
 def _shown(value: Any) -> Any:

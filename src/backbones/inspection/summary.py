@@ -238,7 +238,7 @@ def inspect(
         sum(p.numel() for p in parameters if p.requires_grad),
         max(0, total - run),
         layers,
-        _stages(network, layers),
+        _stages(network, layers, layers_of(graph, functions=True)),
         named,
         (*_notes(graph, total - run), *(f"printed: {line}" for line in printed)),
         missing,
@@ -280,13 +280,16 @@ def _missing(graph: Graph, layers: Sequence[Layer]) -> tuple[str, ...]:
     return (f"MACs of {graph.num_unseen} parts that hide what they do", f"receptive field{where}")
 
 
-def _stages(network: Any, layers: Sequence[Layer]) -> tuple[Stage, ...]:
-    """Each layer belongs to the first stage that is not over; foreign ones to a child module."""
+def _stages(network: Any, layers: Sequence[Layer], every: Sequence[Layer]) -> tuple[Stage, ...]:
+    """Each layer belongs to the first stage that is not over; foreign ones to a child module.
+
+    `every` has functions too: a module of branches ends in a concatenation, not in a layer.
+    """
     stages = getattr(network, "stages", None)
     if not hasattr(network, "row") or not isinstance(stages, tuple):
         runs = groupby(layers, key=lambda layer: _begin(layer.name, 1))
         parts = [(name, tuple(run)) for name, run in runs]
-        return tuple(Stage(name, run[-1].output, run) for name, run in parts)
+        return tuple(Stage(name, _output(every, name, run[-1]), run) for name, run in parts)
     found, rest = [], list(layers)
     for title, path in stages:
         inside = [
@@ -294,12 +297,18 @@ def _stages(network: Any, layers: Sequence[Layer]) -> tuple[Stage, ...]:
         ]
         if not inside:
             continue
-        found.append(Stage(title, rest[inside[-1]].output, tuple(rest[: inside[-1] + 1])))
+        output = _output(every, path, rest[inside[-1]])
+        found.append(Stage(title, output, tuple(rest[: inside[-1] + 1])))
         rest = rest[inside[-1] + 1 :]
     if rest and found:
         last = found.pop()
         found.append(replace(last, layers=(*last.layers, *rest)))
     return tuple(found)
+
+
+def _output(every: Sequence[Layer], path: str, last: Layer) -> tuple[int, ...]:
+    inside = (layer for layer in reversed(every) if layer.name == path or _within(layer.name, path))
+    return next(inside, last).output
 
 
 def _within(name: str, path: str) -> bool:

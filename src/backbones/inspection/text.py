@@ -10,7 +10,7 @@ from typing import Any
 from backbones.inspection.spans import Field
 from backbones.inspection.summary import CONVENTION, Inspection
 from backbones.inspection.trace import Layer
-from backbones.units import human_bytes, human_count, text_columns
+from backbones.units import aligned, human_bytes, human_count
 
 _COLUMNS = (
     *("layer", "paper", "type", "kernel", "output", "parameters", "MACs"),
@@ -143,15 +143,5 @@ def _aligned(
     columns: Sequence[str], rows: Sequence[Sequence[str]], skipped: Sequence[str] = ()
 ) -> list[str]:
     kept = [i for i, column in enumerate(columns) if column not in skipped]
-    cells = [[row[i] for i in kept] for row in (columns, *rows)]
-    widths = [max(text_columns(row[i]) for row in cells) for i in range(len(kept))]
-    right = [columns[i] in _RIGHT for i in kept]
-    return [
-        "  ".join(
-            " " * (width - text_columns(cell)) + cell
-            if to_right
-            else cell + " " * (width - text_columns(cell))
-            for cell, width, to_right in zip(row, widths, right, strict=True)
-        ).rstrip()
-        for row in cells
-    ]
+    cells = [[row[i] for i in kept] for row in rows]
+    return aligned([columns[i] for i in kept], cells, _RIGHT)

@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from backbones.inspection.fields import receptive_fields
-from backbones.inspection.graph import Call, Graph, Node, record
+from backbones.inspection.graph import Call, Graph, record
 from backbones.inspection.spans import Field
 from backbones.models import find_row, make
 from backbones.nn.counting import CountsConnections
@@ -95,8 +95,8 @@ def layers_of(graph: Graph, *, fields: bool = False, functions: bool = False) ->
     Args:
         graph: see `record`.
         fields: work out receptive fields too.
-        functions: also those functions outside layers that neither have weights nor multiply,
-            such as the sum at the end of a residual block; those that multiply are always there.
+        functions: also those functions outside layers that neither have weights nor multiply
+            matrices, such as the sum at the end of a residual block; the others are always there.
     """
     seen_fields = receptive_fields(graph) if fields else (None,) * len(graph.nodes)
     found: list[Layer] = []
@@ -104,24 +104,17 @@ def layers_of(graph: Graph, *, fields: bool = False, functions: bool = False) ->
     ran: set[nn.Module] = set()
     at = 0
     for call in graph.calls:
-        found += _functions(graph.nodes[at : call.begin], seen_fields, functions)
+        found += _functions(graph, range(at, call.begin), counted, seen_fields, functions)
         found.append(_layer(graph, call, counted, call.layer in ran, seen_fields[call.node]))
         ran.add(call.layer)
         at = max(at, call.end)
-    found += _functions(graph.nodes[at:], seen_fields, functions)
+    found += _functions(graph, range(at, len(graph.nodes)), counted, seen_fields, functions)
     return tuple(found)
 
 
 def _layer(graph: Graph, call: Call, counted: set[int], shared: bool, seen: Field | None) -> Layer:
-    trained = frozen = 0
-    for parameter in call.layer._parameters.values():
-        if parameter is None or id(parameter) in counted:
-            continue
-        counted.add(id(parameter))
-        if parameter.requires_grad:
-            trained += parameter.numel()
-        else:
-            frozen += parameter.numel()
+    own = [parameter for parameter in call.layer._parameters.values() if parameter is not None]
+    trained, frozen = _newly_counted(own, counted)
     return Layer(
         call.name,
         type(call.layer).__name__,
@@ -137,39 +130,124 @@ def _layer(graph: Graph, call: Call, counted: set[int], shared: bool, seen: Fiel
     )
 
 
-def _functions(nodes: Sequence[Node], fields: Sequence[Field | None], every: bool) -> list[Layer]:
+def _functions(
+    graph: Graph,
+    places: range,
+    counted: set[int],
+    fields: Sequence[Field | None],
+    every: bool,
+) -> list[Layer]:
     """Functions that were called outside layers, as layers of their own."""
-    return [
-        Layer(
-            f"{node.module}:{node.op}",
-            node.op,
-            node.shape[1:],
-            0,
-            node.macs,
-            0,
-            num_bytes=node.num_bytes,
-            field=fields[node.index],
+    found = []
+    for place in places:
+        node = graph.nodes[place]
+        own = [graph.parameters[name] for name in node.reads if name in graph.parameters]
+        trained, frozen = _newly_counted(own, counted)
+        if node.op == "input" or not (node.macs or trained or frozen or every):
+            continue
+        found.append(
+            Layer(
+                f"{node.module}:{node.op}",
+                node.op,
+                node.shape[1:],
+                trained,
+                node.macs,
+                0,
+                frozen,
+                node.num_bytes,
+                field=fields[place],
+            )
         )
-        for node in nodes
-        if node.op != "input" and (node.macs or every)
-    ]
+    return found
+
+
+def _newly_counted(parameters: Sequence[nn.Parameter], counted: set[int]) -> tuple[int, int]:
+    """(trained, frozen) numbers among parameters that were not counted before."""
+    trained = frozen = 0
+    for parameter in parameters:
+        if id(parameter) in counted:
+            continue
+        counted.add(id(parameter))
+        if parameter.requires_grad:
+            trained += parameter.numel()
+        else:
+            frozen += parameter.numel()
+    return trained, frozen
 
 
 def count(model: nn.Module | str, input_px: int | None = None) -> Count:
-    """Count a network's parameters, and sum `trace` over its layers.
+    """Count a network's parameters, multiply-accumulates and connections.
 
     Example:
         >>> count("vgg16").params
         138357544
     """
-    network = on_meta(model) if isinstance(model, str) else model
-    layers = trace(network, input_px)
+    network: Any = on_meta(model) if isinstance(model, str) else model
+    side = input_px or network.row.input_px
+    graph = record(network, (network.in_channels, side, side))
+    read = {name for node in graph.nodes for name in node.reads}
+    trained = {name: p.numel() for name, p in graph.parameters.items() if p.requires_grad}
     return Count(
-        sum(p.numel() for p in network.parameters() if p.requires_grad),
-        sum(layer.params for layer in layers),
-        sum(layer.macs for layer in layers),
-        sum(layer.connections for layer in layers),
+        sum(trained.values()),
+        sum(numbers for name, numbers in trained.items() if name in read),
+        sum(node.macs for node in graph.nodes),
+        sum(_connections(call.layer, call.output) for call in graph.calls),
     )
+
+
+def num_weighted(layers: Sequence[Layer]) -> int:
+    """How many layers have weights of their own, as papers count a network's depth.
+
+    Normalisations and learned slopes of activations are left out; a layer that runs again counts
+    once. Projections on shortcuts count, which the ResNet paper leaves out.
+
+    Example:
+        >>> num_weighted(trace("vgg16")), num_weighted(trace("resnet50"))
+        (16, 54)
+    """
+    return sum(
+        bool(layer.params or layer.frozen)
+        and not layer.shared
+        and "Norm" not in layer.kind
+        and layer.kind != "PReLU"
+        for layer in layers
+    )
+
+
+def last_field(layers: Sequence[Layer]) -> tuple[tuple[int | float, ...], bool] | None:
+    """What the units of the last maps see, before what makes all units see the same.
+
+    A network may end in branches: of the layers at the end whose maps have the last size, the
+    largest field, along each axis.
+
+    Args:
+        layers: with their fields; see `layers_of`.
+
+    Returns:
+        px (height, width); and whether all units see the same all the same, as behind
+        squeeze-and-excitation. None where no field is known.
+
+    Example:
+        >>> last_field(layers_of(record(on_meta("vgg16"), (3, 224, 224)), fields=True))
+        ((212, 212), False)
+    """
+    found: list[Field] = []
+    size: tuple[int, ...] = ()
+    for layer in reversed(layers):
+        field, maps = layer.field, layer.output[1:]
+        if field is None or len(field.spans) != 2 or len(maps) != 2:
+            continue
+        if maps == (1, 1) and all(span.fixed for span in field.spans):
+            continue  # a global average, or the numbers that scale whole maps
+        if found and maps != size:
+            break
+        size = maps
+        found.append(field)
+    if not found:
+        return None
+    sizes = [max(field.spans[axis].size for field in found) for axis in range(2)]
+    plain = tuple(int(side) if side == int(side) else float(side) for side in sizes)
+    return plain, all(span.fixed for span in found[0].spans)
 
 
 def on_meta(name: str) -> nn.Module:

@@ -19,11 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from backbones.nn.meta import alike
 from backbones.nn.pictures import check_pictures
 from backbones.nn.residual import (
     BasicBlock,
@@ -257,12 +259,11 @@ class ResNet(nn.Module):
         self.maxpool = nn.MaxPool2d(3, 2, row.pool_padding, ceil_mode=not row.pool_padding)
         channels = row.maps
         for number, count in enumerate(row.blocks):
-            layer = nn.Sequential()
-            maps, stride = row.maps * 2**number, 2 if number else 1
-            for _ in range(count):
-                layer.append(block(row, channels, maps, stride))
-                channels, stride = maps * layer[0].expansion, 1
-            self.add_module(f"layer{number + 1}", layer)
+            maps = row.maps * 2**number
+            first = block(row, channels, maps, stride=2 if number else 1)
+            channels = maps * first.expansion
+            others = alike(partial(block, row, channels, maps, stride=1), count - 1)
+            self.add_module(f"layer{number + 1}", nn.Sequential(first, *others))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(channels, self.num_classes)
         initialise_as_section_3_4(self)

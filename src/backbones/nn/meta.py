@@ -4,7 +4,8 @@ memory, because nothing is computed but shapes."""
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -29,6 +30,22 @@ _SAME_SHAPE = {
 }
 
 
+@contextmanager
+def without_collecting() -> Iterator[None]:
+    """Python does not look for garbage in cycles meanwhile.
+
+    Thousands of small objects are made here, and kept: looking through them again and again takes
+    as long as making them.
+    """
+    collected = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collected:
+            gc.enable()
+
+
 class ShapesOnly(TorchFunctionMode):
     """Inside, tensors are made on the meta device, nothing is filled, and only shapes follow.
 
@@ -42,17 +59,14 @@ class ShapesOnly(TorchFunctionMode):
     """
 
     def __enter__(self) -> ShapesOnly:
-        # Thousands of small objects are made and kept: looking for cycles among them each time
-        # takes as long as making them.
-        self._collected = gc.isenabled()
-        gc.disable()
+        self._pause = without_collecting()
+        self._pause.__enter__()
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *raised: Any) -> None:
         super().__exit__(*raised)  # type: ignore[no-untyped-call]
-        if self._collected:
-            gc.enable()
+        self._pause.__exit__(None, None, None)
 
     def __torch_function__(
         self,
@@ -76,6 +90,46 @@ class ShapesOnly(TorchFunctionMode):
         return func(*args, **given)
 
 
+def alike(make: Callable[[], nn.Module], count: int) -> list[nn.Module]:
+    """Equal parts of a network, each with weights of its own.
+
+    Where only shapes follow, all but the first are copies of it: most of the time that a deep
+    network takes to build goes into the constructors of its layers.
+
+    Args:
+        make: makes one.
+        count: parts, at least 0.
+
+    Example:
+        >>> with ShapesOnly():
+        ...     first, second = alike(lambda: nn.Linear(3, 2), 2)
+        >>> first.weight is second.weight, second.weight.shape
+        (False, torch.Size([2, 3]))
+    """
+    parts = [make() for _ in range(min(count, 1))]
+    if parts and all(parameter.is_meta for parameter in parts[0].parameters()):
+        with torch._C.DisableTorchFunction():
+            return parts + [_copied(parts[0]) for _ in range(count - 1)]
+    return parts + [make() for _ in range(count - 1)]
+
+
+def _copied(part: nn.Module) -> nn.Module:
+    copy: nn.Module = object.__new__(type(part))
+    own = copy.__dict__
+    for key, value in part.__dict__.items():
+        own[key] = value.copy() if isinstance(value, dict | set) else value
+    for name, parameter in part._parameters.items():
+        if parameter is not None:
+            fresh = torch.empty(parameter.shape, dtype=parameter.dtype, device="meta")
+            own["_parameters"][name] = nn.Parameter(fresh, parameter.requires_grad)
+    for name, buffer in part._buffers.items():
+        if buffer is not None:
+            own["_buffers"][name] = torch.empty(buffer.shape, dtype=buffer.dtype, device="meta")
+    for name, child in part._modules.items():
+        own["_modules"][name] = None if child is None else _copied(child)
+    return copy
+
+
 # Each of these gives what PyTorch would, or None where the case is unusual or wrong: then PyTorch
 # is asked, and says itself what is wrong.
 
@@ -91,7 +145,7 @@ def _joined(tensors: Sequence[Tensor], dim: int = 0) -> Tensor | None:
     return _like(tensors[0], shape) if all(other == shape for other in others) else None
 
 
-def _convolved(
+def convolved(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -100,6 +154,7 @@ def _convolved(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Tensor | None:
+    """A 2-D convolution's output."""
     if isinstance(padding, str) or not x.is_meta or x.ndim != 4:
         return None
     batch, channels, *sides = x.shape
@@ -201,7 +256,7 @@ def _like(x: Tensor, shape: Sequence[int]) -> Tensor:
 
 _SHAPES: dict[Callable[..., Any], Callable[..., Tensor | None]] = {
     torch.cat: _joined,
-    torch.conv2d: _convolved,
+    torch.conv2d: convolved,
     F.linear: _fully_connected,
     F.max_pool2d: _pooled,
     F.avg_pool2d: _average_pooled,

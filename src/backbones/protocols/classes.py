@@ -45,6 +45,35 @@ def match_classes(split: Split, classes: Sequence[str]) -> Split:
     return replace(split, classes=tuple(classes), labels=moved[split.labels])
 
 
+def column_order(classes: Sequence[str], reference: Sequence[str], who: str) -> list[int]:
+    """Which of a network's outputs stand for the classes of another network, in their order.
+
+    Args:
+        classes: of the network whose outputs are put in order.
+        reference: of the network whose order counts.
+        who: the first, for messages.
+
+    Raises:
+        BadData: the two do not know the same classes.
+
+    Example:
+        >>> column_order(("dog", "cat"), ("cat", "dog"), "a network")
+        [1, 0]
+    """
+    if tuple(classes) == tuple(reference):
+        return list(range(len(classes)))
+    extra = [name for name in classes if name not in set(reference)]
+    missing = [name for name in reference if name not in set(classes)]
+    if extra or missing or len(classes) != len(reference):
+        raise BadData(
+            f"{who} has {len(classes)} classes that are not the first network's {len(reference)}:"
+            f" {_listed('only here', extra)}; {_listed('only in the first', missing)}."
+            " Only networks with the same classes can answer together"
+        )
+    place = {name: index for index, name in enumerate(classes)}
+    return [place[name] for name in reference]
+
+
 def _are_wordnet_ids(classes: Sequence[str]) -> bool:
     return label_set("imagenet").by_id.keys() >= set(classes)
 

@@ -1,30 +1,32 @@
-"""Evaluate a network: views -> score -> reduce -> metric."""
+"""Evaluate networks: views -> score -> reduce -> metric."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from backbones.data.pipeline import Batch, Pipeline
+from backbones.data.pipeline import Pipeline
 from backbones.data.source import Split
-from backbones.metrics import Labels, Report, Scores, Skipped, measure
-from backbones.nn.evaluating import Network, evaluating
-from backbones.protocols.classes import match_classes
-from backbones.protocols.score import mean_softmax, score_crops
+from backbones.metrics import Report, measure
+from backbones.nn.evaluating import evaluating
+from backbones.protocols.answering import Answers, Asking, Progress, answer, answered, collect
+from backbones.protocols.classes import column_order, match_classes
+from backbones.protocols.processes import gather, place
+from backbones.protocols.score import fuse
 from backbones.protocols.table import Protocol, find_protocol
-from backbones.protocols.text import evaluation_text
-from backbones.protocols.views import views_of
+from backbones.protocols.text import Told, evaluation_text
+from backbones.protocols.viewing import plan
 from backbones.spec import InputSpec
 from backbones.speed import Precision
 
-Progress = Callable[[int, int], None]
-"""Called with the pictures done and the pictures in all."""
+_USUAL_PHOTO = (500, 375)  # the number of views is the same for every picture
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,13 @@ class Evaluation:
 
     Args:
         protocol: the row that was followed.
-        spec: the network's input spec.
+        spec: the network's input spec; the first one's of several.
         precision: of the network's arithmetic.
         report: the numbers.
         seconds: from the first file to the last answer.
         classes_in_data: how many of the network's classes the data has.
+        num_passes: views, or parts of large ones, that went through the networks.
+        models: the networks, as they were named.
     """
 
     protocol: Protocol
@@ -46,6 +50,13 @@ class Evaluation:
     report: Report
     seconds: float
     classes_in_data: int
+    num_passes: int = 0
+    models: tuple[str, ...] = ("network",)
+
+    @property
+    def views_per_image(self) -> int:
+        """How many views of a picture each network is shown."""
+        return len(plan(self.protocol, *_USUAL_PHOTO, self.spec))
 
     def named(self, names: Sequence[str]) -> Evaluation:
         """The same with other names for the classes, in their order."""
@@ -60,17 +71,54 @@ class Evaluation:
             "input": self.spec.to_json(),
             "seconds": self.seconds,
             "classes_in_data": self.classes_in_data,
+            "models": list(self.models),
+            "reduction": self.protocol.reduction,
+            "views_per_image": self.views_per_image,
+            "forward_passes": self.num_passes,
+            "images_per_second": self.report.num_samples / self.seconds,
+            "printed": [
+                {
+                    "model": each.network,
+                    "num_models": each.num_models,
+                    "data": each.data,
+                    "top1_error_percent": each.top1_error_percent,
+                    "top5_error_percent": each.top5_error_percent,
+                    "source": self.protocol.source_of(each),
+                }
+                for each in self.protocol.printed
+            ],
             **self.report.to_json(),
         }
 
     def to_text(self) -> str:
         """The same in lines of text, for people."""
-        return evaluation_text(
-            self.report,
+        told = Told(
             title=f"{self.protocol.name}: {self.protocol.summary}",
             seconds=self.seconds,
             classes_in_data=self.classes_in_data,
+            protocol=self.protocol,
+            models=self.models,
+            views_per_image=self.views_per_image,
+            num_passes=self.num_passes,
         )
+        return evaluation_text(self.report, told)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the networks that are evaluated together.
+
+    Args:
+        build: gives the network when its turn comes, so that one is in memory at a time.
+        spec: how pictures become what it sees.
+        classes: its class names in the order of its outputs.
+        name: what the report calls it.
+    """
+
+    build: Callable[[], nn.Module]
+    spec: InputSpec
+    classes: tuple[str, ...]
+    name: str = "network"
 
 
 def evaluate(
@@ -107,23 +155,82 @@ def evaluate(
         BadData: the classes differ, or no picture can be read.
     """
     row = find_protocol(protocol) if isinstance(protocol, str) else protocol
-    matched = match_classes(split, classes if classes is not None else split.classes)
-    start = time.perf_counter()
-    pipelines = [
-        Pipeline(matched, scaled, batch_size=batch_size, workers=workers)
-        for scaled in _scaled_specs(spec, row)
-    ]
-    try:
-        with evaluating(network, precision) as scored:
-            batches = _scored(scored, pipelines, row, spec.size)
-            answers = _collect(batches, len(split), progress)
-    finally:
-        for pipeline in pipelines:
-            pipeline.close()
-    log_probabilities, indices, skipped = answers
-    report = measure(log_probabilities, matched.labels[indices], matched.classes, skipped=skipped)
-    seconds = time.perf_counter() - start
-    return Evaluation(row, spec, precision, report, seconds, len(split.classes))
+    member = Member(lambda: network, spec, tuple(classes or split.classes))
+    asking = Asking(row, batch_size, precision, workers)
+    return evaluate_together([member], split, asking, progress=progress)
+
+
+def evaluate_together(
+    members: Sequence[Member], split: Split, asking: Asking, *, progress: Progress | None = None
+) -> Evaluation:
+    """Measure several networks as one: their answers are reduced as the protocol's views are.
+
+    Under `torchrun`, or wherever a process group is there, every process takes its share of the
+    pictures, and all get the whole evaluation.
+
+    Args:
+        members: one network or more; the classes of all must be the same, in any order.
+        split: pictures and true classes.
+        asking: the protocol and the means.
+        progress: called with (pictures done by all networks so far, pictures times networks).
+
+    Raises:
+        ProtocolError: the protocol's views do not fit a network.
+        BadData: classes differ, or no picture can be read.
+    """
+    first = members[0]
+    orders = [column_order(each.classes, first.classes, each.name) for each in members]
+    matched = match_classes(split, first.classes)
+    rank, world = place()
+    share = range(rank, len(split), world)
+    mine = matched if world == 1 else matched.take(list(share))
+    start, total = time.perf_counter(), len(mine) * len(members)
+    found: list[Answers] = []
+    for number, each in enumerate(members):
+        before = number * len(mine)
+        told = None if progress is None else _after(progress, before, total)
+        found.append(gather(answer(each.build(), mine, each.spec, asking, told), share))
+    answers = _fused(found, orders, asking.protocol)
+    report = measure(
+        answers.log_probabilities,
+        matched.labels[answers.indices],
+        matched.classes,
+        skipped=answers.skipped,
+    )
+    return Evaluation(
+        asking.protocol,
+        first.spec,
+        asking.precision,
+        report,
+        seconds=time.perf_counter() - start,
+        classes_in_data=len(split.classes),
+        num_passes=answers.num_passes,
+        models=tuple(each.name for each in members),
+    )
+
+
+def _after(progress: Progress, before: int, total: int) -> Progress:
+    return lambda done, _: progress(before + done, total)
+
+
+def _fused(found: Sequence[Answers], orders: Sequence[list[int]], protocol: Protocol) -> Answers:
+    """One answer a picture: the columns in the first network's order, then the reduction.
+
+    A picture counts where all networks have an answer; one may find it too large for its scale.
+    """
+    if len(found) == 1:
+        return found[0]
+    common = reduce(np.intersect1d, (each.indices for each in found))
+    skipped = {bad.name: bad for each in found for bad in each.skipped}
+    passes = sum(each.num_passes for each in found)
+    if not len(common):
+        return Answers(np.zeros((0, 0), np.float32), common, tuple(skipped.values()), passes)
+    parts = []
+    for each, order in zip(found, orders, strict=True):
+        rows = each.log_probabilities[np.isin(each.indices, common)][:, order]
+        parts.append(torch.from_numpy(rows))
+    fused = fuse(parts, protocol.reduction).numpy()
+    return Answers(fused, common, tuple(skipped.values()), passes)
 
 
 def quick_evaluate(
@@ -142,11 +249,13 @@ def quick_evaluate(
     Raises:
         BadData: no picture can be read.
     """
+    single = find_protocol("single")
     with evaluating(network, precision) as scored:
-        batches = _scored(scored, [pipeline], find_protocol("single"), pipeline.spec.size)
-        log_probabilities, indices, skipped = _collect(batches, len(pipeline.split), None)
-    labels = pipeline.split.labels[indices]
-    report = measure(log_probabilities, labels, pipeline.split.classes, skipped=skipped)
+        batches = answered(scored, [pipeline], single, pipeline.spec.size)
+        found = collect(batches, len(pipeline.split), None)
+    labels = pipeline.split.labels[found.indices]
+    classes = pipeline.split.classes
+    report = measure(found.log_probabilities, labels, classes, skipped=found.skipped)
     return {
         "top1_error_percent": report.top1_error_percent,
         "top5_error_percent": report.top5_error_percent,
@@ -154,44 +263,3 @@ def quick_evaluate(
         "num_samples": report.num_samples,
         "num_skipped": report.num_skipped,
     }
-
-
-def _scaled_specs(spec: InputSpec, protocol: Protocol) -> list[InputSpec]:
-    """For every scale, the spec that makes the region from which the views are cut."""
-    lengths = [side.length_px(spec.resize) for side in protocol.resize]
-    if protocol.region == "square":
-        return [replace(spec, resize=length, size=length) for length in lengths]
-    return [replace(spec, resize=length) for length in lengths]
-
-
-def _scored(
-    network: Network, pipelines: Sequence[Pipeline], protocol: Protocol, size: int
-) -> Iterator[tuple[Batch, Tensor]]:
-    """Every batch with its answers: log-probabilities (N, K)."""
-    for scales in zip(*(pipeline.epoch(0) for pipeline in pipelines), strict=True):
-        if not len(scales[0].indices):
-            yield scales[0], torch.empty(0)
-            continue
-        views = [view for batch in scales for view in views_of(batch.images, protocol, size)]
-        yield scales[0], mean_softmax(score_crops(network, views))
-
-
-def _collect(
-    batches: Iterator[tuple[Batch, Tensor]], total: int, progress: Progress | None
-) -> tuple[Scores, Labels, list[Skipped]]:
-    """Answers, the positions in the split that they belong to, and the files without any."""
-    answers: list[Scores] = []
-    indices: list[Labels] = []
-    skipped: list[Skipped] = []
-    done = 0
-    for batch, log_probabilities in batches:
-        skipped.extend(Skipped(bad.name, bad.reason) for bad in batch.bad)
-        if len(batch.indices):
-            answers.append(log_probabilities.cpu().numpy())
-            indices.append(batch.indices)
-        done += len(batch.indices) + len(batch.bad)
-        if progress is not None:
-            progress(done, total)
-    if not answers:
-        return np.zeros((0, 0), np.float32), np.zeros(0, np.int64), skipped
-    return np.concatenate(answers), np.concatenate(indices), skipped

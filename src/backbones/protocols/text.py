@@ -2,28 +2,61 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from backbones.metrics import ClassReport, Interval, Report
+from backbones.protocols.row import Protocol
 from backbones.units import human_seconds, text_columns
 
 _ALL_CLASSES_UP_TO = 25
 _WORST = 10
 _SKIPPED_SHOWN = 10
+_FUSED = {
+    "mean_softmax": "the mean of their probabilities",
+    "mean_logits": "the mean of their scores before the softmax",
+    "vote": "the most votes",
+}
 
 
-def evaluation_text(report: Report, *, title: str, seconds: float, classes_in_data: int) -> str:
-    """Error rates with intervals, calibration, classes, and the files that were left out.
+@dataclass(frozen=True)
+class Told:
+    """What a report says besides its numbers.
 
     Args:
-        report: the numbers.
         title: the first line.
         seconds: how long it took.
         classes_in_data: how many of the network's classes the data has.
+        protocol: what was followed, with what its paper printed.
+        models: the networks.
+        views_per_image: how many views each of them was shown of a picture.
+        num_passes: views that went through the networks.
     """
+
+    title: str
+    seconds: float
+    classes_in_data: int
+    protocol: Protocol
+    models: tuple[str, ...]
+    views_per_image: int
+    num_passes: int
+
+
+def evaluation_text(report: Report, told: Told) -> str:
+    """Error rates with intervals, what the paper printed, classes, and the files left out.
+
+    Args:
+        report: the numbers.
+        told: the rest.
+    """
+    speed = report.num_samples / max(told.seconds, 1e-9)
     lines = [
-        title,
+        told.title,
         "",
-        f"pictures           {report.num_samples:,} in {human_seconds(seconds)}",
-        *_classes_lines(classes_in_data, len(report.per_class)),
+        *_models_lines(told),
+        f"pictures           {report.num_samples:,} in {human_seconds(told.seconds)}"
+        f" ({speed:.3g} images/s)",
+        f"views              {told.views_per_image} a picture; {told.num_passes:,} forward passes",
+        *_classes_lines(told.classes_in_data, len(report.per_class)),
         f"top-1 error        {_rate(report.top1_error_percent, report.top1_interval_percent)}",
     ]
     if len(report.per_class) > 5:  # with fewer, nothing can be missed
@@ -34,12 +67,59 @@ def evaluation_text(report: Report, *, title: str, seconds: float, classes_in_da
         f"loss               {report.loss:.4f}",
         f"calibration error  {report.calibration_error:.4f}",
         f"macro F1           {report.macro_f1:.4f}",
+        *_printed_lines(report, told),
         "",
         *_class_lines(report.per_class),
     ]
     if report.num_skipped:
         lines += ["", *_skipped_lines(report)]
     return "\n".join(lines)
+
+
+def _models_lines(told: Told) -> list[str]:
+    if len(told.models) == 1:
+        return []
+    return [
+        f"networks           {len(told.models)}, {_FUSED[told.protocol.reduction]}",
+        *(f"                   {name}" for name in told.models),
+    ]
+
+
+def _printed_lines(report: Report, told: Told) -> list[str]:
+    """Ours as the first line of the paper's table."""
+    if not told.protocol.printed:
+        return []
+    low, high = report.top1_interval_percent.low, report.top1_interval_percent.high
+    low5, high5 = report.top5_interval_percent.low, report.top5_interval_percent.high
+    note = f"95 % intervals {low:.2f} to {high:.2f}, {low5:.2f} to {high5:.2f}"
+    ours = "ours: " + " + ".join(told.models)
+    rows: list[tuple[str, float | None, float | None, str]] = [
+        (ours, report.top1_error_percent, report.top5_error_percent, note),
+        *printed_rows(told.protocol),
+    ]
+    width = max(text_columns(row[0]) for row in rows)
+    lines = ["", f"{'printed under this protocol':<{width}}   top-1   top-5  where"]
+    for name, top1, top5, where in rows:
+        padded = name + " " * (width - text_columns(name))
+        lines.append(f"{padded}  {_percent(top1)}  {_percent(top5)}  {where}")
+    return lines
+
+
+def printed_rows(protocol: Protocol) -> list[tuple[str, float | None, float | None, str]]:
+    """What the paper printed: (network, top-1 error, top-5 error, where)."""
+    return [
+        (
+            each.network + (f" ({each.num_models} nets)" if each.num_models > 1 else ""),
+            each.top1_error_percent,
+            each.top5_error_percent,
+            f"{each.data}; {protocol.source_of(each)}",
+        )
+        for each in protocol.printed
+    ]
+
+
+def _percent(value: float | None) -> str:
+    return "    - " if value is None else f"{value:6.2f}"
 
 
 def _classes_lines(in_data: int, in_network: int) -> list[str]:

@@ -1,98 +1,14 @@
-"""What a network is, and what a bundle holds, on one page of text or as JSON."""
+"""What is known of weights, and what a bundle holds, on one page of text or as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from backbones import catalog
-from backbones.inspection.trace import Layer, trace
-from backbones.models import find_row
 from backbones.spec import InputSpec
-from backbones.units import human_bytes, human_count
+from backbones.units import human_bytes
 from backbones.weights.bundle import Bundle
 from backbones.weights.table import Published, WeightsRow
-
-_FP32_BYTES = 4
-
-
-@dataclass(frozen=True)
-class NetworkCard:
-    """A variant: its paper, its claims, where it deviates, and every layer.
-
-    Args:
-        facts: the catalog's row.
-        citation: of the row.
-        claims: (name, value, source) of each.
-        layers: in the order of execution, for the row's own input size.
-    """
-
-    facts: catalog.Facts
-    citation: str
-    claims: tuple[tuple[str, int, str], ...]
-    layers: tuple[Layer, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """One flat dictionary, the layers in `layers`."""
-        return {
-            "kind": "network",
-            **asdict(self.facts),
-            "citation": self.citation,
-            "claims": [{"name": n, "value": v, "source": s} for n, v, s in self.claims],
-            "layers": [asdict(layer) for layer in self.layers],
-        }
-
-    def to_text(self) -> str:
-        """The same as a page of text."""
-        facts = self.facts
-        side = facts.input_px
-        lines = [
-            f"{facts.name}: {facts.summary}",
-            self.citation,
-            "",
-            f"input        {facts.in_channels} x {side} x {side}, {facts.num_classes} classes",
-            f"parameters   {facts.params:,} ({human_bytes(facts.params * _FP32_BYTES)} in fp32)",
-            f"MACs         {facts.macs:,} ({human_count(facts.macs)}; FLOPs are twice as many)",
-        ]
-        for name, value, source in self.claims:
-            lines.append(f"claim        {value:,} {name} [{source}]")
-        lines.append("")
-        if facts.deviations:
-            lines.append("deviations from the paper:")
-            lines += ["  " + ": ".join(map(str, asdict(d).values())) for d in facts.deviations]
-        else:
-            lines.append("no deviation from the paper")
-        return "\n".join([*lines, "", *_layer_lines(self.layers)])
-
-
-def network_card(name: str) -> NetworkCard:
-    """Look at a variant without making its weights.
-
-    Raises:
-        NotFound: no such variant; names the nearest.
-    """
-    facts = catalog.facts(name)
-    _, row = find_row(name)
-    claims = tuple((claim.name, claim.value, claim.source) for claim in row.claims)
-    return NetworkCard(facts, str(row.citation), claims, trace(name))
-
-
-def _layer_lines(layers: Sequence[Layer]) -> list[str]:
-    rows = [("layer", "kind", "output", "parameters", "MACs")]
-    for layer in layers:
-        shape = " x ".join(str(side) for side in layer.output)
-        rows.append((layer.name, layer.kind, shape, f"{layer.params:,}", f"{layer.macs:,}"))
-    total = (sum(layer.params for layer in layers), sum(layer.macs for layer in layers))
-    rows.append(("total", "", "", f"{total[0]:,}", f"{total[1]:,}"))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    return [
-        "  ".join(
-            cell.rjust(width) if column > 2 else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
 
 
 @dataclass(frozen=True)

@@ -50,8 +50,9 @@ def save_figure(figure: Figure, path: Path) -> Path:
     from backbones.weights.atomic import write_atomic
 
     kind = path.suffix.lower().lstrip(".")
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     drawn = io.BytesIO()
     with rc_context({"svg.hashsalt": "backbones", "svg.fonttype": "path"}):
-        figure.savefig(drawn, format=kind, metadata={"Date": None} if kind == "svg" else None)
+        figure.savefig(drawn, format=kind, metadata=undated.get(kind))
     write_atomic(path, drawn.getvalue())
     return path

@@ -102,13 +102,16 @@ def _candidates(folders: tuple[Path, ...]) -> tuple[Path, ...]:
 
 @lru_cache(maxsize=32)
 def _load(path: Path, size_px: int) -> ImageFont.FreeTypeFont:
-    """Open a font file; of a collection, the face with the simplified Chinese forms."""
-    face = ImageFont.truetype(path, size_px)
+    """Open a font file; of a collection, the face with the simplified Chinese forms.
+
+    Not by `truetype`: in place of a broken file that opens one of the same name elsewhere.
+    """
+    face = ImageFont.FreeTypeFont(str(path), size_px)
     if path.suffix.lower() not in (".ttc", ".otc"):
         return face
     for index in range(1, 12):
         try:
-            other = ImageFont.truetype(path, size_px, index=index)
+            other = ImageFont.FreeTypeFont(str(path), size_px, index)
         except OSError:  # past the last face
             break
         family = other.getname()[0] or ""

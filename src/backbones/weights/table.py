@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import fnmatch
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -122,6 +121,34 @@ def matching(pattern: str) -> tuple[WeightsRow, ...]:
     )
 
 
+def of_variant(variant: str) -> tuple[WeightsRow, ...]:
+    """The published weights that fit a network."""
+    return tuple(row for row in rows() if row.variant == variant)
+
+
+def best_result(
+    weights: Iterable[WeightsRow], size_px: int | None = None
+) -> tuple[WeightsRow, Published] | None:
+    """The highest top-1 accuracy that somebody printed for one of these weights.
+
+    Args:
+        weights: to choose from.
+        size_px: results for pictures of this side go before all others, however high these are:
+            more pixels are more accurate and cost more.
+
+    Returns:
+        the weights and the result; None where nothing was printed.
+
+    Example:
+        >>> row, result = best_result(of_variant("efficientnet_b0"), size_px=224)
+        >>> row.id, result.top1_accuracy
+        ('efficientnet_b0.ra4_e3600_r224_in1k', 0.78568)
+    """
+    printed = [(row, result) for row in weights for result in row.results]
+    here = [(row, result) for row, result in printed if result.size_px == size_px]
+    return max(here or printed, key=lambda pair: pair[1].top1_accuracy, default=None)
+
+
 def find(name: str) -> WeightsRow:
     """The row of some weights.
 
@@ -157,14 +184,12 @@ def known_ids() -> tuple[str, ...]:
 @cache
 def _table() -> dict[str, WeightsRow]:
     found: dict[str, WeightsRow] = {}
-    folder = resources.files("backbones.weights").joinpath("published")
-    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if file.name.endswith(".toml"):
-            content = tomllib.loads(file.read_text(encoding="utf-8"))
-            source, protocol = content.pop("source"), content.pop("protocol")
-            for name, values in content.items():
-                assert name not in found, name
-                found[name] = _row(name, values, source, protocol)
+    for file in sorted((Path(__file__).parent / "published").glob("*.toml")):
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        source, protocol = content.pop("source"), content.pop("protocol")
+        for name, values in content.items():
+            assert name not in found, name
+            found[name] = _row(name, values, source, protocol)
     return dict(sorted(found.items()))
 
 

@@ -1,0 +1,59 @@
+"""`backbones draw`: a network as its paper would draw it, or as a graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backbones.cli.console import say
+from backbones.errors import WrongUse
+
+
+def draw(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A network, a bundle, or what makes a module: FILE.py:FUNCTION.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A file: .svg, .png or .pdf.")],
+    graph: Annotated[
+        bool, typer.Option("--graph", help="A node a layer, connections as they are.")
+    ] = False,
+    unfold: Annotated[
+        bool, typer.Option("--unfold", help="With --graph: every repeat is drawn.")
+    ] = False,
+    input: Annotated[
+        str | None, typer.Option(metavar="C,H,W", help="Of one picture; else the network's own.")
+    ] = None,
+    dots: Annotated[int, typer.Option(min=20, max=1200, help="An inch, of a PNG.")] = 200,
+) -> None:
+    """Draw a network: feature maps as boxes of their sizes, branches as branches.
+
+    What repeats is drawn once with a count. Nothing is computed and no weights are needed.
+
+    Examples: `backbones draw vgg16 -o vgg16.svg`, `backbones draw resnet50 --graph -o graph.pdf`,
+    `backbones draw mynet.py:build --input 3,64,64 -o mynet.png`.
+    """
+    if unfold and not graph:
+        raise WrongUse("--unfold draws every layer of the graph; say --graph --unfold")
+    shape = _shape(input)
+    from backbones.api.drawing import draw as make
+    from backbones.api.drawing import format_of
+
+    format_of(out)  # a wrong suffix is told before the work, not after
+    drawing = make(name, shape, style="full" if unfold else "graph" if graph else "blocks")
+    drawing.save(out, dots=dots)
+    say(f"drawn in {out}")
+
+
+def _shape(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(side) for side in text.replace("x", ",").split(","))
+    except ValueError:
+        raise WrongUse(f"--input is {text!r}, expected C,H,W such as 3,224,224") from None

@@ -1,0 +1,137 @@
+"""Views of many pictures, put together into batches of one size; large ones taken apart.
+
+The memory of an evaluation depends on the batch size and on the network's side, never on how large
+a picture is or how far its sides differ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backbones.data.geometry import Box
+from backbones.data.render import Pixels
+from backbones.spec import InputSpec
+
+DENSE_PIXELS = 2**20
+"""The most pixels of one picture that a network sees at once. A larger view is scored in parts,
+each a tile that a border of padding surrounds, and every place of the map counts once."""
+
+_STRIDE = 32  # of every network whose pictures are that large, or a divisor of it
+_BATCHES_WAITING = 4
+
+
+@dataclass(frozen=True)
+class Part:
+    """A view, or a tile of one.
+
+    Args:
+        picture: whose it is; any number.
+        view: its number in the picture's plan.
+        pixels: uint8 (h, w, C).
+        dense: whether the network's head is read as convolutions on it.
+    """
+
+    picture: int
+    view: int
+    pixels: Pixels
+    dense: bool
+
+
+def tiles(width: int, height: int, size: int, limit: int = DENSE_PIXELS) -> tuple[Box, ...]:
+    """Where the tiles of a view lie that is scored densely.
+
+    Neighbours overlap by the network's side less one step of its map, so that together they have
+    the places of the whole view, each once.
+
+    Args:
+        width, height: of the view, px.
+        size: side of the square that the network sees, px.
+        limit: pixels of a tile.
+
+    Example:
+        >>> tiles(682, 512, 224)
+        (Box(left=0, top=0, width=682, height=512),)
+        >>> [box.left for box in tiles(4000, 224, 224, limit=224 * 1000)]
+        [0, 800, 1600, 2400, 3200]
+    """
+    if width * height <= limit:
+        return (Box(0, 0, width, height),)
+    # the shorter side whole, if that leaves room for a few steps along the longer one
+    shorter = min(width, height)
+    one = shorter if shorter * (size + _STRIDE) <= limit else math.isqrt(limit)
+    down, across = (one, limit // one) if height <= width else (limit // one, one)
+    return tuple(
+        Box(left, top, wide, high)
+        for top, high in _stretches(height, down, size)
+        for left, wide in _stretches(width, across, size)
+    )
+
+
+def _stretches(length: int, most: int, size: int) -> list[tuple[int, int]]:
+    if length <= most:
+        return [(0, length)]
+    places = max(1, (max(most, size) - size) // _STRIDE + 1)
+    step = places * _STRIDE
+    last = (length - size) // _STRIDE * _STRIDE  # where the last place begins
+    found = []
+    for start in range(0, last + 1, step):
+        stop = length if start + step > last else start + step - _STRIDE + size
+        found.append((start, stop - start))
+    return found
+
+
+@dataclass
+class Packer:
+    """Collects parts of one size until they fill a batch.
+
+    Args:
+        pixels: in a batch; a part that has more is a batch by itself.
+    """
+
+    pixels: int
+    _waiting: dict[tuple[bool, tuple[int, ...]], list[Part]] = field(default_factory=dict)
+    _held: int = 0
+
+    def add(self, part: Part) -> Iterator[list[Part]]:
+        """Take a part; gives the batches that are full now, or that have to make room."""
+        key = (part.dense, part.pixels.shape)
+        self._waiting.setdefault(key, []).append(part)
+        self._held += _pixels_of(part)
+        if (len(self._waiting[key]) + 1) * _pixels_of(part) > self.pixels:
+            yield self._take(key)
+        while self._held > _BATCHES_WAITING * self.pixels:
+            yield self._take(max(self._waiting, key=self._size_of))
+
+    def rest(self) -> Iterator[list[Part]]:
+        """What is left at the end."""
+        while self._waiting:
+            yield self._take(next(iter(self._waiting)))
+
+    def _take(self, key: tuple[bool, tuple[int, ...]]) -> list[Part]:
+        self._held -= self._size_of(key)
+        return self._waiting.pop(key)
+
+    def _size_of(self, key: tuple[bool, tuple[int, ...]]) -> int:
+        parts = self._waiting[key]
+        return len(parts) * _pixels_of(parts[0])
+
+
+def _pixels_of(part: Part) -> int:
+    height, width = part.pixels.shape[:2]
+    return int(height) * int(width)
+
+
+def batch_of(parts: list[Part], spec: InputSpec) -> Tensor:
+    """Parts of one size as the network takes them: normalised float32 (N, C, h, w)."""
+    stacked = torch.from_numpy(np.stack([part.pixels for part in parts]))
+    std = torch.tensor(spec.std, dtype=torch.float64)
+    mean = torch.tensor(spec.mean, dtype=torch.float64)
+    scale, offset = (1.0 / (255.0 * std)).float(), (-mean / std).float()
+    normal = torch.addcmul(offset, stacked.float(), scale)
+    return normal.permute(0, 3, 1, 2)

@@ -1,0 +1,271 @@
+"""Networks side by side: one row each, as text, Markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from backbones.inspection.summary import CONVENTION
+from backbones.report.columns import (
+    Column,
+    accuracy_text,
+    choose,
+    count_text,
+    human_text,
+    ordered,
+    shape_text,
+)
+from backbones.units import aligned, human_bytes
+from backbones.weights.table import Published
+
+_BUSY = 1.25  # the slowest round took so many times the fastest one: somebody else was computing
+
+
+@dataclass(frozen=True)
+class Measured:
+    """How fast a network is on this machine.
+
+    Args:
+        batch: pictures in a pass.
+        rounds_s: seconds of a forward pass, the median of each round.
+    """
+
+    batch: int
+    rounds_s: tuple[float, ...]
+
+    @property
+    def pass_s(self) -> float:
+        """Seconds of a forward pass."""
+        return median(self.rounds_s)
+
+    @property
+    def images_per_s(self) -> float:
+        return self.batch / self.pass_s
+
+    @property
+    def spread(self) -> float:
+        """The slowest round by the fastest: 1 on a quiet machine."""
+        return max(self.rounds_s) / min(self.rounds_s)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One network of a comparison.
+
+    Args:
+        name: that it was asked for by.
+        family: what people call it; empty for networks of others.
+        year: of the paper.
+        params: all parameters.
+        macs: multiply-accumulates, for the whole batch.
+        input: shape of one picture.
+        num_layers: layers with weights of their own, norms left out.
+        field: px (height, width) of the largest receptive field in the last maps; None where it
+            is not known.
+        sees_all: every unit of the last maps sees the same, as behind squeeze-and-excitation.
+        activation_bytes: of all layers' outputs together, for the whole batch.
+        published: the accuracy that somebody printed.
+        weights: id of the weights that it was printed for.
+        labels: what these weights tell apart: "imagenet" or "cifar10".
+        measured: None where that was not asked for.
+    """
+
+    name: str
+    family: str
+    year: int | None
+    params: int
+    macs: int
+    input: tuple[int, ...]
+    num_layers: int
+    field: tuple[float, ...] | None
+    sees_all: bool
+    activation_bytes: int
+    published: Published | None = None
+    weights: str | None = None
+    labels: str | None = None
+    measured: Measured | None = None
+
+    @property
+    def accuracy_is_for_this_input(self) -> bool:
+        """The printed accuracy is for pictures of the size that the costs are for."""
+        return self.published is not None and self.published.size_px == self.input[-1]
+
+
+def _printed(row: Compared, field: str) -> Any:
+    return getattr(row.published, field) if row.published else None
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+COLUMNS: tuple[Column[Compared], ...] = (
+    Column("name", "name", lambda row: row.name),
+    Column("year", "year", lambda row: row.year, right=True),
+    Column("params", "parameters", lambda row: row.params, count_text, right=True),
+    Column("macs", "MACs", lambda row: row.macs, human_text, right=True),
+    Column("input", "input", lambda row: list(row.input), shape_text),
+    Column("layers", "layers", lambda row: row.num_layers, count_text, right=True),
+    Column(
+        "receptive_field",
+        "field",
+        lambda row: list(row.field) if row.field else None,
+        lambda sides: shape_text(sides if sides and len(set(sides)) > 1 else sides and sides[:1]),
+        right=True,
+    ),
+    Column("activation_bytes", "activations", lambda row: row.activation_bytes, human_bytes, True),
+    Column("top1", "top-1", lambda row: _printed(row, "top1_accuracy"), accuracy_text, right=True),
+    Column("top5", "top-5", lambda row: _printed(row, "top5_accuracy"), accuracy_text, right=True),
+    Column("accuracy_px", "at px", lambda row: _printed(row, "size_px"), right=True),
+    Column("weights", "weights", lambda row: row.weights),
+    Column("source", "source", lambda row: _printed(row, "source")),
+    Column(
+        "ms",
+        "ms",
+        lambda row: _rounded(row.measured.pass_s * 1e3, 3) if row.measured else None,
+        lambda value: "" if value is None else f"{value:,.1f}",
+        right=True,
+    ),
+    Column(
+        "images_per_s",
+        "images/s",
+        lambda row: _rounded(row.measured.images_per_s, 2) if row.measured else None,
+        lambda value: "" if value is None else f"{value:,.1f}",
+        right=True,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Networks side by side.
+
+    Args:
+        rows: in the order that they were asked for.
+        batch: pictures; MACs, activations and measured times are for all of them.
+        device: that was measured on; empty where nothing was measured.
+        threads: that PyTorch computed with.
+    """
+
+    rows: tuple[Compared, ...]
+    batch: int
+    device: str = ""
+    threads: int = 0
+
+    def sorted(self, column: str, *, reverse: bool = False) -> Comparison:
+        """The same by the values of one column, smallest first; networks without one come last.
+
+        Raises:
+            NotFound: no such column; lists all.
+        """
+        (by,) = choose(COLUMNS, [column])
+        return replace(self, rows=tuple(ordered(self.rows, by, reverse=reverse)))
+
+    def notes(self) -> tuple[str, ...]:
+        """What the figures mean, and what is missing."""
+        found = [CONVENTION]
+        if any(row.sees_all for row in self.rows):
+            found.append("field: px that one unit of the last maps sees; * all of them see this.")
+        else:
+            found.append("field: px that one unit of the last maps sees.")
+        found += sorted(
+            {f"accuracy: {p.protocol} [{p.source}]" for row in self.rows if (p := row.published)}
+        )
+        found += [
+            f"{row.name}: its accuracy was printed for {p.size_px} px, its costs are for"
+            f" {row.input[-1]} px"
+            for row in self.rows
+            if (p := row.published) and not row.accuracy_is_for_this_input
+        ]
+        without = [row.name for row in self.rows if row.published is None]
+        if without:
+            found.append(f"no accuracy published for weights known here: {', '.join(without)}")
+        if self.device:
+            found.append(
+                f"measured: a forward pass of {self.batch} picture{'s'[: self.batch > 1]}, fp32,"
+                f" {self.device}, {self.threads} thread{'s'[: self.threads > 1]}, fresh weights;"
+                " the median of rounds in which all networks take turns"
+            )
+        busy = [
+            f"{row.name} by {(row.measured.spread - 1) * 100:.0f} %"
+            for row in self.rows
+            if row.measured and row.measured.spread > _BUSY
+        ]
+        if busy:
+            found.append(f"the machine was busy, measure again: rounds differ, {', '.join(busy)}")
+        return tuple(found)
+
+    def to_json(self) -> dict[str, Any]:
+        """One dictionary: a list of networks, and what the figures mean."""
+        return {
+            "batch": self.batch,
+            "device": self.device or None,
+            "threads": self.threads or None,
+            "networks": [
+                {
+                    **{column.name: column.value(row) for column in COLUMNS},
+                    "sees_all": row.sees_all,
+                    "rounds_ms": [round(s * 1e3, 3) for s in row.measured.rounds_s]
+                    if row.measured
+                    else None,
+                }
+                for row in self.rows
+            ],
+            "notes": list(self.notes()),
+        }
+
+    def to_text(self) -> str:
+        """A table in columns, and what the figures mean."""
+        headings, cells = self._cells()
+        right = [column.heading for column in COLUMNS if column.right]
+        return "\n".join([*aligned(headings, cells, right), "", *self.notes()])
+
+    def to_markdown(self) -> str:
+        """A Markdown table, and what the figures mean."""
+        headings, cells = self._cells()
+        right = {column.heading for column in COLUMNS if column.right}
+        rule = ["---:" if heading in right else "---" for heading in headings]
+        table = ["| " + " | ".join(row) + " |" for row in (headings, rule, *cells)]
+        return "\n".join([*table, "", *(f"* {note}" for note in self.notes())])
+
+    def to_csv(self) -> str:
+        """One line a network, numbers without units, shapes as 3x224x224."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([column.name for column in COLUMNS])
+        for row in self.rows:
+            values = [column.value(row) for column in COLUMNS]
+            writer.writerow([shape_text(v) if isinstance(v, list) else v for v in values])
+        return text.getvalue().rstrip("\n")
+
+    def draw(self, path: str | Path) -> Path:
+        """Draw accuracy against what it costs; see `backbones.report.scatter`.
+
+        Raises:
+            WrongUse: no such format, or no network with a published accuracy.
+        """
+        from backbones.report.scatter import draw_comparison
+
+        return draw_comparison(self, Path(path))
+
+    def _cells(self) -> tuple[list[str], list[Sequence[str]]]:
+        """The columns that hold something; where an accuracy comes from stands in the notes."""
+        shown = [
+            column
+            for column in COLUMNS
+            if column.name not in ("source", "accuracy_px")
+            and any(column.value(row) is not None for row in self.rows)
+        ]
+        cells = [[self._cell(row, column) for column in shown] for row in self.rows]
+        return [column.heading for column in shown], list(cells)
+
+    def _cell(self, row: Compared, column: Column[Compared]) -> str:
+        text = column.text(column.value(row))
+        if column.name == "receptive_field" and row.sees_all:
+            return f"{text}*"
+        return text

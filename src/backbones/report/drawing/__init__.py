@@ -1,0 +1,1 @@
+"""Drawings of networks: what is drawn (`steps`, `outline`), where (`layered`, `flow`), and how."""

@@ -1,0 +1,145 @@
+"""A network's drawing: made from a recorded graph, shown in a notebook, written to a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import cast
+
+from backbones.errors import WrongUse, nearest
+from backbones.inspection.graph import Graph
+from backbones.report.drawing.flow import Composer
+from backbones.report.drawing.looks import Look, MapLook, NodeLook
+from backbones.report.drawing.outline import Stage, outline
+from backbones.report.drawing.render import FORMATS, Format, rendered
+from backbones.report.drawing.scene import Scene
+from backbones.report.drawing.sheet import Words, compose, single_titles
+from backbones.report.drawing.steps import Step, steps_of
+
+_LONGEST_NAME = 12  # letters of a layer's name under its box
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A drawing of a network; in a notebook it shows itself.
+
+    Args:
+        scene: what is drawn, and where.
+    """
+
+    scene: Scene
+
+    @cached_property
+    def svg(self) -> str:
+        """The drawing as the text of an SVG file."""
+        return rendered(self.scene, "svg").decode("utf-8")
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+    def save(self, path: str | Path, *, dots: int = 200) -> Path:
+        """Write the drawing, whole or not at all; equal drawings are equal files.
+
+        Args:
+            path: ends in .svg, .png or .pdf.
+            dots: an inch, of a PNG.
+
+        Raises:
+            WrongUse: another suffix.
+        """
+        from backbones.weights.atomic import write_atomic
+
+        path = Path(path)
+        write_atomic(path, rendered(self.scene, format_of(path), dots))
+        return path
+
+
+def format_of(path: Path) -> Format:
+    """The kind of file that a path's suffix names.
+
+    Raises:
+        WrongUse: none that can be drawn.
+
+    Example:
+        >>> format_of(Path("lenet5.SVG"))
+        'svg'
+    """
+    suffix = path.suffix.lower().lstrip(".")
+    if suffix not in FORMATS:
+        listed = ", ".join(f".{kind}" for kind in FORMATS)
+        raise WrongUse(
+            f"{str(path)!r} has the suffix {path.suffix!r}, expected one of {listed}."
+            f"{nearest(suffix, FORMATS)}"
+        )
+    return cast(Format, suffix)
+
+
+def draw_blocks(
+    graph: Graph,
+    words: Words,
+    stages: Sequence[tuple[str, str]] = (),
+    names: Mapping[str, str] | None = None,
+) -> Drawing:
+    """The block diagram: feature maps as boxes of their sizes, repeats folded.
+
+    Args:
+        graph: recorded.
+        words: title and caption.
+        stages: (title, module path) of the end of each stage.
+        names: module path -> the paper's name of a layer.
+    """
+    steps = steps_of(graph)
+    return _drawn(MapLook(steps), graph, words, stages, names, fold=True)
+
+
+def draw_graph(
+    graph: Graph,
+    words: Words,
+    stages: Sequence[tuple[str, str]] = (),
+    names: Mapping[str, str] | None = None,
+    *,
+    fold: bool = True,
+) -> Drawing:
+    """The graph: a node a layer, connections as they are, stages framed.
+
+    Args:
+        graph, words, stages, names: as for `draw_blocks`.
+        fold: repeats are drawn once, with a count.
+    """
+    return _drawn(NodeLook(), graph, words, stages, names, fold=fold)
+
+
+def _drawn(
+    look: Look,
+    graph: Graph,
+    words: Words,
+    stages: Sequence[tuple[str, str]],
+    names: Mapping[str, str] | None,
+    *,
+    fold: bool,
+) -> Drawing:
+    found = outline(steps_of(graph), graph.kinds, stages, fold=fold)
+    short = {path: name for path, name in (names or {}).items() if len(name) <= _LONGEST_NAME}
+    found = tuple(replace(stage, title=_title(stage, short)) for stage in found)
+    known = {path: name for path, name in short.items() if not _repeats(name, found)}
+    known |= single_titles(found) if stages else {}
+    return Drawing(compose(Composer(look, known), found, words))
+
+
+def _repeats(name: str, stages: Sequence[Stage]) -> bool:
+    """Whether a layer's name says no more than the heading above it."""
+    return any(name == stage.title or name.startswith(f"{stage.title}/") for stage in stages)
+
+
+def _title(stage: Stage, names: Mapping[str, str]) -> str:
+    """A stage that its paper names after the pooling at its end is called after what is in it.
+
+    VGG's convolutions conv3_1, conv3_2, conv3_3 and "maxpool 3" are conv3.
+    """
+    steps = [element for element in stage.elements if isinstance(element, Step)]
+    if len(steps) < 2 or len(steps) < len(stage.elements) or steps[-1].kind != "pooling":
+        return stage.title
+    stems = {names.get(step.module, "").partition("_")[0] for step in steps[:-1]}
+    return stems.pop() or stage.title if len(stems) == 1 else stage.title

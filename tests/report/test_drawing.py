@@ -1,0 +1,314 @@
+"""Drawings: true to the graph, legible, and the same bytes every time."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections import Counter
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from xml.etree import ElementTree
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import backbones
+from backbones import catalog
+from backbones.errors import WrongUse
+from backbones.inspection.graph import record
+from backbones.models import build
+from backbones.nn.meta import ShapesOnly
+from backbones.report.drawing.drawing import Drawing
+from backbones.report.drawing.layered import Room, place
+from backbones.report.drawing.outline import outline
+from backbones.report.drawing.scene import Cuboid, Line, Plate, Scene, Text
+from backbones.report.drawing.steps import Step, steps_of
+
+TINY = [name for name in catalog.names() if name.endswith("_tiny")]
+POSTERS = ["lenet5", "vgg16", "inception_v1", "resnet50", "densenet121", "efficientnet_b0"]
+
+
+@cache
+def drawn(name: str, style: str = "blocks") -> Drawing:
+    return backbones.draw(name, style=style)  # type: ignore[arg-type]
+
+
+def steps(name: str) -> tuple[Step, ...]:
+    with ShapesOnly():
+        network = build(name)
+    side = network.row.input_px
+    return steps_of(record(network, (network.in_channels, side, side)))
+
+
+def counts(scene: Scene) -> list[int]:
+    """The numbers of repeats, in the order of the flow."""
+    return [int(text[2:]) for text in scene.texts if text.startswith("× ")]
+
+
+def keys(scene: Scene) -> set[str]:
+    return {i.key for i in scene.items if isinstance(i, Cuboid | Plate) and i.key}
+
+
+# resnet1202_cifar takes seconds, for the drawing of resnet110_cifar with other counts
+@pytest.mark.parametrize("name", sorted({*catalog.names()} - {"resnet1202_cifar"}))
+def test_every_network_is_drawn_and_nothing_overlaps(name: str) -> None:
+    scene = drawn(name).scene
+    assert scene.overlaps() == []
+    for item in scene.items:
+        left, top, right, bottom = item.area
+        assert left >= 0, item
+        assert top >= 0, item
+        assert right <= scene.width, item
+        assert bottom <= scene.height, item
+    assert str(catalog.facts(name).num_classes) in scene.texts
+    assert 0.4 < scene.width / scene.height < 4, "no screen is like that"
+
+
+@pytest.mark.parametrize("name", [*TINY, *POSTERS])
+def test_the_folded_graph_has_no_overlaps(name: str) -> None:
+    assert drawn(name, "graph").scene.overlaps() == []
+
+
+@pytest.mark.parametrize("name", [*TINY, *POSTERS, "inception_resnet_v2"])
+@pytest.mark.parametrize("style", ["blocks", "graph"])
+def test_no_line_runs_through_a_text(name: str, style: str) -> None:
+    scene = drawn(name, style).scene
+    signs = {"+", "×"}  # they lie on their discs
+    texts = [i for i in scene.items if isinstance(i, Text) and i.text not in signs]
+    lines = [i for i in scene.items if isinstance(i, Line) and not i.smooth]
+    for line in lines:
+        for (x0, y0), (x1, y1) in pairwise(line.points):
+            for text in texts:
+                left, top, right, bottom = text.area
+                beside = max(x0, x1) <= left or min(x0, x1) >= right
+                apart = max(y0, y1) <= top or min(y0, y1) >= bottom
+                assert beside or apart, (text, line)
+
+
+@pytest.mark.parametrize("name", [*TINY, "resnet50", "inception_v1", "efficientnet_b0"])
+def test_lines_connect_what_the_graph_connects(name: str) -> None:
+    """The unfolded graph has a box a step, and a line for each connection and for nothing else."""
+    scene, expected = drawn(name, "full").scene, steps(name)
+    lines = {(i.source, i.target) for i in scene.items if isinstance(i, Line)}
+    assert lines == {(str(s), str(step.index)) for step in expected for s in step.inputs}
+    assert keys(scene) == {str(step.index) for step in expected}
+    assert scene.overlaps() == []
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet50", "inception_v1", "densenet_tiny"])
+def test_labels_are_the_real_shapes(name: str) -> None:
+    """Every convolution and fully connected layer of `inspect` is in the unfolded drawing."""
+    written = Counter(drawn(name, "full").scene.texts)
+    layers = [layer for layer in backbones.inspect(name).layers if layer.macs]
+    shapes = Counter("×".join(map(str, layer.output)) for layer in layers)
+    assert layers
+    assert not shapes - written
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("resnet50", [3, 4, 6, 3]),
+        ("resnet101", [3, 4, 23, 3]),
+        ("densenet121", [6, 12, 24, 16]),
+        ("efficientnet_b0", [2, 2, 3, 3, 4]),
+        ("mobilenet_v1_100", [2, 2, 6, 2]),
+        ("resnet20_cifar", [3, 3, 3]),
+        ("inception_v4", [4, 7, 3]),
+        ("vgg16", []),
+    ],
+)
+@pytest.mark.parametrize("style", ["blocks", "graph"])
+def test_repeats_are_folded_as_in_the_papers_tables(
+    name: str, expected: list[int], style: str
+) -> None:
+    assert counts(drawn(name, style).scene) == expected
+
+
+def test_a_first_block_that_differs_is_told() -> None:
+    texts = drawn("resnet50").scene.texts
+    assert "first: 3×3/2, shortcut 1×1/2" in texts
+    assert "first: shortcut 1×1" in texts
+    assert "first: 1×1 96, 3×3/2 96, no shortcut" in drawn("efficientnet_b0").scene.texts
+
+
+def test_boxes_grow_with_the_maps() -> None:
+    by_shape = {
+        step.shape: item
+        for step in steps("vgg16")
+        for item in drawn("vgg16").scene.items
+        if isinstance(item, Cuboid) and item.key == str(step.index)
+    }
+    high, low = by_shape[(64, 224, 224)], by_shape[(512, 7, 7)]
+    assert high.height > by_shape[(128, 112, 112)].height > low.height > 6
+    assert high.width < low.width
+    fc, logits = by_shape[(4096,)], by_shape[(1000,)]
+    assert fc.height > logits.height
+
+
+def test_stages_and_layers_have_the_papers_names() -> None:
+    assert {"conv3_3", "conv5_1", "pool4", "conv4", "FC-1000"} <= set(drawn("vgg16").scene.texts)
+    assert {"C1", "S2", "F6", "OUTPUT"} <= set(drawn("lenet5").scene.texts)
+    assert {"inception (3a)", "inception (5b)"} <= set(drawn("inception_v1").scene.texts)
+    assert {"Dense Block (3)", "Transition Layer (2)"} <= set(drawn("densenet121").scene.texts)
+
+
+def test_the_caption_says_whose_network_it_is_and_what_it_costs() -> None:
+    caption = " ".join(drawn("vgg16").scene.texts)
+    assert "Simonyan & Zisserman (2014)" in caption
+    assert "138.4 M parameters" in caption
+    assert "15.5 G multiply-accumulates" in caption
+
+
+def test_parallel_towers_and_shortcuts_are_drawn_as_such() -> None:
+    """Inception's four towers lie beside each other; a residual block has a way around it."""
+    found = outline(steps("inception_v1"), {}, ())
+    section = next(e for stage in found for e in stage.elements if not isinstance(e, Step))
+    firsts = [s.index for s in section.steps if s.inputs == (section.source,)]
+    boxes = {i.key: i for i in drawn("inception_v1").scene.items if isinstance(i, Cuboid)}
+    assert len(firsts) == 4
+    middles = [boxes[str(index)].x + boxes[str(index)].area[2] for index in firsts]
+    assert max(middles) - min(middles) < 0.1
+    assert len({round(boxes[str(index)].y) for index in firsts}) == 4
+    arcs = [i for i in drawn("resnet50").scene.items if isinstance(i, Line) and len(i.points) == 4]
+    assert len(arcs) == 4
+
+
+@pytest.mark.parametrize("kind", ["svg", "png", "pdf"])
+def test_equal_drawings_are_equal_files(tmp_path: Path, kind: str) -> None:
+    files = [tmp_path / f"{number}.{kind}" for number in (1, 2)]
+    for file in files:
+        backbones.draw("densenet_tiny").save(file, dots=60)
+    first, second = (file.read_bytes() for file in files)
+    assert first == second
+    assert first[:4] in (b"<?xm", b"\x89PNG", b"%PDF")
+
+
+def test_another_process_draws_the_same() -> None:
+    code = (
+        "import sys, hashlib, backbones\n"
+        "svg = backbones.draw('googlenet_tiny').svg\n"
+        "sys.stdout.write(hashlib.sha256(svg.encode()).hexdigest())"
+    )
+    here = backbones.draw("googlenet_tiny").svg
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONHASHSEED": "7"},
+        check=True,
+    )
+    assert answer.stdout == hashlib.sha256(here.encode()).hexdigest()
+
+
+def test_a_notebook_gets_well_formed_svg() -> None:
+    drawing = drawn("lenet5")
+    root = ElementTree.fromstring(drawing._repr_svg_())
+    assert root.tag.endswith("svg")
+    assert float(root.attrib["width"].removesuffix("pt")) == pytest.approx(drawing.scene.width)
+    assert len(root.findall(".//{http://www.w3.org/2000/svg}path")) > 50
+
+
+def test_drawing_leaves_the_network_as_it_was() -> None:
+    network = build("resnet_tiny", seed=0).train()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    backbones.draw(network)
+    assert network.training
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert not any(layer._forward_hooks for layer in network.modules())
+
+
+class Strange(nn.Module):
+    """Branches that cross, a gate, layers in no container: nothing to group."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(3, 8, 1)
+        self.c, self.d = nn.Conv2d(16, 8, 3, padding=1), nn.Conv2d(8, 8, 1, groups=2)
+        self.last = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        a, b = self.a(x), self.b(x)
+        c = self.c(torch.cat([a, b], 1))
+        d = self.d(a) * b
+        return self.last((c + d - a).mean((2, 3))), d
+
+
+@pytest.mark.parametrize("style", ["blocks", "graph", "full"])
+def test_any_module_is_drawn_layer_by_layer(style: str) -> None:
+    scene = backbones.draw(Strange(), (3, 16, 16), style=style).scene  # type: ignore[arg-type]
+    assert "Strange" in scene.texts
+    assert Counter(scene.texts)["8×16×16"] >= 4
+    assert {"16×16×16", "5"} <= set(scene.texts)
+    assert scene.overlaps() == []
+    found = steps_of(record(Strange(), (3, 16, 16)))
+    lines = {(i.source, i.target) for i in scene.items if isinstance(i, Line)}
+    assert lines == {(str(s), str(step.index)) for step in found for s in step.inputs}
+
+
+def test_many_equal_layers_are_folded_and_few_are_not() -> None:
+    def chain(count: int) -> nn.Sequential:
+        return nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1) for _ in range(count)))
+
+    assert counts(backbones.draw(chain(18), (4, 8, 8)).scene) == [18]
+    assert counts(backbones.draw(chain(3), (4, 8, 8)).scene) == []
+
+
+def test_other_libraries_networks_are_drawn(torchvision) -> None:
+    scene = backbones.draw(torchvision.models.mobilenet_v3_small()).scene
+    assert counts(scene) == [2, 3, 2, 3]
+    assert "SE 64" in scene.texts
+    assert scene.overlaps() == []
+
+
+def test_an_unknown_style_or_suffix_is_wrong_use(tmp_path: Path) -> None:
+    with pytest.raises(WrongUse, match="blocks, graph or full"):
+        backbones.draw("lenet5", style="poster")  # type: ignore[arg-type]
+    with pytest.raises(WrongUse, match=r"\.gif.*expected one of \.svg, \.png, \.pdf"):
+        drawn("lenet5").save(tmp_path / "lenet.gif")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_layout_keeps_distances_in_any_graph(seed: int) -> None:
+    random = Random(seed)
+    count = 14
+    edges = sorted({(random.randrange(n), n) for n in range(1, count) for _ in range(2)})
+    rooms = [Room(random.uniform(1, 9), random.uniform(1, 9), random.uniform(1, 9)) for _ in edges]
+    rooms = (rooms * 2)[:count]
+    found = place(rooms, edges, gap_along=3.0, gap_across=2.0)
+    for source, target in edges:
+        assert found.ranks[source] < found.ranks[target]
+        assert len(found.routes[source, target]) == found.ranks[target] - found.ranks[source] - 1
+    assert all(b[0] - a[1] >= 3.0 - 1e-9 for a, b in pairwise(found.spans))
+    for a in range(count):
+        for b in range(a + 1, count):
+            if found.ranks[a] == found.ranks[b]:
+                low, high = sorted((a, b), key=lambda node: found.across[node])
+                distance = found.across[high] - found.across[low]
+                assert distance >= rooms[low].after + 2.0 + rooms[high].before - 1e-2
+
+
+def test_branches_are_straight_and_do_not_cross() -> None:
+    """Three towers of different lengths between a fork and a join."""
+    edges = [(0, 1), (0, 2), (2, 3), (0, 4), (4, 5), (5, 6), (1, 7), (3, 7), (6, 7)]
+    found = place([Room(4, 2, 2)] * 8, edges, gap_along=3, gap_across=2)
+    for tower in ((2, 3), (4, 5, 6)):
+        assert len({found.across[node] for node in tower}) == 1
+    assert {off for _, off in found.routes[1, 7]} == {found.across[1]}
+    assert found.across[1] < found.across[2] < found.across[4]
+
+
+def test_texts_that_lie_on_each_other_are_found() -> None:
+    """The test of the tests: overlaps are seen where there are some."""
+    one, two = Text(10, 10, "one", 8, 20.0), Text(15, 12, "two", 8, 20.0)
+    assert Scene(50, 50, (one, two)).overlaps() == [(one, two)]
+    plate = Plate(0, 0, 40, 30, "#ffffff", "#000000")
+    assert Scene(50, 50, (plate, one)).overlaps() == []
+    box = Cuboid(5, 5, 10, 10, 2, "#aabbcc")
+    assert Scene(50, 50, (one, box)).overlaps() == [(one, box)]
