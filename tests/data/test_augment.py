@@ -14,7 +14,7 @@ from backbones.data.geometry import Box, centre_crop_box
 
 EVERYTHING = [
     Augment(resize=(256, 512), flip=0.5, pca_colour=0.1, erase=0.3),
-    Augment(crop="random_resized", flip=0.5, erase=0.3),
+    Augment(crop="random_resized", flip=0.5, erase=0.3, jitter=0.4, rand_ops=3),
 ]
 MANY = np.arange(20_000)
 

@@ -154,6 +154,39 @@ def test_rmsprop_by_hand():
     assert _two_steps(row, [1.0, 3.0]) == pytest.approx(weight, rel=1e-6)
 
 
+def test_rmsprop_of_tensorflow_by_hand():
+    """The square begins at 1, epsilon stands under the root, and each step keeps its own rate."""
+    row = Optimizer(
+        kind="rmsprop_tf", lr=0.1, alpha=0.9, momentum=0.5, eps=1.0, weight_decay=0.1, fused="auto"
+    )
+    net = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(net.weight, 2.0)
+    optimizer = build_optimizer(net, Recipe(optimizer=row))
+    weight, square, velocity = 2.0, 1.0, 0.0
+    for gradient, factor in ((1.0, 1.0), (3.0, 0.5)):
+        rate = set_learning_rate(optimizer, factor)
+        total = gradient + 0.1 * weight
+        square = 0.9 * square + 0.1 * total**2
+        velocity = 0.5 * velocity + rate * total / math.sqrt(square + 1.0)
+        weight -= velocity
+        net.weight.grad = torch.full_like(net.weight, gradient)
+        optimizer.step()
+    assert float(net.weight.detach()) == pytest.approx(weight, rel=1e-6)
+
+
+def test_a_polyak_average_is_the_plain_mean_of_the_steps_since():
+    net = nn.Linear(3, 2).double()
+    average, seen = Average(net, None, since=2), []
+    for step in range(6):
+        with torch.no_grad():
+            net.weight += step + 1
+        average.update(net, step)
+        seen.append(net.weight.detach().clone())
+        if step < 2:
+            assert torch.equal(average.model.weight, net.weight)
+    torch.testing.assert_close(average.model.weight.data, torch.stack(seen[2:]).mean(0))
+
+
 def test_a_fused_rmsprop_does_not_exist(net):
     with pytest.raises(RecipeError, match="no fused rmsprop"):
         build_optimizer(net, Recipe(optimizer=Optimizer(kind="rmsprop", fused=True)))

@@ -11,6 +11,7 @@ from torch.optim import lr_scheduler
 from backbones.errors import TrainingStopped
 from backbones.training.recipe import Schedule
 from backbones.training.schedule import LearningRate, Plan, Plateau
+from backbones.training.settings import load_recipe
 
 PLAN = Plan(
     steps_per_epoch=10, total_steps=40, evaluate_every=10, checkpoint_every=10, batch_size=4
@@ -69,6 +70,38 @@ def test_warm_up_then_cosine_equals_torch():
         )
 
     assert ours == pytest.approx(torch_factors(make))
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
+def test_poly_equals_torch(power):
+    ours = factors(kind="poly", power=power)
+    theirs = torch_factors(lambda o: lr_scheduler.PolynomialLR(o, 40, power))
+    assert ours == pytest.approx(theirs)
+    assert ours[10] == pytest.approx(0.75**power)
+
+
+def test_piecewise_has_each_factor_from_its_milestone_on():
+    ours = factors(kind="piecewise", milestones=["1epochs", "75percent"], factors=[0.4, 0.1])
+    assert (ours[9], ours[10], ours[29], ours[30]) == (1.0, 0.4, 0.4, 0.1)
+
+
+def test_piecewise_needs_a_factor_for_each_milestone():
+    with pytest.raises(ValueError, match="2 milestones and 1 factors"):
+        Schedule(kind="piecewise", milestones=("1epochs", "2epochs"), factors=(0.5,))
+
+
+def test_lenets_rates_are_the_papers():
+    """eta over the twenty passes, as shares of the first."""
+    row = load_recipe("lenet").schedule
+    plan = Plan(100, 2000, 100, 100, 1)
+    etas = [0.0005] * 2 + [0.0002] * 3 + [0.0001] * 3 + [0.00005] * 4 + [0.00001] * 8
+    for epoch, eta in enumerate(etas):
+        assert LearningRate(row, plan).factor(100 * epoch) == pytest.approx(eta / 0.0005)
+
+
+def test_a_constant_warm_up_holds_its_factor():
+    ours = factors(warmup="4steps", warmup_from=0.1, warmup_shape="constant")
+    assert ours[:5] == [0.1, 0.1, 0.1, 0.1, 1.0]
 
 
 @pytest.mark.parametrize("kind", ["constant", "step", "multistep", "plateau", "cosine"])

@@ -156,7 +156,7 @@ def test_settings_leave_the_recipe_alone_and_change_what_they_name():
         ("optimizer.lr=abc", "optimizer.lr is 'abc': expected a valid number"),
         ("optimizer.lr=-1", "optimizer.lr is -1: expected greater than 0"),
         ("optimizer.lr=none", "optimizer.lr is None"),
-        ("optimizer.kind=sdg", "expected 'sgd', 'adam', 'adamw' or 'rmsprop'"),
+        ("optimizer.kind=sdg", "'adamw', 'rmsprop' or 'rmsprop_tf'"),
         ("precision=fp16", "expected 'auto', 'fp32' or 'bf16'"),
         ("length=3", "length is 3: expected a number and a unit"),
         ("length=3epoch s", "is not a length"),
@@ -259,7 +259,9 @@ def test_bf16_is_chosen_where_it_pays(monkeypatch, tmp_path):
     assert without.precision == "fp32"
 
 
-@pytest.mark.parametrize("name", [name for name in recipe_names() if name != "vgg"])
+@pytest.mark.parametrize(
+    "name", [n for n in recipe_names() if n not in ("resnet", "vgg_jitter", "vgg_staged")]
+)
 def test_training_and_evaluation_show_pictures_at_one_scale(name):
     """A recipe without a resize once trained on 28 px pictures in the middle of 224 black ones."""
     recipe = load_recipe(name)

@@ -14,10 +14,11 @@ from torch import nn
 from backbones.api.data import Downloading, Progress, open_for
 from backbones.api.evaluation import write_evaluation
 from backbones.api.networks import create
-from backbones.api.weights import find_bundle, get_weights, is_id, spec_of
+from backbones.api.weights import find_bundle, get_weights, is_id, open_bundle, spec_of
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource
 from backbones.download import cache_folder
+from backbones.errors import WrongUse
 from backbones.labels import shown
 from backbones.models import find_row
 from backbones.protocols.run import Evaluation, quick_evaluate
@@ -32,6 +33,7 @@ from backbones.training.recipe import Recipe, smoke
 from backbones.training.record import Record
 from backbones.training.resolve import input_spec, resolve
 from backbones.training.settings import apply_settings, load_recipe
+from backbones.training.transplant import TakenLayer, transplant
 from backbones.weights.bundle import read_bundle
 
 __all__ = ["Finished", "TrainingRun", "resume", "train"]
@@ -65,6 +67,9 @@ class TrainingRun:
         workshop: what trains.
         resume: go on from the folder's checkpoint.
 
+    Attributes:
+        taken: layer by layer, what `init_from` gave; empty without it and when a run goes on.
+
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -72,10 +77,11 @@ class TrainingRun:
         8
     """
 
-    def __init__(self, folder: RunFolder, workshop: _Workshop, *, resume: bool) -> None:
+    def __init__(self, folder: RunFolder, workshop: Workshop, *, resume: bool) -> None:
         self.folder = folder.path
         self.recipe = folder.recipe
         self.source = workshop.source
+        self.taken = workshop.taken
         self.finished: Finished | None = None
         self._run, self._workshop, self._resume = folder, workshop, resume
 
@@ -102,6 +108,7 @@ def train(
     recipe: str | Path | None = None,
     settings: Sequence[str] = (),
     weights: str | Path | None = None,
+    init_from: str | Path | None = None,
     out: str | Path | None = None,
     smoke_run: bool = False,
     progress: Progress | None = None,
@@ -116,6 +123,8 @@ def train(
             "finetune" with weights, and "scratch" without.
         settings: `field=value` each, on top of the recipe.
         weights: id of weights, bundle, run folder or weight file to start from.
+        init_from: id of weights, bundle or run folder of another network, some layers of which
+            are taken over by the paper's names: the recipe's `init_layers`, or all that fit.
         out: the run folder; `runs/<data>-<model>` where None, with a number if that exists.
         smoke_run: a tiny run of the same kind, to see that everything fits together.
         progress: hears of the cache while it is built.
@@ -128,23 +137,19 @@ def train(
         BadData, BadWeights: what is there cannot be used.
         WrongUse: the run folder holds a run already.
     """
-    chosen = load_recipe(recipe if recipe is not None else _recipe_for(data, weights))
-    chosen = apply_settings(chosen, settings)
-    named = {"model": model, "weights": weights and _lasting_weights(weights)}
-    chosen = chosen.model_copy(update={key: value for key, value in named.items() if value})
-    if smoke_run:
-        chosen = smoke(chosen)
-    _, row = find_row(chosen.model)
-    source = open_for(chosen, data, downloading=downloading)
-    weights_spec = None
-    if chosen.weights is not None:
-        if is_id(chosen.weights):
-            get_weights(chosen.weights, downloading=downloading)  # while the caller shows how far
-        weights_spec = spec_of(chosen.weights)
-    resolved = resolve(chosen, row=row, train=source.split("train"), weights_spec=weights_spec)
+    resolved, source = resolved_for(
+        data,
+        model=model,
+        recipe=recipe,
+        settings=settings,
+        weights=weights,
+        init_from=init_from,
+        smoke_run=smoke_run,
+        downloading=downloading,
+    )
     path = Path(out) if out is not None else _free_folder(data, resolved.model)
     RunFolder.refuse_taken(path)
-    workshop = _set_up(resolved, source, weights=resolved.weights, progress=progress)
+    workshop = set_up(resolved, source, fresh=True, progress=progress)
     folder = RunFolder.create(
         path,
         recipe=resolved,
@@ -152,6 +157,35 @@ def train(
         where=_lasting(data),
     )
     return TrainingRun(folder, workshop, resume=False)
+
+
+def resolved_for(
+    data: str | Path,
+    *,
+    model: str | None,
+    recipe: str | Path | None,
+    settings: Sequence[str],
+    weights: str | Path | None,
+    init_from: str | Path | None = None,
+    smoke_run: bool = False,
+    downloading: Downloading | None = None,
+) -> tuple[Recipe, DataSource]:
+    """The recipe of a training with nothing left open, and its data; arguments as of `train`."""
+    chosen = load_recipe(recipe if recipe is not None else _recipe_for(data, weights))
+    chosen = apply_settings(chosen, settings)
+    chosen = _starting(chosen, model, weights, init_from)
+    if smoke_run:
+        chosen = smoke(chosen)
+    _, row = find_row(chosen.model)
+    source = open_for(chosen, data, downloading=downloading)
+    weights_spec = None
+    first = chosen.weights or chosen.init_from
+    if first is not None:
+        if is_id(first):
+            get_weights(first, downloading=downloading)  # while the caller shows how far
+        weights_spec = spec_of(first)
+    resolved = resolve(chosen, row=row, train=source.split("train"), weights_spec=weights_spec)
+    return resolved, source
 
 
 def resume(
@@ -180,13 +214,13 @@ def resume(
     where = data if data is not None else folder.facts["where"]
     source = open_for(folder.recipe, where, downloading=downloading)
     # The first weights count only where no checkpoint was written yet.
-    weights = None if folder.checkpoint_path.exists() else folder.recipe.weights
-    workshop = _set_up(folder.recipe, source, weights=weights, progress=progress)
+    fresh = not folder.checkpoint_path.exists()
+    workshop = set_up(folder.recipe, source, fresh=fresh, progress=progress)
     return TrainingRun(folder, workshop, resume=True)
 
 
 @dataclass(frozen=True)
-class _Workshop:
+class Workshop:
     """Everything that a run trains with, ready before its folder is touched.
 
     Args:
@@ -194,12 +228,14 @@ class _Workshop:
         network: with its first weights.
         batches: to learn from.
         watched: what is evaluated on the way: val, else test, else nothing.
+        taken: layer by layer, what `init_from` gave.
     """
 
     source: DataSource
     network: nn.Module
     batches: Pipeline
     watched: Pipeline | None
+    taken: tuple[TakenLayer, ...] = ()
 
     def close(self) -> None:
         """Stop the threads that decode."""
@@ -208,10 +244,10 @@ class _Workshop:
                 each.close()
 
 
-def _set_up(
-    recipe: Recipe, source: DataSource, *, weights: str | None, progress: Progress | None
-) -> _Workshop:
-    """Make the network and the pipelines of a resolved recipe."""
+def set_up(
+    recipe: Recipe, source: DataSource, *, fresh: bool, progress: Progress | None
+) -> Workshop:
+    """Make the network and the pipelines of a resolved recipe; with its first weights if fresh."""
     spec = input_spec(recipe)
     pipeline = partial(
         Pipeline,
@@ -230,15 +266,29 @@ def _set_up(
         recipe.model,
         num_classes=len(source.classes),
         in_channels=spec.channels,
-        weights=weights,
+        weights=recipe.weights if fresh else None,
         seed=recipe.seed,
     )
-    workshop = _Workshop(source, network, batches, watched)
+    taken = _take_over(recipe, source, network) if fresh else ()
+    workshop = Workshop(source, network, batches, watched, taken)
     if recipe.cache:
         for each in (batches, watched):
             if each is not None:
                 each.prepare()  # now, while the caller shows how far it is
     return workshop
+
+
+def _take_over(recipe: Recipe, source: DataSource, network: nn.Module) -> tuple[TakenLayer, ...]:
+    """Copy what the recipe takes from a trained network, where it takes something."""
+    if recipe.init_from is None:
+        return ()
+    bundle = open_bundle(recipe.init_from)
+    return transplant(
+        bundle.build(),
+        network,
+        recipe.init_layers,
+        same_classes=tuple(bundle.classes) == tuple(source.classes),
+    )
 
 
 def _watcher(pipeline: Pipeline, recipe: Recipe) -> Callable[[nn.Module], Mapping[str, float]]:
@@ -275,6 +325,25 @@ def _finish(run: RunFolder, source: DataSource) -> Finished:
     evaluation = evaluation.named(shown(kept.classes, "en"))
     files += write_evaluation(evaluation, run.path)
     return Finished(evaluation, held_out.name, bundle, files)
+
+
+def _starting(
+    recipe: Recipe, model: str | None, weights: str | Path | None, init_from: str | Path | None
+) -> Recipe:
+    """The recipe with the network and the first weights that were named beside it."""
+    if weights and init_from:
+        raise WrongUse("weights and init_from both say where to start; give one of them")
+    changed: dict[str, str | None] = {"model": model} if model else {}
+    if weights or init_from:  # what is named replaces what the recipe starts from
+        changed["weights"] = _lasting_weights(weights) if weights else None
+        changed["init_from"] = _lasting_weights(init_from) if init_from else None
+    recipe = recipe.model_copy(update=changed)
+    if recipe.init_layers and not recipe.init_from:
+        raise WrongUse(
+            f"recipe {recipe.name} takes {', '.join(recipe.init_layers)} from a trained network;"
+            " give it with --init-from RUN"
+        )
+    return recipe
 
 
 def _recipe_for(data: str | Path, weights: str | Path | None) -> str:

@@ -15,8 +15,10 @@ from backbones.cli import (
     explain,
     features,
     inspect,
+    lr_find,
     memory,
     predict,
+    recipe,
     show,
     stylize,
     train,
@@ -68,6 +70,8 @@ app.command("draw")(draw.draw)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 app.command("train")(train.train)
+app.command("lr-find")(lr_find.lr_find)
+app.add_typer(recipe.app, name="recipe")
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("explain")(explain.explain)

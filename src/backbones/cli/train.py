@@ -32,6 +32,12 @@ def train(
     weights: Annotated[
         str | None, typer.Option(help="Start from these: an id, a bundle, a run or a weight file.")
     ] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN_OR_BUNDLE", help="Take over the layers that this other network shares."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The run folder; runs/DATA-MODEL if left out.")
     ] = None,
@@ -51,7 +57,7 @@ def train(
     """
     from backbones.api import training
 
-    if resume is not None and (model or recipe or settings or weights or out or smoke):
+    if resume is not None and (model or recipe or settings or weights or init_from or out or smoke):
         raise WrongUse("--resume goes on with the run as it was started; give no other option")
     if resume is None and data is None:
         raise WrongUse("no data given: backbones train DATA, or backbones train --resume RUN")
@@ -67,6 +73,7 @@ def train(
                 recipe=recipe,
                 settings=settings or (),
                 weights=weights,
+                init_from=init_from,
                 out=out,
                 smoke_run=smoke,
                 progress=bars.caching,
@@ -85,12 +92,25 @@ def follow(run: TrainingRun) -> None:
     )
     for note in run.source.notes:
         say(f"note: {note}")
+    tell_taken(run)
     if not err().is_terminal:
         for record in run:
             for line in record_lines(record):
                 say(line)
         return
     follow_on_terminal(run)
+
+
+def tell_taken(run: TrainingRun) -> None:
+    """Which layers came from another network, and why the others did not."""
+    if not run.taken:
+        return
+    count = sum(layer.taken for layer in run.taken)
+    say(f"{count} of {len(run.taken)} layers are taken from {run.recipe.init_from}:")
+    print_table(
+        ("layer", "shape", "weights"),
+        [(each.name, each.shape, each.note or "taken") for each in run.taken],
+    )
 
 
 def follow_on_terminal(run: TrainingRun) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from backbones.data.distort import OPERATIONS
 from backbones.data.draws import Floats, Integers, normal, uniform
 from backbones.data.geometry import (
     Box,
@@ -39,7 +40,7 @@ _ERASE_AREA = (0.02, 0.4)
 _ERASE_ASPECT = (0.3, 1 / 0.3)
 
 # A sample's numbers, by slot. Never renumber: a seed would come to mean something else.
-_SCALE, _X, _Y, _FLIP, _COLOUR, _ERASE, _BOXES = 1, 2, 3, 4, 5, 11, 16
+_SCALE, _X, _Y, _FLIP, _COLOUR, _ERASE, _BOXES, _JITTER, _OPERATIONS = 1, 2, 3, 4, 5, 11, 16, 40, 48
 
 
 class Augment(BaseModel):
@@ -60,6 +61,12 @@ class Augment(BaseModel):
         pca_scale: "author" steps by the standard deviations of the components, as the author's
             code does (its final division of all pixels by 1.1 is left out, for the paper does
             not have it); "fb.resnet" by their variances, 2 to 17 times weaker.
+        jitter: brightness, contrast and saturation are each multiplied by a factor drawn from
+            1 - jitter to 1 + jitter, in an order that is drawn too (fb.resnet.torch's
+            ColorJitter: 0.4); on bytes, so that what leaves 0..255 is cut. 0 turns it off.
+        rand_ops: how many operations of RandAugment, one after the other (Cubuk et al. 2020);
+            0 turns it off. The fourteen are in `data.distort`, their ranges AutoAugment's.
+        rand_magnitude: their strength as a share of these ranges, in tenths: 0 to 10.
         erase: probability of blanking a rectangle of 2 to 40 % of the square to the mean colour
             (Zhong et al. 2017, Random Erasing Data Augmentation; there it is tried until it
             fits, here it is clipped).
@@ -82,6 +89,9 @@ class Augment(BaseModel):
     flip: Share = 0.0
     pca_colour: Annotated[float, Field(ge=0.0)] = 0.0
     pca_scale: Literal["author", "fb.resnet"] = "author"
+    jitter: Share = 0.0
+    rand_ops: Annotated[int, Field(ge=0, le=8)] = 0
+    rand_magnitude: Annotated[float, Field(ge=0, le=10)] = 9.0
     erase: Share = 0.0
 
     @model_validator(mode="after")
@@ -112,6 +122,9 @@ class Draws:
         flip: bool (N,).
         colour: to add to R, G and B, on 0..255; (N, 3).
         erase: share of the square to blank (0 for nothing), its aspect, and its place; (N, 4).
+        jitter: factors of brightness, contrast and saturation, and their order in [0, 1);
+            (N, 4), without jitter (N, 0).
+        operations: number and strength (-1 to 1) of RandAugment's operations, (N, rand_ops, 2).
     """
 
     resize: Integers
@@ -122,6 +135,8 @@ class Draws:
     flip: npt.NDArray[np.bool_]
     colour: Floats
     erase: Floats
+    jitter: Floats
+    operations: Floats
 
     def rows(self, first: int, last: int) -> Draws:
         """The draws of samples `first` to `last - 1`."""
@@ -153,6 +168,8 @@ def draws(augment: Augment, seed: int, epoch: int, indices: Integers) -> Draws:
         flip=share(_FLIP) < augment.flip,
         colour=_drawn_colour(augment, seed, epoch, indices),
         erase=_drawn_erase(augment, len(indices), share),
+        jitter=_drawn_jitter(augment, share) if augment.jitter else none,
+        operations=_drawn_operations(augment, len(indices), share),
     )
 
 
@@ -188,6 +205,22 @@ def _drawn_erase(augment: Augment, count: int, share: Callable[[int], Floats]) -
     area = np.where(hit, _between(share(_ERASE + 1), *_ERASE_AREA), 0.0)
     aspect = _log_between(share(_ERASE + 2), *_ERASE_ASPECT)
     return np.stack([area, aspect, share(_ERASE + 3), share(_ERASE + 4)], 1)
+
+
+def _drawn_jitter(augment: Augment, share: Callable[[int], Floats]) -> Floats:
+    low, high = 1 - augment.jitter, 1 + augment.jitter
+    factors = [_between(share(_JITTER + number), low, high) for number in range(3)]
+    return np.stack([*factors, share(_JITTER + 3)], 1)
+
+
+def _drawn_operations(augment: Augment, count: int, share: Callable[[int], Floats]) -> Floats:
+    drawn = np.zeros((count, augment.rand_ops, 2))
+    for place in range(augment.rand_ops):
+        slot = _OPERATIONS + 2 * place
+        drawn[:, place, 0] = np.floor(share(slot) * len(OPERATIONS))
+        sign = np.where(share(slot + 1) < 0.5, -1.0, 1.0)
+        drawn[:, place, 1] = sign * augment.rand_magnitude / 10
+    return drawn
 
 
 def framing_of(

@@ -1,4 +1,4 @@
-"""The last steps of a batch, the same for every source: mirror, normalise, colour, erase."""
+"""The last steps of a batch, the same for every source: distort, mirror, normalise, erase."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from backbones.data.augment import Draws, erased_box
+from backbones.data.distort import distort
 from backbones.spec import InputSpec
 
 _VALUES_AT_ONCE = 2**20
@@ -43,6 +44,8 @@ class Finisher:
         """
         if not squares.flags.writeable or not squares.flags.c_contiguous:
             squares = squares.copy()
+        if drawn is not None and (drawn.jitter.size or drawn.operations.size):
+            distort(squares, drawn.jitter, drawn.operations)
         pictures = torch.from_numpy(squares)
         if pictures.shape[3] != self._spec.channels:
             pictures = pictures.expand(out.shape)

@@ -37,7 +37,7 @@ def draw_filters(filters: Floats, *, title: str) -> Image.Image:
     if across is None:
         across = math.ceil(math.sqrt(len(drawn) * 1.6))
     note = f"{count} filters of {height}x{width} px over {channels} channel{'s'[: channels > 1]}"
-    return _headed(contact_sheet(drawn, columns=across), title, note)
+    return headed(contact_sheet(drawn, columns=across), title, note)
 
 
 def draw_feature_maps(maps: Floats, *, title: str, shown: int = MAPS_SHOWN) -> Image.Image:
@@ -66,7 +66,7 @@ def draw_feature_maps(maps: Floats, *, title: str, shown: int = MAPS_SHOWN) -> I
         tiles.append(_framed(tile, str(number)))
     kind = f"{count} maps of {height}x{width}"
     note = kind if count <= shown else f"the {shown} strongest of {kind}"
-    return _headed(contact_sheet(tiles), title, note)
+    return headed(contact_sheet(tiles), title, note)
 
 
 def _enlarged(values: npt.NDArray[np.floating], factor: int) -> Image.Image:
@@ -89,7 +89,7 @@ def _framed(tile: Image.Image, label: str = "") -> Image.Image:
     return cell
 
 
-def _headed(sheet: Image.Image, title: str, note: str) -> Image.Image:
+def headed(sheet: Image.Image, title: str, note: str) -> Image.Image:
     """A sheet with two lines above it."""
     margin = 14
     width = max(sheet.width, 320) + 2 * margin

@@ -29,7 +29,10 @@ _HEADER = "backbones.checkpoint"
 _FORMAT = 1
 
 # Fields of a recipe that change how a run goes but not what comes out.
-_WITHOUT_CONSEQUENCE = ("name", "summary", "source", "workers", "cache", "checkpoint_every")
+_WITHOUT_CONSEQUENCE = (
+    *("name", "summary", "source", "expected"),
+    *("workers", "cache", "checkpoint_every"),
+)
 
 
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 
 from backbones.errors import RecipeError, nearest
 from backbones.training.recipe import Optimizer, Part, Recipe
+from backbones.training.rmsprop import TensorFlowRMSprop
 
 _NORMS = (
     nn.modules.batchnorm._NormBase,  # the only name that covers them all
@@ -182,6 +183,10 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
             return torch.optim.AdamW(groups, lr=row.lr, betas=row.betas, eps=row.eps, fused=fused)
         case "rmsprop":
             return torch.optim.RMSprop(
+                groups, lr=row.lr, alpha=row.alpha, eps=row.eps, momentum=row.momentum
+            )
+        case "rmsprop_tf":
+            return TensorFlowRMSprop(
                 groups, lr=row.lr, alpha=row.alpha, eps=row.eps, momentum=row.momentum
             )
 

@@ -26,6 +26,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+Alpha = Annotated[float, Field(ge=0.05, le=1)]
 
 
 def _read_length(value: object) -> object:
@@ -61,20 +62,23 @@ class Optimizer(Table):
     """What turns gradients into steps.
 
     Args:
-        kind: sgd, adam, adamw (weight decay apart from the gradient) or rmsprop.
+        kind: sgd, adam, adamw (weight decay apart from the gradient), rmsprop, or rmsprop_tf
+            (TensorFlow's, which the recipes of Inception and EfficientNet mean: `eps` inside the
+            root, a running square that begins at 1, steps that carry their own learning rate).
         lr: learning rate, before the schedule and the parts scale it.
-        momentum: sgd and rmsprop.
+        momentum: sgd, rmsprop and rmsprop_tf.
         nesterov: sgd; look ahead along the momentum.
         betas: adam and adamw; decay of the running mean and of the running square.
-        alpha: rmsprop; decay of the running square.
-        eps: adam, adamw and rmsprop; added to the root of the running square.
+        alpha: rmsprop and rmsprop_tf; decay of the running square.
+        eps: adam, adamw and rmsprop: added to the root of the running square; rmsprop_tf: added
+            to the square under the root.
         weight_decay: pull towards zero, on the weights of convolutions and linear layers.
         decay_norm: pull on the scales and shifts of normalisation layers too.
         decay_bias: pull on biases too.
         fused: one kernel for the whole update (sgd, adam, adamw); auto = where there is one.
     """
 
-    kind: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
+    kind: Literal["sgd", "adam", "adamw", "rmsprop", "rmsprop_tf"] = "sgd"
     lr: Positive = 0.01
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     nesterov: bool = False
@@ -98,12 +102,17 @@ class Schedule(Table):
 
     Args:
         kind: constant; step (times `gamma` every `every`); multistep (times `gamma` at each of
-            `milestones`); plateau (times `gamma` when evaluations stop improving); cosine (half
-            a wave from 1 down to `floor`).
-        warmup: a straight line from `warmup_from` to 1 at the start, with every kind.
+            `milestones`); piecewise (from each of `milestones` on, its own of `factors`);
+            plateau (times `gamma` when evaluations stop improving); cosine (half a wave from 1
+            down to `floor`); poly ((1 - share of the run done) to the power of `power`).
+        warmup: how long the run warms up, with every kind.
         warmup_from: the factor of the very first step.
+        warmup_shape: linear (a straight line from `warmup_from` to 1) or constant
+            (`warmup_from` until the warm-up is over).
         every: step only.
-        milestones: multistep only; measured from the start of the run.
+        milestones: multistep and piecewise; measured from the start of the run.
+        factors: piecewise; one for each milestone, times `optimizer.lr`; 1 before the first.
+        power: poly; 1 is a straight line to 0.
         gamma: step, multistep and plateau.
         monitor: plateau; the figure of the evaluation that should fall.
         patience: plateau; evaluations without improvement that are borne before a drop.
@@ -111,16 +120,30 @@ class Schedule(Table):
         floor: plateau and cosine; the smallest factor.
     """
 
-    kind: Literal["constant", "step", "multistep", "plateau", "cosine"] = "constant"
+    kind: Literal["constant", "step", "multistep", "piecewise", "plateau", "cosine", "poly"] = (
+        "constant"
+    )
     warmup: LengthText = Length(0, "steps")
     warmup_from: Share = 0.01
+    warmup_shape: Literal["linear", "constant"] = "linear"
     every: LengthText = Length(30, "epochs")
     milestones: Lengths = (Length(50, "percent"), Length(75, "percent"))
+    factors: tuple[Positive, ...] = ()
+    power: Positive = 1.0
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     monitor: Literal["top1_error_percent", "loss"] = "top1_error_percent"
     patience: Annotated[int, Field(ge=0)] = 3
     threshold: Share = 1e-4
     floor: Share = 0.0
+
+    @model_validator(mode="after")
+    def _has_a_factor_for_each_milestone(self) -> Schedule:
+        if self.kind == "piecewise" and len(self.factors) != len(self.milestones):
+            raise ValueError(
+                f"piecewise has {len(self.milestones)} milestones and {len(self.factors)}"
+                " factors, expected as many"
+            )
+        return self
 
 
 class Part(Table):
@@ -163,8 +186,14 @@ class Recipe(Table):
         name: what the recipe is called.
         summary: one sentence: what it is for.
         source: where it was printed or measured.
+        expected: the result that was printed or measured, and with what.
         model: the network, as the catalog names it.
         weights: file of weights or bundle to start from; none = random.
+        init_from: run, bundle or id of a trained network some layers of which are taken over, by
+            the paper's names, before training (staged training: Simonyan & Zisserman 2015,
+            section 3.1); the two networks may differ.
+        init_layers: which layers, as patterns over the paper's names, such as conv1_1 or fc*;
+            empty = every layer that both networks have in one shape.
         seed: of everything random: initial weights, order, augmentation, dropout.
         length: of the run, such as 10epochs or 370000steps.
         limit: use only so many pictures of each split, drawn by the seed; none = all.
@@ -178,11 +207,17 @@ class Recipe(Table):
         parts: learning rates of parts; the first match counts.
         freeze: parts (as `Part.match`) whose parameters and buffers stay byte for byte.
         label_smoothing: share of the target spread evenly over all classes.
+        mixup: alpha of the Beta distribution, 0.05 to 1; each batch is mixed with itself, one
+            picture on, and so are its targets (Zhang et al. 2018); none = not mixed.
+        cutmix: alpha, 0.05 to 1; a rectangle of each picture comes from another one of the batch
+            (Yun et al. 2019). With mixup too, each batch gets one of the two, by even chance.
         clip_norm: largest Euclidean norm of the whole gradient; none = not clipped.
         class_weights: none, balanced (each class counts the same in total), or a weight per
             class name (1 where a class is not named).
         ema: decay of a running average of the weights, evaluated and kept instead of them;
             at step n the decay is min(ema, (1 + n) / (10 + n)); none = no average.
+        polyak_from: the plain mean of the weights after every step from here on, evaluated and
+            kept instead of the last ones (Polyak & Juditsky 1992); none = no average.
         augment: what happens to training pictures; an empty `resize` takes the input's.
         input: what the network sees.
         device: where to train.
@@ -199,8 +234,11 @@ class Recipe(Table):
     name: str = "custom"
     summary: str = ""
     source: str = ""
+    expected: str = ""
     model: str = "lenet5"
     weights: str | None = None
+    init_from: str | None = None
+    init_layers: Matches = ()
     seed: Annotated[int, Field(ge=0)] = 0
     length: LengthText = Length(10, "epochs")
     limit: Count | None = None
@@ -212,9 +250,12 @@ class Recipe(Table):
     parts: tuple[Part, ...] = ()
     freeze: Matches = ()
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    mixup: Alpha | None = None
+    cutmix: Alpha | None = None
     clip_norm: Positive | None = None
     class_weights: Literal["none", "balanced"] | dict[str, NotNegative] = "none"
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    polyak_from: LengthText | None = None
     augment: Augment = Augment()
     input: Input = Input()
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -241,6 +282,16 @@ class Recipe(Table):
             )
         return self
 
+    @model_validator(mode="after")
+    def _does_not_contradict_itself(self) -> Recipe:
+        if self.ema is not None and self.polyak_from is not None:
+            raise ValueError("ema and polyak_from are two averages of the weights; keep one")
+        if self.weights is not None and self.init_from is not None:
+            raise ValueError("weights and init_from both say where to start; keep one")
+        if (self.mixup or self.cutmix) and self.class_weights != "none":
+            raise ValueError("mixup and cutmix mix classes, so class_weights cannot apply")
+        return self
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, as they stand in a recipe file."""
         return self.model_dump(mode="json")
@@ -252,16 +303,19 @@ OPTIMIZER_FIELDS: dict[str, frozenset[str]] = {
     "adam": frozenset({"betas", "eps", "fused"}),
     "adamw": frozenset({"betas", "eps", "fused"}),
     "rmsprop": frozenset({"alpha", "momentum", "eps"}),
+    "rmsprop_tf": frozenset({"alpha", "momentum", "eps"}),
 }
 OPTIMIZER_SHARED = frozenset({"kind", "lr", "weight_decay", "decay_norm", "decay_bias"})
 SCHEDULE_FIELDS: dict[str, frozenset[str]] = {
     "constant": frozenset(),
     "step": frozenset({"every", "gamma"}),
     "multistep": frozenset({"milestones", "gamma"}),
+    "piecewise": frozenset({"milestones", "factors"}),
     "plateau": frozenset({"gamma", "monitor", "patience", "threshold", "floor"}),
     "cosine": frozenset({"floor"}),
+    "poly": frozenset({"power"}),
 }
-SCHEDULE_SHARED = frozenset({"kind", "warmup", "warmup_from"})
+SCHEDULE_SHARED = frozenset({"kind", "warmup", "warmup_from", "warmup_shape"})
 
 
 def smoke(recipe: Recipe) -> Recipe:

@@ -7,7 +7,7 @@ three numbers, moved by a pure function and stored in the checkpoint.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from backbones.errors import TrainingStopped
@@ -50,6 +50,15 @@ def warmup_factor(step: int, *, warmup_steps: int, start: float) -> float:
     return start + (1 - start) * step / warmup_steps
 
 
+def held_factor(step: int, *, warmup_steps: int, start: float) -> float:
+    """`start` until `warmup_steps`, then 1.
+
+    Reference: He et al. (2015), Deep Residual Learning, section 4.2: 0.01 instead of 0.1 at the
+    start of the network of 110 layers.
+    """
+    return start if step < warmup_steps else 1.0
+
+
 def step_factor(step: int, *, every_steps: int, gamma: float) -> float:
     """Times `gamma` after each `every_steps` steps."""
     return float(gamma ** (step // every_steps))
@@ -58,6 +67,22 @@ def step_factor(step: int, *, every_steps: int, gamma: float) -> float:
 def multistep_factor(step: int, *, milestones: tuple[int, ...], gamma: float) -> float:
     """Times `gamma` at each milestone that has been reached."""
     return float(gamma ** sum(step >= milestone for milestone in milestones))
+
+
+def piecewise_factor(step: int, *, milestones: tuple[int, ...], factors: Sequence[float]) -> float:
+    """The factor of the last milestone that has been reached; 1 before the first.
+
+    Example:
+        >>> [piecewise_factor(s, milestones=(2, 4), factors=(0.5, 0.3)) for s in (1, 2, 9)]
+        [1.0, 0.5, 0.3]
+    """
+    reached = [value for at, value in zip(milestones, factors, strict=True) if step >= at]
+    return reached[-1] if reached else 1.0
+
+
+def poly_factor(step: int, *, steps: int, power: float) -> float:
+    """(1 - step / steps) to the power of `power`; 0 from `steps` on."""
+    return max(0.0, 1 - step / steps) ** power if steps > 0 else 0.0
 
 
 def cosine_factor(step: int, *, steps: int, floor: float) -> float:
@@ -120,7 +145,9 @@ class LearningRate:
     def factor(self, step: int) -> float:
         """On the learning rate of the step number `step`, counted from 0."""
         row = self._row
-        ramp = warmup_factor(step, warmup_steps=self._warmup, start=row.warmup_from)
+        after = max(0, step - self._warmup)
+        warm = warmup_factor if row.warmup_shape == "linear" else held_factor
+        ramp = warm(step, warmup_steps=self._warmup, start=row.warmup_from)
         match row.kind:
             case "constant":
                 return ramp
@@ -128,10 +155,15 @@ class LearningRate:
                 return ramp * step_factor(step, every_steps=self._every, gamma=row.gamma)
             case "multistep":
                 return ramp * multistep_factor(step, milestones=self._milestones, gamma=row.gamma)
+            case "piecewise":
+                return ramp * piecewise_factor(
+                    step, milestones=self._milestones, factors=row.factors
+                )
             case "plateau":
                 return ramp * self.plateau.factor
+            case "poly":
+                return ramp * poly_factor(after, steps=self._total - self._warmup, power=row.power)
             case "cosine":
-                after = max(0, step - self._warmup)
                 wave = cosine_factor(after, steps=self._total - self._warmup, floor=row.floor)
                 return ramp * wave
 

@@ -20,6 +20,7 @@ from backbones.errors import TrainingStopped
 from backbones.nn.auxiliary import WithAuxiliary, main_logits, total_loss
 from backbones.training.average import Average
 from backbones.training.checkpoint import fingerprint
+from backbones.training.mixing import Targets, mix
 from backbones.training.optim import (
     Frozen,
     build_optimizer,
@@ -111,12 +112,24 @@ def begin(model: nn.Module, recipe: Recipe, plan: Plan, train: Pipeline) -> Trai
         device=device,
         optimizer=build_optimizer(model, recipe),
         rate=LearningRate(recipe.schedule, plan),
-        average=Average(model, recipe.ema) if recipe.ema is not None else None,
+        average=_average(model, recipe, plan),
         frozen=frozen,
         class_weights=None if weights is None else weights.to(device),
         names=train.split.pictures.name,
         data=fingerprint(train.split),
     )
+
+
+def _average(model: nn.Module, recipe: Recipe, plan: Plan) -> Average | None:
+    """The recipe's average of the weights, if it has one."""
+    if recipe.polyak_from is not None:
+        since = recipe.polyak_from.steps(
+            steps_per_epoch=plan.steps_per_epoch,
+            batch_size=plan.batch_size,
+            total_steps=plan.total_steps,
+        )
+        return Average(model, None, since)
+    return Average(model, recipe.ema) if recipe.ema is not None else None
 
 
 def train_step(training: Training, batch: Batch, began: float) -> StepRecord:
@@ -166,24 +179,33 @@ def _gradients(training: Training, batch: Batch) -> tuple[float, int]:
     """Add up the gradient of the batch's mean loss, a part of the batch at a time.
 
     Returns:
-        The mean loss and the number of right answers.
+        The mean loss and the number of right answers (of a mixed picture: the class that has
+        the larger share of it).
     """
     recipe, count = training.recipe, len(batch.labels)
     parts = min(recipe.accumulate, max(1, count // 2))  # batch norm cannot learn from one picture
-    labels_all = batch.labels.to(training.device)
-    total_weight = _weight(training, labels_all)
+    all_images, targets = mix(batch.images, batch.labels, recipe, training.step)
+    targets = targets.to(training.device)
+    total_weight = _weight(training, targets.labels)
     loss_sum, correct = 0.0, 0
-    for images, labels in zip(
-        batch.images.tensor_split(parts), labels_all.tensor_split(parts), strict=True
-    ):
+    for images, part in zip(all_images.tensor_split(parts), targets.split(parts), strict=True):
         output = _forward(training, images)
-        mean = total_loss(output, partial(_cross_entropy, training, labels))
+        mean = total_loss(output, partial(_loss, training, part))
         # each part's mean counts by its share of the whole batch, the short last one too
-        loss = mean * (_weight(training, labels) / total_weight)
+        loss = mean * (_weight(training, part.labels) / total_weight)
         torch.autograd.backward(loss)
         loss_sum += loss.item()
-        correct += int((main_logits(output).argmax(1) == labels).sum())
+        correct += int((main_logits(output).argmax(1) == part.likelier).sum())
     return loss_sum, correct
+
+
+def _loss(training: Training, targets: Targets, logits: Tensor) -> Tensor:
+    """The cross-entropy; of a mixed batch, that of both labels by their shares."""
+    first = _cross_entropy(training, targets.labels, logits)
+    if targets.others is None:
+        return first
+    other = _cross_entropy(training, targets.others, logits)
+    return targets.share * first + (1 - targets.share) * other
 
 
 def _cross_entropy(training: Training, labels: Tensor, logits: Tensor) -> Tensor:

@@ -1,0 +1,183 @@
+"""Look at recipes: what they set, how they differ, and what they do to pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backbones.api.data import open_data
+from backbones.data.augment import Augment
+from backbones.data.pipeline import Pipeline
+from backbones.data.source import FilePictures, Split
+from backbones.models import find_row
+from backbones.report.rates import rate_figure
+from backbones.report.recipe_page import Pictures, RecipePicture
+from backbones.spec import InputSpec
+from backbones.training.mixing import mix
+from backbones.training.preview import differences, rate_curve, seen
+from backbones.training.recipe import Recipe
+from backbones.training.resolve import input_spec, resolve
+from backbones.training.settings import apply_settings, load_recipe
+
+__all__ = ["RecipeView", "compare_recipes", "dump_recipe", "view_recipe"]
+
+_ROWS, _DRAWS, _BATCH = 4, 7, 24
+_USUAL_PICTURES = 50_000
+_FALLS_BY_FACTORS = ("step", "multistep", "piecewise", "plateau")
+
+
+@dataclass(frozen=True)
+class RecipeView:
+    """A recipe, and the pictures that show what it does.
+
+    Args:
+        recipe: with its settings.
+        num_pictures: in a training split, for lengths that are counted in steps.
+        data: whose pictures are shown; None = photos or digits that scikit-learn brings along.
+    """
+
+    recipe: Recipe
+    num_pictures: int = _USUAL_PICTURES
+    data: str | Path | None = None
+
+    def fields(self) -> tuple[tuple[str, Any], ...]:
+        """What the recipe sets: (dotted path, value) of every field that is not the default."""
+        return tuple((path, value) for path, _, value in differences(Recipe(), self.recipe))
+
+    def draw(self, path: Path) -> Path:
+        """Draw learning rate, augmentation and a batch as an HTML page or a PNG.
+
+        Raises:
+            NotFound, BadData: of the data.
+            WrongUse: neither .html nor .png.
+        """
+        recipe = self.recipe
+        split = _pictures(recipe, self.data)
+        resolved = resolve(recipe, row=find_row(recipe.model)[1], train=split)
+        spec = input_spec(resolved)
+        curve = rate_curve(recipe, self.num_pictures)
+        title = f"{recipe.name}: {recipe.summary}"
+        heading = f"{curve.total_steps:,} steps of {recipe.batch_size}"
+        heading += f", {self.num_pictures:,} pictures"
+        # a warm-up from 0 and a curve that ends at 0 have no place on an axis of powers
+        in_powers = recipe.schedule.kind in _FALLS_BY_FACTORS and min(curve.rates) > 0
+        batch, note = _batch(resolved, split, spec)
+        shown = RecipePicture(
+            title=title,
+            notes=tuple(f"{text}." for text in (recipe.source, recipe.expected) if text),
+            fields=tuple((path, said(value)) for path, value in self.fields()),
+            figure=rate_figure(
+                curve.epochs, curve.rates, title=heading, note=curve.note, in_powers=in_powers
+            ),
+            samples=_samples(resolved, split, spec),
+            samples_note=f"as an evaluation sees it, then in epochs 1 to {_DRAWS}",
+            batch=batch,
+            batch_note=note,
+        )
+        return shown.write(path)
+
+
+def view_recipe(
+    name: str | Path,
+    *,
+    settings: Sequence[str] = (),
+    num_pictures: int = _USUAL_PICTURES,
+    data: str | Path | None = None,
+) -> RecipeView:
+    """Look at a recipe.
+
+    Args:
+        name: of a recipe, or a file.
+        settings: `field=value` each, on top of it.
+        num_pictures, data: as of `RecipeView`.
+
+    Raises:
+        NotFound: no such recipe.
+        RecipeError: a setting that does not fit.
+
+    Example:
+        >>> dict(view_recipe("vgg").fields())["optimizer.weight_decay"]
+        0.0005
+    """
+    return RecipeView(apply_settings(load_recipe(name), settings), num_pictures, data)
+
+
+def compare_recipes(one: str | Path, other: str | Path) -> tuple[tuple[str, Any, Any], ...]:
+    """Every field in which two recipes differ: (dotted path, value, other value).
+
+    Example:
+        >>> compare_recipes("vgg", "vgg_a")
+        (('model', 'vgg16', 'vgg11'),)
+    """
+    return differences(load_recipe(one), load_recipe(other))
+
+
+def dump_recipe(name: str | Path, *, settings: Sequence[str] = ()) -> str:
+    """A recipe with all its fields written out: JSON that is a recipe file itself.
+
+    Example:
+        >>> json.loads(dump_recipe("vgg"))["batch_size"]
+        256
+    """
+    recipe = apply_settings(load_recipe(name), settings)
+    return json.dumps(recipe.to_json(), indent=2, ensure_ascii=False)
+
+
+def said(value: Any) -> str:
+    """A field's value as it would be written after `--set field=`."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _pictures(recipe: Recipe, data: str | Path | None) -> Split:
+    """A few pictures: spread over the data's training split, or some that are always there."""
+    if data is None and find_row(recipe.model)[1].in_channels == 1:
+        data = "digits"
+    if data is not None:
+        split = open_data(data).split("train")
+        return split.take(np.linspace(0, len(split) - 1, min(len(split), _BATCH)).astype(np.int64))
+    import sklearn.datasets
+
+    folder = Path(sklearn.datasets.__file__).parent / "images"
+    photos = FilePictures(folder, ("china.jpg", "flower.jpg"))
+    return Split("train", ("china", "flower"), np.arange(2), photos)
+
+
+def _samples(recipe: Recipe, split: Split, spec: InputSpec) -> list[Pictures]:
+    """For a few pictures: as an evaluation sees them, then as the first epochs draw them."""
+    few = split.take(np.arange(min(len(split), _ROWS)))
+    columns = [_epoch(few, spec, None, recipe.seed, 0)]
+    columns += [_epoch(few, spec, recipe.augment, recipe.seed, epoch) for epoch in range(_DRAWS)]
+    return [[column[row] for column in columns] for row in range(len(few))]
+
+
+def _epoch(
+    split: Split, spec: InputSpec, augment: Augment | None, seed: int, epoch: int
+) -> dict[int, Any]:
+    """Every picture of a small split as one epoch sees it, by its index."""
+    pipeline = Pipeline(split, spec, batch_size=len(split), augment=augment, seed=seed, workers=0)
+    return {
+        index: picture
+        for batch in pipeline.epoch(epoch)
+        for index, picture in zip(batch.indices.tolist(), seen(batch.images, spec), strict=True)
+    }
+
+
+def _batch(recipe: Recipe, split: Split, spec: InputSpec) -> tuple[Pictures, str]:
+    """One batch as the network gets it, mixed where the recipe mixes; un-normalised."""
+    count = min(recipe.batch_size, _BATCH)
+    many = split.take(np.resize(np.arange(len(split)), count))
+    pipeline = Pipeline(
+        many, spec, batch_size=count, augment=recipe.augment, seed=recipe.seed, workers=0
+    )
+    batch = next(iter(pipeline.epoch(0)))
+    images, targets = mix(batch.images, batch.labels, recipe, 0)
+    of = f" of {recipe.batch_size}" if count < recipe.batch_size else ""
+    note = f"{count}{of} picture{'s'[: count > 1]} at {spec.size} px, normalisation undone"
+    if targets.others is not None:
+        note += f"; mixed, {100 * targets.share:.0f} % of each target is the first picture's"
+    return list(seen(images, spec)), note

@@ -1,0 +1,94 @@
+"""`backbones lr-find`: a learning rate to begin with, and the curve that it was read off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from backbones.cli.console import print_json, print_table, progress, say
+from backbones.cli.offline import Offline
+
+if TYPE_CHECKING:
+    from backbones.api.rates import FoundRate
+
+
+def lr_find(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A folder, manifest or set name.")],
+    model: Annotated[str | None, typer.Option(help="A network; see `backbones list`.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="A recipe's name or file; see `backbones list recipes`.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field; can be repeated."),
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Start from these: an id, a bundle, a run or a weight file.")
+    ] = None,
+    lowest: Annotated[float, typer.Option("--from", help="The first learning rate.")] = 1e-6,
+    highest: Annotated[float, typer.Option("--to", help="The last learning rate.")] = 10.0,
+    steps: Annotated[int, typer.Option(help="Optimiser steps at most.")] = 100,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The chart, .png or .svg.")] = Path(
+        "lr-find.png"
+    ),
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    offline: Offline = False,
+) -> None:
+    """Suggest a learning rate.
+
+    Trains a copy of the network for some steps while the rate rises from --from to --to, and reads
+    off where the loss falls fastest. Nothing is kept but the chart.
+
+    Example: `backbones lr-find photos --model vgg11_bn --recipe scratch`.
+    """
+    from backbones.api.rates import find_rate
+
+    with progress("rising rate", unit="steps") as done:
+        found = find_rate(
+            data,
+            model=model,
+            recipe=recipe,
+            settings=settings or (),
+            weights=weights,
+            rates=(lowest, highest),
+            steps=steps,
+            progress=done,
+        )
+    chart = found.draw(out)
+    if json:
+        print_json(as_json(found) | {"chart": str(chart)})
+    else:
+        tell(found, data, chart)
+
+
+def as_json(found: FoundRate) -> dict[str, Any]:
+    """What a program may want to know."""
+    test = found.test
+    return {
+        "suggestion": test.suggestion,
+        "lowest_loss_at": test.lowest_at,
+        "recipe_lr": found.recipe.optimizer.lr,
+        "rates": test.rates,
+        "losses": test.losses,
+        "ending": test.ending,
+    }
+
+
+def tell(found: FoundRate, data: str, chart: Path) -> None:
+    """The suggestion, beside the recipe's own rate."""
+    test = found.test
+    suggested = "none: the loss never fell" if test.suggestion is None else f"{test.suggestion:.2g}"
+    print_table(
+        ("figure", "value"),
+        [
+            ("suggested rate (steepest fall)", suggested),
+            ("rate at the lowest loss", f"{test.lowest_at:.2g}"),
+            (f"rate of recipe {found.recipe.name}", f"{found.recipe.optimizer.lr:g}"),
+            ("steps", f"{len(test.rates)}: {test.ending}"),
+        ],
+    )
+    say(f"chart: {chart}")
+    if test.suggestion is not None:
+        say(f"use it: backbones train {data} ... --set optimizer.lr={test.suggestion:.2g}")

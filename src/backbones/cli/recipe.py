@@ -1,0 +1,90 @@
+"""`backbones recipe`: look at recipes, compare them, write them out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from backbones.cli.console import print_json, print_table, print_text, say
+
+app = typer.Typer(
+    help="Training recipes: show, diff, dump.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="See `backbones list recipes`.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field; can be repeated."),
+]
+
+
+@app.callback()
+def root() -> None:
+    """Training recipes: show, diff, dump."""
+
+
+@app.command()
+def show(
+    name: Name,
+    settings: Settings = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Draw it: a page (.html) or a .png.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Show it on these pictures; a set, a folder or a manifest.")
+    ] = None,
+    pictures: Annotated[
+        int, typer.Option(min=1, help="In the training split, to count epochs in steps.")
+    ] = 50_000,
+) -> None:
+    """Show what a recipe sets; draw its learning rate, its augmentation and a batch.
+
+    Example: `backbones recipe show vgg -o vgg.html`.
+    """
+    from backbones.api.recipes import said, view_recipe
+
+    view = view_recipe(name, settings=settings or (), num_pictures=pictures, data=data)
+    recipe = view.recipe
+    print_text(f"{recipe.name}: {recipe.summary}")
+    for title, text in (("from", recipe.source), ("result", recipe.expected)):
+        if text:
+            print_text(f"{title}: {text}")
+    print_table(("field", "value"), [(path, said(value)) for path, value in view.fields()])
+    if out is not None:
+        say(f"drawn: {view.draw(out)}")
+
+
+@app.command()
+def diff(
+    one: Name,
+    other: Annotated[str, typer.Argument(metavar="OTHER", help="Another name or file.")],
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Show every field in which two recipes differ.
+
+    Example: `backbones recipe diff vgg runs/mine/recipe.json`.
+    """
+    from backbones.api.recipes import compare_recipes, said
+
+    rows = compare_recipes(one, other)
+    if json:
+        print_json([{"field": path, "one": a, "other": b} for path, a, b in rows])
+    elif rows:
+        print_table(("field", one, other), [(path, said(a), said(b)) for path, a, b in rows])
+    else:
+        say(f"{one} and {other} set the same")
+
+
+@app.command()
+def dump(name: Name, settings: Settings = None) -> None:
+    """Write a recipe with all its fields, as a recipe file.
+
+    Example: `backbones recipe dump vgg --set model=vgg19 > mine.json`.
+    """
+    from backbones.api.recipes import dump_recipe
+
+    print_text(dump_recipe(name, settings=settings or ()))

@@ -1,0 +1,144 @@
+"""A recipe to look at: its learning rate, what it does to pictures, and what a batch looks like."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from backbones.errors import WrongUse
+from backbones.report.page import document
+from backbones.report.pictures import PAPER, contact_sheet, to_image
+from backbones.report.tiles import headed
+from backbones.weights.atomic import write_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Pictures = Sequence[npt.NDArray[np.uint8]]
+
+_TILE_PX, _GAP_PX = 112, 6
+_STYLE = """
+main { display: block; }
+article { margin-bottom: 18px; padding: 14px; }
+article img { width: auto; max-width: 100%; aspect-ratio: auto; height: auto; background: none; }
+h2 { font-size: 16px; margin: 0 0 4px; }
+table { border-collapse: collapse; }
+td { padding: 2px 18px 2px 0; vertical-align: top; overflow-wrap: anywhere; }
+"""
+
+
+@dataclass(frozen=True)
+class RecipePicture:
+    """What is shown of a recipe.
+
+    Args:
+        title: the recipe's name and summary.
+        notes: sentences: where it comes from, what result to expect.
+        fields: (field, value) of what it sets.
+        figure: the learning rate.
+        samples: a row a picture: how an evaluation sees it, then as it was drawn.
+        samples_note: what the rows are.
+        batch: pictures of one batch.
+        batch_note: what it is.
+    """
+
+    title: str
+    notes: tuple[str, ...]
+    fields: tuple[tuple[str, str], ...]
+    figure: Figure
+    samples: Sequence[Pictures]
+    samples_note: str
+    batch: Pictures
+    batch_note: str
+
+    def write(self, path: Path) -> Path:
+        """Write an HTML page or a PNG, by the suffix.
+
+        Raises:
+            WrongUse: another suffix.
+        """
+        parts = (
+            ("Learning rate", "", _drawn(self.figure)),
+            ("Augmentation", self.samples_note, _sheet(self.samples)),
+            ("One batch", self.batch_note, _sheet([self.batch])),
+        )
+        if path.suffix.lower() == ".png":
+            data = io.BytesIO()
+            _stacked(parts, self.title).save(data, "PNG")
+            write_atomic(path, data.getvalue())
+        elif path.suffix.lower() in (".html", ".htm"):
+            write_atomic(path, self._page(parts).encode())
+        else:
+            raise WrongUse(f"{path.name} is no page or picture; expected .html or .png")
+        return path
+
+    def _page(self, parts: Sequence[tuple[str, str, Image.Image]]) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td><td>{escape(value)}</td></tr>"
+            for name, value in self.fields
+        )
+        cells = "".join(
+            f"<article><h2>{escape(title)}</h2><p>{escape(note)}</p>{_embedded(image, title)}"
+            "</article>\n"
+            for title, note, image in parts
+        )
+        table = f"<article><h2>What it sets</h2><table>{rows}</table></article>\n"
+        return document(cells + table, title=self.title, notes=self.notes, style=_STYLE)
+
+
+def _embedded(image: Image.Image, caption: str) -> str:
+    data = io.BytesIO()
+    image.save(data, "PNG", optimize=True)
+    text = base64.b64encode(data.getvalue()).decode("ascii")
+    return f'<img alt="{escape(caption)}" src="data:image/png;base64,{text}">'
+
+
+def _drawn(figure: Figure) -> Image.Image:
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    return Image.open(data).convert("RGB")
+
+
+def _sheet(rows: Sequence[Pictures]) -> Image.Image:
+    """Tiles of one size: a row of the sheet for each of several rows, one row in a square."""
+    tiles = [_tile(picture) for row in rows for picture in row]
+    return contact_sheet(tiles, columns=len(rows[0]) if len(rows) > 1 else 8)
+
+
+def _tile(picture: npt.NDArray[np.uint8]) -> Image.Image:
+    """Small pictures by a whole factor, pixel by pixel; large ones reduced."""
+    image = to_image(picture)
+    longer = max(image.size)
+    if longer > _TILE_PX:
+        image.thumbnail((_TILE_PX, _TILE_PX), Image.Resampling.LANCZOS)
+    else:
+        factor = max(1, _TILE_PX // longer)
+        size = (image.width * factor, image.height * factor)
+        image = image.resize(size, Image.Resampling.NEAREST)
+    cell = Image.new("RGB", (image.width + _GAP_PX, image.height + _GAP_PX), PAPER)
+    cell.paste(image, (_GAP_PX // 2, _GAP_PX // 2))
+    return cell
+
+
+def _stacked(parts: Sequence[tuple[str, str, Image.Image]], title: str) -> Image.Image:
+    """The parts below each other, each under its heading."""
+    pictures = [
+        headed(image, title if number == 0 else name, note or name)
+        for number, (name, note, image) in enumerate(parts)
+    ]
+    width = max(picture.width for picture in pictures)
+    canvas = Image.new("RGB", (width, sum(picture.height for picture in pictures)), PAPER)
+    top = 0
+    for picture in pictures:
+        canvas.paste(picture, (0, top))
+        top += picture.height
+    return canvas

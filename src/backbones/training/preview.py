@@ -1,0 +1,119 @@
+"""What a recipe would do, without doing it: its learning rate, its pictures, its differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from backbones.spec import InputSpec
+from backbones.training.recipe import Recipe
+from backbones.training.schedule import LearningRate, Plan
+
+_POINTS = 600
+_TEXTS = ("name", "summary", "source", "expected")
+
+
+@dataclass(frozen=True)
+class RateCurve:
+    """A schedule over a run.
+
+    Args:
+        epochs, rates: points, the first and the last step among them.
+        total_steps: of the run.
+        note: how a plateau schedule was read; empty for the others.
+    """
+
+    epochs: tuple[float, ...]
+    rates: tuple[float, ...]
+    total_steps: int
+    note: str = ""
+
+
+def rate_curve(recipe: Recipe, num_pictures: int) -> RateCurve:
+    """The learning rate that a run over so many pictures would have.
+
+    A plateau schedule depends on evaluations: here none improves on the first, which is the
+    fastest that the rate can fall.
+
+    Args:
+        recipe: need not be resolved.
+        num_pictures: in the training split.
+
+    Example:
+        >>> curve = rate_curve(Recipe(), num_pictures=320)
+        >>> curve.total_steps, curve.rates[0], curve.epochs[-1]
+        (100, 0.01, 10.0)
+    """
+    size = recipe.batch_size
+    per_epoch = max(1, -(-num_pictures // size))
+    total = recipe.length.steps(steps_per_epoch=per_epoch, batch_size=size)
+    every = max(
+        1,
+        recipe.evaluate_every.steps(steps_per_epoch=per_epoch, batch_size=size, total_steps=total),
+    )
+    rate = LearningRate(recipe.schedule, Plan(per_epoch, total, every, every, size))
+    shown = np.unique(np.linspace(0, total - 1, min(total, _POINTS)).round().astype(int))
+    epochs, rates, evaluated = [], [], 0
+    for step in shown.tolist():
+        while evaluated < step // every:
+            rate.observe({recipe.schedule.monitor: 1.0})
+            evaluated += 1
+        epochs.append(step / per_epoch)
+        rates.append(recipe.optimizer.lr * rate.factor(step))
+    epochs.append(total / per_epoch)
+    rates.append(rates[-1])
+    note = "as if no evaluation improved on the first" if recipe.schedule.kind == "plateau" else ""
+    return RateCurve(tuple(epochs), tuple(rates), total, note)
+
+
+def seen(images: Tensor, spec: InputSpec) -> npt.NDArray[np.uint8]:
+    """A batch as pictures again: normalisation undone, rounded, cut to 0..255.
+
+    Args:
+        images: as a network gets them.
+        spec: whose mean and deviation they were normalised with.
+
+    Shapes: float32 (N, C, S, S) -> uint8 (N, S, S, C).
+    """
+    pixels = images.permute(0, 2, 3, 1).double().numpy()
+    scaled = (pixels * np.array(spec.std) + np.array(spec.mean)) * 255
+    rounded: npt.NDArray[np.uint8] = np.clip(np.round(scaled), 0, 255).astype(np.uint8)
+    return rounded
+
+
+def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """The fields of a recipe by their dotted paths.
+
+    Example:
+        >>> flat({"seed": 0, "optimizer": {"lr": 0.1}})
+        {'seed': 0, 'optimizer.lr': 0.1}
+    """
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping) and name != "class_weights":
+            found |= flat(value, f"{above}{name}.")
+        else:
+            found[above + name] = value
+    return found
+
+
+def differences(one: Recipe, other: Recipe) -> tuple[tuple[str, Any, Any], ...]:
+    """Every field in which two recipes differ: (dotted path, value, other value).
+
+    Name, summary, source and expected result say nothing about the run and are left out.
+
+    Example:
+        >>> differences(Recipe(seed=1), Recipe(seed=2))
+        (('seed', 1, 2),)
+    """
+    ours, theirs = flat(one.to_json()), flat(other.to_json())
+    return tuple(
+        (path, value, theirs[path])
+        for path, value in ours.items()
+        if value != theirs[path] and path not in _TEXTS
+    )
