@@ -123,3 +123,9 @@ def test_the_network_is_left_as_it_was() -> None:
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
     assert torch.equal(state, torch.get_rng_state())
     assert not any(layer._forward_hooks or layer._forward_pre_hooks for layer in network.modules())
+
+
+def test_an_inspection_shows_itself() -> None:
+    found = inspect("lenet5")
+    assert "C3" in str(found)
+    assert found._repr_html_().startswith("<pre>lenet5: 61,706 parameters")

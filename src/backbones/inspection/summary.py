@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from itertools import groupby
 from typing import Any
 
@@ -139,6 +140,15 @@ class Inspection:
             layers = list(run)
             found.append(layers[0] if len(layers) == 1 else _fold(path, layers))
         return tuple(found)
+
+    def __str__(self) -> str:
+        """The page of text that the command line shows."""
+        from backbones.inspection.text import to_text
+
+        return to_text(self)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
 
     def _called(self, layer: Layer) -> str:
         return self.paper_names.get(layer.name, "")
