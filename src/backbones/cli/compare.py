@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from backbones.cli.console import print_json, print_text, progress, say
-from backbones.cli.inspect import shape_of
+from backbones.cli.network import InputShape, shape_of
 from backbones.errors import WrongUse
 
 
@@ -21,9 +21,7 @@ def compare(
             " module: FILE.py:FUNCTION.",
         ),
     ],
-    input: Annotated[
-        str | None, typer.Option(metavar="C,H,W", help="Of one picture; else each network's own.")
-    ] = None,
+    input: InputShape = None,
     batch: Annotated[int, typer.Option(min=1, help="Pictures; costs are for all.")] = 1,
     no_measure: Annotated[
         bool, typer.Option("--no-measure", help="Don't time anything: the answer comes at once.")

@@ -8,17 +8,12 @@ from typing import Annotated
 import typer
 
 from backbones.cli.console import say
+from backbones.cli.network import InputShape, Network, shape_of
 from backbones.errors import WrongUse
 
 
 def draw(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME",
-            help="A network, a bundle, or what makes a module: FILE.py:FUNCTION.",
-        ),
-    ],
+    name: Network,
     out: Annotated[Path, typer.Option("--out", "-o", help="A file: .svg, .png or .pdf.")],
     graph: Annotated[
         bool, typer.Option("--graph", help="A node a layer, connections as they are.")
@@ -26,9 +21,7 @@ def draw(
     unfold: Annotated[
         bool, typer.Option("--unfold", help="With --graph: every repeat is drawn.")
     ] = False,
-    input: Annotated[
-        str | None, typer.Option(metavar="C,H,W", help="Of one picture; else the network's own.")
-    ] = None,
+    input: InputShape = None,
     dots: Annotated[int, typer.Option(min=20, max=1200, help="An inch, of a PNG.")] = 200,
 ) -> None:
     """Draw a network: feature maps as boxes of their sizes, branches as branches.
@@ -40,7 +33,7 @@ def draw(
     """
     if unfold and not graph:
         raise WrongUse("--unfold draws every layer of the graph; say --graph --unfold")
-    shape = _shape(input)
+    shape = shape_of(input)
     from backbones.api.drawing import draw as make
     from backbones.api.drawing import format_of
 
@@ -48,12 +41,3 @@ def draw(
     drawing = make(name, shape, style="full" if unfold else "graph" if graph else "blocks")
     drawing.save(out, dots=dots)
     say(f"drawn in {out}")
-
-
-def _shape(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(side) for side in text.replace("x", ",").split(","))
-    except ValueError:
-        raise WrongUse(f"--input is {text!r}, expected C,H,W such as 3,224,224") from None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backbones.cli.console import print_json, print_text, say
+from backbones.cli.network import InputShape, Network, shape_of
 from backbones.errors import WrongUse
 
 if TYPE_CHECKING:
@@ -15,16 +16,8 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME",
-            help="A network, a bundle, or what makes a module: FILE.py:FUNCTION.",
-        ),
-    ],
-    input: Annotated[
-        str | None, typer.Option(metavar="C,H,W", help="Of one picture; else the network's own.")
-    ] = None,
+    name: Network,
+    input: InputShape = None,
     batch: Annotated[int | None, typer.Option(min=1, help="Pictures; costs are for all.")] = None,
     depth: Annotated[
         int | None, typer.Option(min=1, help="Fold layers below this depth of their paths.")
@@ -101,16 +94,6 @@ def _tell_box(found: Inspection, at: str, draw: Path | None, out: Path | None, j
 
         paint_field(found, (layer, row, column), draw, out)
         say(f"painted on {out}")
-
-
-def shape_of(text: str | None) -> tuple[int, ...] | None:
-    """What `--input` says."""
-    if text is None:
-        return None
-    try:
-        return tuple(int(side) for side in text.replace("x", ",").split(","))
-    except ValueError:
-        raise WrongUse(f"--input is {text!r}, expected C,H,W such as 3,224,224") from None
 
 
 def _unit(text: str) -> tuple[str, int, int]:

@@ -7,21 +7,13 @@ from typing import Annotated, Literal
 import typer
 
 from backbones.cli.console import print_json, print_text
-from backbones.cli.inspect import shape_of
+from backbones.cli.network import InputShape, Network, shape_of
 from backbones.errors import WrongUse
 
 
 def memory(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME",
-            help="A network, a bundle, or what makes a module: FILE.py:FUNCTION.",
-        ),
-    ],
-    input: Annotated[
-        str | None, typer.Option(metavar="C,H,W", help="Of one picture; else the network's own.")
-    ] = None,
+    name: Network,
+    input: InputShape = None,
     batch: Annotated[
         int | None, typer.Option(min=1, help="Pictures; else 1 in evaluation, 32 in training.")
     ] = None,

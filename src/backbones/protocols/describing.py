@@ -44,17 +44,7 @@ def protocol_json(protocol: Protocol) -> dict[str, Any]:
         "citation": str(protocol.citation),
         "views_per_image": views,
         "pixels_of_single_crop": cost,
-        "printed": [
-            {
-                "model": each.network,
-                "num_models": each.num_models,
-                "data": each.data,
-                "top1_error_percent": each.top1_error_percent,
-                "top5_error_percent": each.top5_error_percent,
-                "source": protocol.source_of(each),
-            }
-            for each in protocol.printed
-        ],
+        "printed": protocol.printed_json(),
     }
 
 

@@ -181,3 +181,17 @@ class Protocol:
     def source_of(self, result: PrintedResult) -> str:
         """Who printed a result, and where: "Simonyan & Zisserman (2014), Table 4"."""
         return f"{result.paper or self.paper}, {result.where}"
+
+    def printed_json(self) -> list[dict[str, Any]]:
+        """The printed results, each a flat dictionary with its source."""
+        return [
+            {
+                "model": each.network,
+                "num_models": each.num_models,
+                "data": each.data,
+                "top1_error_percent": each.top1_error_percent,
+                "top5_error_percent": each.top5_error_percent,
+                "source": self.source_of(each),
+            }
+            for each in self.printed
+        ]

@@ -76,17 +76,7 @@ class Evaluation:
             "views_per_image": self.views_per_image,
             "forward_passes": self.num_passes,
             "images_per_second": self.report.num_samples / self.seconds,
-            "printed": [
-                {
-                    "model": each.network,
-                    "num_models": each.num_models,
-                    "data": each.data,
-                    "top1_error_percent": each.top1_error_percent,
-                    "top5_error_percent": each.top5_error_percent,
-                    "source": self.protocol.source_of(each),
-                }
-                for each in self.protocol.printed
-            ],
+            "printed": self.protocol.printed_json(),
             **self.report.to_json(),
         }
 
