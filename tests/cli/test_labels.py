@@ -79,7 +79,7 @@ def test_list_labels_of_a_set_and_a_search_in_it(backbones) -> None:
         (("labels", "imagnet"), "Did you mean imagenet"),
         (("labels", "imagenet", "--find", "tenhc"), "Did you mean tench"),
         (("labels", "--find", "tench"), "list labels imagenet --find"),
-        (("recipes", "imagenet"), "only labels has"),
+        (("recipes", "imagenet"), "labels takes one set"),
     ],
 )
 def test_list_labels_wrong_use(backbones, arguments, said: str) -> None:
