@@ -54,7 +54,7 @@ def evaluation_text(report: Report, told: Told) -> str:
         "",
         *_models_lines(told),
         f"pictures           {report.num_samples:,} in {human_seconds(told.seconds)}"
-        f" ({speed:.3g} images/s)",
+        f" ({speed:{',.0f' if speed >= 10 else '.2g'}} images/s)",
         f"views              {told.views_per_image} a picture; {told.num_passes:,} forward passes",
         *_classes_lines(told.classes_in_data, len(report.per_class)),
         f"top-1 error        {_rate(report.top1_error_percent, report.top1_interval_percent)}",
