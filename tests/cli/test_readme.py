@@ -107,3 +107,13 @@ def test_every_network_and_recipe_that_is_named_exists() -> None:
             assert name in catalog.names(), name
         for name in re.findall(r"--recipe (\w+)", text):
             assert name in recipe_names()
+
+
+def test_the_readmes_count_what_there_is() -> None:
+    from backbones.protocols.table import PROTOCOLS
+    from backbones.weights import table
+
+    english, chinese = ((ROOT / readme).read_text(encoding="utf-8") for readme in READMES)
+    assert f"and {len(PROTOCOLS) - 2} others put your error" in english
+    assert f"等 {len(PROTOCOLS)} 种" in chinese
+    assert f"holds {len(table.rows())} checkpoints" in english

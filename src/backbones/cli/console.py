@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from backbones.units import human_bytes
 
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ProgressCallback = Callable[[int, int], None]
+
+
+class Moved(Protocol):
+    """Hears how far a work is."""
+
+    def __call__(self, done: int, total: int, said: str = "") -> None:
+        """`said` stands in place of the unit."""
 
 
 @cache
@@ -81,14 +88,14 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right:
 
 
 @contextmanager
-def progress(label: str, *, unit: str = "pictures") -> Iterator[ProgressCallback]:
+def progress(label: str, *, unit: str = "pictures") -> Iterator[Moved]:
     """A progress bar on standard error while the block runs; silent where there is no terminal.
 
     Yields:
-        a function to be called with (done, total).
+        a function to be called with (done, total), and a word on the state where there is one.
     """
     if not sys.stderr.isatty():
-        yield lambda done, total: None
+        yield lambda done, total, said="": None
         return
     from rich.progress import (
         BarColumn,
@@ -102,12 +109,16 @@ def progress(label: str, *, unit: str = "pictures") -> Iterator[ProgressCallback
         TextColumn(label),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn(unit),
+        TextColumn("{task.description}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=err(), transient=True) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task(unit, total=None)
+
+        def moved(done: int, total: int, said: str = "") -> None:
+            bar.update(task, completed=done, total=total, description=said or unit)
+
+        yield moved
 
 
 @dataclass(frozen=True)

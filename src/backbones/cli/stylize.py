@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from backbones.cli.console import err, say
+from backbones.cli.console import Moved, progress, say
 
 if TYPE_CHECKING:
     from backbones.features.style import StyleStep
@@ -72,9 +69,14 @@ def stylize(
         seed,
     )
     chosen = weights or stylization.choose_weights(network)
-    with _progress(steps) as report_progress:
+    with progress("painting", unit="steps") as moved:
         done = stylization.stylize(
-            content, style, chosen, settings=settings, size_px=size, progress=report_progress
+            content,
+            style,
+            chosen,
+            settings=settings,
+            size_px=size,
+            progress=lambda step: _tell(moved, step, steps),
         )
     stylization.write_picture(out, done.picture)
     used = done.settings
@@ -90,33 +92,6 @@ def _names(given: list[str] | None) -> tuple[str, ...]:
     return tuple(name.strip() for each in given or () for name in each.split(",") if name.strip())
 
 
-@contextmanager
-def _progress(steps: int) -> Iterator[Callable[[StyleStep], None]]:
-    """A bar with the loss and the size that is worked on; silent where there is no terminal."""
-    if not sys.stderr.isatty():
-        yield lambda step: None
-        return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("painting"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.description}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err(), transient=True) as bar:
-        task = bar.add_task("", total=steps)
-
-        def move(step: StyleStep) -> None:
-            height, width = step.picture.shape[2:]
-            said = f"{width}x{height} px, loss {step.loss:.4g}"
-            bar.update(task, completed=step.step, description=said)
-
-        yield move
+def _tell(moved: Moved, step: StyleStep, steps: int) -> None:
+    height, width = step.picture.shape[2:]
+    moved(step.step, steps, f"{width}x{height} px, loss {step.loss:.4g}")
