@@ -10,7 +10,7 @@ import typer
 from backbones.cli.console import Moved, progress, say
 
 if TYPE_CHECKING:
-    from backbones.features.style import StyleStep
+    from backbones.features.style import StyleSettings, StyleStep
 
 Layers = Annotated[
     list[str] | None,
@@ -50,11 +50,9 @@ def stylize(
     `backbones stylize photo.jpg starry_night.jpg -o night.png --size 512`.
     """
     from backbones.api import stylization
-    from backbones.errors import NotFound, WrongUse
+    from backbones.errors import WrongUse
 
-    stylization.picture_format(out)
-    if not out.resolve().parent.is_dir():
-        raise NotFound(f"there is no folder {out.parent} to write {out.name} to; make it first")
+    _check_destination(out)
     if weights and network:
         raise WrongUse("--weights and --network exclude each other; weights know their network")
     settings = stylization.StyleSettings(
@@ -79,13 +77,25 @@ def stylize(
             progress=lambda step: _tell(moved, step, steps),
         )
     stylization.write_picture(out, done.picture)
-    used = done.settings
-    say(f"{chosen}: content at {', '.join(used.content_layers)}; style at")
-    say(f"  {', '.join(used.style_layers)}")
+    _say_layers(chosen, done.settings)
     if done.interrupted:
         say(f"interrupted after {done.steps} of {steps} steps; the best picture is in {out}")
         raise typer.Exit(130)
     say(f"wrote {out}: {done.picture.shape[1]}x{done.picture.shape[0]} px, loss {done.loss:.4g}")
+
+
+def _check_destination(out: Path) -> None:
+    from backbones.api import stylization
+    from backbones.errors import NotFound
+
+    stylization.picture_format(out)
+    if not out.resolve().parent.is_dir():
+        raise NotFound(f"there is no folder {out.parent} to write {out.name} to; make it first")
+
+
+def _say_layers(chosen: str, used: StyleSettings) -> None:
+    say(f"{chosen}: content at {', '.join(used.content_layers)}; style at")
+    say(f"  {', '.join(used.style_layers)}")
 
 
 def _names(given: list[str] | None) -> tuple[str, ...]:
