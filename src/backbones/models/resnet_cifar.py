@@ -15,7 +15,7 @@ Shapes: N pictures, C channels, H x W px; features are (N, 64, H/4, W/4), rounde
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -124,8 +124,20 @@ def _row(depth: int, params: int, macs: int, *, plain: bool = False) -> ResNetCi
     )
 
 
+def _with_projections(option: Option, params: int, macs: int, summary: str) -> ResNetCifarRow:
+    """Section 4.1's options B and C, which the paper compares on ImageNet, in 20 layers."""
+    return replace(
+        _row(20, params, macs),
+        name=f"resnet20_cifar_{option.lower()}",
+        summary=f"20 layers, {summary}",
+        shortcut=option,
+    )
+
+
 ROWS = (
     *(_row(*column) for column in TABLE_6),
+    _with_projections("B", 272_474, 40_813_184, "projections where the shape changes"),
+    _with_projections("C", 283_962, 42_648_192, "projections around every block"),
     *(_row(*column, plain=True) for column in FIGURE_6_LEFT),
     ResNetCifarRow(
         "resnet_cifar_tiny",
