@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from backbones.api.inspection import inspect, memory
     from backbones.api.networks import create, read_bundle, show
     from backbones.api.prediction import predict
+    from backbones.api.reproduction import reproduce
     from backbones.api.stylization import StyleSettings, stylize
     from backbones.api.training import resume, train
     from backbones.catalog import names
@@ -49,6 +50,7 @@ _HOME = {
     "train": "api.training",
     "resume": "api.training",
     "evaluate": "api.evaluation",
+    "reproduce": "api.reproduction",
     "predict": "api.prediction",
     "explain": "api.explanation",
     "read_bundle": "api.networks",
@@ -80,6 +82,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "train",
     "resume",
     "evaluate",
+    "reproduce",
     "predict",
     "explain",
     "read_bundle",

@@ -19,7 +19,7 @@ LEVELS = [
     {"nn"},
     {"models", "catalog"},
     {"weights", "inspection", "data", "features", "speed", "metrics", "labels"},
-    {"protocols", "training", "prediction", "explanation", "export", "report", "scaling"},
+    {"protocols", "training", "prediction", "explanation", "export", "report", "scaling", "ledger"},
     {"serve"},
     {"api"},
     {"cli"},

@@ -38,6 +38,7 @@ def evaluate(
     batch_size: int = 64,
     precision: Precision = "fp32",
     names: Sequence[str] | None = None,
+    limit: int | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measure a trained network, or several as one, on a data set as a paper would.
@@ -56,6 +57,7 @@ def evaluate(
         batch_size: pictures at a time, of the size that the network sees.
         precision: "fp32" is exact; "bf16" is faster on processors with bf16 units.
         names: what the report calls the networks; as they were given where None.
+        limit: measure only so many pictures, evenly spread over the split; all where None.
         progress: called with (pictures done, pictures in all).
 
     Raises:
@@ -80,11 +82,18 @@ def evaluate(
     with together() as (rank, _):
         found = evaluate_together(
             members,
-            _pictures_for_all(opened, called, data, split),
+            _spread(_pictures_for_all(opened, called, data, split), limit),
             Asking(row, batch_size, precision),
             progress=progress if rank == 0 else None,
         )
     return found.named(shown(opened[0].classes, lang))
+
+
+def _spread(split: Split, limit: int | None) -> Split:
+    """So many of a split's pictures, evenly spread."""
+    if limit is None or limit >= len(split):
+        return split
+    return split.take([place * len(split) // limit for place in range(limit)])
 
 
 def _called(where: str | Path | Bundle, bundle: Bundle) -> str:

@@ -19,6 +19,7 @@ from backbones.cli import (
     memory,
     predict,
     recipe,
+    reproduce,
     show,
     stylize,
     train,
@@ -57,7 +58,7 @@ def root(
 
 @app.command("list", add_help_option=False)
 def list_() -> None:
-    """List networks, recipes, protocols or labels."""
+    """List networks, recipes, protocols, labels or the ledger."""
     # Only named here, for `--help`: `main` answers it before typer is imported.
 
 
@@ -73,6 +74,7 @@ app.command("train")(train.train)
 app.command("lr-find")(lr_find.lr_find)
 app.add_typer(recipe.app, name="recipe")
 app.command("evaluate")(evaluate.evaluate)
+app.command("reproduce")(reproduce.reproduce)
 app.command("predict")(predict.predict)
 app.command("explain")(explain.explain)
 app.command("features")(features.features)

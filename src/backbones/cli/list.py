@@ -13,11 +13,11 @@ from typing import NoReturn
 from backbones.cli.console import print_json, print_table, print_text
 from backbones.units import human_count
 
-_TABLES = ("networks", "recipes", "protocols", "labels")
+_TABLES = ("networks", "recipes", "protocols", "labels", "ledger")
 
 
 def run(arguments: Sequence[str]) -> None:
-    """List the networks, the recipes, the protocols, or the label sets and their classes.
+    """List the networks, recipes, protocols, the ledger, or the label sets and their classes.
 
     Args:
         arguments: what stands behind `backbones list`.
@@ -40,13 +40,14 @@ def run(arguments: Sequence[str]) -> None:
     elif rest:
         parser.error(f"{what} takes no {rest[-1]!r}; labels takes one set: list labels mnist")
     else:
-        {"recipes": list_recipes, "protocols": list_protocols}[what](chosen.json)
+        tables = {"recipes": list_recipes, "protocols": list_protocols, "ledger": list_ledger}
+        tables[what](chosen.json)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="backbones list",
-        description="List the networks, the recipes, the protocols or the labels.",
+        description="List the networks, the recipes, the protocols, the labels or the ledger.",
         epilog="Examples: backbones list 'vgg*' --columns name,params,macs,top1 --sort macs;"
         " backbones list recipes; backbones list labels imagenet --find crane",
     )
@@ -231,4 +232,21 @@ def list_labels(name: str, find: str | None, as_json: bool) -> None:
         ("index", "id", "English", "Chinese"),
         [(str(i), r.id, r.en, r.zh) for i, r in rows],
         right="index",
+    )
+
+
+def list_ledger(as_json: bool) -> None:
+    """Every claim that can be tried, and what trying it here found."""
+    from backbones.ledger.table import entries, shipped
+    from backbones.ledger.text import outcome
+
+    found = shipped()
+    told = [(e, outcome(e, found[e.id]) if e.id in found else "not run here") for e in entries()]
+    if as_json:
+        print_json(
+            [{**e.model_dump(mode="json", by_alias=True), "outcome": said} for e, said in told]
+        )
+        return
+    print_table(
+        ("id", "data", "claim", "outcome"), [(e.id, e.data, e.claim, said) for e, said in told]
     )

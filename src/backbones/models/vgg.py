@@ -212,7 +212,6 @@ def _narrow(name: str, column: str, params: int, macs: int, **choices: Any) -> V
 
 NARROW = (
     _narrow("vgg11_narrow", "A", 776_810, 39_717_376),
-    _narrow("vgg11_narrow_paper", "A", 776_810, 39_717_376, init="paper"),
     _narrow("vgg11_lrn_narrow", "A-LRN", 776_810, 39_717_376),
     _narrow("vgg11_bn_narrow", "A", 778_186, 39_717_376, batch_norm=True),
     _narrow("vgg16_narrow", "D", 1_120_474, 79_825_408),

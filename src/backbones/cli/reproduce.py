@@ -1,0 +1,128 @@
+"""`backbones reproduce`: a claim of the ledger tried again, ours beside theirs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from backbones.cli.console import print_json, print_table, print_text, progress, say
+from backbones.cli.offline import Offline
+
+if TYPE_CHECKING:
+    from backbones.api.reproduction import Reproduced
+
+
+def reproduce(
+    ids: Annotated[
+        list[str],
+        typer.Argument(metavar="ID...", help="Rows of the ledger; see `backbones list ledger`."),
+    ],
+    data: Annotated[
+        str | None, typer.Option(help="Where their data lies; the set of its name if left out.")
+    ] = None,
+    runs: Annotated[
+        int | None, typer.Option(metavar="N", help="Seeds 0 to N - 1; else as the row says.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of all trained networks and results.")] = Path(
+        "runs/reproduce"
+    ),
+    smoke: Annotated[bool, typer.Option("--smoke", help="A few steps, to see it work.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Say what would be trained and measured; do nothing.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    offline: Offline = False,
+) -> None:
+    """Try claims of papers and tutorials again.
+
+    Trains a row's networks, measures them, and writes ours beside the printed numbers, with
+    seeds, spread, machine and versions. What is finished is kept: the same command goes on where
+    it was broken off.
+
+    Examples: `backbones reproduce lenet/digits`,
+    `backbones reproduce resnet/residual --runs 3`, `backbones reproduce vgg/depth --data imagenet`.
+    """
+    from backbones.ledger.table import find_entry
+
+    rows = [find_entry(name) for name in ids]
+    if show:
+        documents = [row.model_dump(mode="json", by_alias=True) for row in rows]
+        if json:
+            print_json(documents)
+        else:
+            from backbones.ledger.text import entry_text
+
+            print_text("\n\n".join(entry_text(row) for row in rows))
+        return
+    done = [_tried(name, data, (runs, out), smoke) for name in ids]
+    if json:
+        print_json([as_json(each) for each in done])
+        return
+    for each in done:
+        tell(each)
+
+
+def _tried(name: str, data: str | None, how: tuple[int | None, Path], smoke: bool) -> Reproduced:
+    from backbones.api.reproduction import reproduce as try_again
+    from backbones.speed import keep_large_buffers
+
+    keep_large_buffers()
+    with progress(name, unit="steps") as moved:
+        return try_again(
+            name,
+            data=data,
+            runs=how[0],
+            out=how[1],
+            smoke_run=smoke,
+            watch=lambda stage: moved(stage.done, stage.total, stage.said),
+        )
+
+
+def as_json(done: Reproduced) -> dict[str, Any]:
+    """What a program may want to know."""
+    from dataclasses import asdict
+
+    from backbones.ledger.verdict import verdicts
+
+    judged = verdicts(done.entry, done.measured)
+    return {
+        **done.measured.model_dump(mode="json"),
+        "claim": done.entry.claim,
+        "verdicts": [
+            {**asdict(each), "expectation": each.expectation.model_dump(by_alias=True)}
+            for each in judged
+        ],
+        "files": [str(path) for path in done.files],
+    }
+
+
+def tell(done: Reproduced) -> None:
+    """The row as a table, and what it says about the claim."""
+    from backbones.ledger.text import printed_text
+    from backbones.ledger.verdict import verdicts
+
+    entry, measured = done.entry, done.measured
+    print_text(f"{entry.id}: {entry.claim}")
+    print_table(
+        ("network", "top-1 error", "each run", "printed"),
+        [
+            (
+                figure.label,
+                figure.to_text(),
+                ", ".join(f"{run.top1_error_percent:.2f}" for run in figure.runs),
+                printed_text(entry, figure.label),
+            )
+            for figure in measured.figures
+        ],
+    )
+    if measured.smoke:
+        say("a smoke run: the figures mean nothing")
+    else:
+        for verdict in verdicts(entry, measured):
+            print_text(verdict.to_text())
+    if entry.shortened:
+        say(f"shortened: {entry.shortened}")
+    for path in done.files:
+        say(f"wrote {path}")
