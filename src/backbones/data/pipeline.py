@@ -271,17 +271,19 @@ class _Job:
     def _fill(self, first: int, last: int) -> dict[int, BadFile]:
         pipeline, order = self._pipeline, self._order
         images = self._images[first:last]
-        squares = np.empty(tuple(images.shape), dtype=np.uint8)
-        bad = {}
-        for row in range(first, last):
-            try:
-                squares[row - first] = pipeline._square(self._reader, order, row)
-            except BadImage as error:
-                name = pipeline.split.pictures.name(int(order.indices[row]))
-                bad[row] = BadFile(name, str(error))
-                squares[row - first] = 0
+        bad: dict[int, BadFile] = {}
+
+        def squares() -> Iterator[Pixels]:
+            for row in range(first, last):
+                try:
+                    yield pipeline._square(self._reader, order, row)
+                except BadImage as error:
+                    name = pipeline.split.pictures.name(int(order.indices[row]))
+                    bad[row] = BadFile(name, str(error))
+                    yield np.zeros(tuple(images.shape[1:]), dtype=np.uint8)
+
         drawn = None if order.drawn is None else order.drawn.rows(first, last)
-        pipeline._finisher.finish(images, squares, drawn)
+        pipeline._finisher.finish(images, squares(), drawn)
         return bad
 
 
