@@ -61,32 +61,32 @@ class Finisher:
     def _one_by_one(
         self, out: Tensor, squares: Iterable[npt.NDArray[np.uint8]], drawn: Draws | None
     ) -> None:
-        channels = self._spec.channels
+        channels, scale = self._spec.channels, self._scale
         rows = out.view(len(out), self._spec.size, -1).unbind()
         offsets = self._offsets(len(out), drawn).unbind()
         flips = [False] * len(out) if drawn is None else drawn.flip.tolist()
+        distorted = drawn is not None and _is_distorted(drawn)
         for number, square in enumerate(squares):
-            if drawn is not None and _is_distorted(drawn):
+            if distorted or not square.flags.writeable:  # PyTorch takes none that is read-only
                 square = square.copy()
+            if drawn is not None and distorted:
                 one = slice(number, number + 1)
                 distort(square[None], drawn.jitter[one], drawn.operations[one])
-            elif not square.flags.writeable:  # PyTorch takes none that is read-only
-                square = square.copy()
             if square.shape[2] != channels:
                 square = np.repeat(square, channels, axis=2)
             if flips[number]:
-                square = _mirror(torch.from_numpy(square)).numpy()
+                square = _mirror(square[None])[0]
             picture = torch.from_numpy(square.reshape(len(square), -1))
-            torch.addcmul(offsets[number], picture, self._scale, out=rows[number])
+            torch.addcmul(offsets[number], picture, scale, out=rows[number])
 
     def _at_once(self, out: Tensor, squares: npt.NDArray[np.uint8], drawn: Draws | None) -> None:
         if drawn is not None and _is_distorted(drawn):
             distort(squares, drawn.jitter, drawn.operations)
+        if drawn is not None and drawn.flip.any():
+            squares = _mirrored(squares, drawn.flip)
         pictures = torch.from_numpy(squares)
         if pictures.shape[3] != self._spec.channels:
             pictures = pictures.expand(out.shape)
-        if drawn is not None and drawn.flip.any():
-            pictures = _mirrored(pictures, drawn.flip)
         rows = out.view(len(out), self._spec.size, -1)
         offset = self._offsets(len(out), drawn)[:, None]
         torch.addcmul(offset, pictures.reshape(rows.shape), self._scale, out=rows)
@@ -128,16 +128,18 @@ def _stacked(squares: Iterable[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
     return squares
 
 
-def _mirrored(pictures: Tensor, flip: npt.NDArray[np.bool_]) -> Tensor:
+def _mirrored(
+    pictures: npt.NDArray[np.uint8], flip: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.uint8]:
+    """The same pictures, some of them mirrored in place."""
     if flip.all():
         return _mirror(pictures)
-    pictures = pictures.contiguous()
-    chosen = torch.from_numpy(np.flatnonzero(flip))
-    pictures[chosen] = _mirror(pictures[chosen])
+    pictures[flip] = _mirror(pictures[flip])
     return pictures
 
 
-def _mirror(pictures: Tensor) -> Tensor:
-    """Left for right in (S, S, C) or (N, S, S, C)."""
-    # only with the channels first, and last in memory, does PyTorch take vector instructions
-    return pictures.movedim(-1, -3).flip(-1).movedim(-3, -1)
+def _mirror(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Left for right in (N, S, S, C)."""
+    # only as (N, C, H, W) in channels_last does PyTorch mirror with vector instructions
+    planes = torch.from_numpy(pictures.transpose(0, 3, 1, 2)).flip(3)
+    return planes.numpy().transpose(0, 2, 3, 1)
