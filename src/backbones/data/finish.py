@@ -89,7 +89,8 @@ class Finisher:
             pictures = pictures.expand(out.shape)
         rows = out.view(len(out), self._spec.size, -1)
         offset = self._offsets(len(out), drawn)[:, None]
-        torch.addcmul(offset, pictures.reshape(rows.shape), self._scale, out=rows)
+        rows.copy_(pictures.reshape(rows.shape))
+        torch.addcmul(offset, rows, self._scale, out=rows)
 
     def _offsets(self, count: int, drawn: Draws | None) -> Tensor:
         """What is added to a row of pixels of each picture, (count, S * C)."""
