@@ -258,6 +258,23 @@ def test_small_pictures_resized_a_batch_at_a_time_are_the_same(
     assert torch.equal(up_front, by_batch)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", [*AUGMENTS, "distort"])
+def test_pictures_finished_one_by_one_are_the_same(
+    array: np.ndarray, monkeypatch: pytest.MonkeyPatch, name: str, channels: int
+) -> None:
+    distort = Augment(crop="centre", flip=0.5, jitter=0.4, rand_ops=2)
+    augment = distort if name == "distort" else AUGMENTS[name]
+    kept = np.ascontiguousarray(array[:, :, :, :channels])
+    split = split_of(ArrayPictures(kept.copy(), "made"))
+    together, _ = joined(all_of(Pipeline(split, SPEC, batch_size=8, augment=augment)))
+    monkeypatch.setattr("backbones.data.finish._LARGE_PICTURE", 0)
+    one_by_one, _ = joined(all_of(Pipeline(split, SPEC, batch_size=8, augment=augment)))
+    assert torch.equal(together, one_by_one)
+    assert isinstance(split.pictures, ArrayPictures)
+    np.testing.assert_array_equal(split.pictures.array, kept)
+
+
 def test_a_read_only_array_is_left_alone(array: np.ndarray) -> None:
     frozen = array.copy()
     frozen.flags.writeable = False

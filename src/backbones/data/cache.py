@@ -84,6 +84,13 @@ class CachedPictures:
         flat = self._pixels[start : start + height * width * self._channels]
         return flat.reshape(height, width, self._channels)
 
+    def size(self, index: int) -> tuple[int, int] | None:
+        """Width and height of picture `index`, as stored; None for a bad one."""
+        if index in self.reasons:
+            return None
+        _, height, width = self._index[index].tolist()
+        return width, height
+
 
 def open_cache(
     folder: Path,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,6 @@ from backbones.data.augment import Draws, erased_box
 from backbones.data.distort import distort
 from backbones.spec import InputSpec
 
-_VALUES_AT_ONCE = 2**20
 _LARGE_PICTURE = 2**14  # values
 
 
@@ -35,41 +34,70 @@ class Finisher:
         self._offset = (-mean / std).to(torch.float32).repeat(spec.size)
         self._spec = spec
 
-    def finish(self, out: Tensor, squares: npt.NDArray[np.uint8], drawn: Draws | None) -> None:
+    def finish(
+        self, out: Tensor, squares: Iterable[npt.NDArray[np.uint8]], drawn: Draws | None
+    ) -> None:
         """Write normalised pictures.
 
+        Large ones are finished one by one, as they come: a picture that was just made is still in
+        the processor's cache, and each call into PyTorch less is one wait less for the
+        interpreter's lock.
+
+        Args:
+            out: where they are written.
+            squares: in the order of `out`; only the rows of a whole array may be changed.
+            drawn: for each of them, or None in evaluation.
+
         Shapes:
-            out: float32 (N, S, S, C), contiguous. squares: uint8 (N, S, S, 1 or C), may be
-            changed. drawn: N rows, or None in evaluation.
+            out: float32 (N, S, S, C), contiguous. squares: N of uint8 (S, S, 1 or C).
         """
-        if not squares.flags.writeable or not squares.flags.c_contiguous:
-            squares = squares.copy()
-        if drawn is not None and (drawn.jitter.size or drawn.operations.size):
-            distort(squares, drawn.jitter, drawn.operations)
-        pictures = torch.from_numpy(squares)
-        if pictures.shape[3] != self._spec.channels:
-            pictures = pictures.expand(out.shape)
-        if drawn is not None and drawn.flip.any():
-            pictures = _mirrored(pictures, drawn.flip)
-        self._normalise(out, pictures, None if drawn is None else drawn.colour)
+        if out[:1].numel() > _LARGE_PICTURE:
+            self._one_by_one(out, squares, drawn)
+        else:
+            self._at_once(out, _stacked(squares), drawn)
         if drawn is not None and drawn.erase.any():
             self._erase(out, drawn)
 
-    def _normalise(
-        self, out: Tensor, pictures: Tensor, colour: npt.NDArray[np.float64] | None
+    def _one_by_one(
+        self, out: Tensor, squares: Iterable[npt.NDArray[np.uint8]], drawn: Draws | None
     ) -> None:
+        channels, scale = self._spec.channels, self._scale
+        rows = out.view(len(out), self._spec.size, -1).unbind()
+        offsets = self._offsets(len(out), drawn).unbind()
+        flips = [False] * len(out) if drawn is None else drawn.flip.tolist()
+        distorted = drawn is not None and _is_distorted(drawn)
+        for number, square in enumerate(squares):
+            if distorted or not square.flags.writeable:  # PyTorch takes none that is read-only
+                square = square.copy()
+            if drawn is not None and distorted:
+                one = slice(number, number + 1)
+                distort(square[None], drawn.jitter[one], drawn.operations[one])
+            if square.shape[2] != channels:
+                square = np.repeat(square, channels, axis=2)
+            if flips[number]:
+                square = _mirror(square[None])[0]
+            picture = torch.from_numpy(square.reshape(len(square), -1))
+            torch.addcmul(offsets[number], picture, scale, out=rows[number])
+
+    def _at_once(self, out: Tensor, squares: npt.NDArray[np.uint8], drawn: Draws | None) -> None:
+        if drawn is not None and _is_distorted(drawn):
+            distort(squares, drawn.jitter, drawn.operations)
+        if drawn is not None and drawn.flip.any():
+            squares = _mirrored(squares, drawn.flip)
+        pictures = torch.from_numpy(squares)
+        if pictures.shape[3] != self._spec.channels:
+            pictures = pictures.expand(out.shape)
         rows = out.view(len(out), self._spec.size, -1)
-        pictures = pictures.reshape(rows.shape)
-        offset = self._offset.expand(len(out), -1)
-        if colour is not None and colour.any():
-            shift = torch.from_numpy(colour.astype(np.float32)) * self._step
-            offset = shift.repeat(1, self._spec.size) + self._offset
-        # a few pictures at a time, so that the second pass finds them in the cache
-        step = max(1, _VALUES_AT_ONCE // rows[0].numel()) if len(rows) else 1
-        for first in range(0, len(rows), step):
-            some = rows[first : first + step]
-            some.copy_(pictures[first : first + step])
-            torch.addcmul(offset[first : first + step, None], some, self._scale, out=some)
+        offset = self._offsets(len(out), drawn)[:, None]
+        rows.copy_(pictures.reshape(rows.shape))
+        torch.addcmul(offset, rows, self._scale, out=rows)
+
+    def _offsets(self, count: int, drawn: Draws | None) -> Tensor:
+        """What is added to a row of pixels of each picture, (count, S * C)."""
+        if drawn is None or not drawn.colour.any():
+            return self._offset.expand(count, -1)
+        shift = torch.from_numpy(drawn.colour.astype(np.float32)) * self._step
+        return shift.repeat(1, self._spec.size) + self._offset
 
     def _erase(self, out: Tensor, drawn: Draws) -> None:
         for row in np.flatnonzero(drawn.erase[:, 0]).tolist():
@@ -82,28 +110,37 @@ def normalised(squares: Sequence[npt.NDArray[np.uint8]], spec: InputSpec) -> Ten
 
     Shapes: each square uint8 (S, S, 1 or C) -> float32 (N, C, S, S).
     """
-    pictures = np.stack(squares)
-    images = torch.empty((*pictures.shape[:3], spec.channels), dtype=torch.float32)
-    Finisher(spec).finish(images, pictures, None)
+    height, width = squares[0].shape[:2]
+    images = torch.empty((len(squares), height, width, spec.channels), dtype=torch.float32)
+    Finisher(spec).finish(images, squares, None)
     return images.permute(0, 3, 1, 2)
 
 
-def _mirrored(pictures: Tensor, flip: npt.NDArray[np.bool_]) -> Tensor:
-    # only as (N, C, H, W) in channels_last does PyTorch mirror with vector instructions
+def _is_distorted(drawn: Draws) -> bool:
+    return bool(drawn.jitter.size or drawn.operations.size)
+
+
+def _stacked(squares: Iterable[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+    """Squares as one array that may be changed."""
+    if not isinstance(squares, np.ndarray):
+        return np.stack(list(squares))
+    if not squares.flags.writeable or not squares.flags.c_contiguous:
+        return squares.copy()
+    return squares
+
+
+def _mirrored(
+    pictures: npt.NDArray[np.uint8], flip: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.uint8]:
+    """The same pictures, some of them mirrored in place."""
     if flip.all():
         return _mirror(pictures)
-    pictures = pictures.contiguous()
-    rows = np.flatnonzero(flip)
-    if pictures[0].numel() > _LARGE_PICTURE:
-        # one by one: gathering and scattering large pictures costs more than the loop
-        array = pictures.numpy()
-        for row in rows.tolist():
-            array[row] = _mirror(torch.from_numpy(array[row : row + 1])).numpy()[0]
-    else:
-        chosen = torch.from_numpy(rows)
-        pictures[chosen] = _mirror(pictures[chosen])
+    pictures[flip] = _mirror(pictures[flip])
     return pictures
 
 
-def _mirror(pictures: Tensor) -> Tensor:
-    return pictures.permute(0, 3, 1, 2).flip(3).permute(0, 2, 3, 1)
+def _mirror(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Left for right in (N, S, S, C)."""
+    # only as (N, C, H, W) in channels_last does PyTorch mirror with vector instructions
+    planes = torch.from_numpy(pictures.transpose(0, 3, 1, 2)).flip(3)
+    return planes.numpy().transpose(0, 2, 3, 1)

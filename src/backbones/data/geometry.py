@@ -177,6 +177,8 @@ def tighten(framing: Framing) -> Framing:
     the window's pixels (little to save), or is more than twice the source's size.
     """
     cut, (width, height), window = framing
+    if window == (0, 0, width, height):
+        return framing
     seen = visible_part(window, width, height)
     enlarged = width > 2 * cut.width or height > 2 * cut.height
     if enlarged or width * height <= 2 * seen.width * seen.height:

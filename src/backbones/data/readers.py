@@ -26,6 +26,10 @@ class Reader(Protocol):
         """
         ...
 
+    def size(self, index: int) -> tuple[int, int] | None:
+        """Width and height of picture `index`, px, where they are known without reading it."""
+        ...
+
 
 @dataclass(frozen=True)
 class FileReader:
@@ -50,6 +54,10 @@ class FileReader:
                 shorter_px = needed(width, height)
         return with_channels(decode(data, shorter_px=shorter_px), self.channels)
 
+    def size(self, index: int) -> None:
+        """Not known: a file may be damaged, and what is decoded may be smaller than it says."""
+        return None
+
 
 @dataclass(frozen=True)
 class ArrayReader:
@@ -66,6 +74,11 @@ class ArrayReader:
     def read(self, index: int, needed: NeededPx | None) -> Pixels:
         """Picture `index`, as it is."""
         return with_channels(self.pictures.array[index], self.channels)
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Width and height, the same for all."""
+        height, width = self.pictures.array.shape[1:3]
+        return width, height
 
 
 def open_reader(pictures: FilePictures | ArrayPictures, channels: int) -> Reader:
