@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 _MAKERS = {torch.empty, torch.zeros, torch.ones, torch.full, torch.tensor, torch.arange}
+_FILLED = {torch.zeros, torch.ones}
 # Numbers that are drawn or written into a tensor. Some of `nn.init` name the tensor.
 _FILLERS = {
     *(Tensor.uniform_, Tensor.normal_, Tensor.zero_, Tensor.fill_),
@@ -87,6 +88,7 @@ class ShapesOnly(TorchFunctionMode):
                 return found
         elif func in _MAKERS and given.get("device") is None:
             given = {**given, "device": "meta"}
+            func = torch.empty if func in _FILLED else func
         return func(*args, **given)
 
 
