@@ -162,6 +162,16 @@ def test_a_picture_that_cannot_be_read_is_told_and_the_rest_goes_on(
     assert alone.code == 1
 
 
+def test_nothing_is_to_be_opened_where_no_picture_could_be_read(backbones, tmp_path) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    out = tmp_path / "out"
+    answer = backbones("explain", "lenet5.digits", tmp_path / "a.png", "-o", out)
+    assert answer.code == 1
+    assert "a.png could not be read: the file is empty" in answer.err
+    assert f"no picture could be read; the reasons are in {out / 'explain.json'}" in answer.err
+    assert "open " not in answer.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -7,9 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from backbones import catalog
+from backbones.inspection import fields
 from backbones.inspection.fields import receptive_fields
 from backbones.inspection.graph import record
 from backbones.inspection.summary import inspect
+from backbones.inspection.trace import on_meta
 
 # (variant, stage or layer, field, jump). Araujo et al. (2019), Distill, and the table in
 # google-research/receptive_field; below, the arithmetic of the papers' tables for the others.
@@ -138,3 +141,18 @@ def test_pictures_of_one_axis_and_of_three() -> None:
     assert fields_of(nn.Conv1d(1, 1, 5), 1, 20) == [(5, 1, 2.5)]
     assert fields_of(nn.Conv3d(1, 1, 3, 2), 1, 8, 8, 8) == [(3, 2, 1.5)] * 3
     assert receptive_fields(record(nn.Linear(4, 2), (4,)))[-1].spans == ()  # type: ignore[union-attr]
+
+
+TINY = [name for name in catalog.names() if name.endswith("_tiny")]
+
+
+@pytest.mark.parametrize("name", [*TINY, "inception_v4", "densenet121", "lenet5_1998"])
+def test_functions_that_move_nothing_give_what_the_rule_gives(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = on_meta(name)
+    side = network.row.input_px
+    graph = record(network, (network.in_channels, side, side))
+    short = receptive_fields(graph)
+    monkeypatch.setattr(fields, "_is_plain", lambda *_: False)
+    assert receptive_fields(graph) == short

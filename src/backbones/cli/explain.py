@@ -143,6 +143,7 @@ def tell(written: WrittenExplanations, out: Path) -> None:
         say(f"{path} could not be read: {reason}")
     if len(written.failures) > _SHOWN:
         say(f"and {len(written.failures) - _SHOWN} more; see {out / 'explain.json'}")
-    say(f"open {out / 'index.html'}; the numbers are in {out / 'explain.json'}")
     if len(written.failures) == len(written.document):
+        say(f"no picture could be read; the reasons are in {out / 'explain.json'}")
         raise typer.Exit(1)
+    say(f"open {out / 'index.html'}; the numbers are in {out / 'explain.json'}")

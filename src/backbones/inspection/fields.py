@@ -32,6 +32,14 @@ def receptive_fields(graph: Graph) -> tuple[Field | None, ...]:
             sides = tuple((0, side) for side in node.shape[2:])
             found.append(Field(axes, tuple(Span(1, 1, 0) for _ in axes), sides))
             continue
+        if _is_plain(graph, node):
+            seen = found[node.inputs[0]]
+            if seen is not None and all(
+                span.fixed or axis is not None
+                for axis, span in zip(seen.axes, seen.spans, strict=True)
+            ):
+                found.append(seen)  # what `pointwise` answers, in a tenth of the time
+                continue
         read = [(found[index], graph.nodes[index].shape) for index in node.inputs]
         inputs = [(known, shape) for known, shape in read if known is not None]
         hidden = node.op == "unseen" or len(inputs) < len(read) or not inputs
@@ -41,6 +49,13 @@ def receptive_fields(graph: Graph) -> tuple[Field | None, ...]:
         known = RULES.get(node.op, pointwise)(node, inputs)
         found.append(Field(known.axes, known.spans, _bounds(node, known, inputs)))
     return tuple(found)
+
+
+def _is_plain(graph: Graph, node: Node) -> bool:
+    """Whether unit i sees what unit i of the only input sees."""
+    if len(node.inputs) != 1 or node.op in RULES or node.op == "unseen":
+        return False
+    return graph.nodes[node.inputs[0]].shape == node.shape
 
 
 def _bounds(node: Node, known: Field, inputs: Inputs) -> tuple[tuple[Number, Number], ...]:

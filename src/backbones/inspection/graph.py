@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from functools import cache
 from threading import get_ident
 from typing import Any
@@ -18,8 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbones.inspection.quick import QUICK, Made
+from backbones.inspection.node import Call, Graph, Node
+from backbones.inspection.quick import QUICK
+from backbones.inspection.replay import Recording, Replays
 from backbones.nn.meta import ShapesOnly, without_collecting
+
+__all__ = ["Call", "Graph", "Node", "record"]
 
 _MARK = "_backbones_node"  # an attribute of a tensor: the node that made it
 _CONVOLUTIONS = {"conv1d", "conv2d", "conv3d"}
@@ -33,80 +36,6 @@ _MAY_MULTIPLY = {
 }
 # They answer with a number, not with a tensor.
 _ASKS = {"get", "dim", "size", "numel", "stride", "is_floating_point", "is_complex", "_assert"}
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One call of a function.
-
-    Args:
-        index: its place in `Graph.nodes`, the order of execution.
-        op: "input", "unseen" (a part that hides what it does), or the function without the sign
-            of working in place: "conv2d", "linear", "batch_norm", "relu", "add", "cat" ...
-        module: path of the innermost module that called it; "" for the network itself.
-        inputs: the nodes whose outputs it reads.
-        shape: of its output, with the batch.
-        num_bytes: of its output.
-        macs: multiply-accumulates of convolutions and matrix products.
-        call: its arguments and named arguments; shapes (`torch.Size`) stand in for tensors.
-        reads: names of the parameters that it reads, itself or by way of others made of them.
-    """
-
-    index: int
-    op: str
-    module: str
-    inputs: tuple[int, ...]
-    shape: tuple[int, ...]
-    num_bytes: int
-    macs: int
-    call: tuple[tuple[Any, ...], dict[str, Any]]
-    reads: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call of a module without parts.
-
-    Args:
-        name: module path.
-        layer: the module.
-        begin, end: its nodes are `Graph.nodes[begin:end]`.
-        node: the one that made its output.
-        output: shape of the (first) output, with the batch.
-    """
-
-    name: str
-    layer: nn.Module
-    begin: int
-    end: int
-    node: int
-    output: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Graph:
-    """All calls of one forward pass in evaluation mode.
-
-    Args:
-        nodes: calls of functions, in the order of execution.
-        outputs: the nodes of what the network returns.
-        kinds: module path -> class, for every module.
-        calls: calls of modules without parts, in the order in which they end.
-        on_meta: whether shapes alone were enough; otherwise numbers were computed.
-        parameters: the network's own, by the names in `Node.reads`.
-    """
-
-    nodes: tuple[Node, ...]
-    outputs: tuple[int, ...]
-    kinds: dict[str, str]
-    calls: tuple[Call, ...] = field(default=(), repr=False)
-    on_meta: bool = True
-    parameters: dict[str, nn.Parameter] = field(default_factory=dict, repr=False)
-
-    @property
-    def num_unseen(self) -> int:
-        """Parts that hid what they do."""
-        return sum(node.op == "unseen" for node in self.nodes)
 
 
 def record(model: nn.Module, input_shape: Sequence[int], batch: int = 1) -> Graph:
@@ -142,30 +71,35 @@ def _evaluating(modules: Mapping[str, nn.Module]) -> Iterator[None]:
     """All modules in evaluation mode; afterwards in the modes that they were in, part by part."""
     training = [layer for layer in modules.values() if layer.training]
     try:
-        for layer in training:
-            layer.training = False
+        _set_training(training, False)
         yield
     finally:
-        for layer in training:
-            layer.training = True
+        _set_training(training, True)
+
+
+def _set_training(layers: Sequence[nn.Module], training: bool) -> None:
+    """What `layer.training = ...` does, past PyTorch's look for parameters in it."""
+    for layer in layers:
+        if "training" in layer.__dict__:
+            layer.__dict__["training"] = training
+        else:  # a compiled one
+            layer.training = training
 
 
 def _recorded(
     model: nn.Module, modules: Mapping[str, nn.Module], shape: tuple[int, ...], *, on_meta: bool
 ) -> Graph:
-    parameters, buffers = _own_tensors(modules)
+    parameters, buffers, shared = _own_tensors(modules)
     own: dict[str, Tensor] = {**parameters, **buffers}
-    state = _stand_ins(own) if on_meta else None
-    names = {id(tensor): name for name, tensor in (state or own).items()}
-    recorder = _Recorder(names) if on_meta else _RecorderOfNumbers(names)
-    with ExitStack() as stack:
-        for name, layer in modules.items():
-            leaf = next(layer.children(), None) is None
-            stack.callback(recorder.follow(name, layer, leaf))
+    shapes = _stand_ins(own) if on_meta else own
+    names = {id(tensor): name for name, tensor in shapes.items()}
+    kind = _Recorder if on_meta else _RecorderOfNumbers
+    recorder = kind(names, Replays(modules, shared))
+    with recorder.following(modules), _in_their_places(modules, own, shapes):
         x = torch.empty(shape, device="meta") if on_meta else torch.rand(shape)
         recorder.add("input", (), x)
         with recorder:
-            output = torch.func.functional_call(model, state, (x,)) if state else model(x)
+            output = model(x)
     kinds = {name: type(layer).__name__ for name, layer in modules.items()}
     outputs = tuple(dict.fromkeys(node for node in map(_node_of, _tensors(output)) if node >= 0))
     return Graph(tuple(recorder.nodes), outputs, kinds, tuple(recorder.calls), on_meta, parameters)
@@ -173,26 +107,55 @@ def _recorded(
 
 def _own_tensors(
     modules: Mapping[str, nn.Module],
-) -> tuple[dict[str, nn.Parameter], dict[str, Tensor]]:
-    """Parameters and buffers by name, shared ones once: all in one walk."""
+) -> tuple[dict[str, nn.Parameter], dict[str, Tensor], bool]:
+    """Parameters and buffers by name, shared ones once, and whether any are: all in one walk."""
     parameters: dict[str, nn.Parameter] = {}
     buffers: dict[str, Tensor] = {}
     seen: set[int] = set()
+    shared = False
     for path, layer in modules.items():
         begin = f"{path}." if path else ""
         for found, own in ((parameters, layer._parameters), (buffers, layer._buffers)):
             for name, tensor in own.items():
-                if tensor is not None and id(tensor) not in seen:
-                    seen.add(id(tensor))
-                    found[begin + name] = tensor  # type: ignore[assignment]
-    return parameters, buffers
+                if tensor is None:
+                    continue
+                if id(tensor) in seen:
+                    shared = True
+                    continue
+                seen.add(id(tensor))
+                found[begin + name] = tensor  # type: ignore[assignment]
+    return parameters, buffers, shared
 
 
-def _stand_ins(own: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """Shapes that stand in for parameters and buffers; None where these are shapes already."""
+def _stand_ins(own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Shapes that stand in for parameters and buffers: themselves where they are shapes already."""
     if all(tensor.is_meta for tensor in own.values()):
-        return None
+        return own
     return {name: torch.empty_like(tensor, device="meta") for name, tensor in own.items()}
+
+
+@contextmanager
+def _in_their_places(
+    modules: Mapping[str, nn.Module], own: Mapping[str, Tensor], shapes: Mapping[str, Tensor]
+) -> Iterator[None]:
+    """Stand-ins in the modules; afterwards what was there, in every module that shares it too."""
+    if own is shapes:
+        yield
+        return
+    places = {id(tensor): shapes[name] for name, tensor in own.items()}
+    before: list[tuple[Any, dict[str, Tensor | None]]] = [
+        (held, dict(held))
+        for layer in modules.values()
+        for held in (layer._parameters, layer._buffers)
+        if held
+    ]
+    try:
+        for held, tensors in before:
+            held.update({k: t if t is None else places[id(t)] for k, t in tensors.items()})
+        yield
+    finally:
+        for held, tensors in before:
+            held.update(tensors)
 
 
 class _Recorder(ShapesOnly):
@@ -200,69 +163,124 @@ class _Recorder(ShapesOnly):
 
     skips_numbers = True
 
-    def __init__(self, names: Mapping[int, str]) -> None:
+    def __init__(self, names: Mapping[int, str], replays: Replays) -> None:
         super().__init__()
+        self._replays = replays
         self._names = names  # of the parameters, by identity
         self._reads: list[str] = []  # since the last node
         self.nodes: list[Node] = []
         self.calls: list[Call] = []
         self._path = [""]  # of the modules that are running, outermost first
-        self._begins: list[int] = []
         self._thread = get_ident()
 
-    def follow(self, name: str, layer: nn.Module, leaf: bool) -> Callable[[], None]:
-        """Hear when a module begins and ends; returns what undoes that.
+    @contextmanager
+    def following(self, modules: Mapping[str, nn.Module]) -> Iterator[None]:
+        """Hear when modules begin and end.
 
         In place of hooks, which take longer than what they hear of.
         """
-        replaced = layer.__dict__.get("forward")
+        replaced = {}
+        try:
+            for name, layer in modules.items():
+                if "forward" in layer.__dict__:
+                    replaced[name] = layer.__dict__["forward"]
+                layer.__dict__["forward"] = self._follow(name, layer)
+            yield
+        finally:
+            for name, layer in modules.items():
+                layer.__dict__.pop("forward", None)
+                if name in replaced:
+                    layer.__dict__["forward"] = replaced[name]
+
+    def _follow(self, name: str, layer: nn.Module) -> Callable[..., Any]:
         own: Callable[..., Any] = layer.forward
-        quick = QUICK.get(type(layer)) if replaced is None and self.skips_numbers else None
+        leaf = next(layer.children(), None) is None
+        shorter: Callable[[str, nn.Module, Tensor], Tensor | None] | None = None
+        if self.skips_numbers and leaf and type(layer) in QUICK and "forward" not in layer.__dict__:
+            shorter = self._quickly
+        elif self._replays.possible and self.skips_numbers and not leaf and name:
+            shorter = self._again
 
         def run(*args: Any, **kwargs: Any) -> Any:
             if get_ident() != self._thread:  # somebody else uses the network at the same time
                 return own(*args, **kwargs)
+            begin = len(self.nodes), len(self.calls)
             self._path.append(name)
-            self._begins.append(len(self.nodes))
             try:
-                output = self._quickly(quick, layer, args) if quick and not kwargs else None
-                if output is None:
+                if shorter and not kwargs and len(args) == 1 and isinstance(args[0], Tensor):
+                    x = args[0]
+                    source, pending = _node_of(x), bool(self._reads)
+                    output = shorter(name, layer, x)
+                    if output is None:
+                        output = own(x)
+                        if not leaf and not pending:
+                            self._keep(name, layer, x, source, begin, output)
+                else:
                     output = own(*args, **kwargs)
                 if leaf:
-                    self._end_layer(name, layer, args, output)
+                    self._end_layer(name, layer, args, output, begin[0])
                 return output
             finally:
-                self._begins.pop()
                 self._path.pop()
 
-        def undo() -> None:
-            del layer.__dict__["forward"]
-            if replaced is not None:
-                layer.__dict__["forward"] = replaced
+        return run
 
-        layer.__dict__["forward"] = run
-        return undo
-
-    def _quickly(
-        self, quick: Callable[[Any, Tensor], Made | None], layer: nn.Module, args: tuple[Any, ...]
-    ) -> Tensor | None:
-        if len(args) != 1 or not isinstance(args[0], Tensor):
-            return None
+    def _quickly(self, name: str, layer: nn.Module, x: Tensor) -> Tensor | None:
+        """A layer that networks are mostly made of, without running its Python."""
         with torch._C.DisableTorchFunction():
-            made = quick(layer, args[0])
+            made = QUICK[type(layer)](layer, x)
             if made is None:
                 return None
             inputs = self._inputs(made.reads)
             self.add(made.op, inputs, made.output, made.macs, (made.args, made.named))
         return made.output
 
-    def _end_layer(self, name: str, layer: nn.Module, args: Any, output: Any) -> None:
+    def _again(self, name: str, part: nn.Module, x: Tensor) -> Tensor | None:
+        """A part whose twin ran before on such a tensor."""
+        source = _node_of(x)
+        if source < 0 or self._reads:
+            return None
+        with torch._C.DisableTorchFunction():
+            known = self._replays.find(part, x)
+            if known is None:
+                return None
+            begin = len(self.nodes)
+            nodes, calls = self._replays.copies(known, name, source, begin)
+            self.nodes += nodes
+            self.calls += calls
+            output = known.answer.detach()
+        setattr(output, _MARK, begin + known.made)
+        return output
+
+    def _keep(
+        self,
+        name: str,
+        part: nn.Module,
+        x: Tensor,
+        source: int,
+        begin: tuple[int, int],
+        output: Any,
+    ) -> None:
+        """Write down what a part did, for its twins, if it only read a tensor and made one."""
+        first, first_call = begin
+        if type(output) is not Tensor or type(x) is not Tensor or self._reads:
+            return
+        made = _node_of(output) - first
+        if source < 0 or _node_of(x) != source or made < 0 or output is x or not x.is_meta:
+            return
+        with torch._C.DisableTorchFunction():
+            answer = output.detach()
+            nodes, calls = tuple(self.nodes[first:]), tuple(self.calls[first_call:])
+            kept = Recording(name, part, source, nodes, calls, made, answer)
+            self._replays.keep(x, kept)
+
+    def _end_layer(self, name: str, layer: nn.Module, args: Any, output: Any, begin: int) -> None:
         first = next(_tensors(output), None)
         if first is None:
             return
         if _node_of(first) < 0:
             self.add("unseen", self._inputs(args), first)
-        begin, node = self._begins[-1], _node_of(first)
+        node = _node_of(first)
         self.calls.append(Call(name, layer, begin, len(self.nodes), node, tuple(first.shape)))
 
     def add(

@@ -42,6 +42,9 @@ class _Kind(NamedTuple):
     rule: Rule | None
 
 
+_ADD, _DETACH = aten.add.Tensor, aten.detach.default
+_SEVERAL = (list, tuple)
+_TENSORS = (Tensor, list, tuple)
 _KINDS: dict[int, _Kind] = {}  # by id: hashing an operator takes longer than most of what follows
 
 
@@ -163,12 +166,12 @@ class Follow(_Watching):  # type: ignore[no-untyped-call]
         if kind.in_place:
             return args[0]
         if kind.is_view and not kwargs and args[0].is_meta:
-            return operator(*args)
+            return args[0].detach() if operator is _DETACH else operator(*args)
         if self.backward:
-            if operator is aten.add.Tensor and _sums_in_place(args):
+            if operator is _ADD and _sums_in_place(args):
                 return args[0]
             self.place = kind.name
-        args = [self._ours(v) if isinstance(v, Tensor | list | tuple) else v for v in args]
+        args = [self._ours(v) if isinstance(v, _TENSORS) else v for v in args]
         named = {key: self._ours(value) for key, value in kwargs.items()} if kwargs else {}
         if kind.takes_device:
             named["device"] = self.device
@@ -184,7 +187,7 @@ class Follow(_Watching):  # type: ignore[no-untyped-call]
             if id(value) not in self._adopted:  # kept beside its own, so that its id stays its own
                 self._adopted[id(value)] = value, self.stand_in(value)
             return self._adopted[id(value)][1]
-        if isinstance(value, list | tuple) and value and isinstance(value[0], Tensor):
+        if isinstance(value, _SEVERAL) and value and isinstance(value[0], Tensor):
             return [self._ours(part) for part in value]
         return value
 
@@ -216,7 +219,7 @@ class Follow(_Watching):  # type: ignore[no-untyped-call]
         return self.hold(torch.empty_strided(shape, strides, dtype=dtype, device=self.device))
 
     def _hold_all(self, results: Any) -> Any:
-        for result in results if isinstance(results, list | tuple) else (results,):
+        for result in results if isinstance(results, _SEVERAL) else (results,):
             if isinstance(result, Tensor):
                 self.hold(result)
         return results
@@ -234,8 +237,14 @@ def _sums_in_place(args: Sequence[Any]) -> bool:
         and first.shape == second.shape
         and first.dtype == second.dtype
         and not torch.is_grad_enabled()
-        and all(now <= alone for now, alone in zip(_holders(first), when_alone(), strict=True))
+        and _is_alone(first)
     )
+
+
+def _is_alone(tensor: Tensor) -> bool:
+    """Whether the engine alone holds a gradient."""
+    (of_tensor, of_memory), (most, most_of_memory) = _holders(tensor), when_alone()
+    return of_tensor <= most and of_memory <= most_of_memory
 
 
 def _holders(tensor: Tensor) -> tuple[int, int]:

@@ -273,6 +273,12 @@ def _sized(x: Tensor, size: Sequence[int], *_: Any, **kwargs: Any) -> Look:
     return _dense(size, x.dtype)
 
 
+def _empty(size: Sequence[int], **kwargs: Any) -> Look:
+    if kwargs.get("dtype") is None or kwargs.get("memory_format") is not None:
+        raise UnlikeTheRule
+    return _dense(size, kwargs["dtype"])
+
+
 def _of_second(_gradient: Tensor, x: Tensor, *_: Any) -> Look:
     return _like_first(x)
 
@@ -326,6 +332,7 @@ _RULES: Mapping[Any, Rule] = {
     aten.select_backward.default: _sized,
     aten.new_empty.default: _sized,
     aten.hardtanh_backward.default: _pointwise,
+    aten.empty.memory_format: _empty,
     **dict.fromkeys(
         (
             aten.nll_loss_backward.default,

@@ -232,7 +232,8 @@ def inspect(
     if batch < 1 or not shape or any(side < 1 for side in shape):
         raise WrongUse(f"batch {batch} of {shape}: expected whole numbers of at least 1")
     graph = _followed(network, shape, batch)
-    layers = layers_of(graph, fields=True, functions=functions)
+    every = layers_of(graph, fields=True, functions=True)
+    layers = every if functions else tuple(layer for layer in every if not layer.is_mere_function)
     name = network.row.name if hasattr(network, "row") else type(network).__name__
     named = paper_names(network)
     parameters = list(network.parameters())
@@ -248,7 +249,7 @@ def inspect(
         sum(p.numel() for p in parameters if p.requires_grad),
         max(0, total - run),
         layers,
-        _stages(network, layers, layers_of(graph, functions=True)),
+        _stages(network, layers, every),
         named,
         (*_notes(graph, total - run), *(f"printed: {line}" for line in printed)),
         missing,

@@ -52,6 +52,12 @@ class Layer:
     field: Field | None = None
     shared: bool = False
 
+    @property
+    def is_mere_function(self) -> bool:
+        """A function outside layers without weights and products: the sum of a residual block."""
+        weighs = self.macs or self.params or self.frozen
+        return not weighs and self.name.endswith(f":{self.kind}")
+
 
 @dataclass(frozen=True)
 class Count:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 _MAKERS = {torch.empty, torch.zeros, torch.ones, torch.full, torch.tensor, torch.arange}
+_FILLED = {torch.zeros, torch.ones}
 # Numbers that are drawn or written into a tensor. Some of `nn.init` name the tensor.
 _FILLERS = {
     *(Tensor.uniform_, Tensor.normal_, Tensor.zero_, Tensor.fill_),
@@ -87,6 +88,7 @@ class ShapesOnly(TorchFunctionMode):
                 return found
         elif func in _MAKERS and given.get("device") is None:
             given = {**given, "device": "meta"}
+            func = torch.empty if func in _FILLED else func
         return func(*args, **given)
 
 
@@ -113,18 +115,24 @@ def alike(make: Callable[[], nn.Module], count: int) -> list[nn.Module]:
     return parts + [make() for _ in range(count - 1)]
 
 
+_COPIED = (dict, set)
+_as_parameter: Callable[..., nn.Parameter] = torch.Tensor._make_subclass
+
+
 def _copied(part: nn.Module) -> nn.Module:
     copy: nn.Module = object.__new__(type(part))
     own = copy.__dict__
     for key, value in part.__dict__.items():
-        own[key] = value.copy() if isinstance(value, dict | set) else value
+        own[key] = value.copy() if isinstance(value, _COPIED) else value
+    # New tensors around the memory that no tensor of the meta device has: making that anew for
+    # each takes longer than all the rest.
     for name, parameter in part._parameters.items():
         if parameter is not None:
-            fresh = torch.empty(parameter.shape, dtype=parameter.dtype, device="meta")
-            own["_parameters"][name] = nn.Parameter(fresh, parameter.requires_grad)
+            fresh = _as_parameter(nn.Parameter, parameter, parameter.requires_grad)
+            own["_parameters"][name] = fresh
     for name, buffer in part._buffers.items():
         if buffer is not None:
-            own["_buffers"][name] = torch.empty(buffer.shape, dtype=buffer.dtype, device="meta")
+            own["_buffers"][name] = buffer.data
     for name, child in part._modules.items():
         own["_modules"][name] = None if child is None else _copied(child)
     return copy
