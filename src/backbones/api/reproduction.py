@@ -21,7 +21,7 @@ from backbones.errors import WrongUse
 from backbones.ledger.entry import Arm, Entry, Measure
 from backbones.ledger.measured import Figure, Machine, Measured, Run
 from backbones.ledger.table import find_entry
-from backbones.ledger.text import measured_text
+from backbones.ledger.text import file_name, measured_text
 from backbones.report.ledger import DottedLine, draw_lines
 from backbones.training.folder import RunFolder
 from backbones.training.record import StartRecord, StepRecord
@@ -86,7 +86,7 @@ class _Trial:
         """Of everything that decides what comes out, measures excepted."""
         assert arm.recipe is not None
         before = self._digest(self.named(arm.init_from)) if arm.init_from else None
-        recipe = load_recipe(arm.recipe).to_json()
+        recipe = load_recipe(arm.recipe).model_dump(mode="json", exclude_defaults=True)
         where = self.data if self.data in _NAMED else str(Path(self.data).expanduser().absolute())
         decides = [arm.model, recipe, arm.settings, arm.weights, before, where, self.smoke]
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
@@ -153,7 +153,7 @@ def reproduce(
         machine=machine or _machine(None),
         train_seconds={name: round(each, 1) for name, each in seconds.items()},
     )
-    return Reproduced(row, measured, _write(row, measured, Path(out) / row.id.replace("/", "-")))
+    return Reproduced(row, measured, _write(row, measured, Path(out) / file_name(row.id)))
 
 
 def _where(row: Entry, data: str | Path | None) -> str:

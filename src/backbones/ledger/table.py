@@ -58,11 +58,6 @@ def shipped() -> dict[str, Measured]:
     return {each.id: each for each in found}
 
 
-def shipped_name(identifier: str) -> str:
-    """The file in `figures/` that a row's figures lie in."""
-    return identifier.replace("/", "-") + ".json"
-
-
 def _files(folder: str, suffix: str) -> list[Traversable]:
     there = resources.files(f"backbones.ledger.{folder}")
     return [file for file in there.iterdir() if file.name.endswith(suffix)]

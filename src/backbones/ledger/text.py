@@ -62,7 +62,7 @@ def page_text(entries: Sequence[Entry], found: Mapping[str, Measured], charts: s
         "",
     ]
     for entry in done:
-        chart = f"{charts}/{entry.id.replace('/', '-')}.svg"
+        chart = f"{charts}/{file_name(entry.id)}.png"
         lines += [measured_text(entry, found[entry.id], chart)]
     lines += [
         "## Not run here",
@@ -75,6 +75,11 @@ def page_text(entries: Sequence[Entry], found: Mapping[str, Measured], charts: s
         *(f"| {e.id} | {e.claim} | {_all_printed(e)} | `{command(e)}` |" for e in left),
     ]
     return "\n".join(lines) + "\n"
+
+
+def file_name(identifier: str) -> str:
+    """A row's id as the stem of a file."""
+    return identifier.replace("/", "-")
 
 
 def command(entry: Entry) -> str:
