@@ -13,7 +13,7 @@ import numpy as np
 
 from backbones.api.data import Downloading, Progress, folds_for, open_for
 from backbones.api.evaluation import write_evaluation
-from backbones.api.starting import chosen_recipe, free_folder, lasting_data
+from backbones.api.starting import chosen_recipe, free_folder, lasting_data, resolved_with
 from backbones.api.training import TrainingRun, begin_run, evaluation_batch, resume
 from backbones.api.weights import find_bundle, open_bundle
 from backbones.data.folds import Folds
@@ -25,12 +25,21 @@ from backbones.protocols.answering import Asking, answer
 from backbones.protocols.run import Evaluation, Member, evaluate_together
 from backbones.protocols.table import find_protocol
 from backbones.training.checkpoint import fingerprint, refuse_other_data
+from backbones.training.folder import RunFolder
 from backbones.training.folds import FoldsFolder
 from backbones.training.out_of_fold import NAME, Held, in_order, read_held, scores_of, write_held
 from backbones.training.recipe import Recipe
 from backbones.weights.bundle import Bundle, read_bundle
 
-__all__ = ["FoldFigures", "FoldsFinished", "FoldsTraining", "resume_folds", "train_folds"]
+__all__ = [
+    "FoldFigures",
+    "FoldsFinished",
+    "FoldsTraining",
+    "asks_for_folds",
+    "begin_folds",
+    "resume_folds",
+    "train_folds",
+]
 
 
 @dataclass(frozen=True)
@@ -182,16 +191,40 @@ def train_folds(
         data,
         model=model,
         recipe=recipe,
-        settings=[*settings, *([] if folds is None else [f"folds={folds}", "fold=none"])],
+        settings=[*settings, *([] if folds is None else [f"folds={folds}"])],
         weights=weights,
         init_from=init_from,
         smoke_run=smoke_run,
     )
+    return begin_folds(chosen, data, out, progress=progress, downloading=downloading)
+
+
+def begin_folds(
+    chosen: Recipe,
+    data: str | Path,
+    out: str | Path | None,
+    *,
+    progress: Progress | None = None,
+    downloading: Downloading | None = None,
+) -> FoldsTraining:
+    """The runs of a recipe that has folds; iterate over the result to train.
+
+    Args:
+        chosen: what `chosen_recipe` gave.
+        data, out, progress, downloading: as of `train_folds`.
+
+    Raises:
+        WrongUse, NotFound, DownloadFailed, BadData: as `train_folds`.
+    """
     if chosen.folds is None:
         raise WrongUse("the recipe has no folds; say how many, such as folds=5")
-    drawn = folds_for(chosen, data, downloading=downloading)
+    if chosen.fold is not None:
+        raise WrongUse(f"the recipe is for fold {chosen.fold} alone; call train, or set fold=none")
     path = free_folder(data, f"{chosen.model}-{chosen.folds}folds") if out is None else Path(out)
+    RunFolder.refuse_taken(path)
     FoldsFolder.refuse_taken(path)
+    drawn = folds_for(chosen, data, downloading=downloading)
+    resolved_with(chosen, data)  # what does not fit is told before anything is written
     folder = FoldsFolder.create(
         path, recipe=chosen, data=_fingerprint(drawn), where=lasting_data(data)
     )

@@ -146,19 +146,13 @@ def train(
         init_from=init_from,
         smoke_run=smoke_run,
     )
-    if chosen.folds and not chosen.fold:
-        raise WrongUse(
-            f"the recipe trains {chosen.folds} networks, one a fold; call train_folds for all of"
-            " them, or set fold to the one that is wanted"
-        )
-    path = Path(out) if out is not None else free_folder(data, chosen.model)
-    return begin_run(chosen, data, path, progress=progress, downloading=downloading)
+    return begin_run(chosen, data, out, progress=progress, downloading=downloading)
 
 
 def begin_run(
     chosen: Recipe,
     data: str | Path,
-    path: Path,
+    out: str | Path | None,
     *,
     progress: Progress | None = None,
     downloading: Downloading | None = None,
@@ -168,12 +162,17 @@ def begin_run(
     Args:
         chosen: what `chosen_recipe` gave; with its fold, where it has folds.
         data: a folder, a manifest or a set name.
-        path: the run folder.
-        progress, downloading: as of `train`.
+        out, progress, downloading: as of `train`.
 
     Raises:
         WrongUse: the folder holds a run already; and what `train` raises.
     """
+    if chosen.folds and not chosen.fold:
+        raise WrongUse(
+            f"the recipe trains {chosen.folds} networks, one a fold; call train_folds for all of"
+            " them, or set fold to the one that is wanted"
+        )
+    path = Path(out) if out is not None else free_folder(data, chosen.model)
     resolved, source = resolved_with(chosen, data, downloading=downloading)
     RunFolder.refuse_taken(path)
     FoldsFolder.refuse_taken(path)

@@ -4,6 +4,7 @@ recipe.json               the recipe that all folds are trained by; a recipe fil
 folds.json                the data, and what each finished fold measured; at the end the whole
 fold-1/ fold-2/ ...       an ordinary run folder for each fold
 out_of_fold.csv           at the end: every picture's answer from the network that never saw it
+evaluation.json ...       at the end, where the data has a "test": all networks together on it
 """
 
 from __future__ import annotations
