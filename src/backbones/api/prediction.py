@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import TextIO
 
 from backbones.api.data import Progress
-from backbones.api.weights import open_bundle
+from backbones.api.together import Answering, predict_together
+from backbones.api.weights import all_networks, open_bundle
 from backbones.errors import NotFound, WrongUse, nearest
 from backbones.labels import Lang, shown
 from backbones.prediction.inputs import Inputs, find_inputs
 from backbones.prediction.run import Prediction
 from backbones.prediction.run import predict as predict_pictures
 from backbones.prediction.writers import Submission, Written, write_predictions
+from backbones.protocols.answering import Asking
+from backbones.protocols.own import load_protocol
+from backbones.protocols.table import Protocol, find_protocol
 from backbones.report.fonts import font_note
 from backbones.report.page import ShownPicture, write_page
 from backbones.report.pictures import annotate
@@ -27,9 +31,10 @@ _PAGE_LIMIT = 500
 
 
 def predict(
-    bundle: str | Path | Bundle,
+    bundle: str | Path | Bundle | Sequence[str | Path | Bundle],
     inputs: Sequence[str | Path] | str | Path,
     *,
+    protocol: str | Path | Protocol = "single",
     top: int | None = 5,
     lang: Lang = "en",
     batch_size: int = 32,
@@ -39,8 +44,12 @@ def predict(
     """Predict pictures one after the other.
 
     Args:
-        bundle: a bundle, its path, a run folder, or the id of weights.
+        bundle: a bundle, its path, a run folder, or the id of weights; several of these answer
+            together, as `evaluate` has them do. The folder of `train --folds` stands for all its
+            runs.
         inputs: files, folders, patterns, zip or tar files, or "-" for standard input.
+        protocol: which views of a picture are averaged: a row's name (`backbones evaluate
+            --protocol list`), a row, or a file with the fields of one.
         top: answers a picture, the likeliest first; None gives all classes.
         lang: of the names: "en", "zh" or "both". Classes that are in no label set (`backbones
             list labels`) are called what the bundle calls them.
@@ -53,13 +62,28 @@ def predict(
 
     Raises:
         NotFound: no such bundle, file, folder or pattern; before any picture is read.
+        BadData: the classes of several networks differ.
+        ProtocolError: no such protocol, or one that does not fit the network.
         WrongUse: nothing was named, `top` is below 1, or no such language.
     """
     if top is not None and top < 1:
         raise WrongUse(f"top is {top}, expected at least 1")
-    opened = open_bundle(bundle)
+    row = protocol if isinstance(protocol, Protocol) else load_protocol(protocol)
+    everyone = all_networks(bundle)
+    bundles = [open_bundle(each) for each in everyone]
+    opened = bundles[0]
     named = [inputs] if isinstance(inputs, str | Path) else inputs
     found: Inputs = find_inputs(named, stdin=sys.stdin.buffer)
+    if len(bundles) > 1 or row != find_protocol("single"):
+        called = [each.variant for each in bundles]
+        return predict_together(
+            Answering(bundles, called, Asking(row, batch_size)),
+            found,
+            names=shown(opened.classes, lang),
+            top=None if top is None else min(top, opened.num_classes),
+            keep_pictures=keep_pictures,
+            progress=progress,
+        )
     return predict_pictures(
         opened.build(),
         found,
@@ -91,10 +115,11 @@ class Output:
 
 
 def predict_files(
-    bundle: str | Path | Bundle,
+    bundle: str | Path | Bundle | Sequence[str | Path | Bundle],
     inputs: Sequence[str | Path],
     output: Output,
     *,
+    protocol: str | Path | Protocol = "single",
     top: int = 5,
     lang: Lang = "en",
     batch_size: int = 32,
@@ -103,8 +128,7 @@ def predict_files(
     """Predict pictures and write the answers, with annotated copies where they are wanted.
 
     Args:
-        bundle: a bundle, its path, a run folder, or the id of weights.
-        inputs: files, folders, patterns, zip or tar files, or "-" for standard input.
+        bundle, inputs, protocol: as of `predict`.
         output: where the answers go.
         top: answers a picture.
         lang: of the names; a submission has the bundle's own in any case.
@@ -119,7 +143,8 @@ def predict_files(
         WrongUse: an unknown format or language, or nothing was named.
         MissingExtra: Parquet without pyarrow.
     """
-    opened = open_bundle(bundle)
+    bundles = [open_bundle(each) for each in all_networks(bundle)]
+    opened = bundles[0]
     wanted = output.submission
     if wanted and wanted.class_name is not None and wanted.class_name not in opened.classes:
         raise NotFound(
@@ -128,8 +153,9 @@ def predict_files(
         )
     all_classes = wanted is not None and wanted.content != "label"
     predictions = predict(
-        opened,
+        bundles,
         inputs,
+        protocol=protocol,
         top=None if all_classes else top,
         lang=lang,
         batch_size=batch_size,
