@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -16,6 +16,7 @@ from backbones.labels import Lang, shown
 from backbones.prediction.inputs import Inputs, find_inputs
 from backbones.prediction.run import Prediction
 from backbones.prediction.run import predict as predict_pictures
+from backbones.prediction.template import read_template, submission_for, write_filled
 from backbones.prediction.writers import Submission, Written, write_predictions
 from backbones.protocols.answering import Asking
 from backbones.protocols.own import load_protocol
@@ -106,12 +107,15 @@ class Output:
         target: a file, or an open text stream.
         pictures: folder for annotated copies and a page of them, or None.
         submission: how a submission looks; id and likeliest class where None.
+        template: a competition's sample submission, whose rows and columns are filled; see
+            `backbones.prediction.template` for how its columns are understood.
     """
 
     format: str
     target: Path | TextIO
     pictures: Path | None = None
     submission: Submission | None = None
+    template: Path | None = None
 
 
 def predict_files(
@@ -140,17 +144,20 @@ def predict_files(
 
     Raises:
         NotFound: no such bundle, class, file, folder or pattern.
-        WrongUse: an unknown format or language, or nothing was named.
+        WrongUse: an unknown format or language, nothing was named, or a template that does not
+            say what its columns want.
+        BadData: the template cannot be read, or has rows without an answer.
         MissingExtra: Parquet without pyarrow.
     """
     bundles = [open_bundle(each) for each in all_networks(bundle)]
-    opened = bundles[0]
-    wanted = output.submission
-    if wanted and wanted.class_name is not None and wanted.class_name not in opened.classes:
-        raise NotFound(
-            f"the network has no class {wanted.class_name!r}; it has"
-            f" {', '.join(opened.classes[:10])}." + nearest(wanted.class_name, opened.classes)
-        )
+    wanted = _wanted(output.submission, bundles[0].classes)
+    template = None
+    if output.template is not None:
+        if isinstance(output.target, Path):
+            template = read_template(output.template)
+            wanted = submission_for(template, bundles[0].classes, wanted or Submission())
+        else:
+            raise WrongUse("a template is filled into a file; name it")
     all_classes = wanted is not None and wanted.content != "label"
     predictions = predict(
         bundles,
@@ -164,9 +171,27 @@ def predict_files(
     )
     if output.pictures is not None:
         predictions = _annotated(predictions, output.pictures, top)
-    return write_predictions(
-        predictions, output.format, output.target, submission=output.submission
-    )
+    if template is not None and wanted is not None and isinstance(output.target, Path):
+        return write_filled(template, wanted, predictions, output.target)
+    return write_predictions(predictions, output.format, output.target, submission=wanted)
+
+
+def _wanted(submission: Submission | None, classes: Sequence[str]) -> Submission | None:
+    """A submission of this network, before a template has its say.
+
+    Raises:
+        NotFound: the network has no class of that name.
+    """
+    name = submission.class_name if submission else None
+    if name is not None and name not in classes:
+        raise NotFound(
+            f"the network has no class {name!r}; it has {', '.join(classes[:10])}."
+            + nearest(name, classes)
+        )
+    if submission is not None and submission.class_as == "number":
+        numbers = tuple((each, str(place)) for place, each in enumerate(classes))
+        return replace(submission, labels=numbers)
+    return submission
 
 
 def _annotated(predictions: Iterator[Prediction], folder: Path, top: int) -> Iterator[Prediction]:

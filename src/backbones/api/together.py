@@ -80,18 +80,23 @@ def predict_together(
         One prediction a picture, in input order; with an error where it could not be read.
 
     Raises:
+        BadData: the networks' classes differ; at once.
         ProtocolError: the protocol's views do not fit a network.
     """
     members = answering.members()
     shown = class_names(answering.bundles[0].classes, names)
-    waiting, done = iter(inputs), 0
-    while chunk := list(islice(waiting, _BATCHES_AT_ONCE * answering.asking.batch_size)):
-        total = max(inputs.num_pictures, done + len(chunk))
-        told = None if progress is None else _part_of(progress, done, total, len(members))
-        split = _unlabelled(chunk, answering.bundles[0].classes)
-        answers = answer_together(members, split, answering.asking, progress=told)
-        yield from _predictions(chunk, answers, shown, top, keep_pictures)
-        done += len(chunk)
+
+    def predictions() -> Iterator[Prediction]:
+        waiting, done = iter(inputs), 0
+        while chunk := list(islice(waiting, _BATCHES_AT_ONCE * answering.asking.batch_size)):
+            total = max(inputs.num_pictures, done + len(chunk))
+            told = None if progress is None else _part_of(progress, done, total, len(members))
+            split = _unlabelled(chunk, answering.bundles[0].classes)
+            answers = answer_together(members, split, answering.asking, progress=told)
+            yield from _predictions(chunk, answers, shown, top, keep_pictures)
+            done += len(chunk)
+
+    return predictions()
 
 
 def _part_of(progress: Progress, before: int, total: int, num_members: int) -> Progress:
