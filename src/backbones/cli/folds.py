@@ -55,7 +55,7 @@ def tell_folds(training: FoldsTraining, finished: FoldsFinished) -> None:
     if finished.out_of_fold.top1_error_percent != finished.last_top1_error_percent:
         say(
             "each fold's best weights were chosen by the pictures it is measured on, which"
-            " flatters them a little; `last %` is of the weights that nobody chose"
+            " flatters them a little; `last epoch %` is of the weights that nobody chose"
         )
     if finished.test is not None:
         report = finished.test.report

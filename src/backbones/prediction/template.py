@@ -273,15 +273,14 @@ def _undecided(
         "number": "--class-as number",
         "probability": f"--probability-of {' or '.join(classes[:3])}",
     }
-    meaning = "more than one thing"
-    if not kinds:
-        meaning = "neither classes nor probabilities"
-    elif list(kinds) == ["probability"]:
-        meaning = "probabilities, of a class that it does not say"
+    words = {"name": "class names", "number": "class numbers", "probability": "probabilities"}
+    meaning = " or ".join(words[kind] for kind in kinds) or "neither classes nor probabilities"
+    if list(kinds) == ["probability"]:
+        meaning = "probabilities of a class that is not said"
     hint = nearest(samples[0], classes, count=1) if samples and not kinds else ""
     return WrongUse(
-        f"column {template.header[1]!r} of {template.path} has {seen}, which may mean {meaning};"
-        f" decide with {', or '.join(options[kind] for kind in kinds or options)}.{hint}"
+        f"column {template.header[1]!r} of {template.path} has {seen}: {meaning}; decide with"
+        f" {', or '.join(options[kind] for kind in kinds or options)}.{hint}"
     )
 
 
