@@ -150,9 +150,12 @@ class FoldsTraining:
     def _run(self, fold: int) -> TrainingRun:
         """A fold's run, as far as it has come."""
         path, hears = self._folds.run(fold), (self._progress, self._downloading)
-        if (path / "run.json").exists():
-            return resume(path, data=self._data, progress=hears[0], downloading=hears[1])
         chosen = self.recipe.model_copy(update={"fold": fold})
+        if (path / "run.json").exists():
+            run = resume(path, data=self._data, progress=hears[0], downloading=hears[1])
+            if _drawing(run.recipe) != _drawing(chosen):
+                raise WrongUse(f"{path} is another run than fold {fold} of {self.folder}; move it")
+            return run
         return begin_run(chosen, self._data, path, progress=hears[0], downloading=hears[1])
 
 
@@ -259,6 +262,11 @@ def resume_folds(
 def asks_for_folds(recipe: Recipe) -> bool:
     """Whether the recipe trains a network for every fold, rather than one."""
     return recipe.folds is not None and recipe.fold is None
+
+
+def _drawing(recipe: Recipe) -> tuple[Any, ...]:
+    """What decides which pictures a run holds out."""
+    return recipe.folds, recipe.fold, recipe.seed, recipe.limit
 
 
 def _fingerprint(drawn: Folds) -> dict[str, Any]:
