@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from backbones.api.evaluation import evaluate
     from backbones.api.explanation import explain
     from backbones.api.features import extract_features
+    from backbones.api.folds import resume_folds, train_folds
     from backbones.api.inspection import inspect, memory
     from backbones.api.networks import create, read_bundle, show
     from backbones.api.prediction import predict
@@ -49,6 +50,8 @@ _HOME = {
     "check_data": "api.data",
     "train": "api.training",
     "resume": "api.training",
+    "train_folds": "api.folds",
+    "resume_folds": "api.folds",
     "evaluate": "api.evaluation",
     "reproduce": "api.reproduction",
     "predict": "api.prediction",
@@ -81,6 +84,8 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "check_data",
     "train",
     "resume",
+    "train_folds",
+    "resume_folds",
     "evaluate",
     "reproduce",
     "predict",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from backbones.data.folds import Folds, draw_folds
 from backbones.data.sets import open_data
 from backbones.data.sets.splitting import Holdout
 from backbones.data.source import DataSource, Split
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from backbones.data.check import Check
     from backbones.training.recipe import Recipe
 
-__all__ = ["Downloading", "Progress", "check_data", "open_data", "open_for"]
+__all__ = ["Downloading", "Progress", "check_data", "folds_for", "open_data", "open_for"]
 
 Progress = Callable[[int, int], None]
 """Called with (pictures done, pictures in all)."""
@@ -51,17 +52,22 @@ def open_for(
     """The data as a recipe sees it: its validation pictures held out, its limit applied.
 
     Where the data has no "val" of its own, the recipe's share of the training pictures becomes
-    one, chosen by its seed; so an evaluation later holds out the same pictures again.
+    one, chosen by its seed; so an evaluation later holds out the same pictures again. With
+    `folds`, the recipe's `fold` is "val" whatever the data has.
 
     Args:
-        recipe: whose `val_fraction`, `seed` and `limit` count.
+        recipe: whose `val_fraction`, `folds`, `fold`, `seed` and `limit` count.
         where: a folder, a manifest or a set name.
         downloading: hears of a download, where the set has to be fetched first.
 
     Raises:
         NotFound: there is nothing of that name.
         BadData: it is no data set.
+        WrongUse: a class has fewer pictures than there are folds.
     """
+    if recipe.folds is not None:
+        source = folds_for(recipe, where, downloading=downloading).held_out(recipe.fold)
+        return _with_limit(source, recipe, ["test"])
     source = open_data(
         where, val_fraction=recipe.val_fraction, seed=recipe.seed, progress=downloading
     )
@@ -72,21 +78,54 @@ def open_for(
         parts = holdout.split(train, [train.pictures.name(i) for i in range(len(train))])
         splits = {**splits, **parts}
         notes.append(holdout.describe(parts))
-    if recipe.limit is not None:
-        splits = {name: _limited(split, recipe) for name, split in splits.items()}
-        notes.append(f"limit: at most {recipe.limit} pictures of each split")
-    return replace(source, splits=splits, notes=tuple(notes))
+    return _with_limit(replace(source, splits=splits, notes=tuple(notes)), recipe, list(splits))
 
 
-def _limited(split: Split, recipe: Recipe) -> Split:
+def _with_limit(source: DataSource, recipe: Recipe, names: Sequence[str]) -> DataSource:
+    """The data with no more pictures in the named splits than the recipe allows."""
+    if recipe.limit is None:
+        return source
+    splits = {
+        name: _limited(split, recipe.limit, recipe.seed) if name in names else split
+        for name, split in source.splits.items()
+    }
+    note = f"limit: at most {recipe.limit} pictures of each split"
+    if recipe.folds:
+        note = f"limit: at most {recipe.limit} pictures in all folds together"
+    return replace(source, splits=splits, notes=(*source.notes, note))
+
+
+def folds_for(
+    recipe: Recipe, where: str | Path, *, downloading: Downloading | None = None
+) -> Folds:
+    """The folds that a recipe draws from a data set; its limit is shared out among them.
+
+    Args:
+        recipe: whose `folds`, `seed` and `limit` count.
+        where: a folder, a manifest or a set name.
+        downloading: hears of a download, where the set has to be fetched first.
+
+    Raises:
+        NotFound, BadData, WrongUse: as `open_for`.
+    """
+    if recipe.folds is None:
+        raise ValueError("the recipe has no folds")
+    source = open_data(where, val_fraction=0.0, seed=recipe.seed, progress=downloading)
+    folds = draw_folds(source, recipe.folds, recipe.seed)
+    if recipe.limit is None:
+        return folds
+    return folds.thinned(recipe.limit, lambda split, most: _limited(split, most, recipe.seed))
+
+
+def _limited(split: Split, limit: int, seed: int) -> Split:
     """Some pictures of a split, drawn by the seed, each class in its proportion."""
-    if recipe.limit is None or len(split) <= recipe.limit:
+    if len(split) <= limit:
         return split
-    order = np.random.default_rng([recipe.seed, 0x11317]).permutation(len(split))
+    order = np.random.default_rng([seed, 0x11317]).permutation(len(split))
     # A stable sort by the place within the class takes one of each class, then the next of each.
     place = np.zeros(len(split))
     for label in np.unique(split.labels):
         members = order[split.labels[order] == label]
         place[members] = (np.arange(len(members)) + 0.5) / len(members)
-    chosen = np.argsort(place, kind="stable")[: recipe.limit]
+    chosen = np.argsort(place, kind="stable")[:limit]
     return split.take(np.sort(chosen))

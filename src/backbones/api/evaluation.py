@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backbones.api.data import Progress, open_data, open_for
-from backbones.api.weights import open_bundle
+from backbones.api.weights import all_networks, open_bundle
 from backbones.data.source import DataSource, Split
 from backbones.errors import WrongUse
 from backbones.labels import Lang, shown
@@ -46,6 +46,7 @@ def evaluate(
     Args:
         bundle: a bundle, its path, a run folder, or the id of weights; several of these answer
             together, as the protocol's `reduction` says. They need the same classes, in any order.
+            The folder of `train --folds` stands for all its runs.
         data: a folder, a manifest or a set name. Of the data that it was trained on, only what
             was held out then is measured; of other data without a held-out part, everything.
         protocol: a row's name (`backbones evaluate --protocol list` shows all), a row, or a file
@@ -69,9 +70,7 @@ def evaluate(
     """
     row = protocol if isinstance(protocol, Protocol) else load_protocol(protocol)
     row = apply_settings(row, settings)
-    bundles = [bundle] if isinstance(bundle, str | Path | Bundle) else list(bundle)
-    if not bundles:
-        raise WrongUse("no network was named; expected a run, a bundle or an id of weights")
+    bundles = all_networks(bundle)
     opened = [open_bundle(each) for each in bundles]
     called = names or [_called(*pair) for pair in zip(bundles, opened, strict=True)]
     members = [
@@ -109,12 +108,22 @@ def _pictures_for_all(
     first, *others = (pictures_to_measure(each, data, split) for each in bundles)
     wanted = fingerprint(first)
     for name, other in zip(names[1:], others, strict=True):
+        if fingerprint(other) != wanted and _are_folds(bundles):
+            raise WrongUse(
+                f"each fold held out other pictures of {data}, so there are none that are new to"
+                f" all; what each made of its own is in {Path(name).parent / 'folds.json'}. Give"
+                " data that no fold has seen"
+            )
         if fingerprint(other) != wanted:
             raise WrongUse(
                 f"{names[0]} and {name} did not hold out the same pictures of {data}, so there is"
                 " no fair set for both; name one with --split, or give data that is new to both"
             )
     return first
+
+
+def _are_folds(bundles: Sequence[Bundle]) -> bool:
+    return all(each.recipe is not None and each.recipe.get("fold") for each in bundles)
 
 
 def pictures_to_measure(bundle: Bundle, data: str | Path, split: str | None) -> Split:

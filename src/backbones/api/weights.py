@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from backbones.errors import BadWeights, NotFound, WrongUse, nearest
 from backbones.labels import label_set
 from backbones.models import find_row
 from backbones.spec import InputSpec
+from backbones.training.folds import FoldsFolder
 from backbones.weights import store, table
 from backbones.weights.bundle import Bundle, read_bundle, read_bundle_header, write_bundle
 from backbones.weights.convert import bundle_from
@@ -23,6 +24,7 @@ from backbones.weights.table import WeightsRow
 
 __all__ = [
     "Verified",
+    "all_networks",
     "class_ids",
     "convert",
     "find_bundle",
@@ -176,6 +178,32 @@ def open_bundle(where: str | Path | Bundle, *, downloading: Downloading | None =
     return read_bundle(find_bundle(where))
 
 
+def all_networks(
+    where: str | Path | Bundle | Sequence[str | Path | Bundle],
+) -> list[str | Path | Bundle]:
+    """Every network that is named; the folder of folds stands for the runs of all of them.
+
+    Args:
+        where: one or several: a bundle, its path, a run folder, the folder of `train --folds`, or
+            the id of weights.
+
+    Raises:
+        NotFound: a fold is not finished.
+        WrongUse: none is named.
+    """
+    named = [where] if isinstance(where, str | Path | Bundle) else list(where)
+    if not named:
+        raise WrongUse("no network was named; expected a run, a bundle or an id of weights")
+    found: list[str | Path | Bundle] = []
+    for each in named:
+        path = None if isinstance(each, Bundle) else Path(each).expanduser()
+        if path is not None and FoldsFolder.is_there(path):
+            found.extend(FoldsFolder.open(path).finished_runs())
+        else:
+            found.append(each)
+    return found
+
+
 def open_state(
     where: str | Path, *, downloading: Downloading | None = None
 ) -> tuple[dict[str, Tensor], str, str]:
@@ -226,6 +254,7 @@ def find_bundle(where: str | Path) -> Path:
     """
     path = Path(where).expanduser()
     if path.is_dir():
+        FoldsFolder.refuse_as_run(path)
         for name in _RUN_BUNDLES:
             if (path / name).is_file():
                 return path / name

@@ -21,8 +21,8 @@ def evaluate(
         list[str] | None,
         typer.Argument(
             metavar="RUN_OR_BUNDLE... DATA",
-            help="Runs, bundles or ids of weights, which answer together; then the data: a folder,"
-            " manifest or set name.",
+            help="Runs, bundles, ids of weights or the folder of all folds, which answer together;"
+            " then the data: a folder, manifest or set name.",
         ),
     ] = None,
     protocol: Annotated[
@@ -95,11 +95,11 @@ def _measured(
     import os
 
     from backbones.api.evaluation import evaluate as measure
-    from backbones.api.weights import open_bundle
+    from backbones.api.weights import all_networks, open_bundle
     from backbones.speed import keep_large_buffers
 
     keep_large_buffers()
-    names, data = what
+    names, data = [str(each) for each in all_networks(what[0])], what[1]
     with preparing() as bars:
         opened = [open_bundle(name, downloading=bars.downloading) for name in names]
     first = os.environ.get("RANK", "0") == "0"

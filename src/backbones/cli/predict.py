@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,42 +12,74 @@ import typer
 from backbones.cli.console import preparing, progress, say
 from backbones.cli.language import Language, tell_nameless
 from backbones.cli.offline import Offline
+from backbones.cli.submission import (
+    AllProbabilities,
+    ClassAs,
+    Clip,
+    Columns,
+    ProbabilityOf,
+    Said,
+    Sample,
+    SubmissionFile,
+)
 from backbones.errors import WrongUse
 
 if TYPE_CHECKING:
-    from backbones.api.prediction import Submission
+    from backbones.api.prediction import Output
     from backbones.prediction.writers import Written
 
 
+More = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weights",
+        metavar="RUN_OR_BUNDLE",
+        help="Another network that answers together with BUNDLE; can be repeated.",
+    ),
+]
+Views = Annotated[
+    str,
+    typer.Option(
+        metavar="ID", help="Average these views; `backbones evaluate --protocol list` has them."
+    ),
+]
+Form = Annotated[
+    Literal["text", "json", "csv", "parquet", "submission"],
+    typer.Option(help="json is one object a line; submission is a competition's CSV."),
+]
+Network = Annotated[
+    str,
+    typer.Argument(
+        metavar="BUNDLE", help="A bundle, a run, the folder of all folds or an id of weights."
+    ),
+]
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILES_OR_FOLDER...",
+        help="Pictures, folders, patterns, zip or tar files; - reads standard input.",
+    ),
+]
+
+
 def predict(
-    bundle: Annotated[
-        str, typer.Argument(metavar="BUNDLE", help="A bundle, a run or an id of weights.")
-    ],
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="FILES_OR_FOLDER...",
-            help="Pictures, folders, patterns, zip or tar files; - reads standard input.",
-        ),
-    ],
+    bundle: Network,
+    inputs: Inputs,
+    weights: More = None,
+    protocol: Views = "single",
     top: Annotated[int, typer.Option(min=1, help="Answers a picture.")] = 5,
-    format: Annotated[
-        Literal["text", "json", "csv", "parquet", "submission"],
-        typer.Option(help="json is one object a line; submission is a competition's CSV."),
-    ] = "text",
+    format: Form = "text",
     out: Annotated[Path | None, typer.Option(help="Write here instead of standard output.")] = None,
     pictures: Annotated[
         Path | None, typer.Option(help="Folder for annotated copies and a page of them.")
     ] = None,
-    columns: Annotated[
-        str, typer.Option(help="Submission: the names of its columns.")
-    ] = "id,label",
-    probability_of: Annotated[
-        str | None, typer.Option(metavar="CLASS", help="Submission: write this probability.")
-    ] = None,
-    all_probabilities: Annotated[
-        bool, typer.Option("--all-probabilities", help="Submission: write a column a class.")
-    ] = False,
+    submission: SubmissionFile = None,
+    template: Sample = None,
+    columns: Columns = "id,label",
+    probability_of: ProbabilityOf = None,
+    all_probabilities: AllProbabilities = False,
+    class_as: ClassAs = None,
+    clip: Clip = None,
     lang: Language = "en",
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures in a batch.")] = 32,
     offline: Offline = False,
@@ -54,41 +87,79 @@ def predict(
     """Name what is in pictures.
 
     A file that cannot be decoded is listed with its reason, and the rest goes on; the exit code
-    is 1 only where no picture could be read at all.
+    is 1 only where no picture could be read at all, or where a row of the template has no answer.
+
+    Several networks and views are averaged exactly as `evaluate` does it. What the columns of a
+    template want is told by their names and by what stands in them; where that is not certain,
+    --probability-of or --class-as decides.
 
     Examples: `backbones predict runs/demo photos --format json`,
-    `backbones predict runs/pets test.zip --format submission --out submission.csv`.
+    `backbones predict runs/five test.zip --protocol ten_crop --submission out.csv
+    --template sample_submission.csv --probability-of dog --clip 0.005`.
     """
-    from backbones.api.prediction import Output, predict_files
-    from backbones.api.weights import open_bundle
-    from backbones.speed import keep_large_buffers
+    if submission is not None:
+        if out is not None or format not in ("text", "submission"):
+            raise WrongUse("--submission says where and in which form; leave out --out, --format")
+        format, out = "submission", submission
+    said = Said(columns, probability_of, all_probabilities, class_as, clip, template)
+    if format != "submission":
+        said.refuse_without_file()
+    from backbones.api.prediction import Output
 
-    keep_large_buffers()
-    with preparing() as bars:
-        opened = open_bundle(bundle, downloading=bars.downloading)
-    tell_nameless(opened.classes, lang)
-    submission = None
-    if format == "submission":
-        submission = submission_of(columns, probability_of, all_probabilities)
-    with progress("predicting") as report_progress:
-        written = predict_files(
-            opened,
-            inputs,
-            Output(format, out or sys.stdout, pictures, submission),
-            top=top,
-            lang=lang,
-            batch_size=batch_size,
-            progress=report_progress,
-        )
+    wanted = said.submission() if format == "submission" else None
+    written = answered(
+        [bundle, *(weights or [])],
+        inputs,
+        Output(format, out or sys.stdout, pictures, wanted, template),
+        Asked(protocol, top, lang, batch_size),
+    )
     if out:
-        say(f"wrote {written.num_pictures} predictions to {out}")
+        say(f"wrote {written.num_pictures - len(written.extra)} predictions to {out}")
     if pictures:
         say(f"annotated copies are in {pictures}; open {pictures / 'index.html'}")
     tell_failures(written)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """How the networks are asked; a field for each option."""
+
+    protocol: str
+    top: int
+    lang: Literal["en", "zh", "both"]
+    batch_size: int
+
+
+def answered(networks: list[str], inputs: list[str], output: Output, asked: Asked) -> Written:
+    """Open the networks, and predict with a bar."""
+    from backbones.api.prediction import predict_files
+    from backbones.api.weights import all_networks, open_bundle
+    from backbones.speed import keep_large_buffers
+
+    keep_large_buffers()
+    everyone = all_networks(networks)
+    with preparing() as bars:
+        opened = [open_bundle(each, downloading=bars.downloading) for each in everyone]
+    tell_nameless(opened[0].classes, asked.lang)
+    with progress("predicting") as report_progress:
+        return predict_files(
+            opened,
+            inputs,
+            output,
+            protocol=asked.protocol,
+            top=asked.top,
+            lang=asked.lang,
+            batch_size=asked.batch_size,
+            progress=report_progress,
+        )
+
+
 def tell_failures(written: Written) -> None:
-    """List what could not be read; exit code 1 where that is everything."""
+    """List what could not be read, and what nobody asked for; exit code 1 where nothing could."""
+    if written.extra:
+        more = f" and {len(written.extra) - 5} more" if len(written.extra) > 5 else ""
+        listed = ", ".join(written.extra[:5])
+        say(f"no row of the template asks for {len(written.extra)} pictures: {listed}{more}")
     if not written.failures:
         return
     say(f"{len(written.failures)} of {written.num_pictures} pictures could not be read:")
@@ -96,21 +167,3 @@ def tell_failures(written: Written) -> None:
         say(f"  {path}: {reason}")
     if len(written.failures) == written.num_pictures:
         raise typer.Exit(1)
-
-
-def submission_of(columns: str, probability_of: str | None, all_probabilities: bool) -> Submission:
-    """What a competition wants, from the words of the command line.
-
-    Raises:
-        WrongUse: both kinds of probability at once, or a number of columns that does not fit.
-    """
-    from backbones.api.prediction import Submission
-
-    names = tuple(name.strip() for name in columns.split(","))
-    if probability_of and all_probabilities:
-        raise WrongUse("--probability-of and --all-probabilities exclude each other; choose one")
-    if len(names) != 2 and not all_probabilities:
-        raise WrongUse(f"--columns has {len(names)} names, expected two, such as id,label")
-    if all_probabilities:
-        return Submission("all", header=names[:1])
-    return Submission("probability" if probability_of else "label", probability_of, header=names)

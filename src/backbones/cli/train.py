@@ -13,7 +13,9 @@ from backbones.errors import WrongUse
 from backbones.units import human_seconds
 
 if TYPE_CHECKING:
+    from backbones.api.folds import FoldsTraining
     from backbones.api.training import TrainingRun
+    from backbones.training.recipe import Recipe
     from backbones.training.record import Record, StepRecord
 
 
@@ -41,6 +43,14 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="The run folder; runs/DATA-MODEL if left out.")
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K",
+            help="Train K networks, each holding out another stratified part of the training"
+            " pictures (train and val together; test is left alone).",
+        ),
+    ] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="A few steps, to see it work.")] = False,
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Go on with this run, exactly.")
@@ -52,35 +62,71 @@ def train(
     Leaves a run folder: best and last bundle, metrics, curves, TensorBoard files, the resolved
     recipe, a report on the held-out pictures, and a checkpoint to go on from.
 
+    With --folds the run folder holds a run for each fold, one table of all, and out_of_fold.csv
+    with an answer to every picture from the network that never saw it. `evaluate` and `predict`
+    take the whole folder as one network.
+
     Examples: `backbones train photos --model vgg11_bn --recipe scratch --set length=10epochs`,
+    `backbones train photos --folds 5 --out runs/five` (one of them alone: `--set fold=2`),
     `backbones train --resume runs/photos-vgg11_bn`.
     """
-    from backbones.api import training
-
-    if resume is not None and (model or recipe or settings or weights or init_from or out or smoke):
-        raise WrongUse("--resume goes on with the run as it was started; give no other option")
-    if resume is None and data is None:
+    given = (model, recipe, settings, weights, init_from, out, smoke, folds)
+    if resume is not None:
+        if any(each not in (None, False) for each in given):
+            raise WrongUse("--resume goes on with the run as it was started; give no other option")
+        go_on(resume, data)
+        return
+    if data is None:
         raise WrongUse("no data given: backbones train DATA, or backbones train --resume RUN")
+    if folds is not None and folds < 2:
+        raise WrongUse(f"--folds is {folds}; expected 2 or more")
+    from backbones.api.starting import chosen_recipe
+
+    chosen = chosen_recipe(
+        data,
+        model=model,
+        recipe=recipe,
+        settings=[*(settings or []), *([] if folds is None else [f"folds={folds}"])],
+        weights=weights,
+        init_from=init_from,
+        smoke_run=smoke,
+    )
+    start(chosen, data, out)
+
+
+def start(chosen: Recipe, data: str, out: Path | None) -> None:
+    """Begin a run, or one for each fold where the recipe asks for folds, and follow it."""
+    from backbones.api.folds import asks_for_folds, begin_folds
+    from backbones.api.training import begin_run
+
+    begin = begin_folds if asks_for_folds(chosen) else begin_run
     with preparing() as bars:
-        if resume is not None:
-            run = training.resume(
-                resume, data=data, progress=bars.caching, downloading=bars.downloading
-            )
-        else:
-            run = training.train(
-                data or "",
-                model=model,
-                recipe=recipe,
-                settings=settings or (),
-                weights=weights,
-                init_from=init_from,
-                out=out,
-                smoke_run=smoke,
-                progress=bars.caching,
-                downloading=bars.downloading,
-            )
-    follow(run)
-    tell_end(run)
+        begun = begin(chosen, data, out, progress=bars.caching, downloading=bars.downloading)
+    follow_to_the_end(begun)
+
+
+def go_on(path: Path, data: str | None) -> None:
+    """Go on with a run, or with all that a folder of folds holds, and follow it."""
+    from backbones.api.folds import resume_folds
+    from backbones.api.training import resume
+    from backbones.training.folds import FoldsFolder
+
+    again = resume_folds if FoldsFolder.is_there(path) else resume
+    with preparing() as bars:
+        begun = again(path, data=data, progress=bars.caching, downloading=bars.downloading)
+    follow_to_the_end(begun)
+
+
+def follow_to_the_end(begun: TrainingRun | FoldsTraining) -> None:
+    """Train, say how it goes, and what came of it."""
+    from backbones.api.folds import FoldsTraining
+    from backbones.cli.folds import follow_folds
+
+    if isinstance(begun, FoldsTraining):
+        follow_folds(begun, follow)
+        return
+    follow(begun)
+    tell_end(begun)
 
 
 def follow(run: TrainingRun) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from backbones.data.decode import decode, read_bytes
+from backbones.data.decode import decode
 from backbones.data.jpeg_header import read_jpeg_header
 from backbones.data.render import Pixels, with_channels
 from backbones.data.source import ArrayPictures, FilePictures
@@ -45,7 +45,7 @@ class FileReader:
 
     def read(self, index: int, needed: NeededPx | None) -> Pixels:
         """Decode picture `index`; a JPEG at a fraction of its size where `needed` allows it."""
-        data = read_bytes(self.pictures.path(index))
+        data = self.pictures.data(index)
         shorter_px = None
         if needed is not None and (header := read_jpeg_header(data)) is not None:
             size = (header.width, header.height)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from backbones.data.decode import read_bytes
 from backbones.errors import BadData, NotFound, nearest
 
 
@@ -35,9 +36,40 @@ class FilePictures:
         """Where the picture's file is."""
         return self.root / self.paths[index]
 
+    def data(self, index: int) -> bytes:
+        """What the picture's file holds.
+
+        Raises:
+            BadImage: it cannot be read.
+        """
+        return read_bytes(self.path(index))
+
     def take(self, indices: npt.NDArray[np.int64]) -> FilePictures:
         """The pictures at `indices`, in that order."""
         return replace(self, paths=tuple(self.paths[i] for i in indices))
+
+
+@dataclass(frozen=True)
+class LoosePictures(FilePictures):
+    """Encoded pictures that need not lie in files: members of archives, standard input.
+
+    Args:
+        reads: give each picture's bytes, or raise BadImage.
+    """
+
+    reads: tuple[Callable[[], bytes], ...] = field(default=(), repr=False)
+
+    def data(self, index: int) -> bytes:
+        """What the picture's file would hold."""
+        return self.reads[index]()
+
+    def take(self, indices: npt.NDArray[np.int64]) -> LoosePictures:
+        """The pictures at `indices`, in that order."""
+        return replace(
+            self,
+            paths=tuple(self.paths[i] for i in indices),
+            reads=tuple(self.reads[i] for i in indices),
+        )
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def predict(
     """
     if batch_size < 1 or (top is not None and top < 1):
         raise ValueError(f"batch_size is {batch_size} and top is {top}, expected at least 1")
-    desk = _Desk(network, spec, _shown_names(classes, names), top, precision)
+    desk = _Desk(network, spec, class_names(classes, names), top, precision)
     for batch in batches(
         inputs,
         spec,
@@ -156,7 +156,7 @@ def batches(
         crew.close()
 
 
-def _shown_names(
+def class_names(
     classes: Sequence[str], names: Sequence[str] | None
 ) -> tuple[tuple[str, str | None], ...]:
     """Each class's name to show, and its id where that is another."""
@@ -189,11 +189,11 @@ def _prepare(waiting: Waiting, spec: InputSpec, keep: bool) -> Prepared:
         square = render(pixels, framing, spec.interpolation)
     except BadImage as error:
         return Prepared(waiting.path, None, None, str(error))
-    return Prepared(waiting.path, square, _reduced(picture) if keep else None, None)
+    return Prepared(waiting.path, square, reduced(picture) if keep else None, None)
 
 
-def _reduced(picture: Pixels) -> Pixels:
-    """Small enough that many of them may wait for their turn."""
+def reduced(picture: Pixels) -> Pixels:
+    """The picture with a longer side of 640 px at most, so that many may wait for their turn."""
     image = Image.fromarray(picture)
     image.thumbnail((_KEPT_PX, _KEPT_PX))
     return np.asarray(image)
@@ -236,14 +236,33 @@ class _Desk:
         # Not across a yield: the caller's code must not run in evaluation mode.
         with evaluating(self.network, self.precision) as scored:
             probabilities = torch.softmax(scored(normalised(squares, self.spec)), dim=1).cpu()
-        outputs = probabilities.shape[1]
-        if outputs != len(self.names):
-            raise BadData(
-                f"the network has {outputs} outputs and there are {len(self.names)} class"
-                " names; use the names that it was trained with"
-            )
-        # A stable sort gives equal probabilities in class order, as `metrics.ranks` places them.
-        order = torch.argsort(probabilities, dim=1, descending=True, stable=True)
-        for row, best in zip(probabilities, order[:, : self.top], strict=True):
-            answers = ((*self.names[i], float(row[i])) for i in best.tolist())
-            yield tuple(Guess(name, share, own) for name, own, share in answers)
+        yield from best_guesses(probabilities, self.names, self.top)
+
+
+def best_guesses(
+    probabilities: torch.Tensor, names: Sequence[tuple[str, str | None]], top: int | None
+) -> Iterator[tuple[Guess, ...]]:
+    """The likeliest classes of every picture, best first.
+
+    Args:
+        probabilities: of the classes.
+        names: what `class_names` gave.
+        top: answers a picture; None gives all.
+
+    Shapes:
+        probabilities (N, K), K names.
+
+    Raises:
+        BadData: the network's outputs are not as many as the class names.
+    """
+    outputs = probabilities.shape[1]
+    if outputs != len(names):
+        raise BadData(
+            f"the network has {outputs} outputs and there are {len(names)} class"
+            " names; use the names that it was trained with"
+        )
+    # A stable sort gives equal probabilities in class order, as `metrics.ranks` places them.
+    order = torch.argsort(probabilities, dim=1, descending=True, stable=True)
+    for row, best in zip(probabilities, order[:, :top], strict=True):
+        answers = ((*names[i], float(row[i])) for i in best.tolist())
+        yield tuple(Guess(name, share, own) for name, own, share in answers)

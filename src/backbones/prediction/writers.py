@@ -28,6 +28,10 @@ class Submission:
             column a class.
         class_name: whose probability; needed for "probability" alone.
         header: the names of the columns; with "all" the first one only.
+        class_as: "name" or "number" (its place among the network's outputs, from 0): how a class
+            is written; None leaves it to the template, and is the name without one.
+        clip: probabilities are kept between `clip` and 1 - `clip`, so that one wrong answer does
+            not ruin a log loss; above 0 and below 0.5, or None. Rows are not scaled anew.
         labels: what to write instead of class names ({"cat": "0", "dog": "1"}).
         unreadable: what to write for a picture that cannot be read; None leaves its row out.
     """
@@ -35,8 +39,14 @@ class Submission:
     content: Literal["label", "probability", "all"] = "label"
     class_name: str | None = None
     header: tuple[str, ...] = ("id", "label")
+    class_as: Literal["name", "number"] | None = None
+    clip: float | None = None
     labels: tuple[tuple[str, str], ...] = ()
     unreadable: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.clip is not None and not 0 < self.clip < 0.5:
+            raise WrongUse(f"clip is {self.clip:g}; expected above 0 and below 0.5, such as 0.005")
 
 
 @dataclass(frozen=True)
@@ -46,10 +56,12 @@ class Written:
     Args:
         num_pictures: all, those with an error included.
         failures: (path, reason) of pictures that could not be read.
+        extra: pictures that no row of the template asks for.
     """
 
     num_pictures: int
     failures: tuple[tuple[str, str], ...]
+    extra: tuple[str, ...] = ()
 
 
 def write_predictions(
@@ -238,14 +250,21 @@ def _submission(predictions: Iterable[Prediction], wanted: Submission) -> Rows:
         if wanted.content == "all" and names is None:
             names = tuple(sorted(guess.class_name for guess in each.predictions))
             yield _csv_row([header[0], *(dict(wanted.labels).get(name, name) for name in names)])
-        yield _csv_row([key, *_submitted(each, wanted, names)])
+        yield _csv_row([key, *submitted(each, wanted, names)])
     if wanted.unreadable is not None:
         width = len(names) if names is not None else 1
         for key in unreadable:
             yield _csv_row([key, *[wanted.unreadable] * width])
 
 
-def _submitted(each: Prediction, wanted: Submission, names: tuple[str, ...] | None) -> list[str]:
+def submitted(each: Prediction, wanted: Submission, names: tuple[str, ...] | None) -> list[str]:
+    """The cells of a picture that was answered, without its id.
+
+    Args:
+        each: with all classes, where probabilities are wanted.
+        wanted: the kind.
+        names: of the classes, one a column, with "all".
+    """
     if wanted.content == "label":
         best = each.predictions[0].class_name
         return [dict(wanted.labels).get(best, best)]
@@ -257,7 +276,8 @@ def _submitted(each: Prediction, wanted: Submission, names: tuple[str, ...] | No
             f"{each.path} has no probability for {missing[0]!r}; predict all classes (top=None),"
             f" and use one of the network's names.{nearest(missing[0], found)}"
         )
-    return [_number(found[name]) for name in columns]
+    low = wanted.clip or 0.0
+    return [_number(min(max(found[name], low), 1 - low)) for name in columns]
 
 
 def _parquet(predictions: Iterable[Prediction]) -> bytes:

@@ -169,18 +169,11 @@ def evaluate_together(
         BadData: classes differ, or no picture can be read.
     """
     first = members[0]
-    orders = [column_order(each.classes, first.classes, each.name) for each in members]
+    for each in members:
+        column_order(each.classes, first.classes, each.name)  # before any work
     matched = match_classes(split, first.classes)
-    rank, world = place()
-    share = range(rank, len(split), world)
-    mine = matched if world == 1 else matched.take(list(share))
-    start, total = time.perf_counter(), len(mine) * len(members)
-    found: list[Answers] = []
-    for number, each in enumerate(members):
-        before = number * len(mine)
-        told = None if progress is None else _after(progress, before, total)
-        found.append(gather(answer(each.build(), mine, each.spec, asking, told), share))
-    answers = _fused(found, orders, asking.protocol)
+    start = time.perf_counter()
+    answers = answer_together(members, matched, asking, progress=progress)
     report = measure(
         answers.log_probabilities,
         matched.labels[answers.indices],
@@ -197,6 +190,36 @@ def evaluate_together(
         num_passes=answers.num_passes,
         models=tuple(each.name for each in members),
     )
+
+
+def answer_together(
+    members: Sequence[Member], split: Split, asking: Asking, *, progress: Progress | None = None
+) -> Answers:
+    """What several networks say as one about every picture; its label does not matter.
+
+    Args:
+        members: one network or more; the classes of all must be the same, in any order.
+        split: the pictures.
+        asking: the protocol and the means.
+        progress: called with (pictures done by all networks so far, pictures times networks).
+
+    Returns:
+        log-probabilities whose columns are in the first network's order.
+
+    Raises:
+        ProtocolError: the protocol's views do not fit a network.
+        BadData: the networks' classes differ.
+    """
+    orders = [column_order(each.classes, members[0].classes, each.name) for each in members]
+    rank, world = place()
+    share = range(rank, len(split), world)
+    mine = split if world == 1 else split.take(list(share))
+    total = len(mine) * len(members)
+    found: list[Answers] = []
+    for number, each in enumerate(members):
+        told = None if progress is None else _after(progress, number * len(mine), total)
+        found.append(gather(answer(each.build(), mine, each.spec, asking, told), share))
+    return _fused(found, orders, asking.protocol)
 
 
 def _after(progress: Progress, before: int, total: int) -> Progress:

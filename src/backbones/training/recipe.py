@@ -200,6 +200,10 @@ class Recipe(Table):
         val_fraction: share of each class that is held out of the training pictures to choose
             the best weights by, where the data has no "val" of its own. With 0, all pictures
             are learned from, and the "test" part is only watched.
+        folds: train that many networks, each on all but one of so many stratified parts of the
+            training pictures ("train" and "val" together), so that every one of them is held out
+            exactly once; "test" is left alone. none = one network, and `val_fraction` counts.
+        fold: the part that this network holds out as "val", 1 to `folds`; none = each in turn.
         batch_size: pictures in one optimiser step.
         accumulate: parts that a batch is computed in, one after the other, to save memory;
             the gradient is that of the whole batch (batch norm sees a part at a time).
@@ -243,6 +247,8 @@ class Recipe(Table):
     length: LengthText = Length(10, "epochs")
     limit: Count | None = None
     val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    folds: Annotated[int, Field(ge=2)] | None = None
+    fold: Count | None = None
     batch_size: Count = 32
     accumulate: Count = 1
     optimizer: Optimizer = Optimizer()
@@ -280,6 +286,14 @@ class Recipe(Table):
                 f"accumulate {self.accumulate} parts cannot come out of batch_size"
                 f" {self.batch_size}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _has_the_fold(self) -> Recipe:
+        if self.fold is not None and (self.folds is None or self.fold > self.folds):
+            raise ValueError(f"there is no fold {self.fold} of {self.folds or 'no folds'}")
+        if self.folds and self.limit is not None and self.limit < self.folds:
+            raise ValueError(f"limit {self.limit} leaves some of {self.folds} folds empty")
         return self
 
     @model_validator(mode="after")
@@ -325,9 +339,12 @@ def smoke(recipe: Recipe) -> Recipe:
     optimiser, schedule, augmentation and precision stay as they are.
     """
     batch_size = min(recipe.batch_size, 4)
+    limit = 4 * batch_size
+    if recipe.folds:  # so that as many are left to learn from, and no fold is empty
+        limit = max(-(-limit * recipe.folds // (recipe.folds - 1)), recipe.folds)
     tiny = {
         "length": Length(2, "epochs"),
-        "limit": 4 * batch_size,
+        "limit": limit,
         "batch_size": batch_size,
         "accumulate": min(recipe.accumulate, batch_size),
         "evaluate_every": Length(1, "epochs"),

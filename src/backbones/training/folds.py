@@ -1,0 +1,165 @@
+"""The folder that the runs of all folds leave.
+
+recipe.json               the recipe that all folds are trained by; a recipe file itself
+folds.json                the data, and what each finished fold measured; at the end the whole
+fold-1/ fold-2/ ...       an ordinary run folder for each fold
+out_of_fold.csv           at the end: every picture's answer from the network that never saw it
+evaluation.json ...       at the end, where the data has a "test": all networks together on it
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from backbones.errors import BadData, NotFound, WrongUse
+from backbones.training.folder import RunFolder
+from backbones.training.recipe import Recipe
+from backbones.training.settings import load_recipe
+from backbones.weights.atomic import write_atomic
+
+NAME = "folds.json"
+
+
+class FoldsFolder:
+    """The runs of all folds on the disk; made by `create`, found again by `open`.
+
+    Args:
+        path: the folder.
+        recipe: as it was chosen; each fold resolves it for itself.
+        facts: what folds.json says.
+    """
+
+    def __init__(self, path: Path, recipe: Recipe, facts: Mapping[str, Any]) -> None:
+        self.path = path
+        self.recipe = recipe
+        self.facts: dict[str, Any] = dict(facts)
+
+    @classmethod
+    def create(
+        cls, path: Path, *, recipe: Recipe, data: Mapping[str, Any], where: str
+    ) -> FoldsFolder:
+        """Begin in a new folder, or in one that holds no run yet.
+
+        Args:
+            path: the folder; made where it does not exist.
+            recipe: with `folds`.
+            data: what is known of the pictures that the folds are drawn from.
+            where: the data, as a later resume finds it.
+
+        Raises:
+            WrongUse: the folder holds a run, or cannot be written.
+        """
+        RunFolder.refuse_taken(path)
+        cls.refuse_taken(path)
+        facts = {
+            "format": 1,
+            "where": where,
+            "num_folds": recipe.folds,
+            "seed": recipe.seed,
+            "data": dict(data),
+            "folds": [],
+        }
+        folder = cls(path, recipe, facts)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            write_atomic(path / "recipe.json", _pretty(recipe.to_json()))
+            folder.save()  # last: from here on it is a folder of folds
+        except OSError as error:
+            raise WrongUse(f"no runs can be written to {path}: {error.strerror}") from None
+        return folder
+
+    @classmethod
+    def open(cls, path: Path) -> FoldsFolder:
+        """Find the runs again, to go on with them or to use them.
+
+        Raises:
+            NotFound: it is no folder of folds.
+            BadData: folds.json cannot be read.
+        """
+        if not cls.is_there(path):
+            raise NotFound(f"{path} holds no folds (it has no {NAME})")
+        try:
+            facts = json.loads((path / NAME).read_text(encoding="utf-8"))
+            if facts["format"] != 1:
+                raise BadData(f"{path / NAME} was written by another version; start anew")
+        except (ValueError, KeyError, TypeError):
+            raise BadData(f"{path / NAME} is not what training writes; start anew") from None
+        return cls(path, load_recipe(path / "recipe.json"), facts)
+
+    @staticmethod
+    def is_there(path: Path) -> bool:
+        """Whether the folder holds the runs of folds."""
+        return (path / NAME).is_file()
+
+    @classmethod
+    def refuse_taken(cls, path: Path) -> None:
+        """Refuse a folder that holds the runs of folds already.
+
+        Raises:
+            WrongUse: it does.
+        """
+        if cls.is_there(path):
+            raise WrongUse(
+                f"{path} holds the runs of folds already; choose another --out, or go on with"
+                f" them: backbones train --resume {path}"
+            )
+
+    @classmethod
+    def refuse_as_run(cls, path: Path) -> None:
+        """Refuse the folder of all folds where one run is wanted.
+
+        Raises:
+            WrongUse: it is such a folder.
+        """
+        if cls.is_there(path):
+            raise WrongUse(f"{path} holds the runs of folds; name one of them: {path / 'fold-1'}")
+
+    @property
+    def num_folds(self) -> int:
+        """How many there are."""
+        return int(self.facts["num_folds"])
+
+    def run(self, fold: int) -> Path:
+        """The run folder of a fold, 1 to `num_folds`."""
+        return self.path / f"fold-{fold}"
+
+    def measured(self, fold: int) -> dict[str, Any] | None:
+        """What was noted of a fold; None until it is finished."""
+        return next((each for each in self.facts["folds"] if each["fold"] == fold), None)
+
+    def note(self, result: Mapping[str, Any]) -> None:
+        """A fold is finished; a result that was noted before is replaced.
+
+        Args:
+            result: plain values, with the `fold`.
+        """
+        others = [each for each in self.facts["folds"] if each["fold"] != result["fold"]]
+        self.facts["folds"] = sorted([*others, dict(result)], key=lambda each: each["fold"])
+        self.save()
+
+    def finished_runs(self) -> tuple[Path, ...]:
+        """The run folders of all folds.
+
+        Raises:
+            NotFound: some are not finished.
+        """
+        open_ = [fold for fold in range(1, self.num_folds + 1) if self.measured(fold) is None]
+        if open_:
+            raise NotFound(
+                f"{self.path} has {self.num_folds} folds, of which"
+                f" {', '.join(str(fold) for fold in open_)} {'is' if len(open_) == 1 else 'are'}"
+                f" not finished; go on with backbones train --resume {self.path}, or name the runs"
+                " that are there one by one"
+            )
+        return tuple(self.run(fold) for fold in range(1, self.num_folds + 1))
+
+    def save(self) -> None:
+        """Write folds.json anew, in one step."""
+        write_atomic(self.path / NAME, _pretty(self.facts))
+
+
+def _pretty(values: Mapping[str, Any]) -> bytes:
+    return (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()
