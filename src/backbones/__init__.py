@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from backbones.api.prediction import predict
     from backbones.api.stylization import StyleSettings, stylize
     from backbones.api.training import resume, train
+    from backbones.api.tuning import resume_tuning, tune
     from backbones.catalog import names
     from backbones.errors import BackbonesError
     from backbones.features.dense import dense
@@ -48,6 +49,8 @@ _HOME = {
     "check_data": "api.data",
     "train": "api.training",
     "resume": "api.training",
+    "tune": "api.tuning",
+    "resume_tuning": "api.tuning",
     "evaluate": "api.evaluation",
     "predict": "api.prediction",
     "explain": "api.explanation",
@@ -79,6 +82,8 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "check_data",
     "train",
     "resume",
+    "tune",
+    "resume_tuning",
     "evaluate",
     "predict",
     "explain",

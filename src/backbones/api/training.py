@@ -14,13 +14,12 @@ from torch import nn
 from backbones.api.data import Downloading, Progress, open_for
 from backbones.api.evaluation import write_evaluation
 from backbones.api.networks import create
-from backbones.api.weights import find_bundle, get_weights, is_id, open_bundle, spec_of
+from backbones.api.starting import free_folder, lasting_data, resolved_for
+from backbones.api.weights import find_bundle, open_bundle
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource
 from backbones.download import cache_folder
-from backbones.errors import WrongUse
 from backbones.labels import shown
-from backbones.models import find_row
 from backbones.protocols.run import Evaluation, quick_evaluate
 from backbones.protocols.run import evaluate as evaluate_split
 from backbones.report.curves import draw_curves
@@ -29,10 +28,9 @@ from backbones.speed import Precision
 from backbones.training.checkpoint import fingerprint
 from backbones.training.folder import RunFolder
 from backbones.training.loop import fit
-from backbones.training.recipe import Recipe, smoke
+from backbones.training.recipe import Recipe
 from backbones.training.record import Record
-from backbones.training.resolve import input_spec, resolve
-from backbones.training.settings import apply_settings, load_recipe
+from backbones.training.resolve import input_spec
 from backbones.training.transplant import TakenLayer, transplant
 from backbones.weights.bundle import read_bundle
 
@@ -86,6 +84,11 @@ class TrainingRun:
         self._run, self._workshop, self._resume = folder, workshop, resume
 
     def __iter__(self) -> Iterator[Record]:
+        yield from self.records()
+        self.finished = _finish(self._run, self.source)
+
+    def records(self) -> Iterator[Record]:
+        """The training alone: nothing is measured or drawn when it is over."""
         workshop = self._workshop
         watched = workshop.watched
         with self._run, closing(workshop):
@@ -98,7 +101,6 @@ class TrainingRun:
                 resume=self._resume,
                 select=watched is not None and watched.split.name == "val",
             )
-        self.finished = _finish(self._run, self.source)
 
 
 def train(
@@ -147,45 +149,16 @@ def train(
         smoke_run=smoke_run,
         downloading=downloading,
     )
-    path = Path(out) if out is not None else _free_folder(data, resolved.model)
+    path = Path(out) if out is not None else free_folder(data, resolved.model)
     RunFolder.refuse_taken(path)
     workshop = set_up(resolved, source, fresh=True, progress=progress)
     folder = RunFolder.create(
         path,
         recipe=resolved,
         data=fingerprint(source.split("train")),
-        where=_lasting(data),
+        where=lasting_data(data),
     )
     return TrainingRun(folder, workshop, resume=False)
-
-
-def resolved_for(
-    data: str | Path,
-    *,
-    model: str | None,
-    recipe: str | Path | None,
-    settings: Sequence[str],
-    weights: str | Path | None,
-    init_from: str | Path | None = None,
-    smoke_run: bool = False,
-    downloading: Downloading | None = None,
-) -> tuple[Recipe, DataSource]:
-    """The recipe of a training with nothing left open, and its data; arguments as of `train`."""
-    chosen = load_recipe(recipe if recipe is not None else _recipe_for(data, weights))
-    chosen = apply_settings(chosen, settings)
-    chosen = _starting(chosen, model, weights, init_from)
-    if smoke_run:
-        chosen = smoke(chosen)
-    _, row = find_row(chosen.model)
-    source = open_for(chosen, data, downloading=downloading)
-    weights_spec = None
-    first = chosen.weights or chosen.init_from
-    if first is not None:
-        if is_id(first):
-            get_weights(first, downloading=downloading)  # while the caller shows how far
-        weights_spec = spec_of(first)
-    resolved = resolve(chosen, row=row, train=source.split("train"), weights_spec=weights_spec)
-    return resolved, source
 
 
 def resume(
@@ -325,48 +298,3 @@ def _finish(run: RunFolder, source: DataSource) -> Finished:
     evaluation = evaluation.named(shown(kept.classes, "en"))
     files += write_evaluation(evaluation, run.path)
     return Finished(evaluation, held_out.name, bundle, files)
-
-
-def _starting(
-    recipe: Recipe, model: str | None, weights: str | Path | None, init_from: str | Path | None
-) -> Recipe:
-    """The recipe with the network and the first weights that were named beside it."""
-    if weights and init_from:
-        raise WrongUse("weights and init_from both say where to start; give one of them")
-    changed: dict[str, str | None] = {"model": model} if model else {}
-    if weights or init_from:  # what is named replaces what the recipe starts from
-        changed["weights"] = _lasting_weights(weights) if weights else None
-        changed["init_from"] = _lasting_weights(init_from) if init_from else None
-    recipe = recipe.model_copy(update=changed)
-    if recipe.init_layers and not recipe.init_from:
-        raise WrongUse(
-            f"recipe {recipe.name} takes {', '.join(recipe.init_layers)} from a trained network;"
-            " give it with --init-from RUN"
-        )
-    return recipe
-
-
-def _recipe_for(data: str | Path, weights: str | Path | None) -> str:
-    if weights is not None:
-        return "finetune"
-    return {"digits": "digits", "fashion-mnist": "fashion"}.get(str(data), "scratch")
-
-
-def _lasting_weights(weights: str | Path) -> str:
-    """The weights as a resume from another folder will find them."""
-    return str(weights) if is_id(weights) else str(Path(weights).expanduser().absolute())
-
-
-def _lasting(data: str | Path) -> str:
-    """The data as a resume from another folder will find it."""
-    path = Path(data).expanduser()
-    return str(path.absolute()) if path.exists() and str(data) != "digits" else str(data)
-
-
-def _free_folder(data: str | Path, model: str) -> Path:
-    """`runs/<data>-<model>`, with the first number that is free behind it."""
-    name = f"{Path(data).expanduser().absolute().stem}-{model}"
-    folder, number = Path("runs") / name, 2
-    while folder.exists():
-        folder, number = Path("runs") / f"{name}-{number}", number + 1
-    return folder

@@ -22,6 +22,7 @@ from backbones.cli import (
     show,
     stylize,
     train,
+    tune,
     weights,
 )
 
@@ -70,6 +71,7 @@ app.command("draw")(draw.draw)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 app.command("train")(train.train)
+app.command("tune")(tune.tune)
 app.command("lr-find")(lr_find.lr_find)
 app.add_typer(recipe.app, name="recipe")
 app.command("evaluate")(evaluate.evaluate)

@@ -1,0 +1,128 @@
+"""What a training starts from: its recipe, its data, its first weights, its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from backbones.api.data import Downloading, open_for
+from backbones.api.weights import get_weights, is_id, spec_of
+from backbones.data.source import DataSource
+from backbones.errors import WrongUse
+from backbones.models import find_row
+from backbones.training.recipe import Recipe, smoke
+from backbones.training.resolve import resolve
+from backbones.training.settings import apply_settings, load_recipe
+
+__all__ = ["chosen_recipe", "free_folder", "lasting_data", "resolved_for", "resolved_with"]
+
+
+def chosen_recipe(
+    data: str | Path,
+    *,
+    model: str | None,
+    recipe: str | Path | None,
+    settings: Sequence[str],
+    weights: str | Path | None,
+    init_from: str | Path | None = None,
+    smoke_run: bool = False,
+) -> Recipe:
+    """The recipe that was asked for, with what is named beside it; arguments as of `train`."""
+    chosen = load_recipe(recipe if recipe is not None else _recipe_for(data, weights))
+    chosen = apply_settings(chosen, settings)
+    chosen = _starting(chosen, model, weights, init_from)
+    return smoke(chosen) if smoke_run else chosen
+
+
+def resolved_for(
+    data: str | Path,
+    *,
+    model: str | None,
+    recipe: str | Path | None,
+    settings: Sequence[str],
+    weights: str | Path | None,
+    init_from: str | Path | None = None,
+    smoke_run: bool = False,
+    downloading: Downloading | None = None,
+) -> tuple[Recipe, DataSource]:
+    """The recipe of a training with nothing left open, and its data; arguments as of `train`."""
+    chosen = chosen_recipe(
+        data,
+        model=model,
+        recipe=recipe,
+        settings=settings,
+        weights=weights,
+        init_from=init_from,
+        smoke_run=smoke_run,
+    )
+    return resolved_with(chosen, data, downloading=downloading)
+
+
+def resolved_with(
+    chosen: Recipe, data: str | Path, *, downloading: Downloading | None = None
+) -> tuple[Recipe, DataSource]:
+    """A recipe with nothing left open for some data, and the data as it sees it.
+
+    Args:
+        chosen: what `chosen_recipe` gave.
+        data: a folder, a manifest or a set name.
+        downloading: hears of a download.
+
+    Raises:
+        NotFound, BadData, RecipeError, DownloadFailed: as `train`.
+    """
+    _, row = find_row(chosen.model)
+    source = open_for(chosen, data, downloading=downloading)
+    weights_spec = None
+    first = chosen.weights or chosen.init_from
+    if first is not None:
+        if is_id(first):
+            get_weights(first, downloading=downloading)  # while the caller shows how far
+        weights_spec = spec_of(first)
+    resolved = resolve(chosen, row=row, train=source.split("train"), weights_spec=weights_spec)
+    return resolved, source
+
+
+def _starting(
+    recipe: Recipe, model: str | None, weights: str | Path | None, init_from: str | Path | None
+) -> Recipe:
+    """The recipe with the network and the first weights that were named beside it."""
+    if weights and init_from:
+        raise WrongUse("weights and init_from both say where to start; give one of them")
+    changed: dict[str, str | None] = {"model": model} if model else {}
+    if weights or init_from:  # what is named replaces what the recipe starts from
+        changed["weights"] = _lasting_weights(weights) if weights else None
+        changed["init_from"] = _lasting_weights(init_from) if init_from else None
+    recipe = recipe.model_copy(update=changed)
+    if recipe.init_layers and not recipe.init_from:
+        raise WrongUse(
+            f"recipe {recipe.name} takes {', '.join(recipe.init_layers)} from a trained network;"
+            " give it with --init-from RUN"
+        )
+    return recipe
+
+
+def _recipe_for(data: str | Path, weights: str | Path | None) -> str:
+    if weights is not None:
+        return "finetune"
+    return {"digits": "digits", "fashion-mnist": "fashion"}.get(str(data), "scratch")
+
+
+def _lasting_weights(weights: str | Path) -> str:
+    """The weights as a resume from another folder will find them."""
+    return str(weights) if is_id(weights) else str(Path(weights).expanduser().absolute())
+
+
+def lasting_data(data: str | Path) -> str:
+    """The data as a resume from another folder will find it."""
+    path = Path(data).expanduser()
+    return str(path.absolute()) if path.exists() and str(data) != "digits" else str(data)
+
+
+def free_folder(data: str | Path, model: str) -> Path:
+    """`runs/<data>-<model>`, with the first number that is free behind it."""
+    name = f"{Path(data).expanduser().absolute().stem}-{model}"
+    folder, number = Path("runs") / name, 2
+    while folder.exists():
+        folder, number = Path("runs") / f"{name}-{number}", number + 1
+    return folder

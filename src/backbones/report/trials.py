@@ -1,0 +1,195 @@
+"""Pictures of a search: how it went, and what each field did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backbones.report.charts import label_font, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_COLOURS = {"finished": "#0969da", "pruned": "#afb8c1"}
+_BEST, _GRID = "#bc4c00", "#d1d9e0"
+_ROOM = 6.0
+"""Errors above so many times the best one are drawn at the upper edge, as a triangle."""
+
+
+@dataclass(frozen=True)
+class TrialPoint:
+    """One trial.
+
+    Args:
+        number: counted from 0.
+        value: the figure that should fall, at its lowest.
+        finished: False where it was pruned.
+        parameters: value by field; text where the field is a list.
+        measured: the figure at each evaluation.
+    """
+
+    number: int
+    value: float
+    finished: bool
+    parameters: Mapping[str, float | str]
+    measured: tuple[float, ...]
+
+
+def draw_history(points: Sequence[TrialPoint], path: Path, *, figure_name: str, title: str) -> Path:
+    """The figure of each trial and the best so far; beside it, the course of each trial.
+
+    Args:
+        points: of the trials that measured something, in their order; one at least finished.
+        path: .png or .svg.
+        figure_name: of the figure, such as "validation error (%)".
+        title: of the chart.
+    """
+    figure, (trials, courses) = _figure(1, 2, title)
+    top = _upper_edge(points)
+    best = _best(points)
+    trials.set(xlabel="trial", ylabel=figure_name)
+    _scatter(trials, [(point.number, point) for point in points], top)
+    numbers, lowest = _best_so_far(points)
+    trials.step(numbers, lowest, where="post", color=_BEST, linewidth=1.4, label="best so far")
+    trials.legend(frameon=False)
+    courses.set(xlabel="evaluation", ylabel=figure_name)
+    for point in sorted(points, key=lambda one: (one is best, one.finished)):
+        colour = _BEST if point is best else _COLOURS["finished" if point.finished else "pruned"]
+        places = range(1, len(point.measured) + 1)
+        courses.plot(
+            places,
+            [min(value, top) for value in point.measured],
+            color=colour,
+            marker="o",
+            markersize=3,
+            linewidth=2.0 if point is best else 0.9,
+        )
+    for axes in (trials, courses):
+        _whole_ticks(axes)
+        axes.set_ylim(0, 1.05 * top)
+    return save_figure(figure, path)
+
+
+def draw_slices(
+    points: Sequence[TrialPoint],
+    path: Path,
+    *,
+    logarithmic: Mapping[str, bool],
+    importances: Mapping[str, float],
+    figure_name: str,
+    title: str,
+) -> Path:
+    """The figure over each field's values, the most important field first.
+
+    Args:
+        points, path, figure_name, title: as of `draw_history`.
+        logarithmic: by field, in the order in which they are shown without importances; whether
+            its axis shows powers.
+        importances: share of the spread that each field explains; may be empty.
+    """
+    names = sorted(logarithmic, key=lambda name: -importances.get(name, 0.0))
+    across = min(3, len(names))
+    figure, charts = _figure(-(-len(names) // across), across, title)
+    top = _upper_edge(points)
+    for axes, name in zip(charts, names, strict=False):
+        share = f"\nexplains {100 * importances[name]:.0f} %" if name in importances else ""
+        _label(axes, name + share)
+        axes.set_ylabel(figure_name)
+        axes.set_ylim(0, 1.05 * top)
+        _slice(axes, points, name, top)
+        if logarithmic[name]:
+            axes.set_xscale("log")
+    for axes in charts[len(names) :]:
+        axes.set_axis_off()
+    return save_figure(figure, path)
+
+
+def _slice(axes: Axes, points: Sequence[TrialPoint], name: str, top: float) -> None:
+    values = [point.parameters[name] for point in points]
+    if not any(isinstance(value, str) for value in values):
+        _scatter(axes, [(float(v), one) for v, one in zip(values, points, strict=True)], top)
+        return
+    texts = sorted({str(value) for value in values})
+    places = {text: place for place, text in enumerate(texts)}
+    _scatter(axes, [(places[str(v)], one) for v, one in zip(values, points, strict=True)], top)
+    font, spelled = label_font(texts)
+    axes.set_xticks(range(len(texts)), spelled, rotation=20 if len(texts) > 3 else 0)
+    for label in axes.get_xticklabels():
+        label.set_fontproperties(font) if font is not None else None
+    axes.set_xlim(-0.5, len(texts) - 0.5)
+
+
+def _scatter(axes: Axes, placed: Sequence[tuple[float, TrialPoint]], top: float) -> None:
+    """Points of three looks: finished, pruned, and the best; those beyond the edge on it."""
+    best = _best([point for _, point in placed])
+    for state, colour in _COLOURS.items():
+        for outside in (False, True):
+            shown = [
+                (x, min(point.value, top))
+                for x, point in placed
+                if point.finished == (state == "finished") and (point.value > top) == outside
+            ]
+            if shown:
+                label = None if outside else state
+                marker = "^" if outside else "o"
+                axes.scatter(
+                    *zip(*shown, strict=True), s=22, color=colour, marker=marker, label=label
+                )
+    for x, point in placed:
+        if point is best:
+            axes.scatter([x], [point.value], s=70, facecolors="none", edgecolors=_BEST)
+
+
+def _best(points: Sequence[TrialPoint]) -> TrialPoint | None:
+    return min(
+        (point for point in points if point.finished), key=lambda one: one.value, default=None
+    )
+
+
+def _best_so_far(points: Sequence[TrialPoint]) -> tuple[list[int], list[float]]:
+    numbers: list[int] = []
+    lowest: list[float] = []
+    for point in points:
+        if point.finished:
+            numbers.append(point.number)
+            lowest.append(min([*lowest[-1:], point.value]))
+    if points and numbers and points[-1].number > numbers[-1]:
+        numbers.append(points[-1].number)
+        lowest.append(lowest[-1])
+    return numbers, lowest
+
+
+def _upper_edge(points: Sequence[TrialPoint]) -> float:
+    """So that one trial that ran away does not press all others into a line."""
+    values = sorted(point.value for point in points)
+    middle = values[len(values) // 2]
+    return min(values[-1], max(_ROOM * values[0], 2 * middle)) or 1.0
+
+
+def _whole_ticks(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _label(axes: Axes, text: str) -> None:
+    axes.set_xlabel(text, parse_math=False)
+
+
+def _figure(down: int, across: int, title: str) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(
+        figsize=(max(4.4, 3.4 * across), 3.3 * down + 0.3), dpi=120, layout="constrained"
+    )
+    charts = list(figure.subplots(down, across, squeeze=False).flat)
+    font, (spelled,) = label_font([title])
+    figure.suptitle(spelled, fontproperties=font, parse_math=False, fontsize=11)
+    for axes in charts:
+        axes.grid(color=_GRID, linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure, charts
