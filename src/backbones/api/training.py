@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -87,7 +87,7 @@ class TrainingRun:
         yield from self.records()
         self.finished = _finish(self._run, self.source)
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Generator[Record, None, None]:
         """The training alone: nothing is measured or drawn when it is over."""
         workshop = self._workshop
         watched = workshop.watched

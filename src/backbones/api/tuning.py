@@ -127,7 +127,6 @@ class TuningRun:
             recipe=smoke(recipe) if self._facts["smoke"] else recipe,
             where=self._facts["where"],
             folder=self.folder / f"trial-{row.number:03d}",
-            monitor=self.monitor,
         )
 
     def _is_over(self, seconds: float) -> bool:
@@ -294,7 +293,11 @@ def _plan(recipe: Recipe, facts: Mapping[str, Any]) -> Plan:
     """What is searched, checked against the recipe."""
 
     def check(settings: Sequence[str]) -> None:
-        changed = apply_settings(recipe, settings)
+        try:
+            changed = apply_settings(recipe, settings)
+        except RecipeError as error:
+            said = str(error).removeprefix(f"--set {' '.join(settings)}: ")
+            raise RecipeError(f"--search: {said}") from None
         find_row(changed.model)
 
     def unchanged(settings: Sequence[str]) -> None:

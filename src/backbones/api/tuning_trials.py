@@ -52,7 +52,6 @@ class Trial:
         recipe: that it trains by, not resolved.
         where: the data.
         folder: for the run.
-        monitor: the figure that counts.
     """
 
     row: TrialRow
@@ -60,7 +59,6 @@ class Trial:
     recipe: Recipe
     where: str
     folder: Path
-    monitor: str
 
     def run(
         self, progress: Progress | None, downloading: Downloading | None
@@ -171,9 +169,9 @@ class _Watched:
         return hopeless
 
     def _judge(self, metrics: Mapping[str, Any], epoch: int) -> bool:
-        figures = {
-            name: math.nan if metrics[name] is None else float(metrics[name])
+        error, loss = (
+            math.nan if metrics[name] is None else float(metrics[name])
             for name in ("top1_error_percent", "loss")
-        }
-        self.measured.append(Measured(epoch, **figures))
-        return self._trial.live.hopeless(figures[self._trial.monitor])
+        )
+        self.measured.append(Measured(epoch, error, loss))
+        return self._trial.live.hopeless(self.measured[-1])

@@ -133,11 +133,10 @@ def _scatter(axes: Axes, placed: Sequence[tuple[float, TrialPoint]], top: float)
                 if point.finished == (state == "finished") and (point.value > top) == outside
             ]
             if shown:
+                across, up = zip(*shown, strict=True)
                 label = None if outside else state
                 marker = "^" if outside else "o"
-                axes.scatter(
-                    *zip(*shown, strict=True), s=22, color=colour, marker=marker, label=label
-                )
+                axes.scatter(across, up, s=22, color=colour, marker=marker, label=label)
     for x, point in placed:
         if point is best:
             axes.scatter([x], [point.value], s=70, facecolors="none", edgecolors=_BEST)

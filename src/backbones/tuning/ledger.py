@@ -166,7 +166,11 @@ def _plain(row: TrialRow) -> dict[str, Any]:
 
 def _row(values: dict[str, Any]) -> TrialRow:
     measured = tuple(
-        Measured(**{name: math.nan if value is None else value for name, value in one.items()})
+        Measured(one["epoch"], _number(one["top1_error_percent"]), _number(one["loss"]))
         for one in values["measured"]
     )
     return TrialRow(**{**values, "measured": measured})
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)

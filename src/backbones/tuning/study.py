@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backbones.errors import MissingExtra
-from backbones.tuning.ledger import TrialRow, ranked
+from backbones.tuning.ledger import Measured, TrialRow, ranked
 from backbones.tuning.search import (
     Choice,
     Parameters,
@@ -58,16 +58,17 @@ class LiveTrial:
     Args:
         trial: Optuna's.
         parameters: value by recipe field.
+        monitor: the figure that counts.
     """
 
-    def __init__(self, trial: optuna.Trial, parameters: Parameters) -> None:
+    def __init__(self, trial: optuna.Trial, parameters: Parameters, monitor: str) -> None:
         self.parameters = parameters
-        self._trial = trial
+        self._trial, self._monitor = trial, monitor
         self._count = 0
 
-    def hopeless(self, value: float) -> bool:
+    def hopeless(self, measured: Measured) -> bool:
         """Whether the evaluations so far, this one included, are worse than the median."""
-        self._trial.report(_finite(value), self._count)
+        self._trial.report(_figure(measured, self._monitor), self._count)
         self._count += 1
         return self._trial.should_prune()
 
@@ -145,7 +146,8 @@ def _ask(
         if given:
             study.enqueue_trial(dict(given))
         trial = study.ask(_distributions(plan.searches))
-    return LiveTrial(trial, {search.field: trial.params[search.field] for search in plan.searches})
+    parameters = {search.field: trial.params[search.field] for search in plan.searches}
+    return LiveTrial(trial, parameters, plan.monitor)
 
 
 def _study(plan: Plan, rows: Sequence[TrialRow], attempt: int = 0) -> optuna.Study:
@@ -169,15 +171,16 @@ def _frozen(plan: Plan, row: TrialRow) -> optuna.trial.FrozenTrial:
     states = optuna.trial.TrialState
     state = {"finished": states.COMPLETE, "failed": states.FAIL}.get(row.state, states.PRUNED)
     best = row.best(plan.monitor)
-    if state == states.COMPLETE and best is None:
+    finished = state == states.COMPLETE and best is not None
+    if state == states.COMPLETE and not finished:
         state = states.FAIL
     return optuna.trial.create_trial(
         state=state,
-        value=_finite(getattr(best, plan.monitor)) if state == states.COMPLETE else None,
+        value=_figure(best, plan.monitor) if finished and best is not None else None,
         params=dict(row.parameters),
         distributions=_distributions(plan.searches),
         intermediate_values={
-            place: _finite(getattr(one, plan.monitor)) for place, one in enumerate(row.measured)
+            place: _figure(one, plan.monitor) for place, one in enumerate(row.measured)
         },
     )
 
@@ -200,8 +203,14 @@ def _distributions(searches: Sequence[Search]) -> dict[str, Any]:
     return found
 
 
-def _finite(value: float) -> float:
-    """A figure that can be compared; a network that has run away is worse than any other."""
+def _figure(measured: Measured, monitor: str) -> float:
+    """What Optuna compares: the monitored figure, and among equal errors the loss."""
+    figure = _bounded(getattr(measured, monitor))
+    return figure + 1e-6 * min(_bounded(measured.loss), 1e3)
+
+
+def _bounded(value: float) -> float:
+    """A number to compare by; a network that has run away is worse than any other."""
     return value if math.isfinite(value) else 1e9
 
 
