@@ -10,7 +10,7 @@ from backbones.report.trials import TrialPoint, draw_history, draw_slices
 from backbones.training.as_toml import recipe_toml
 from backbones.training.recipe import Recipe
 from backbones.tuning.ledger import Ledger, TrialRow, ranked
-from backbones.tuning.search import Range, settings_of
+from backbones.tuning.search import Choice, Search, settings_of
 from backbones.tuning.study import Plan, importances
 from backbones.weights.atomic import write_atomic
 
@@ -62,9 +62,7 @@ def write_results(
         draw_slices(
             points,
             folder / "parameters.png",
-            logarithmic={
-                search.field: isinstance(search, Range) and search.log for search in plan.searches
-            },
+            axes_of={search.field: _axis(search) for search in plan.searches},
             importances=shares,
             figure_name=name,
             title=title,
@@ -93,6 +91,12 @@ def _write_recipe(folder: Path, plan: Plan, ledger: Ledger, recipe: Recipe, best
     path = folder / "best.toml"
     write_atomic(path, recipe_toml(named, comments).encode())
     return path
+
+
+def _axis(search: Search) -> str | tuple[str, ...]:
+    if isinstance(search, Choice):
+        return search.values
+    return "log" if search.log else "linear"
 
 
 def _points(ledger: Ledger, plan: Plan) -> list[TrialPoint]:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 _COLOURS = {"finished": "#0969da", "pruned": "#afb8c1"}
 _BEST, _GRID = "#bc4c00", "#d1d9e0"
-_ROOM = 6.0
-"""Errors above so many times the best one are drawn at the upper edge, as a triangle."""
 
 
 @dataclass(frozen=True)
@@ -48,28 +46,29 @@ def draw_history(points: Sequence[TrialPoint], path: Path, *, figure_name: str, 
         title: of the chart.
     """
     figure, (trials, courses) = _figure(1, 2, title)
-    top = _upper_edge(points)
+    top = _upper_edge([point.value for point in points])
+    highest = _upper_edge([value for point in points for value in point.measured])
     best = _best(points)
     trials.set(xlabel="trial", ylabel=figure_name)
     _scatter(trials, [(point.number, point) for point in points], top)
     numbers, lowest = _best_so_far(points)
     trials.step(numbers, lowest, where="post", color=_BEST, linewidth=1.4, label="best so far")
-    trials.legend(frameon=False)
+    trials.legend(frameon=False, fontsize=8)
     courses.set(xlabel="evaluation", ylabel=figure_name)
     for point in sorted(points, key=lambda one: (one is best, one.finished)):
         colour = _BEST if point is best else _COLOURS["finished" if point.finished else "pruned"]
         places = range(1, len(point.measured) + 1)
         courses.plot(
             places,
-            [min(value, top) for value in point.measured],
+            [min(value, highest) for value in point.measured],
             color=colour,
             marker="o",
             markersize=3,
             linewidth=2.0 if point is best else 0.9,
         )
-    for axes in (trials, courses):
+    for axes, edge in ((trials, top), (courses, highest)):
         _whole_ticks(axes)
-        axes.set_ylim(0, 1.05 * top)
+        _scale(axes, edge)
     return save_figure(figure, path)
 
 
@@ -77,7 +76,7 @@ def draw_slices(
     points: Sequence[TrialPoint],
     path: Path,
     *,
-    logarithmic: Mapping[str, bool],
+    axes_of: Mapping[str, str | Sequence[str]],
     importances: Mapping[str, float],
     figure_name: str,
     title: str,
@@ -86,57 +85,56 @@ def draw_slices(
 
     Args:
         points, path, figure_name, title: as of `draw_history`.
-        logarithmic: by field, in the order in which they are shown without importances; whether
-            its axis shows powers.
+        axes_of: by field, in the order in which they are shown without importances: "log" or
+            "linear", or the values of a list, as they are to be ordered.
         importances: share of the spread that each field explains; may be empty.
     """
-    names = sorted(logarithmic, key=lambda name: -importances.get(name, 0.0))
+    names = sorted(axes_of, key=lambda name: -importances.get(name, 0.0))
     across = min(3, len(names))
     figure, charts = _figure(-(-len(names) // across), across, title)
-    top = _upper_edge(points)
+    top = _upper_edge([point.value for point in points])
     for axes, name in zip(charts, names, strict=False):
         share = f"\nexplains {100 * importances[name]:.0f} %" if name in importances else ""
         _label(axes, name + share)
         axes.set_ylabel(figure_name)
-        axes.set_ylim(0, 1.05 * top)
-        _slice(axes, points, name, top)
-        if logarithmic[name]:
-            axes.set_xscale("log")
+        _scale(axes, top)
+        _slice(axes, points, name, axes_of[name], top)
     for axes in charts[len(names) :]:
         axes.set_axis_off()
     return save_figure(figure, path)
 
 
-def _slice(axes: Axes, points: Sequence[TrialPoint], name: str, top: float) -> None:
-    values = [point.parameters[name] for point in points]
-    if not any(isinstance(value, str) for value in values):
-        _scatter(axes, [(float(v), one) for v, one in zip(values, points, strict=True)], top)
+def _slice(
+    axes: Axes, points: Sequence[TrialPoint], name: str, kind: str | Sequence[str], top: float
+) -> None:
+    if isinstance(kind, str):
+        axes.set_xscale(kind)
+        _scatter(axes, [(float(point.parameters[name]), point) for point in points], top)
         return
-    texts = sorted({str(value) for value in values})
-    places = {text: place for place, text in enumerate(texts)}
-    _scatter(axes, [(places[str(v)], one) for v, one in zip(values, points, strict=True)], top)
-    font, spelled = label_font(texts)
-    axes.set_xticks(range(len(texts)), spelled, rotation=20 if len(texts) > 3 else 0)
-    for label in axes.get_xticklabels():
-        label.set_fontproperties(font) if font is not None else None
-    axes.set_xlim(-0.5, len(texts) - 0.5)
+    places = {text: place for place, text in enumerate(kind)}
+    _scatter(axes, [(places[str(point.parameters[name])], point) for point in points], top)
+    font, spelled = label_font(list(kind))
+    axes.set_xticks(range(len(kind)), spelled, rotation=20 if len(kind) > 3 else 0)
+    if font is not None:
+        for label in axes.get_xticklabels():
+            label.set_fontproperties(font)
+    axes.set_xlim(-0.5, len(kind) - 0.5)
 
 
 def _scatter(axes: Axes, placed: Sequence[tuple[float, TrialPoint]], top: float) -> None:
-    """Points of three looks: finished, pruned, and the best; those beyond the edge on it."""
-    best = _best([point for _, point in placed])
-    for state, colour in _COLOURS.items():
-        for outside in (False, True):
+    """A point for each trial, and a ring around the best; those above the edge are triangles."""
+    for finished, state in ((False, "pruned"), (True, "finished")):
+        for marker, outside in (("o", False), ("^", True)):
             shown = [
                 (x, min(point.value, top))
                 for x, point in placed
-                if point.finished == (state == "finished") and (point.value > top) == outside
+                if point.finished == finished and (point.value > top) == outside
             ]
             if shown:
                 across, up = zip(*shown, strict=True)
-                label = None if outside else state
-                marker = "^" if outside else "o"
-                axes.scatter(across, up, s=22, color=colour, marker=marker, label=label)
+                label = f"{state}, above the scale" if outside else state
+                axes.scatter(across, up, s=22, color=_COLOURS[state], marker=marker, label=label)
+    best = _best([point for _, point in placed])
     for x, point in placed:
         if point is best:
             axes.scatter([x], [point.value], s=70, facecolors="none", edgecolors=_BEST)
@@ -161,11 +159,15 @@ def _best_so_far(points: Sequence[TrialPoint]) -> tuple[list[int], list[float]]:
     return numbers, lowest
 
 
-def _upper_edge(points: Sequence[TrialPoint]) -> float:
-    """So that one trial that ran away does not press all others into a line."""
-    values = sorted(point.value for point in points)
-    middle = values[len(values) // 2]
-    return min(values[-1], max(_ROOM * values[0], 2 * middle)) or 1.0
+def _upper_edge(values: Sequence[float]) -> float:
+    """Twice what four of five stay below, so that a few bad trials do not flatten the others."""
+    ordered = sorted(values)
+    usual = ordered[int(0.8 * (len(ordered) - 1))]
+    return min(ordered[-1], 2 * usual or ordered[-1]) or 1.0
+
+
+def _scale(axes: Axes, top: float) -> None:
+    axes.set_ylim(-0.04 * top, 1.06 * top)
 
 
 def _whole_ticks(axes: Axes) -> None:
