@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,37 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field; can be repeated."),
+]
+Searches = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--search",
+        metavar="FIELD=VALUES",
+        help="Try a range (1e-4..1e-1:log, 0..0.2) or a list (16,32,64); can be repeated.",
+    ),
+]
+Duration = Annotated[
+    str | None, typer.Option(metavar="DURATION", help="No trial begins after, such as 30m or 2h.")
+]
+Monitor = Annotated[str | None, typer.Option(help="What should fall: top1_error_percent or loss.")]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was typed about the search itself; empty where nothing was."""
+
+    model: str | None
+    recipe: str | None
+    settings: list[str]
+    weights: str | None
+    search: list[str]
+    monitor: str | None
+    seed: int | None
+    smoke: bool
+
 
 def tune(
     data: Annotated[
@@ -28,28 +60,14 @@ def tune(
     recipe: Annotated[
         str | None, typer.Option(help="A recipe's name or file; see `backbones list recipes`.")
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field; can be repeated."),
-    ] = None,
+    settings: Settings = None,
     weights: Annotated[
         str | None, typer.Option(help="Start from these: an id, a bundle, a run or a weight file.")
     ] = None,
-    search: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FIELD=VALUES",
-            help="Try a range (1e-4..1e-1:log, 0..0.2) or a list (16,32,64); can be repeated.",
-        ),
-    ] = None,
+    search: Searches = None,
     trials: Annotated[int | None, typer.Option(help="Trials at most; 20 if left out.")] = None,
-    time: Annotated[
-        str | None,
-        typer.Option(metavar="DURATION", help="No trial begins after, such as 30m or 2h."),
-    ] = None,
-    monitor: Annotated[
-        str | None, typer.Option(help="What should fall: top1_error_percent or loss.")
-    ] = None,
+    time: Duration = None,
+    monitor: Monitor = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of what is tried; 0.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="The folder; runs/tune-DATA-MODEL if left out.")
@@ -70,54 +88,61 @@ def tune(
     Examples: `backbones tune photos --model vgg11_bn --search optimizer.lr=1e-4..1e-1:log
     --search augment.flip=0,0.5 --trials 30`, `backbones tune --resume runs/tune-photos-vgg11_bn`.
     """
-    if resume is None and data is None:
-        raise WrongUse("no data given: backbones tune DATA, or backbones tune --resume FOLDER")
-    if resume is not None and out is not None:
-        raise WrongUse("--resume names the folder already; leave --out away")
-    from backbones.api import tuning
-
     time_s = None if time is None else _read_duration(time)
-    with preparing() as bars:
-        if resume is not None:
-            study = tuning.resume_tuning(
-                resume,
-                data=data,
-                trials=trials,
-                time_s=time_s,
-                asked={
-                    "model": model,
-                    "recipe": recipe,
-                    "settings": settings or [],
-                    "weights": weights,
-                    "search": search or [],
-                    "monitor": monitor,
-                    "seed": seed,
-                    "smoke": smoke,
-                },
-                progress=bars.caching,
-                downloading=bars.downloading,
-            )
-        else:
-            study = tuning.tune(
-                data or "",
-                model=model,
-                recipe=recipe,
-                settings=settings or (),
-                weights=weights,
-                search=search or (),
-                trials=20 if trials is None else trials,
-                time_s=time_s,
-                out=out,
-                monitor=monitor or tuning.MONITORS[0],
-                seed=seed or 0,
-                smoke_run=smoke,
-                progress=bars.caching,
-                downloading=bars.downloading,
-            )
+    asked = Asked(model, recipe, settings or [], weights, search or [], monitor, seed, smoke)
+    if resume is not None:
+        if out is not None:
+            raise WrongUse("--resume names the folder already; leave --out away")
+        study = _go_on(resume, data, asked, trials, time_s)
+    elif data is not None:
+        study = _begin(data, asked, 20 if trials is None else trials, time_s, out)
+    else:
+        raise WrongUse("no data given: backbones tune DATA, or backbones tune --resume FOLDER")
     follow(study)
     if json:
         print_json(as_json(study))
     tell_end(study, data or study.where, table=not json)
+
+
+def _begin(
+    data: str, asked: Asked, trials: int, time_s: float | None, out: Path | None
+) -> TuningRun:
+    from backbones.api import tuning
+
+    with preparing() as bars:
+        return tuning.tune(
+            data,
+            model=asked.model,
+            recipe=asked.recipe,
+            settings=asked.settings,
+            weights=asked.weights,
+            search=asked.search,
+            trials=trials,
+            time_s=time_s,
+            out=out,
+            monitor=asked.monitor or tuning.MONITORS[0],
+            seed=asked.seed or 0,
+            smoke_run=asked.smoke,
+            progress=bars.caching,
+            downloading=bars.downloading,
+        )
+
+
+def _go_on(
+    folder: Path, data: str | None, asked: Asked, trials: int | None, time_s: float | None
+) -> TuningRun:
+    from backbones.api.tuning import resume_tuning
+
+    with preparing() as bars:
+        return resume_tuning(
+            folder,
+            data=data,
+            trials=trials,
+            time_s=time_s,
+            asked=asdict(asked),
+            progress=bars.caching,
+            downloading=bars.downloading,
+        )
 
 
 def _read_duration(text: str) -> float:

@@ -90,7 +90,7 @@ def draw_slices(
         importances: share of the spread that each field explains; may be empty.
     """
     names = sorted(axes_of, key=lambda name: -importances.get(name, 0.0))
-    across = min(3, len(names))
+    across = 2 if len(names) == 4 else min(3, len(names))
     figure, charts = _figure(-(-len(names) // across), across, title)
     top = _upper_edge([point.value for point in points])
     for axes, name in zip(charts, names, strict=False):
@@ -110,6 +110,8 @@ def _slice(
     if isinstance(kind, str):
         axes.set_xscale(kind)
         _scatter(axes, [(float(point.parameters[name]), point) for point in points], top)
+        if kind == "log":
+            _powers(axes)
         return
     places = {text: place for place, text in enumerate(kind)}
     _scatter(axes, [(places[str(point.parameters[name])], point) for point in points], top)
@@ -168,6 +170,17 @@ def _upper_edge(values: Sequence[float]) -> float:
 
 def _scale(axes: Axes, top: float) -> None:
     axes.set_ylim(-0.04 * top, 1.06 * top)
+
+
+def _powers(axes: Axes) -> None:
+    """Ticks of an axis of powers that do not run into each other, over one decade or many."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axes.get_xlim()
+    if high < 100 * low:  # powers of ten alone would be one tick, or none
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _whole_ticks(axes: Axes) -> None:

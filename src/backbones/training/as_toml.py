@@ -17,10 +17,8 @@ def recipe_toml(recipe: Recipe, comments: Sequence[str] = ()) -> str:
         comments: lines for the head of the file.
 
     Example:
-        >>> print(recipe_toml(Recipe(), ["mine"])[:40])
-        # mine
-        name = "custom"
-        model = "lenet5"
+        >>> recipe_toml(Recipe(), ["mine"]).splitlines()[:3]
+        ['# mine', 'name = "custom"', 'model = "lenet5"']
     """
     lines = [f"# {' '.join(comment.split())}" for comment in comments]
     values = {name: value for name, value in recipe.to_json().items() if value not in (None, "")}
