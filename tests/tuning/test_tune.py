@@ -16,8 +16,10 @@ import torch
 import backbones
 from backbones.api import tuning
 from backbones.api.tuning import TrialRow, resume_tuning, tune
-from backbones.errors import NotFound, RecipeError, WrongUse
-from backbones.training.settings import load_recipe
+from backbones.errors import Interrupted, NotFound, RecipeError, WrongUse
+from backbones.training.as_toml import recipe_toml
+from backbones.training.settings import load_recipe, recipe_names
+from backbones.tuning.study import LiveTrial
 
 SEARCH = ("optimizer.lr=1e-6..1e-2:log", "label_smoothing=0,0.1")
 SETTINGS = ("limit=160", "batch_size=32", "length=5epochs", "evaluate_every=1epochs", "ema=none")
@@ -27,6 +29,11 @@ TRIALS = 7
 def begin(out: Path, **changed):
     given = {"settings": SETTINGS, "search": SEARCH, "trials": TRIALS, "out": out, "seed": 1}
     return tune("digits", **{**given, **changed})
+
+
+def run(work) -> None:
+    for _ in work:
+        pass
 
 
 def rows_of(search) -> list[TrialRow]:
@@ -104,9 +111,7 @@ def test_the_best_recipe_trains_to_the_same_weights(whole, tmp_path) -> None:
     best = whole.best()
     assert recipe.optimizer.lr == best.parameters["optimizer.lr"]
     assert recipe.name == "digits_tuned"
-    run = backbones.train("digits", recipe=whole.folder / "best.toml", out=tmp_path / "again")
-    for _ in run:
-        pass
+    run(backbones.train("digits", recipe=whole.folder / "best.toml", out=tmp_path / "again"))
     again = backbones.read_bundle(tmp_path / "again" / "best.safetensors").build().state_dict()
     trial = whole.folder / f"trial-{best.number:03d}" / "best.safetensors"
     for name, value in backbones.read_bundle(trial).build().state_dict().items():
@@ -150,8 +155,7 @@ def test_a_search_that_is_killed_goes_on_as_if_it_had_not_been(whole, tmp_path) 
     search = resume_tuning(folder)
     first = next(each for each in search if not isinstance(each, TrialRow))
     assert (first.number, first.epoch) == (2, 4)  # from its checkpoint, not from the start
-    for _ in search:
-        pass
+    run(search)
     assert rows_of(search) == rows_of(whole)
     assert [row.restarts > 0 for row in search.ledger.rows] == [False, False, True] + [False] * 4
     for name in ("best.toml", "history.png", "parameters.png"):
@@ -163,11 +167,9 @@ def test_a_search_that_is_killed_goes_on_as_if_it_had_not_been(whole, tmp_path) 
 
 def test_more_trials_can_be_added(whole, tmp_path) -> None:
     folder = tmp_path / "short"
-    for _ in begin(folder, trials=2):
-        pass
+    run(begin(folder, trials=2))
     search = resume_tuning(folder, trials=4, asked={"seed": 1, "search": list(SEARCH)})
-    for _ in search:
-        pass
+    run(search)
     assert rows_of(search) == rows_of(whole)[:4]
     assert search.ending == "all 4 trials are done"
     with pytest.raises(WrongUse, match="began with seed 1, not 2"):
@@ -192,8 +194,7 @@ def test_a_trial_that_diverges_is_written_down_and_the_search_goes_on(tmp_path) 
         settings=[*SETTINGS, "optimizer.kind=sgd", "length=2epochs"],
         trials=5,
     )
-    for _ in search:
-        pass
+    run(search)
     assert sorted(row.state for row in search.ledger.rows) == ["diverged", "finished"]
     assert search.ending == "all 2 combinations were tried"
     assert search.best().parameters == {"optimizer.lr": "0.001"}
@@ -207,8 +208,7 @@ def test_a_search_in_which_nothing_works_stops(tmp_path) -> None:
         file.write_bytes(b"no weights")
     search = begin(tmp_path / "t", search=[f"weights={','.join(map(str, files))}"])
     with pytest.raises(WrongUse, match="all 3 trials failed; the last one: "):
-        for _ in search:
-            pass
+        run(search)
 
 
 def test_data_without_validation_pictures_is_refused(tmp_path) -> None:
@@ -239,8 +239,7 @@ def test_the_networks_can_be_searched_too(tmp_path) -> None:
     search = begin(
         tmp_path / "t", search=["model=lenet5,nin_tiny"], settings=[], smoke_run=True, trials=9
     )
-    for _ in search:
-        pass
+    run(search)
     assert {load_recipe(path).model for path in search.folder.glob("*/recipe.json")} == {
         "lenet5",
         "nin_tiny",
@@ -251,3 +250,53 @@ def test_the_networks_can_be_searched_too(tmp_path) -> None:
 def test_the_public_names_are_these() -> None:
     assert backbones.tune is tuning.tune
     assert backbones.resume_tuning is tuning.resume_tuning
+
+
+def stop_in(number: int, search) -> None:
+    """Press Ctrl-C in the middle of a trial."""
+    for each in search:
+        if each.number == number and getattr(each, "share", 0) > 0.5:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_saves_the_trial_and_says_how_to_go_on(whole, tmp_path) -> None:
+    folder = tmp_path / "stopped"
+    said = r"trial 1 was stopped by Ctrl-C.*tune --resume"
+    with pytest.raises(Interrupted, match=said) as caught:
+        stop_in(1, begin(folder, trials=3))
+    assert caught.value.exit_code == 130
+    search = resume_tuning(folder)
+    run(search)
+    assert rows_of(search) == rows_of(whole)[:3]
+
+
+def test_ctrl_c_while_a_hopeless_trial_is_judged_is_heard(tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "stopped"
+    judged = []
+
+    def hopeless(trial, measured) -> bool:
+        judged.append(measured)
+        if len(judged) == 2:
+            signal.raise_signal(signal.SIGINT)
+        return len(judged) >= 2
+
+    monkeypatch.setattr(LiveTrial, "hopeless", hopeless)
+    with pytest.raises(Interrupted):
+        run(begin(folder, trials=1))
+    search = resume_tuning(folder)
+    run(search)
+    (row,) = search.ledger.rows
+    assert (row.state, len(row.measured), row.restarts) == ("pruned", 2, 1)
+    assert search.files is None
+    assert (folder / "trials.csv").is_file()
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_is_the_same_after_toml(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    if name == "finetune":
+        odd = {"balanced name": 1.0, 'a "b"\\ü\x7f\n': 1e-5}
+        recipe = recipe.model_copy(update={"class_weights": odd, "source": 'x\x7f"'})
+    path = tmp_path / "recipe.toml"
+    path.write_text(recipe_toml(recipe, ["two\nlines"]), encoding="utf-8")
+    assert load_recipe(path) == recipe
