@@ -3,150 +3,29 @@
 from __future__ import annotations
 
 import json
-import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from backbones.api.data import Downloading, Progress
 from backbones.api.starting import chosen_recipe, lasting_data, resolved_with
-from backbones.api.tuning_files import TunedFiles, write_results
-from backbones.api.tuning_trials import Trial, TrialProgress
+from backbones.api.training import set_up
+from backbones.api.tuning_run import TuningRun, plan_of
+from backbones.api.tuning_trials import TrialProgress
+from backbones.api.weights import find_bundle, get_weights, is_id
 from backbones.data.source import DataSource
-from backbones.errors import BadData, Interrupted, NotFound, RecipeError, WrongUse, nearest
-from backbones.models import find_row
+from backbones.errors import BadData, NotFound, WrongUse, nearest
 from backbones.training.checkpoint import fingerprint, refuse_other_data
 from backbones.training.recipe import Recipe, smoke
-from backbones.training.settings import apply_settings, read_recipe
-from backbones.tuning.ledger import Ledger, TrialRow, ranked
-from backbones.tuning.search import own_values, read_searches, settings_of, usual_searches
-from backbones.tuning.study import Plan, is_exhausted, need_optuna, propose, take_up
+from backbones.training.settings import read_recipe
+from backbones.tuning.ledger import TrialRow
+from backbones.tuning.search import Choice, usual_searches
+from backbones.tuning.study import Plan, need_optuna
 from backbones.weights.atomic import write_atomic
 
 __all__ = ["MONITORS", "TrialProgress", "TrialRow", "TuningRun", "resume_tuning", "tune"]
 
 MONITORS = ("top1_error_percent", "loss")
-_FAILURES_BORNE = 3
-"""If the first trials all fail, it is not for their parameters."""
-
-
-class TuningRun:
-    """A search that runs while it is iterated over: how far a trial is, and the row of its end.
-
-    Args:
-        folder: of the search.
-        facts: what `study.json` says.
-        source: the data, as the recipe sees it.
-        progress, downloading: as of `tune`.
-
-    Attributes:
-        ledger: of the trials so far.
-        files: what was written at the end; None before, or where no trial finished.
-        ending: why the search ended, for people.
-        time_s: no trial begins after so many seconds; None = no limit.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     search = tune("digits", trials=2, smoke_run=True, out=f"{folder}/tune")
-        ...     rows = [each for each in search if isinstance(each, TrialRow)]
-        ...     [row.state for row in rows], search.files.best.name
-        (['finished', 'finished'], 'best.toml')
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        facts: Mapping[str, Any],
-        source: DataSource,
-        progress: Progress | None,
-        downloading: Downloading | None,
-    ) -> None:
-        self.folder = folder
-        self.source = source
-        self.recipe = read_recipe(facts["recipe"], str(folder / "study.json"))
-        self.where: str = facts["where"]
-        self.monitor: str = facts["monitor"]
-        self.num_trials: int = facts["trials"]
-        self.time_s: float | None = None
-        self.plan = _plan(self.recipe, facts)
-        self.ledger = Ledger.open(folder, self.monitor)
-        self.files: TunedFiles | None = None
-        self.ending = ""
-        self._facts, self._hears = facts, (progress, downloading)
-
-    def __iter__(self) -> Iterator[TrialProgress | TrialRow]:
-        began = time.monotonic()
-        while not self._is_over(time.monotonic() - began):
-            trial = self._next()
-            self.ledger.put(trial.row)
-            try:
-                row = yield from trial.run(*self._hears)
-            except Interrupted as error:
-                raise Interrupted(
-                    f"trial {trial.row.number} was {str(error).partition(';')[0]}; go on with:"
-                    f" backbones tune --resume {self.folder}"
-                ) from None
-            self.ledger.put(row)
-            yield row
-            self._refuse_hopeless(row)
-        best = self.best()
-        recipe = self.recipe if best is None else self.tuned(best)
-        title = f"{self.recipe.model} on {self.source.where}, recipe {self.recipe.name}"
-        self.files = write_results(self.folder, self.plan, self.ledger, recipe, title)
-
-    def best(self) -> TrialRow | None:
-        """The best of the finished trials so far."""
-        return next(iter(self.ranked()), None)
-
-    def states(self) -> dict[str, int]:
-        """How many trials ended in which way."""
-        return dict(Counter(row.state for row in self.ledger.rows))
-
-    def ranked(self) -> list[TrialRow]:
-        """The finished trials, the best first."""
-        return ranked(self.ledger.rows, self.monitor)
-
-    def tuned(self, row: TrialRow) -> Recipe:
-        """The recipe that was searched, with a trial's parameters."""
-        return apply_settings(self.recipe, settings_of(self.plan.searches, row.parameters))
-
-    def _next(self) -> Trial:
-        """The trial that was broken off, else a new one."""
-        row = self.ledger.broken_off()
-        if row is not None:
-            live = take_up(self.plan, self.ledger.rows[:-1], row.parameters)
-        else:
-            live = propose(self.plan, self.ledger.rows)
-            row = TrialRow(len(self.ledger.rows), live.parameters)
-        recipe = self.tuned(row)
-        return Trial(
-            row,
-            live,
-            recipe=smoke(recipe) if self._facts["smoke"] else recipe,
-            where=self._facts["where"],
-            folder=self.folder / f"trial-{row.number:03d}",
-        )
-
-    def _is_over(self, seconds: float) -> bool:
-        broken_off = self.ledger.broken_off() is not None
-        ended = len(self.ledger.rows) - broken_off
-        self.ending = ""
-        if ended >= self.num_trials:
-            self.ending = f"all {ended} trials are done"
-        elif not broken_off and is_exhausted(self.plan, self.ledger.rows):
-            self.ending = f"all {ended} combinations were tried"
-        elif self.time_s is not None and seconds >= self.time_s:
-            self.ending = f"the time is up after {ended} of {self.num_trials} trials"
-        return bool(self.ending)
-
-    def _refuse_hopeless(self, row: TrialRow) -> None:
-        """Stop where nothing works: the trials are not to blame then."""
-        states = {each.state for each in self.ledger.rows}
-        enough = min(_FAILURES_BORNE, self.num_trials)
-        if states == {"failed"} and len(self.ledger.rows) >= enough:
-            raise WrongUse(f"all {len(self.ledger.rows)} trials failed; the last one: {row.note}")
 
 
 def tune(
@@ -217,19 +96,18 @@ def tune(
         },
     }
     _refuse_set_and_searched(settings, facts["search"])
-    _plan(chosen, facts)  # refuses what cannot be searched before any data is opened
+    plan = plan_of(chosen, facts)  # refuses what cannot be searched before any data is opened
     folder = Path(out) if out is not None else _free_folder(data, chosen.model)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise WrongUse(
             f"{folder} is taken; choose another --out"
             + (f", or go on with it: backbones tune --resume {folder}" if _is_study(folder) else "")
         )
-    source = _source(chosen, facts, downloading)
+    _fetch_searched(plan, downloading)
+    source = _open(chosen, facts, progress, downloading)
     facts |= {name: fingerprint(source.split(name)) for name in ("train", "val")}
     write_atomic(folder / "study.json", _pretty(facts))
-    search_run = TuningRun(folder, facts, source, progress, downloading)
-    search_run.time_s = time_s
-    return search_run
+    return TuningRun(folder, facts, source, time_s)
 
 
 def resume_tuning(
@@ -279,34 +157,12 @@ def resume_tuning(
     if data is not None:
         changed["where"] = lasting_data(data)
     before, facts = facts, changed
-    source = _source(recipe, facts, downloading)
+    source = _open(recipe, facts, progress, downloading)
     for name in ("train", "val"):
         refuse_other_data(facts[name], fingerprint(source.split(name)))
     if facts != before:
         write_atomic(folder / "study.json", _pretty(facts))
-    search_run = TuningRun(folder, facts, source, progress, downloading)
-    search_run.time_s = time_s
-    return search_run
-
-
-def _plan(recipe: Recipe, facts: Mapping[str, Any]) -> Plan:
-    """What is searched, checked against the recipe."""
-
-    def check(settings: Sequence[str]) -> None:
-        try:
-            changed = apply_settings(recipe, settings)
-        except RecipeError as error:
-            said = str(error).removeprefix(f"--set {' '.join(settings)}: ")
-            raise RecipeError(f"--search: {said}") from None
-        find_row(changed.model)
-
-    def unchanged(settings: Sequence[str]) -> None:
-        if apply_settings(recipe, settings) != recipe:
-            raise RecipeError(f"{settings} is not what the recipe says")
-
-    searches = read_searches(facts["search"], check)
-    own = own_values(searches, recipe.to_json(), unchanged)
-    return Plan(searches, facts["monitor"], facts["seed"], own)
+    return TuningRun(folder, facts, source, time_s)
 
 
 def _usual(recipe: Recipe) -> tuple[str, ...]:
@@ -314,19 +170,35 @@ def _usual(recipe: Recipe) -> tuple[str, ...]:
     return usual_searches(optimizer.lr, optimizer.weight_decay, recipe.label_smoothing)
 
 
-def _source(
-    recipe: Recipe, facts: Mapping[str, Any], downloading: Downloading | None
+def _open(
+    recipe: Recipe,
+    facts: Mapping[str, Any],
+    progress: Progress | None,
+    downloading: Downloading | None,
 ) -> DataSource:
-    """The data, which needs validation pictures."""
+    """The data, which needs validation pictures; decoded now where the recipe keeps a cache."""
     wanted = smoke(recipe) if facts["smoke"] else recipe
-    _, source = resolved_with(wanted, facts["where"], downloading=downloading)
+    resolved, source = resolved_with(wanted, facts["where"], downloading=downloading)
     if "val" not in source.splits:
         raise WrongUse(
             f"{facts['where']} has no validation pictures to compare trials by, and the recipe"
             f" holds none out (val_fraction is {recipe.val_fraction:g}); hold some out:"
             " --set val_fraction=0.1"
         )
+    if resolved.cache:
+        set_up(resolved, source, fresh=False, progress=progress).close()
     return source
+
+
+def _fetch_searched(plan: Plan, downloading: Downloading | None) -> None:
+    """Have all weights here that are searched, before the first trial."""
+    for search in plan.searches:
+        if search.field in ("weights", "init_from") and isinstance(search, Choice):
+            for value in search.values:
+                if is_id(value):
+                    get_weights(value, downloading=downloading)
+                elif value.lower() != "none":
+                    find_bundle(value)
 
 
 def _refuse_set_and_searched(settings: Sequence[str], searches: Sequence[str]) -> None:

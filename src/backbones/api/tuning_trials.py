@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from backbones.api.data import Downloading, Progress
 from backbones.api.starting import resolved_with
 from backbones.api.training import TrainingRun, set_up
 from backbones.errors import BackbonesError, Diverged, Interrupted, TrainingStopped
@@ -60,14 +59,8 @@ class Trial:
     where: str
     folder: Path
 
-    def run(
-        self, progress: Progress | None, downloading: Downloading | None
-    ) -> Generator[TrialProgress, None, TrialRow]:
+    def run(self) -> Generator[TrialProgress, None, TrialRow]:
         """Train it.
-
-        Args:
-            progress: hears of the cache while it is built.
-            downloading: hears of a download.
 
         Yields:
             how far it is.
@@ -83,7 +76,7 @@ class Trial:
         watched, note = _Watched(self), ""
         state: State = "failed"
         try:
-            yield from watched.records(self._training(progress, downloading))
+            yield from watched.records(self._training())
             state = watched.state
         except Diverged as error:
             state, note = "diverged", str(error)
@@ -103,9 +96,9 @@ class Trial:
             note=note,
         )
 
-    def _training(self, progress: Progress | None, downloading: Downloading | None) -> TrainingRun:
+    def _training(self) -> TrainingRun:
         """A new run, or the one that was broken off."""
-        resolved, source = resolved_with(self.recipe, self.where, downloading=downloading)
+        resolved, source = resolved_with(self.recipe, self.where)
         begun = (self.folder / "run.json").exists()
         if begun:
             folder = RunFolder.open(self.folder)
@@ -113,7 +106,7 @@ class Trial:
             resolved,
             source,
             fresh=not (begun and folder.checkpoint_path.exists()),
-            progress=progress,
+            progress=None,
         )
         if not begun:
             folder = RunFolder.create(
