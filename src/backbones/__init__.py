@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from backbones.api.reproduction import reproduce
     from backbones.api.stylization import StyleSettings, stylize
     from backbones.api.training import resume, train
+    from backbones.api.tuning import resume_tuning, tune
     from backbones.catalog import names
     from backbones.errors import BackbonesError
     from backbones.features.dense import dense
@@ -52,6 +53,8 @@ _HOME = {
     "resume": "api.training",
     "train_folds": "api.folds",
     "resume_folds": "api.folds",
+    "tune": "api.tuning",
+    "resume_tuning": "api.tuning",
     "evaluate": "api.evaluation",
     "reproduce": "api.reproduction",
     "predict": "api.prediction",
@@ -86,6 +89,8 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "resume",
     "train_folds",
     "resume_folds",
+    "tune",
+    "resume_tuning",
     "evaluate",
     "reproduce",
     "predict",

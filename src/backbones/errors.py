@@ -11,7 +11,8 @@
     ├── BadWeights         a weight file or bundle that cannot be trusted or does not fit
     ├── DownloadFailed     a file that cannot be fetched, or arrives damaged
     ├── ExportMismatch     an exported network that answers differently
-    ├── TrainingStopped    a run that cannot go on (a loss that is not finite)
+    ├── TrainingStopped    a run that cannot go on
+    │   └── Diverged       its loss is not a finite number any more
     └── Interrupted        a run that was asked to stop, and saved itself first
 
 A message is one line: what happened, what was expected, what to do.
@@ -83,6 +84,10 @@ class ExportMismatch(BackbonesError):
 
 class TrainingStopped(BackbonesError):
     """A run that cannot go on."""
+
+
+class Diverged(TrainingStopped):
+    """A run whose loss is not a finite number any more."""
 
 
 class Interrupted(BackbonesError):

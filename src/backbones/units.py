@@ -131,6 +131,26 @@ def parse_bytes(text: str) -> int:
     return int(value)
 
 
+def parse_duration(text: str) -> float:
+    """Seconds, from what a person typed: 90s, 30m, 1.5h, 2 days, 1h30m; a bare number is seconds.
+
+    Raises:
+        ValueError: it is none, or not above zero.
+
+    Example:
+        >>> parse_duration("30m"), parse_duration("1h 30min"), parse_duration("90")
+        (1800.0, 5400.0, 90.0)
+    """
+    seconds = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "days": 86400}
+    parts = re.findall(r"(\d+\.?\d*|\.\d+)\s*([a-z]*)\s*", text.lower())
+    said = "".join(number + unit for number, unit in parts)
+    whole = said == "".join(text.lower().split()) and all(unit in seconds for _, unit in parts)
+    total = sum(float(number) * seconds[unit] for number, unit in parts) if whole else 0.0
+    if total <= 0:
+        raise ValueError(f"{text!r} is not a duration; expected such as 90s, 30m, 2h or 1h30m")
+    return total
+
+
 def human_seconds(value: float) -> str:
     """A duration as a person says it.
 

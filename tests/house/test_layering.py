@@ -19,7 +19,10 @@ LEVELS = [
     {"nn"},
     {"models", "catalog"},
     {"weights", "inspection", "data", "features", "speed", "metrics", "labels"},
-    {"protocols", "training", "prediction", "explanation", "export", "report", "scaling", "ledger"},
+    {
+        *("protocols", "training", "tuning", "prediction", "explanation", "export"),
+        *("report", "scaling", "ledger"),
+    },
     {"serve"},
     {"api"},
     {"cli"},

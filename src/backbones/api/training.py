@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +19,6 @@ from backbones.api.weights import find_bundle, open_bundle
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource
 from backbones.download import cache_folder
-from backbones.errors import WrongUse
 from backbones.labels import shown
 from backbones.protocols.run import Evaluation, quick_evaluate
 from backbones.protocols.run import evaluate as evaluate_split
@@ -86,6 +85,11 @@ class TrainingRun:
         self._run, self._workshop, self._resume = folder, workshop, resume
 
     def __iter__(self) -> Iterator[Record]:
+        yield from self.records()
+        self.finished = _finish(self._run, self.source)
+
+    def records(self) -> Generator[Record, None, None]:
+        """The training alone: nothing is measured or drawn when it is over."""
         workshop = self._workshop
         watched = workshop.watched
         with self._run, closing(workshop):
@@ -98,7 +102,6 @@ class TrainingRun:
                 resume=self._resume,
                 select=watched is not None and watched.split.name == "val",
             )
-        self.finished = _finish(self._run, self.source)
 
 
 def train(

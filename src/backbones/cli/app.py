@@ -23,6 +23,7 @@ from backbones.cli import (
     show,
     stylize,
     train,
+    tune,
     weights,
 )
 
@@ -71,6 +72,7 @@ app.command("draw")(draw.draw)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 app.command("train")(train.train)
+app.command("tune")(tune.tune)
 app.command("lr-find")(lr_find.lr_find)
 app.add_typer(recipe.app, name="recipe")
 app.command("evaluate")(evaluate.evaluate)

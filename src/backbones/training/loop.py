@@ -82,7 +82,8 @@ def fit(
         Start, step, epoch, evaluation and checkpoint records, in the order of events.
 
     Raises:
-        TrainingStopped: the loss is not finite, no picture can be read, or the disk is full.
+        Diverged: the loss is not finite.
+        TrainingStopped: no picture can be read, or the disk is full.
         Interrupted: SIGTERM or Ctrl-C; the step was finished and saved.
         WrongUse: a resume with another recipe or other data.
     """

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from backbones import speed
 from backbones.data.pipeline import Batch, Pipeline
-from backbones.errors import TrainingStopped
+from backbones.errors import Diverged
 from backbones.nn.auxiliary import WithAuxiliary, main_logits, total_loss
 from backbones.training.average import Average
 from backbones.training.checkpoint import fingerprint
@@ -141,7 +141,7 @@ def train_step(training: Training, batch: Batch, began: float) -> StepRecord:
         began: `time.perf_counter()` when the step before ended.
 
     Raises:
-        TrainingStopped: the loss is not a finite number; the weights are as before the step.
+        Diverged: the loss is not a finite number; the weights are as before the step.
     """
     step, recipe, count = training.step, training.recipe, len(batch.labels)
     torch.manual_seed(step_seed(recipe.seed, step))
@@ -235,7 +235,7 @@ def _forward(training: Training, images: Tensor) -> Tensor | WithAuxiliary:
         return training.network(images)
 
 
-def _not_finite(training: Training, batch: Batch, loss: float, lr: float) -> TrainingStopped:
+def _not_finite(training: Training, batch: Batch, loss: float, lr: float) -> Diverged:
     """What to raise for a loss of nan or infinity."""
     files = [training.names(int(index)) for index in batch.indices]
     shown = ", ".join(files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
@@ -244,7 +244,7 @@ def _not_finite(training: Training, batch: Batch, loss: float, lr: float) -> Tra
         ways.append("clip_norm=1")
     if training.recipe.precision == "bf16":
         ways.append("precision=fp32")
-    return TrainingStopped(
+    return Diverged(
         f"step {training.step + 1} (epoch {training.step // training.plan.steps_per_epoch + 1}):"
         f" the loss is {loss}, expected a finite number; the batch was {shown};"
         f" try --set with {' or '.join(ways)}"

@@ -1,0 +1,158 @@
+"""A search while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from backbones.api.tuning_files import TunedFiles, write_results
+from backbones.api.tuning_trials import Trial, TrialProgress
+from backbones.data.source import DataSource
+from backbones.errors import Interrupted, RecipeError, WrongUse
+from backbones.models import find_row
+from backbones.training.recipe import Recipe, smoke
+from backbones.training.settings import apply_settings, read_recipe
+from backbones.tuning.ledger import Ledger, TrialRow, ranked
+from backbones.tuning.search import own_values, read_searches, settings_of
+from backbones.tuning.study import Plan, is_exhausted, propose, take_up
+
+__all__ = ["TuningRun", "plan_of"]
+
+_FAILURES_BORNE = 3
+"""If the first trials all fail, it is not for their parameters."""
+
+
+class TuningRun:
+    """A search that runs while it is iterated over: how far a trial is, and the row of its end.
+
+    Args:
+        folder: of the search.
+        facts: what `study.json` says.
+        source: the data, as the recipe sees it.
+        time_s: no trial begins after so many seconds; None = no limit.
+
+    Attributes:
+        ledger: of the trials so far.
+        files: what was written at the end; None before, or where no trial finished.
+        ending: why the search ended, for people.
+
+    Example:
+        >>> import tempfile
+        >>> from backbones import tune
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     search = tune("digits", trials=2, smoke_run=True, out=f"{folder}/tune")
+        ...     rows = [each for each in search if isinstance(each, TrialRow)]
+        ...     [row.state for row in rows], search.files.best.name
+        (['finished', 'finished'], 'best.toml')
+    """
+
+    def __init__(
+        self, folder: Path, facts: Mapping[str, Any], source: DataSource, time_s: float | None
+    ) -> None:
+        self.folder = folder
+        self.source = source
+        self.recipe = read_recipe(facts["recipe"], str(folder / "study.json"))
+        self.where: str = facts["where"]
+        self.monitor: str = facts["monitor"]
+        self.num_trials: int = facts["trials"]
+        self.time_s = time_s
+        self.plan = plan_of(self.recipe, facts)
+        self.ledger = Ledger.open(folder, self.monitor)
+        self.files: TunedFiles | None = None
+        self.ending = ""
+        self._facts = facts
+
+    def __iter__(self) -> Iterator[TrialProgress | TrialRow]:
+        began = time.monotonic()
+        while not self._is_over(time.monotonic() - began):
+            trial = self._next()
+            self.ledger.put(trial.row)
+            try:
+                row = yield from trial.run()
+            except Interrupted as error:
+                raise Interrupted(
+                    f"trial {trial.row.number} was {str(error).partition(';')[0]}; go on with:"
+                    f" backbones tune --resume {self.folder}"
+                ) from None
+            self.ledger.put(row)
+            yield row
+            self._refuse_hopeless(row)
+        best = self.best()
+        recipe = self.recipe if best is None else self.tuned(best)
+        title = f"{self.recipe.model} on {self.source.where}, recipe {self.recipe.name}"
+        self.files = write_results(self.folder, self.plan, self.ledger, recipe, title)
+
+    def best(self) -> TrialRow | None:
+        """The best of the finished trials so far."""
+        return next(iter(self.ranked()), None)
+
+    def states(self) -> dict[str, int]:
+        """How many trials ended in which way."""
+        return dict(Counter(row.state for row in self.ledger.rows))
+
+    def ranked(self) -> list[TrialRow]:
+        """The finished trials, the best first."""
+        return ranked(self.ledger.rows, self.monitor)
+
+    def tuned(self, row: TrialRow) -> Recipe:
+        """The recipe that was searched, with a trial's parameters."""
+        return apply_settings(self.recipe, settings_of(self.plan.searches, row.parameters))
+
+    def _next(self) -> Trial:
+        """The trial that was broken off, else a new one."""
+        row = self.ledger.broken_off()
+        if row is not None:
+            live = take_up(self.plan, self.ledger.rows[:-1], row.parameters)
+        else:
+            live = propose(self.plan, self.ledger.rows)
+            row = TrialRow(len(self.ledger.rows), live.parameters)
+        recipe = self.tuned(row)
+        return Trial(
+            row,
+            live,
+            recipe=smoke(recipe) if self._facts["smoke"] else recipe,
+            where=self._facts["where"],
+            folder=self.folder / f"trial-{row.number:03d}",
+        )
+
+    def _is_over(self, seconds: float) -> bool:
+        broken_off = self.ledger.broken_off() is not None
+        ended = len(self.ledger.rows) - broken_off
+        self.ending = ""
+        if ended >= self.num_trials:
+            self.ending = f"all {ended} trials are done"
+        elif not broken_off and is_exhausted(self.plan, self.ledger.rows):
+            self.ending = f"all {ended} combinations were tried"
+        elif self.time_s is not None and seconds >= self.time_s:
+            self.ending = f"the time is up after {ended} of {self.num_trials} trials"
+        return bool(self.ending)
+
+    def _refuse_hopeless(self, row: TrialRow) -> None:
+        """Stop where nothing works: the trials are not to blame then."""
+        states = {each.state for each in self.ledger.rows}
+        enough = min(_FAILURES_BORNE, self.num_trials)
+        if states == {"failed"} and len(self.ledger.rows) >= enough:
+            raise WrongUse(f"all {len(self.ledger.rows)} trials failed; the last one: {row.note}")
+
+
+def plan_of(recipe: Recipe, facts: Mapping[str, Any]) -> Plan:
+    """What is searched, checked against the recipe."""
+
+    def check(settings: Sequence[str]) -> None:
+        try:
+            changed = apply_settings(recipe, settings)
+        except RecipeError as error:
+            said = str(error).removeprefix(f"--set {' '.join(settings)}: ")
+            raise RecipeError(f"--search: {said}") from None
+        find_row(changed.model)
+
+    def unchanged(settings: Sequence[str]) -> None:
+        if apply_settings(recipe, settings) != recipe:
+            raise RecipeError(f"{settings} is not what the recipe says")
+
+    searches = read_searches(facts["search"], check)
+    own = own_values(searches, recipe.to_json(), unchanged)
+    return Plan(searches, facts["monitor"], facts["seed"], own)

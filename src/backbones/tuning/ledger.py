@@ -1,0 +1,176 @@
+"""What was tried and what came of it: one row a trial, in a file that is never half written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from backbones.errors import BadData
+from backbones.tuning.search import Value
+from backbones.weights.atomic import write_atomic
+
+State = Literal["running", "finished", "pruned", "diverged", "failed"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One evaluation on the validation pictures.
+
+    Args:
+        epoch: counted from 1.
+        top1_error_percent, loss: as named; not finite where the network has run away.
+    """
+
+    epoch: int
+    top1_error_percent: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One trial.
+
+    Args:
+        number: counted from 0; its folder is `trial-000` and so on.
+        parameters: value by recipe field.
+        state: running (or broken off, if nobody runs it), finished, pruned (its evaluations were
+            worse than the median), diverged (its loss was not finite), failed (see `note`).
+        measured: its evaluations, in order.
+        seconds: that it took.
+        restarts: how often it was broken off and taken up again.
+        note: why it did not finish.
+    """
+
+    number: int
+    parameters: Mapping[str, Value]
+    state: State = "running"
+    measured: tuple[Measured, ...] = ()
+    seconds: float = 0.0
+    restarts: int = 0
+    note: str = ""
+
+    def best(self, monitor: str) -> Measured | None:
+        """Its best evaluation: by the monitored figure, then by the loss, then the first."""
+        if not self.measured:
+            return None
+        return min(
+            self.measured, key=lambda one: (rank(getattr(one, monitor)), rank(one.loss), one.epoch)
+        )
+
+
+def rank(value: float) -> float:
+    """Lower is better; what is not a number comes last."""
+    return math.inf if math.isnan(value) else value
+
+
+def ranked(rows: Sequence[TrialRow], monitor: str) -> list[TrialRow]:
+    """The finished trials, the best first."""
+
+    def key(row: TrialRow) -> tuple[float, float, int]:
+        best = row.best(monitor)
+        if best is None:
+            return (math.inf, math.inf, row.number)
+        return (rank(getattr(best, monitor)), rank(best.loss), row.number)
+
+    return sorted((row for row in rows if row.state == "finished" and row.measured), key=key)
+
+
+@dataclass
+class Ledger:
+    """All trials of a study, on the disk after every change.
+
+    Args:
+        folder: of the study.
+        monitor: the figure that trials are compared by.
+        rows: in the order of their numbers.
+    """
+
+    folder: Path
+    monitor: str
+    rows: list[TrialRow] = field(default_factory=list)
+
+    @property
+    def path(self) -> Path:
+        """Where the rows are."""
+        return self.folder / "trials.json"
+
+    @classmethod
+    def open(cls, folder: Path, monitor: str) -> Ledger:
+        """Read the rows; none where no trial has begun.
+
+        Raises:
+            BadData: the file was changed.
+        """
+        ledger = cls(folder, monitor)
+        if ledger.path.exists():
+            try:
+                rows = json.loads(ledger.path.read_text(encoding="utf-8"))["trials"]
+                ledger.rows = [_row(each) for each in rows]
+            except (ValueError, KeyError, TypeError, AttributeError):
+                raise BadData(
+                    f"{ledger.path} is not what backbones tune wrote; the study cannot go on"
+                ) from None
+        return ledger
+
+    def put(self, row: TrialRow) -> None:
+        """Keep a trial's newest state."""
+        self.rows[row.number : row.number + 1] = [row]
+        rows = [_plain(each) for each in self.rows]
+        text = json.dumps({"monitor": self.monitor, "trials": rows}, indent=1, ensure_ascii=False)
+        write_atomic(self.path, (text + "\n").encode())
+
+    def broken_off(self) -> TrialRow | None:
+        """The trial that was running when the study stopped, marked as taken up again."""
+        if self.rows and self.rows[-1].state == "running":
+            return replace(self.rows[-1], restarts=self.rows[-1].restarts + 1)
+        return None
+
+    def write_csv(self, fields: Sequence[str]) -> Path:
+        """The rows as a table, in `trials.csv`.
+
+        Args:
+            fields: the recipe fields that were searched.
+        """
+        text = io.StringIO(newline="")
+        table = csv.writer(text, lineterminator="\n")
+        figures = ("top1_error_percent", "loss", "epoch")
+        table.writerow(("trial", "state", *figures, "evaluations", "seconds", *fields, "note"))
+        for row in self.rows:
+            best = row.best(self.monitor)
+            found = [""] * 3 if best is None else [getattr(best, figure) for figure in figures]
+            values = [row.parameters[name] for name in fields]
+            seconds = round(row.seconds, 2)
+            table.writerow(
+                (row.number, row.state, *found, len(row.measured), seconds, *values, row.note)
+            )
+        path = self.folder / "trials.csv"
+        write_atomic(path, text.getvalue().encode())
+        return path
+
+
+def _plain(row: TrialRow) -> dict[str, Any]:
+    """A row as JSON can say it: what is not a number becomes null."""
+    values = asdict(row)
+    values["parameters"] = dict(row.parameters)
+    for one in values["measured"]:
+        for name, value in one.items():
+            one[name] = value if math.isfinite(value) else None
+    return values
+
+
+def _row(values: dict[str, Any]) -> TrialRow:
+    measured = tuple(
+        Measured(one["epoch"], _number(one["top1_error_percent"]), _number(one["loss"]))
+        for one in values["measured"]
+    )
+    return TrialRow(**{**values, "measured": measured})
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
