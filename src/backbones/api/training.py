@@ -19,6 +19,7 @@ from backbones.api.weights import find_bundle, open_bundle
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource
 from backbones.download import cache_folder
+from backbones.errors import WrongUse
 from backbones.labels import shown
 from backbones.protocols.run import Evaluation, quick_evaluate
 from backbones.protocols.run import evaluate as evaluate_split

@@ -130,6 +130,15 @@ DEVIATIONS = (
         ),
     ),
     (
+        "dropout",
+        0.0,
+        Deviation(
+            "dropout",
+            "no dropout, which batch normalisation may replace; section 3.1 drops half",
+            "Ioffe & Szegedy (2015), arXiv:1502.03167, section 4.2.1",
+        ),
+    ),
+    (
         "pool_to_px",
         7,
         Deviation(
@@ -214,6 +223,7 @@ NARROW = (
     _narrow("vgg11_narrow", "A", 776_810, 39_717_376),
     _narrow("vgg11_lrn_narrow", "A-LRN", 776_810, 39_717_376),
     _narrow("vgg11_bn_narrow", "A", 778_186, 39_717_376, batch_norm=True),
+    _narrow("vgg11_bn_narrow_nodropout", "A", 778_186, 39_717_376, batch_norm=True, dropout=0.0),
     _narrow("vgg16_narrow", "D", 1_120_474, 79_825_408),
     _narrow("vgg16_narrow_paper", "D", 1_120_474, 79_825_408, init="paper"),
 )
