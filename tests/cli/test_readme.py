@@ -42,17 +42,20 @@ def test_both_readmes_show_the_same_code() -> None:
 
 
 def test_the_commands_of_the_readme_run(backbones, photos, tmp_path, monkeypatch) -> None:
-    """As printed, but for two things: a tiny network in place of VGG-11, and `--smoke`."""
+    """As printed, but for a tiny network in place of VGG-11, `--smoke`, and two trials of 20."""
     shutil.copytree(photos, tmp_path / "photos")
     (tmp_path / "photos" / "disc" / "broken.jpg").unlink()
+    shutil.copytree(tmp_path / "photos" / "disc", tmp_path / "test")
     monkeypatch.chdir(tmp_path)
     ran = 0
     for command in commands("README.md"):
         if command[0] != "backbones":
             continue
         arguments = ["vgg_tiny" if word == "vgg11_bn" else word for word in command[1:]]
-        if arguments[0] == "train" and "--resume" not in arguments:
+        if arguments[0] in ("train", "tune", "reproduce") and "--resume" not in arguments:
             arguments.append("--smoke")
+        if arguments[0] == "tune":
+            arguments[arguments.index("--trials") + 1] = "2"
         answer = backbones(*arguments)
         assert answer.code == 0, (command, answer.err)
         ran += 1
