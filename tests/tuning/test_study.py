@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backbones.errors import BadData
-from backbones.tuning.ledger import Ledger, Measured, TrialRow, ranked
+from backbones.tuning.book import Measured, TrialBook, TrialRow, ranked
 from backbones.tuning.search import Choice, Range
 from backbones.tuning.study import Plan, importances, is_exhausted, propose, take_up
 
@@ -110,21 +110,21 @@ def test_importances_find_what_matters() -> None:
     assert importances(PLAN, play(PLAN, 3)) == {}
 
 
-def test_the_ledger_reads_what_it_wrote(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path, "loss")
+def test_the_book_reads_what_it_wrote(tmp_path: Path) -> None:
+    book = TrialBook(tmp_path, "loss")
     rows = play(PLAN, 5)
     rows[2] = replace(rows[2], measured=(Measured(1, 90.0, math.nan),), note="an „ü“")
     for row in rows:
-        ledger.put(replace(row, state="running"))
-        ledger.put(row)
-    again = Ledger.open(tmp_path, "loss")
+        book.put(replace(row, state="running"))
+        book.put(row)
+    again = TrialBook.open(tmp_path, "loss")
     assert repr(again.rows) == repr(rows)
     assert again.broken_off() is None
-    ledger.put(TrialRow(5, rows[0].parameters))
-    assert Ledger.open(tmp_path, "loss").broken_off().restarts == 1
+    book.put(TrialRow(5, rows[0].parameters))
+    assert TrialBook.open(tmp_path, "loss").broken_off().restarts == 1
     (tmp_path / "trials.json").write_text('{"trials": [{"numb')
     with pytest.raises(BadData, match="cannot go on"):
-        Ledger.open(tmp_path, "loss")
+        TrialBook.open(tmp_path, "loss")
 
 
 def test_equal_errors_are_ranked_by_the_loss() -> None:

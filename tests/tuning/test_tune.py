@@ -38,7 +38,7 @@ def run(work) -> None:
 
 def rows_of(search) -> list[TrialRow]:
     """The rows without what depends on the clock, and on having been broken off."""
-    return [replace(row, seconds=0.0, restarts=0) for row in search.ledger.rows]
+    return [replace(row, seconds=0.0, restarts=0) for row in search.book.rows]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -54,7 +54,7 @@ def whole(tmp_path_factory, _one_thread):
     """A search that was never stopped."""
     search = begin(tmp_path_factory.mktemp("tune") / "whole")
     ended = [each for each in search if isinstance(each, TrialRow)]
-    assert ended == search.ledger.rows
+    assert ended == search.book.rows
     return search
 
 
@@ -70,7 +70,7 @@ def test_a_search_leaves_all_its_files(whole) -> None:
         float(row["top1_error_percent"]) for row in table if row["state"] == "finished"
     )
     assert [float(row["optimizer.lr"]) for row in table] == [
-        row.parameters["optimizer.lr"] for row in whole.ledger.rows
+        row.parameters["optimizer.lr"] for row in whole.book.rows
     ]
 
 
@@ -81,10 +81,10 @@ def test_the_first_trial_is_the_recipe_as_it_stands(whole) -> None:
 
 
 def test_each_trial_is_a_run_and_a_pruned_one_is_small(whole) -> None:
-    pruned = [row for row in whole.ledger.rows if row.state == "pruned"]
+    pruned = [row for row in whole.book.rows if row.state == "pruned"]
     assert pruned
     assert len(pruned) < TRIALS - 1
-    for row in whole.ledger.rows:
+    for row in whole.book.rows:
         folder = whole.folder / f"trial-{row.number:03d}"
         recipe = load_recipe(folder / "recipe.json")
         assert recipe.optimizer.lr == row.parameters["optimizer.lr"]
@@ -124,7 +124,7 @@ def test_the_pictures_are_drawn_twice_alike(whole, tmp_path) -> None:
     for name in ("history.png", "parameters.png", "best.toml"):
         (tmp_path / name).write_bytes((whole.folder / name).read_bytes())
     title = f"{whole.recipe.model} on {whole.source.where}, recipe {whole.recipe.name}"
-    write_results(whole.folder, whole.plan, whole.ledger, whole.tuned(whole.best()), title)
+    write_results(whole.folder, whole.plan, whole.book, whole.tuned(whole.best()), title)
     for name in ("history.png", "parameters.png", "best.toml"):
         assert (tmp_path / name).read_bytes() == (whole.folder / name).read_bytes()
 
@@ -157,7 +157,7 @@ def test_a_search_that_is_killed_goes_on_as_if_it_had_not_been(whole, tmp_path) 
     assert (first.number, first.epoch) == (2, 4)  # from its checkpoint, not from the start
     run(search)
     assert rows_of(search) == rows_of(whole)
-    assert [row.restarts > 0 for row in search.ledger.rows] == [False, False, True] + [False] * 4
+    assert [row.restarts > 0 for row in search.book.rows] == [False, False, True] + [False] * 4
     for name in ("best.toml", "history.png", "parameters.png"):
         assert (folder / name).read_bytes() == (whole.folder / name).read_bytes()
     for file in ("best.safetensors", "metrics.jsonl"):
@@ -195,10 +195,10 @@ def test_a_trial_that_diverges_is_written_down_and_the_search_goes_on(tmp_path) 
         trials=5,
     )
     run(search)
-    assert sorted(row.state for row in search.ledger.rows) == ["diverged", "finished"]
+    assert sorted(row.state for row in search.book.rows) == ["diverged", "finished"]
     assert search.ending == "all 2 combinations were tried"
     assert search.best().parameters == {"optimizer.lr": "0.001"}
-    (row,) = (row for row in search.ledger.rows if row.state == "diverged")
+    (row,) = (row for row in search.book.rows if row.state == "diverged")
     assert "expected a finite number" in row.note
 
 
@@ -244,7 +244,7 @@ def test_the_networks_can_be_searched_too(tmp_path) -> None:
         "lenet5",
         "nin_tiny",
     }
-    assert all(row.state == "finished" for row in search.ledger.rows), search.ledger.rows
+    assert all(row.state == "finished" for row in search.book.rows), search.book.rows
 
 
 def test_the_public_names_are_these() -> None:
@@ -285,7 +285,7 @@ def test_ctrl_c_while_a_hopeless_trial_is_judged_is_heard(tmp_path, monkeypatch)
         run(begin(folder, trials=1))
     search = resume_tuning(folder)
     run(search)
-    (row,) = search.ledger.rows
+    (row,) = search.book.rows
     assert (row.state, len(row.measured), row.restarts) == ("pruned", 2, 1)
     assert search.files is None
     assert (folder / "trials.csv").is_file()

@@ -18,7 +18,7 @@ from backbones.errors import BadData, NotFound, WrongUse, nearest
 from backbones.training.checkpoint import fingerprint, refuse_other_data
 from backbones.training.recipe import Recipe, smoke
 from backbones.training.settings import read_recipe
-from backbones.tuning.ledger import TrialRow
+from backbones.tuning.book import TrialRow
 from backbones.tuning.search import Choice, usual_searches
 from backbones.tuning.study import Plan, need_optuna
 from backbones.weights.atomic import write_atomic

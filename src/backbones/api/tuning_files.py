@@ -9,7 +9,7 @@ from pathlib import Path
 from backbones.report.trials import TrialPoint, draw_history, draw_slices
 from backbones.training.as_toml import recipe_toml
 from backbones.training.recipe import Recipe
-from backbones.tuning.ledger import Ledger, TrialRow, ranked
+from backbones.tuning.book import TrialBook, TrialRow, ranked
 from backbones.tuning.search import Choice, Search, settings_of
 from backbones.tuning.study import Plan, importances
 from backbones.weights.atomic import write_atomic
@@ -37,25 +37,25 @@ class TunedFiles:
 
 
 def write_results(
-    folder: Path, plan: Plan, ledger: Ledger, recipe: Recipe, title: str
+    folder: Path, plan: Plan, book: TrialBook, recipe: Recipe, title: str
 ) -> TunedFiles | None:
     """Write `best.toml`, `trials.csv`, `history.png` and `parameters.png`.
 
     Args:
         folder: of the study.
-        plan, ledger: of the study.
+        plan, book: of the study.
         recipe: with the best trial's parameters.
         title: of the pictures.
 
     Returns:
         The files; None where no trial finished: then only the table is written.
     """
-    table = ledger.write_csv([search.field for search in plan.searches])
-    best = next(iter(ranked(ledger.rows, plan.monitor)), None)
+    table = book.write_csv([search.field for search in plan.searches])
+    best = next(iter(ranked(book.rows, plan.monitor)), None)
     if best is None:
         return None
-    shares = importances(plan, ledger.rows)
-    points = _points(ledger, plan)
+    shares = importances(plan, book.rows)
+    points = _points(book, plan)
     name = FIGURE_NAMES[plan.monitor]
     pictures = (
         draw_history(points, folder / "history.png", figure_name=name, title=title),
@@ -68,16 +68,18 @@ def write_results(
             title=title,
         ),
     )
-    return TunedFiles(_write_recipe(folder, plan, ledger, recipe, best), table, pictures, shares)
+    return TunedFiles(_write_recipe(folder, plan, book, recipe, best), table, pictures, shares)
 
 
-def _write_recipe(folder: Path, plan: Plan, ledger: Ledger, recipe: Recipe, best: TrialRow) -> Path:
+def _write_recipe(
+    folder: Path, plan: Plan, book: TrialBook, recipe: Recipe, best: TrialRow
+) -> Path:
     """The best trial's recipe, which says where it comes from."""
     found = best.best(plan.monitor)
     assert found is not None  # a finished trial was evaluated
     said = (
         f"{found.top1_error_percent:.2f} % validation error, loss {found.loss:.4f}, in epoch"
-        f" {found.epoch} of trial {best.number}; the best of {len(ledger.rows)} trials, so the"
+        f" {found.epoch} of trial {best.number}; the best of {len(book.rows)} trials, so the"
         " error on other pictures is likely to be higher"
     )
     named = recipe.model_copy(
@@ -99,10 +101,10 @@ def _axis(search: Search) -> str | tuple[str, ...]:
     return "log" if search.log else "linear"
 
 
-def _points(ledger: Ledger, plan: Plan) -> list[TrialPoint]:
+def _points(book: TrialBook, plan: Plan) -> list[TrialPoint]:
     """The trials that measured something finite."""
     points = []
-    for row in ledger.rows:
+    for row in book.rows:
         best = row.best(plan.monitor)
         value = math.nan if best is None else float(getattr(best, plan.monitor))
         if math.isfinite(value) and row.state in ("finished", "pruned", "diverged"):

@@ -15,7 +15,7 @@ from backbones.errors import Interrupted, RecipeError, WrongUse
 from backbones.models import find_row
 from backbones.training.recipe import Recipe, smoke
 from backbones.training.settings import apply_settings, read_recipe
-from backbones.tuning.ledger import Ledger, TrialRow, ranked
+from backbones.tuning.book import TrialBook, TrialRow, ranked
 from backbones.tuning.search import own_values, read_searches, settings_of
 from backbones.tuning.study import Plan, is_exhausted, propose, take_up
 
@@ -35,7 +35,7 @@ class TuningRun:
         time_s: no trial begins after so many seconds; None = no limit.
 
     Attributes:
-        ledger: of the trials so far.
+        book: of the trials so far.
         files: what was written at the end; None before, or where no trial finished.
         ending: why the search ended, for people.
 
@@ -60,7 +60,7 @@ class TuningRun:
         self.num_trials: int = facts["trials"]
         self.time_s = time_s
         self.plan = plan_of(self.recipe, facts)
-        self.ledger = Ledger.open(folder, self.monitor)
+        self.book = TrialBook.open(folder, self.monitor)
         self.files: TunedFiles | None = None
         self.ending = ""
         self._facts = facts
@@ -69,7 +69,7 @@ class TuningRun:
         began = time.monotonic()
         while not self._is_over(time.monotonic() - began):
             trial = self._next()
-            self.ledger.put(trial.row)
+            self.book.put(trial.row)
             try:
                 row = yield from trial.run()
             except Interrupted as error:
@@ -77,13 +77,13 @@ class TuningRun:
                     f"trial {trial.row.number} was {str(error).partition(';')[0]}; go on with:"
                     f" backbones tune --resume {self.folder}"
                 ) from None
-            self.ledger.put(row)
+            self.book.put(row)
             yield row
             self._refuse_hopeless(row)
         best = self.best()
         recipe = self.recipe if best is None else self.tuned(best)
         title = f"{self.recipe.model} on {self.source.where}, recipe {self.recipe.name}"
-        self.files = write_results(self.folder, self.plan, self.ledger, recipe, title)
+        self.files = write_results(self.folder, self.plan, self.book, recipe, title)
 
     def best(self) -> TrialRow | None:
         """The best of the finished trials so far."""
@@ -91,11 +91,11 @@ class TuningRun:
 
     def states(self) -> dict[str, int]:
         """How many trials ended in which way."""
-        return dict(Counter(row.state for row in self.ledger.rows))
+        return dict(Counter(row.state for row in self.book.rows))
 
     def ranked(self) -> list[TrialRow]:
         """The finished trials, the best first."""
-        return ranked(self.ledger.rows, self.monitor)
+        return ranked(self.book.rows, self.monitor)
 
     def tuned(self, row: TrialRow) -> Recipe:
         """The recipe that was searched, with a trial's parameters."""
@@ -103,12 +103,12 @@ class TuningRun:
 
     def _next(self) -> Trial:
         """The trial that was broken off, else a new one."""
-        row = self.ledger.broken_off()
+        row = self.book.broken_off()
         if row is not None:
-            live = take_up(self.plan, self.ledger.rows[:-1], row.parameters)
+            live = take_up(self.plan, self.book.rows[:-1], row.parameters)
         else:
-            live = propose(self.plan, self.ledger.rows)
-            row = TrialRow(len(self.ledger.rows), live.parameters)
+            live = propose(self.plan, self.book.rows)
+            row = TrialRow(len(self.book.rows), live.parameters)
         recipe = self.tuned(row)
         return Trial(
             row,
@@ -119,12 +119,12 @@ class TuningRun:
         )
 
     def _is_over(self, seconds: float) -> bool:
-        broken_off = self.ledger.broken_off() is not None
-        ended = len(self.ledger.rows) - broken_off
+        broken_off = self.book.broken_off() is not None
+        ended = len(self.book.rows) - broken_off
         self.ending = ""
         if ended >= self.num_trials:
             self.ending = f"all {ended} trials are done"
-        elif not broken_off and is_exhausted(self.plan, self.ledger.rows):
+        elif not broken_off and is_exhausted(self.plan, self.book.rows):
             self.ending = f"all {ended} combinations were tried"
         elif self.time_s is not None and seconds >= self.time_s:
             self.ending = f"the time is up after {ended} of {self.num_trials} trials"
@@ -132,10 +132,10 @@ class TuningRun:
 
     def _refuse_hopeless(self, row: TrialRow) -> None:
         """Stop where nothing works: the trials are not to blame then."""
-        states = {each.state for each in self.ledger.rows}
+        states = {each.state for each in self.book.rows}
         enough = min(_FAILURES_BORNE, self.num_trials)
-        if states == {"failed"} and len(self.ledger.rows) >= enough:
-            raise WrongUse(f"all {len(self.ledger.rows)} trials failed; the last one: {row.note}")
+        if states == {"failed"} and len(self.book.rows) >= enough:
+            raise WrongUse(f"all {len(self.book.rows)} trials failed; the last one: {row.note}")
 
 
 def plan_of(recipe: Recipe, facts: Mapping[str, Any]) -> Plan:

@@ -20,7 +20,7 @@ from backbones.training.checkpoint import fingerprint
 from backbones.training.folder import RunFolder
 from backbones.training.recipe import Recipe
 from backbones.training.record import EvaluationRecord, Record, StartRecord, StepRecord
-from backbones.tuning.ledger import Measured, State, TrialRow
+from backbones.tuning.book import Measured, State, TrialRow
 from backbones.tuning.study import LiveTrial
 
 __all__ = ["Trial", "TrialProgress"]

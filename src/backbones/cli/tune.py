@@ -164,8 +164,8 @@ def follow(study: TuningRun) -> None:
         say(f"search: {search}")
     for note in study.source.notes:
         say(f"note: {note}")
-    if study.ledger.rows:
-        say(f"{len(study.ledger.rows)} trials were begun before")
+    if study.book.rows:
+        say(f"{len(study.book.rows)} trials were begun before")
     with progress("tuning", unit="trials") as moved:
         for each in study:
             if isinstance(each, TrialRow):
@@ -218,7 +218,7 @@ def as_json(study: TuningRun) -> dict[str, Any]:
         "best": None if best is None else _plain(study, best),
         "best_recipe": None if files is None else str(files.best),
         "importances": {} if files is None else files.importances,
-        "trials": [_plain(study, row) for row in study.ledger.rows],
+        "trials": [_plain(study, row) for row in study.book.rows],
     }
 
 

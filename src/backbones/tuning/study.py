@@ -1,6 +1,6 @@
 """Which values to try next, and whether a trial is worth going on with.
 
-Optuna decides both, from the rows of the ledger and from nothing else: a trial's parameters are a
+Optuna decides both, from the rows of the book and from nothing else: a trial's parameters are a
 function of the seed, its number and the trials before it. So a study that was killed and resumed
 makes the same trials as one that was not.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backbones.errors import MissingExtra
-from backbones.tuning.ledger import Measured, TrialRow, ranked
+from backbones.tuning.book import Measured, TrialRow, ranked
 from backbones.tuning.search import (
     Choice,
     Parameters,

@@ -82,7 +82,7 @@ def ranked(rows: Sequence[TrialRow], monitor: str) -> list[TrialRow]:
 
 
 @dataclass
-class Ledger:
+class TrialBook:
     """All trials of a study, on the disk after every change.
 
     Args:
@@ -101,22 +101,22 @@ class Ledger:
         return self.folder / "trials.json"
 
     @classmethod
-    def open(cls, folder: Path, monitor: str) -> Ledger:
+    def open(cls, folder: Path, monitor: str) -> TrialBook:
         """Read the rows; none where no trial has begun.
 
         Raises:
             BadData: the file was changed.
         """
-        ledger = cls(folder, monitor)
-        if ledger.path.exists():
+        book = cls(folder, monitor)
+        if book.path.exists():
             try:
-                rows = json.loads(ledger.path.read_text(encoding="utf-8"))["trials"]
-                ledger.rows = [_row(each) for each in rows]
+                rows = json.loads(book.path.read_text(encoding="utf-8"))["trials"]
+                book.rows = [_row(each) for each in rows]
             except (ValueError, KeyError, TypeError, AttributeError):
                 raise BadData(
-                    f"{ledger.path} is not what backbones tune wrote; the study cannot go on"
+                    f"{book.path} is not what backbones tune wrote; the study cannot go on"
                 ) from None
-        return ledger
+        return book
 
     def put(self, row: TrialRow) -> None:
         """Keep a trial's newest state."""
