@@ -133,7 +133,7 @@ class Follow(_Watching):  # type: ignore[no-untyped-call]
         if key not in self._held:
             self._held[key] = held = _Held(storage, self._given_back)
             held.key, held.num_bytes = key, storage.nbytes()
-            self._write(held.num_bytes)
+            self.write(held.num_bytes)
         return tensor
 
     def stand_in(self, tensor: Tensor) -> Tensor:
@@ -146,12 +146,30 @@ class Follow(_Watching):  # type: ignore[no-untyped-call]
         held.key, held.num_bytes = storage._cdata, 0
         return other
 
+    def own(self, tensor: Tensor) -> None:
+        """Do not count a tensor that stands in for itself."""
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key not in self._held:
+            self._held[key] = held = _Held(storage, self._given_back)
+            held.key, held.num_bytes = key, 0
+
+    def answer(self, rule: Rule, *args: Any) -> Tensor | None:
+        """What an operator makes first, by its rule; None where that does not cover the call."""
+        try:
+            with torch._C._DisableTorchDispatch():  # nobody needs to hear of it
+                made = self._new_of(rule(*args))
+        except UnlikeTheRule:
+            return None
+        return made if isinstance(made, Tensor) else made[0]
+
     def _given_back(self, held: _Held) -> None:
         del self._held[held.key]
         if held.num_bytes:
-            self._write(-held.num_bytes)
+            self.write(-held.num_bytes)
 
-    def _write(self, num_bytes: int) -> None:
+    def write(self, num_bytes: int) -> None:
+        """Bytes that are taken now, or given back."""
         self.ledger.changes.append(num_bytes)
         self.ledger.places.append(self.place)
 
@@ -216,7 +234,13 @@ class Follow(_Watching):  # type: ignore[no-untyped-call]
 
     def _new(self, looks: Look) -> Tensor:
         shape, strides, dtype = looks
-        return self.hold(torch.empty_strided(shape, strides, dtype=dtype, device=self.device))
+        tensor = torch.empty_strided(shape, strides, dtype=dtype, device=self.device)
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        self._held[key] = held = _Held(storage, self._given_back)
+        held.key, held.num_bytes = key, storage.nbytes()
+        self.write(held.num_bytes)
+        return tensor
 
     def _hold_all(self, results: Any) -> Any:
         for result in results if isinstance(results, _SEVERAL) else (results,):
@@ -233,25 +257,31 @@ def _sums_in_place(args: Sequence[Any]) -> bool:
     first, second = args[0], args[1]
     return (
         first.is_contiguous()
+        and _is_alone(first)
         and isinstance(second, Tensor)
         and first.shape == second.shape
         and first.dtype == second.dtype
         and not torch.is_grad_enabled()
-        and _is_alone(first)
     )
 
 
 def _is_alone(tensor: Tensor) -> bool:
     """Whether the engine alone holds a gradient."""
-    (of_tensor, of_memory), (most, most_of_memory) = _holders(tensor), when_alone()
-    return of_tensor <= most and of_memory <= most_of_memory
+    most, most_of_memory = when_alone()
+    counted: Any = tensor
+    return counted._use_count() <= most and _holders_of_memory(tensor) <= most_of_memory
 
 
 def _holders(tensor: Tensor) -> tuple[int, int]:
     """How many hold this tensor, and how many hold its memory."""
-    memory: Any = tensor.untyped_storage()
     counted: Any = tensor
-    return counted._use_count(), torch._C._storage_Use_Count(memory._cdata)
+    return counted._use_count(), _holders_of_memory(tensor)
+
+
+def _holders_of_memory(tensor: Tensor) -> int:
+    memory: Any = tensor.untyped_storage()
+    count: int = torch._C._storage_Use_Count(memory._cdata)
+    return count
 
 
 @cache
