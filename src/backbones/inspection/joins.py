@@ -35,7 +35,7 @@ class _Joined(torch.autograd.Function):
             parts = [gradient.narrow(dim, at, size) for at, size in zip(begins, sizes, strict=True)]
         else:
             with torch._C._DisableTorchDispatch():
-                parts = torch.split(gradient, sizes, dim)
+                parts = list(torch.split(gradient, sizes, dim))
         wanted = ctx.needs_input_grad[1:]
         return None, *(part if want else None for part, want in zip(parts, wanted, strict=True))
 

@@ -125,9 +125,11 @@ class Follow(_Watching):  # type: ignore[no-untyped-call]
         self._held: dict[int, _Held] = {}
         self._adopted: dict[int, tuple[Tensor, Tensor]] = {}
         self._known: dict[Any, Looks | None] = {}
+        self._left_out: Sequence[Tensor] = ()
 
     def hold(self, tensor: Tensor) -> Tensor:
         """Count a tensor's memory from now on, unless that is counted already."""
+        self._list_left_out()
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key not in self._held:
@@ -135,6 +137,15 @@ class Follow(_Watching):  # type: ignore[no-untyped-call]
             held.key, held.num_bytes = key, storage.nbytes()
             self.write(held.num_bytes)
         return tensor
+
+    def _list_left_out(self) -> None:
+        """List what is left out, when it first matters: results are mostly known to be new."""
+        left_out, self._left_out = self._left_out, ()
+        for storage in (tensor.untyped_storage() for tensor in left_out):
+            key = storage._cdata
+            if key not in self._held:
+                self._held[key] = held = _Held(storage, self._given_back)
+                held.key, held.num_bytes = key, 0
 
     def stand_in(self, tensor: Tensor) -> Tensor:
         """A tensor without numbers for one that has some, a weight or a constant; not counted."""
@@ -146,22 +157,19 @@ class Follow(_Watching):  # type: ignore[no-untyped-call]
         held.key, held.num_bytes = storage._cdata, 0
         return other
 
-    def own(self, tensor: Tensor) -> None:
-        """Do not count a tensor that stands in for itself."""
-        storage = tensor.untyped_storage()
-        key = storage._cdata
-        if key not in self._held:
-            self._held[key] = held = _Held(storage, self._given_back)
-            held.key, held.num_bytes = key, 0
+    def leave_out(self, tensors: Sequence[Tensor]) -> None:
+        """Do not count these, which were there before."""
+        self._left_out = tensors
 
-    def answer(self, rule: Rule, *args: Any) -> Tensor | None:
+    def answer(self, operator: Any, *args: Any) -> Tensor | None:
         """What an operator makes first, by its rule; None where that does not cover the call."""
+        rule = (_KINDS.get(id(operator)) or _kind_of(operator)).rule
         try:
             with torch._C._DisableTorchDispatch():  # nobody needs to hear of it
-                made = self._new_of(rule(*args))
+                made = self._new_of(rule(*args)) if rule else None
         except UnlikeTheRule:
             return None
-        return made if isinstance(made, Tensor) else made[0]
+        return made[0] if isinstance(made, tuple) else made
 
     def _given_back(self, held: _Held) -> None:
         del self._held[held.key]

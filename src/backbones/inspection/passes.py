@@ -140,13 +140,12 @@ def _run(
         own = stack.enter_context(stand_ins(modules, follow))
         stack.enter_context(torch.set_grad_enabled(training))
         stack.enter_context(follow)
-        if training and follow.device.type == "meta":
-            stack.enter_context(QuickJoins())  # type: ignore[no-untyped-call]
-        floating = [tensor.dtype for tensor in own if tensor.is_floating_point()]
-        x = torch.empty(shape, dtype=floating[0] if floating else torch.float32)
+        dtype = next((t.dtype for t in own if t.is_floating_point()), torch.float32)
+        x = torch.empty(shape, dtype=dtype)
         labels = torch.empty(shape[0], dtype=torch.int64) if training else None
         input_bytes = sum(follow.ledger.changes)
-        with cast():
+        joins = training and follow.device.type == "meta"
+        with cast(), QuickJoins() if joins else nullcontext():
             output = modules[""](x)
         follow.ledger.mark("forward")
         if labels is None:

@@ -3,7 +3,7 @@ they run, and the layers that networks are mostly made of answered without runni
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.inspection.liveness import Follow
-from backbones.inspection.outputs import UnlikeTheRule, aten, rule_of
+from backbones.inspection.outputs import aten
 
 _HOOKS = ("_backward_hooks", "_backward_pre_hooks")
 
@@ -30,34 +30,58 @@ def stand_ins(modules: Mapping[str, nn.Module], follow: Follow) -> Iterator[list
 
     def stand_in(tensor: Tensor) -> Tensor:
         if id(tensor) not in found:  # layers may share one
-            found[id(tensor)] = _without_numbers(tensor, follow, put_back)
+            other = follow.stand_in(tensor)
+            found[id(tensor)] = other.requires_grad_(tensor.requires_grad)
         return found[id(tensor)]
 
+    on_meta = follow.device.type == "meta"
+    themselves: list[Tensor] = []
     try:
         for name, module in modules.items():
-            for own in (module._parameters, module._buffers):
-                if own:
-                    put_back.append(partial(own.update, dict(own)))
-                    own.update({k: t if t is None else stand_in(t) for k, t in own.items()})
+            places: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
+            for own in places:
+                for key, tensor in own.items():
+                    if tensor is None:
+                        continue
+                    if on_meta and _can_stay(tensor):
+                        found[id(tensor)] = tensor
+                        themselves.append(tensor)
+                        continue
+                    put_back.append(partial(own.__setitem__, key, tensor))
+                    own[key] = stand_in(tensor)
             if not module._modules:
                 _listen(name, module, follow, put_back)
+        put_back.append(_without_gradients(themselves))
+        follow.leave_out(themselves)
         yield list(found.values())
     finally:
         for back in put_back:
             back()
 
 
-def _without_numbers(tensor: Tensor, follow: Follow, put_back: list[Callable[[], Any]]) -> Tensor:
-    """A stand-in; the tensor itself where it has no numbers and nobody listens to it."""
-    listens = tensor._backward_hooks or getattr(tensor, "_post_accumulate_grad_hooks", None)
-    itself = tensor.is_meta and follow.device.type == "meta" and tensor.is_leaf and not listens
-    if not itself or type(tensor) not in (Tensor, nn.Parameter):
-        return follow.stand_in(tensor).requires_grad_(tensor.requires_grad)
-    follow.own(tensor)
-    if tensor.requires_grad:
-        put_back.append(partial(setattr, tensor, "grad", tensor.grad))
-        tensor.grad = None
-    return tensor
+def _can_stay(tensor: Tensor) -> bool:
+    """Whether this has no numbers already, and nobody listens to it."""
+    return (
+        tensor.is_meta
+        and type(tensor) in (nn.Parameter, Tensor)
+        and tensor.is_leaf
+        and not tensor._backward_hooks
+        and not getattr(tensor, "_post_accumulate_grad_hooks", None)
+    )
+
+
+def _without_gradients(tensors: Sequence[Tensor]) -> Callable[[], None]:
+    """Take their gradients away, and tell how to give them back."""
+    gradients = [(t, t.grad) for t in tensors if t.requires_grad]
+    for tensor, gradient in gradients:
+        if gradient is not None:
+            tensor.grad = None
+
+    def give_back() -> None:
+        for tensor, gradient in gradients:
+            tensor.grad = gradient
+
+    return give_back
 
 
 def _listen(name: str, layer: nn.Module, follow: Follow, put_back: list[Callable[[], Any]]) -> None:
@@ -81,24 +105,28 @@ def _runs(follow: Follow, name: str, *_: object) -> None:
 def _saying(name: str, layer: nn.Module, follow: Follow) -> Callable[..., Any]:
     forward = layer.forward
     shorter = _QUICK.get(type(layer)) if follow.device.type == "meta" else None
+    if shorter is None:
 
-    def run(*args: Any, **kwargs: Any) -> Any:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            follow.place = name
+            return forward(*args, **kwargs)
+
+        return run
+
+    def answer(*args: Any, **kwargs: Any) -> Any:
         follow.place = name
-        if shorter and len(args) == 1 and not kwargs and not torch.is_grad_enabled():
-            answer = shorter(layer, args[0], follow)
-            if answer is not None:
-                return answer
-        return forward(*args, **kwargs)
+        with torch._C.DisableTorchFunction():  # it concatenates nothing
+            if len(args) == 1 and not kwargs and not torch.is_grad_enabled():
+                made = shorter(layer, args[0], follow)
+                if made is not None:
+                    return made
+            return forward(*args, **kwargs)
 
-    return run
+    return answer
 
 
 # Each gives what the layer would where no gradients are wanted, and leaves the same lines in the
 # ledger; None where the case is unusual, and then the layer itself runs.
-
-_RELU = rule_of(aten.relu.default)
-_CONVOLUTION = rule_of(aten.convolution.default)
-_BATCH_NORM = rule_of(aten.native_batch_norm.default)
 
 
 def _is_plain(x: Any, *others: Tensor | None) -> bool:
@@ -118,25 +146,28 @@ def _convolved(layer: nn.Conv2d, x: Tensor, follow: Follow) -> Tensor | None:
         return None
     if x.shape[1] != weight.shape[1] * layer.groups:
         return None
-    return follow.answer(
-        _CONVOLUTION, x, weight, bias, layer.stride, padding, layer.dilation, False
-    )
+    how = (layer.stride, padding, layer.dilation, False)
+    return follow.answer(aten.convolution.default, x, weight, bias, *how)
 
 
 def _normalised(layer: nn.BatchNorm2d, x: Tensor, follow: Follow) -> Tensor | None:
-    statistics = layer.running_mean, layer.running_var
-    if layer.training or None in statistics or not _is_plain(x, layer.weight, *statistics):
+    mean, variance = layer.running_mean, layer.running_var
+    if layer.training or mean is None or variance is None or layer.num_features != len(mean):
         return None
-    if x.shape[1] != layer.num_features:
+    if not _is_plain(x, layer.weight, mean, variance) or x.shape[1] != len(mean):
         return None
-    follow.write(0)  # for cuDNN
-    return follow.answer(_BATCH_NORM, x, layer.weight, layer.bias, *statistics, False)
+    if not x.is_contiguous():
+        return None
+    follow.write(0)  # what cuDNN keeps
+    return follow.answer(
+        aten.native_batch_norm.default, x, layer.weight, layer.bias, mean, variance, False
+    )
 
 
 def _rectified(layer: nn.ReLU, x: Tensor, follow: Follow) -> Tensor | None:
     if not _is_plain(x):
         return None
-    return x if layer.inplace else follow.answer(_RELU, x)
+    return x if layer.inplace else follow.answer(aten.relu.default, x)
 
 
 _QUICK: dict[type[nn.Module], Callable[[Any, Any, Follow], Tensor | None]] = {
