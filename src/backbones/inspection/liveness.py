@@ -162,14 +162,25 @@ class Follow(_Watching):  # type: ignore[no-untyped-call]
         self._left_out = tensors
 
     def answer(self, operator: Any, *args: Any) -> Tensor | None:
-        """What an operator makes first, by its rule; None where that does not cover the call."""
+        """What an operator makes, by its rule; None where that does not cover the call.
+
+        What it makes beside may have nothing in it, such as an evaluation's batch statistics.
+        """
         rule = (_KINDS.get(id(operator)) or _kind_of(operator)).rule
         try:
-            with torch._C._DisableTorchDispatch():  # nobody needs to hear of it
-                made = self._new_of(rule(*args)) if rule else None
+            looks = rule(*args) if rule else None
         except UnlikeTheRule:
             return None
-        return made[0] if isinstance(made, tuple) else made
+        if looks is None:
+            return None
+        first, others = (looks, ()) if isinstance(looks, Look) else (looks[0], looks[1:])
+        if first is None or any(other is None or 0 not in other.shape for other in others):
+            return None
+        with torch._C._DisableTorchDispatch():  # nobody needs to hear of it
+            made = self._new(first)
+        for _ in others:
+            self.write(0)
+        return made
 
     def _given_back(self, held: _Held) -> None:
         del self._held[held.key]
