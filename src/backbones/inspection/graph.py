@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.inspection.node import Call, Graph, Node
+from backbones.inspection.own import evaluating, own_tensors
 from backbones.inspection.quick import QUICK
 from backbones.inspection.replay import Recording, Replays
 from backbones.nn.meta import ShapesOnly, without_collecting
@@ -55,7 +56,7 @@ def record(model: nn.Module, input_shape: Sequence[int], batch: int = 1) -> Grap
         [('conv2d', (1, 8, 7, 7)), ('relu', (1, 8, 7, 7))]
     """
     modules = dict(model.named_modules())
-    with without_collecting(), _evaluating(modules), torch.no_grad():
+    with without_collecting(), evaluating(modules), torch.no_grad():
         try:
             return _recorded(model, modules, (batch, *input_shape), on_meta=True)
         except (NotImplementedError, RuntimeError):
@@ -66,30 +67,10 @@ def record(model: nn.Module, input_shape: Sequence[int], batch: int = 1) -> Grap
             return _recorded(model, modules, (batch, *input_shape), on_meta=False)
 
 
-@contextmanager
-def _evaluating(modules: Mapping[str, nn.Module]) -> Iterator[None]:
-    """All modules in evaluation mode; afterwards in the modes that they were in, part by part."""
-    training = [layer for layer in modules.values() if layer.training]
-    try:
-        _set_training(training, False)
-        yield
-    finally:
-        _set_training(training, True)
-
-
-def _set_training(layers: Sequence[nn.Module], training: bool) -> None:
-    """What `layer.training = ...` does, past PyTorch's look for parameters in it."""
-    for layer in layers:
-        if "training" in layer.__dict__:
-            layer.__dict__["training"] = training
-        else:  # a compiled one
-            layer.training = training
-
-
 def _recorded(
     model: nn.Module, modules: Mapping[str, nn.Module], shape: tuple[int, ...], *, on_meta: bool
 ) -> Graph:
-    parameters, buffers, shared = _own_tensors(modules)
+    parameters, buffers, shared = own_tensors(modules)
     own: dict[str, Tensor] = {**parameters, **buffers}
     shapes = _stand_ins(own) if on_meta else own
     names = {id(tensor): name for name, tensor in shapes.items()}
@@ -103,28 +84,6 @@ def _recorded(
     kinds = {name: type(layer).__name__ for name, layer in modules.items()}
     outputs = tuple(dict.fromkeys(node for node in map(_node_of, _tensors(output)) if node >= 0))
     return Graph(tuple(recorder.nodes), outputs, kinds, tuple(recorder.calls), on_meta, parameters)
-
-
-def _own_tensors(
-    modules: Mapping[str, nn.Module],
-) -> tuple[dict[str, nn.Parameter], dict[str, Tensor], bool]:
-    """Parameters and buffers by name, shared ones once, and whether any are: all in one walk."""
-    parameters: dict[str, nn.Parameter] = {}
-    buffers: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    shared = False
-    for path, layer in modules.items():
-        begin = f"{path}." if path else ""
-        for found, own in ((parameters, layer._parameters), (buffers, layer._buffers)):
-            for name, tensor in own.items():
-                if tensor is None:
-                    continue
-                if id(tensor) in seen:
-                    shared = True
-                    continue
-                seen.add(id(tensor))
-                found[begin + name] = tensor  # type: ignore[assignment]
-    return parameters, buffers, shared
 
 
 def _stand_ins(own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -125,16 +125,27 @@ class Follow(_Watching):  # type: ignore[no-untyped-call]
         self._held: dict[int, _Held] = {}
         self._adopted: dict[int, tuple[Tensor, Tensor]] = {}
         self._known: dict[Any, Looks | None] = {}
+        self._left_out: Sequence[Tensor] = ()
 
     def hold(self, tensor: Tensor) -> Tensor:
         """Count a tensor's memory from now on, unless that is counted already."""
+        self._list_left_out()
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key not in self._held:
             self._held[key] = held = _Held(storage, self._given_back)
             held.key, held.num_bytes = key, storage.nbytes()
-            self._write(held.num_bytes)
+            self.write(held.num_bytes)
         return tensor
+
+    def _list_left_out(self) -> None:
+        """List what is left out, when it first matters: results are mostly known to be new."""
+        left_out, self._left_out = self._left_out, ()
+        for storage in (tensor.untyped_storage() for tensor in left_out):
+            key = storage._cdata
+            if key not in self._held:
+                self._held[key] = held = _Held(storage, self._given_back)
+                held.key, held.num_bytes = key, 0
 
     def stand_in(self, tensor: Tensor) -> Tensor:
         """A tensor without numbers for one that has some, a weight or a constant; not counted."""
@@ -146,12 +157,38 @@ class Follow(_Watching):  # type: ignore[no-untyped-call]
         held.key, held.num_bytes = storage._cdata, 0
         return other
 
+    def leave_out(self, tensors: Sequence[Tensor]) -> None:
+        """Do not count these, which were there before."""
+        self._left_out = tensors
+
+    def answer(self, operator: Any, *args: Any) -> Tensor | None:
+        """What an operator makes, by its rule; None where that does not cover the call.
+
+        What it makes beside may have nothing in it, such as an evaluation's batch statistics.
+        """
+        rule = (_KINDS.get(id(operator)) or _kind_of(operator)).rule
+        try:
+            looks = rule(*args) if rule else None
+        except UnlikeTheRule:
+            return None
+        if looks is None:
+            return None
+        first, others = (looks, ()) if isinstance(looks, Look) else (looks[0], looks[1:])
+        if first is None or any(other is None or 0 not in other.shape for other in others):
+            return None
+        with torch._C._DisableTorchDispatch():  # nobody needs to hear of it
+            made = self._new(first)
+        for _ in others:
+            self.write(0)
+        return made
+
     def _given_back(self, held: _Held) -> None:
         del self._held[held.key]
         if held.num_bytes:
-            self._write(-held.num_bytes)
+            self.write(-held.num_bytes)
 
-    def _write(self, num_bytes: int) -> None:
+    def write(self, num_bytes: int) -> None:
+        """Bytes that are taken now, or given back."""
         self.ledger.changes.append(num_bytes)
         self.ledger.places.append(self.place)
 
@@ -216,7 +253,13 @@ class Follow(_Watching):  # type: ignore[no-untyped-call]
 
     def _new(self, looks: Look) -> Tensor:
         shape, strides, dtype = looks
-        return self.hold(torch.empty_strided(shape, strides, dtype=dtype, device=self.device))
+        tensor = torch.empty_strided(shape, strides, dtype=dtype, device=self.device)
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        self._held[key] = held = _Held(storage, self._given_back)
+        held.key, held.num_bytes = key, storage.nbytes()
+        self.write(held.num_bytes)
+        return tensor
 
     def _hold_all(self, results: Any) -> Any:
         for result in results if isinstance(results, _SEVERAL) else (results,):
@@ -233,25 +276,31 @@ def _sums_in_place(args: Sequence[Any]) -> bool:
     first, second = args[0], args[1]
     return (
         first.is_contiguous()
+        and _is_alone(first)
         and isinstance(second, Tensor)
         and first.shape == second.shape
         and first.dtype == second.dtype
         and not torch.is_grad_enabled()
-        and _is_alone(first)
     )
 
 
 def _is_alone(tensor: Tensor) -> bool:
     """Whether the engine alone holds a gradient."""
-    (of_tensor, of_memory), (most, most_of_memory) = _holders(tensor), when_alone()
-    return of_tensor <= most and of_memory <= most_of_memory
+    most, most_of_memory = when_alone()
+    counted: Any = tensor
+    return counted._use_count() <= most and _holders_of_memory(tensor) <= most_of_memory
 
 
 def _holders(tensor: Tensor) -> tuple[int, int]:
     """How many hold this tensor, and how many hold its memory."""
-    memory: Any = tensor.untyped_storage()
     counted: Any = tensor
-    return counted._use_count(), torch._C._storage_Use_Count(memory._cdata)
+    return counted._use_count(), _holders_of_memory(tensor)
+
+
+def _holders_of_memory(tensor: Tensor) -> int:
+    memory: Any = tensor.untyped_storage()
+    count: int = torch._C._storage_Use_Count(memory._cdata)
+    return count
 
 
 @cache

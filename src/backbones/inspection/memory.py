@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 from torch import nn
 
 from backbones.errors import WrongUse, nearest
+from backbones.inspection.own import own_tensors
 from backbones.inspection.passes import Course, Precision, run_pass
 from backbones.models import find_row, make
 from backbones.nn.meta import ShapesOnly
@@ -320,9 +321,10 @@ def network_and_shape(
 
 def _own_bytes(network: nn.Module) -> tuple[int, int]:
     """Of parameters and of buffers."""
+    parameters, buffers, _ = own_tensors(dict(network.named_modules()))
     return (
-        sum(tensor.numel() * tensor.element_size() for tensor in network.parameters()),
-        sum(tensor.numel() * tensor.element_size() for tensor in network.buffers()),
+        sum(tensor.numel() * tensor.element_size() for tensor in parameters.values()),
+        sum(tensor.numel() * tensor.element_size() for tensor in buffers.values()),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from backbones.errors import BackbonesError, WrongUse, nearest
+from backbones.inspection.joins import QuickJoins
 from backbones.inspection.liveness import Follow, Ledger, when_alone
+from backbones.inspection.own import in_mode
+from backbones.inspection.stand_ins import stand_ins
 from backbones.nn.auxiliary import WithAuxiliary, total_loss
 
 Precision = Literal["fp32", "bf16"]
@@ -64,11 +67,14 @@ def run_pass(
     """
     _check(input_shape, batch, precision)
     when_alone()  # finds something out, and nothing may be watching then
-    modes = [(module, module.training) for module in model.modules()]
+    modules = dict(model.named_modules())
     try:
-        model.train(training)
-        with _nothing_else_moves(), _without_numbers(precision) as (follow, cast):
-            return _run(model, (batch, *input_shape), follow, cast, training)
+        with (
+            in_mode(model, modules, training),
+            _nothing_else_moves(),
+            _without_numbers(precision) as (follow, cast),
+        ):
+            return _run(modules, (batch, *input_shape), follow, cast, training)
     except BackbonesError:
         raise
     except (RuntimeError, ValueError, TypeError, NotImplementedError, AssertionError) as error:
@@ -78,9 +84,6 @@ def run_pass(
             f"{type(model).__name__} cannot be followed with a batch of {shape}: {first_line};"
             " give the shape of one picture as the module expects it, or a larger batch"
         ) from error
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _check(input_shape: tuple[int, ...], batch: int, precision: str) -> None:
@@ -127,22 +130,23 @@ def _without_numbers(
 
 
 def _run(
-    model: nn.Module,
+    modules: Mapping[str, nn.Module],
     shape: tuple[int, ...],
     follow: Follow,
     cast: Callable[[], AbstractContextManager[Any]],
     training: bool,
 ) -> Course:
     with ExitStack() as stack:
-        own = stack.enter_context(_stand_ins(model, follow))
+        own = stack.enter_context(stand_ins(modules, follow))
         stack.enter_context(torch.set_grad_enabled(training))
         stack.enter_context(follow)
-        floating = [tensor.dtype for tensor in own if tensor.is_floating_point()]
-        x = torch.empty(shape, dtype=floating[0] if floating else torch.float32)
+        dtype = next((t.dtype for t in own if t.is_floating_point()), torch.float32)
+        x = torch.empty(shape, dtype=dtype)
         labels = torch.empty(shape[0], dtype=torch.int64) if training else None
         input_bytes = sum(follow.ledger.changes)
-        with cast():
-            output = model(x)
+        joins = training and follow.device.type == "meta"
+        with cast(), QuickJoins() if joins else nullcontext():
+            output = modules[""](x)
         follow.ledger.mark("forward")
         if labels is None:
             return Course(follow.ledger, input_bytes)
@@ -152,38 +156,8 @@ def _run(
         follow.backward = True
         loss.backward()  # type: ignore[no-untyped-call]
         follow.ledger.mark("backward")
-    gradients = [tensor.grad.nbytes for tensor in own if tensor.grad is not None]
+        gradients = [tensor.grad.nbytes for tensor in own if tensor.grad is not None]
     return Course(follow.ledger, input_bytes, tuple(gradients))
-
-
-@contextmanager
-def _stand_ins(model: nn.Module, follow: Follow) -> Iterator[list[Tensor]]:
-    """Parameters and buffers without numbers in their places, and layers that say that they run."""
-    found: dict[int, Tensor] = {}
-    put_back: list[Callable[[], Any]] = []
-
-    def stand_in(tensor: Tensor) -> Tensor:
-        if id(tensor) not in found:  # layers may share one
-            other = follow.stand_in(tensor)
-            found[id(tensor)] = other.requires_grad_(tensor.requires_grad)
-        return found[id(tensor)]
-
-    try:
-        for name, module in model.named_modules():
-            for own in (module._parameters, module._buffers):
-                put_back.append(partial(own.update, dict(own)))
-                own.update({k: t if t is None else stand_in(t) for k, t in own.items()})
-            if not module._modules:
-                hook = module.register_forward_pre_hook(partial(_runs, follow, name))
-                put_back.append(hook.remove)
-        yield list(found.values())
-    finally:
-        for back in put_back:
-            back()
-
-
-def _runs(follow: Follow, name: str, *_: object) -> None:
-    follow.place = name
 
 
 def _loss(output: Any, labels: Tensor) -> Tensor:
