@@ -230,6 +230,17 @@ def find_network(name: str | Path, *, with_numbers: bool = False) -> nn.Module:
         return build(variant, classes, channels, seed=0)
 
 
+def made_once(name: str | Path) -> nn.Module | str | Path:
+    """What `inspect` and `memory` can both be given, without making the network twice.
+
+    A function that makes a module stays a name: what it makes may have to look at numbers.
+
+    Raises:
+        NotFound, BadWeights: as `find_network`.
+    """
+    return name if _is_maker(str(name)) else find_network(name)
+
+
 def _is_maker(text: str) -> bool:
     return ":" in text and not Path(text).exists()
 

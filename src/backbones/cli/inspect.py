@@ -52,17 +52,19 @@ def inspect(
     `backbones inspect vgg16 --at conv5_3,7,7 --draw photo.jpg -o seen.png`.
     """
     from backbones.api.inspection import inspect as look
+    from backbones.api.inspection import made_once
     from backbones.api.inspection import memory as need
 
     if json + csv + markdown > 1:
         raise WrongUse("--json, --csv and --markdown exclude each other")
     if draw is not None and (at is None or out is None):
         raise WrongUse("--draw paints what --at LAYER,Y,X sees, and -o FILE says where it goes")
-    found = look(name, shape_of(input), batch=batch or 1, functions=functions)
+    network = made_once(name) if memory else name
+    found = look(network, shape_of(input), batch=batch or 1, functions=functions)
     if at is not None:
         _tell_box(found, at, draw, out, json)
         return
-    needs = need(name, found.input, batch=batch) if memory else None
+    needs = need(network, found.input, batch=batch) if memory else None
     layers = found.layers if depth is None else found.folded(depth)
     if json:
         also = {} if needs is None else {"memory": needs.to_json()}
