@@ -39,6 +39,19 @@ def ours(name: str, px: int) -> Callable[[], dict[str, int]]:
     return look
 
 
+def ours_with_memory(name: str, px: int) -> Callable[[], dict[str, int]]:
+    """What `backbones inspect NAME --memory` works out."""
+    from backbones.api.inspection import inspect, made_once, memory
+
+    def look() -> dict[str, int]:
+        network = made_once(name)
+        found = inspect(network, (3, px, px))
+        memory(network, (3, px, px))
+        return {"params": found.params, "macs": found.macs}
+
+    return look
+
+
 def torchinfo(name: str, px: int) -> Callable[[], dict[str, int]]:
     return _torchinfo(name, px, "cpu")
 
@@ -106,6 +119,7 @@ def _maker(name: str) -> Callable[[], Any]:
 
 TOOLS: dict[str, Callable[[str, int], Callable[[], dict[str, int]]]] = {
     "backbones": ours,
+    "with memory": ours_with_memory,
     "torchinfo on meta": torchinfo_on_meta,
     "torchinfo": torchinfo,
     "torchsummary": torchsummary,
@@ -145,10 +159,10 @@ def wrong(found: dict[str, Any], truth: dict[str, Any]) -> str:
     return ", ".join([*differing, *(f"no {what}" for what in missing)]) or "right"
 
 
-def race(name: str, rounds: int) -> list[dict[str, Any]]:
-    runs: dict[str, list[dict[str, Any]]] = {tool: [] for tool in TOOLS}
+def race(name: str, rounds: int, tools: list[str]) -> list[dict[str, Any]]:
+    runs: dict[str, list[dict[str, Any]]] = {tool: [] for tool in tools}
     for number in range(rounds):
-        order = list(TOOLS) if number % 2 == 0 else list(reversed(TOOLS))
+        order = tools if number % 2 == 0 else tools[::-1]
         for tool in order:
             if not (runs[tool] and "error" in runs[tool][0]):
                 runs[tool].append(measure(tool, name))
@@ -182,6 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", choices=NETWORKS, action="append", help="these networks")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--ours", action="store_true", help="without the other tools")
     parser.add_argument("--json", type=Path, help="also write the rows here")
     parser.add_argument("--child", nargs=2, metavar=("TOOL", "NETWORK"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -190,7 +205,7 @@ def main() -> None:
         return
     found = []
     for name in options.only or NETWORKS:
-        rows = race(name, options.rounds)
+        rows = race(name, options.rounds, list(TOOLS)[:2] if options.ours else list(TOOLS))
         if "error" in rows[0]:
             sys.exit(f"ours fails: {rows[0]['error']}")
         show(rows)

@@ -100,6 +100,7 @@ class Measured(Table):
         figures: in the row's order.
         machine: where.
         train_seconds: by arm, of all seeds together.
+        remark: what a reader of the figures should know beside them.
     """
 
     id: str
@@ -108,6 +109,7 @@ class Measured(Table):
     figures: tuple[Figure, ...]
     machine: Machine
     train_seconds: dict[str, float]
+    remark: str = ""
 
     def figure(self, label: str) -> Figure:
         """By its label."""

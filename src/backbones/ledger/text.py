@@ -33,6 +33,7 @@ def measured_text(entry: Entry, measured: Measured, chart: str = "measured.png")
         "",
         f"`{command(entry)}` on {measured.date}: {measured.machine.to_text()}."
         f" Training: {_minutes(measured)}.",
+        *(["", measured.remark] if measured.remark else []),
     ]
     return "\n".join(lines) + "\n"
 
