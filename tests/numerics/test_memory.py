@@ -302,3 +302,15 @@ def test_text_and_json_hold_the_same_numbers() -> None:
     assert memory.to_text().splitlines()[0] == "training, batch 2, sgd_momentum, fp32"
     assert f"in {memory.fullest}" in memory.to_text()
     assert "largest live activations" in inference_memory("vgg_tiny").to_text()
+
+
+@pytest.mark.parametrize("name", ["vgg_tiny", "googlenet_tiny", "densenet_tiny", "lenet5_1998"])
+def test_the_classic_sum_heard_on_the_way_changes_nothing(name: str) -> None:
+    """`memory` adds it up during its evaluation pass; both answers are those of passes alone."""
+    from backbones.api.inspection import made_once, memory
+    from backbones.inspection.classic import classic_sum
+
+    network = made_once(name)
+    found = memory(network, batch=3)
+    assert found.evaluation == inference_memory(network, batch=3)
+    assert found.classic == classic_sum(network)

@@ -17,7 +17,7 @@ from torch import nn
 from backbones import catalog
 from backbones.api.weights import find_bundle, is_id
 from backbones.errors import BackbonesError, NotFound, WrongUse, nearest
-from backbones.inspection.classic import ClassicSum, classic_sum
+from backbones.inspection.classic import ClassicSum, add_up, hearing_outputs
 from backbones.inspection.memory import (
     InferenceMemory,
     Optimizer,
@@ -159,14 +159,16 @@ def memory(
             for training in (False, True)
         ]
         largest = (sizes[0], sizes[1])
+    with hearing_outputs(network) as heard:
+        evaluation = inference_memory(network, shape, batch=batch or 1, precision=precision)
     return Memory(
-        inference_memory(network, shape, batch=batch or 1, precision=precision),
+        evaluation,
         training_memory(
             network, shape, batch=batch or 32, optimizer=optimizer, precision=precision
         ),
         largest,
         budget,
-        classic_sum(network, shape),
+        add_up(network, shape, heard),
     )
 
 
@@ -219,7 +221,9 @@ def find_network(name: str | Path, *, with_numbers: bool = False) -> nn.Module:
     if _is_maker(text):
         return _made_by(text, with_numbers=with_numbers)
     path = Path(text)
-    if is_id(text) or path.exists() or path.suffix == ".safetensors":
+    # Whose name is a variant's need not be looked for in the table of weights, which takes 50 ms.
+    named = text in catalog.names() and not path.exists()
+    if not named and (is_id(text) or path.exists() or path.suffix == ".safetensors"):
         bundle = read_bundle_header(find_bundle(path))
         variant: str = bundle.variant
         classes: int | None = bundle.num_classes

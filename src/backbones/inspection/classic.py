@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -81,26 +81,55 @@ def classic_sum(model: nn.Module | str, input_shape: Sequence[int] | None = None
         classic sum (MiB): input 0.57, forward/backward pass 218.78, params 527.79, total 747.15
     """
     network, shape = network_and_shape(model, input_shape)
-    outputs: list[tuple[bool, int]] = []
-    with _outputs_of_layers(network, lambda pools, size: outputs.append((pools, size))):
+    with hearing_outputs(network) as heard:
         run_pass(network, shape, 1, training=False)
+    return add_up(network, shape, heard)
+
+
+@dataclass(frozen=True)
+class HeardOutput:
+    """What came out of a layer or block.
+
+    Args:
+        pools: it is a pooling layer's.
+        num_values: of one picture.
+    """
+
+    pools: bool
+    num_values: int
+
+
+def add_up(
+    network: nn.Module, input_shape: Sequence[int], heard: Sequence[HeardOutput]
+) -> ClassicSum:
+    """The sum, from a pass that was heard.
+
+    Args:
+        network: that ran.
+        input_shape: of one picture.
+        heard: what `hearing_outputs` gave.
+    """
     return ClassicSum(
-        4 * math.prod(shape) / MIB,
-        2 * 4 * sum(size for _, size in outputs) / MIB,
+        4 * math.prod(input_shape) / MIB,
+        2 * 4 * sum(output.num_values for output in heard) / MIB,
         4 * sum(parameter.numel() for parameter in network.parameters()) / MIB,
-        2 * 4 * sum(size for pools, size in outputs if pools) / MIB,
+        2 * 4 * sum(output.num_values for output in heard if output.pools) / MIB,
     )
 
 
 @contextmanager
-def _outputs_of_layers(network: nn.Module, hear: Callable[[bool, int], None]) -> Iterator[None]:
-    """Tell how many numbers come out of every layer and block, each time that it runs."""
+def hearing_outputs(network: nn.Module) -> Iterator[list[HeardOutput]]:
+    """Note how many numbers come out of every layer and block, each time that it runs."""
+    heard: list[HeardOutput] = []
 
     def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
         pools = type(module).__module__ == nn.MaxPool2d.__module__
-        for tensor in output if isinstance(output, list | tuple) else (output,):
-            if isinstance(tensor, Tensor):
-                hear(pools, math.prod(tensor.shape[1:]))
+        several = output if isinstance(output, list | tuple) else (output,)
+        heard.extend(
+            HeardOutput(pools, math.prod(tensor.shape[1:]))
+            for tensor in several
+            if isinstance(tensor, Tensor)
+        )
 
     hooks = [
         module.register_forward_hook(hook)
@@ -108,7 +137,7 @@ def _outputs_of_layers(network: nn.Module, hear: Callable[[bool, int], None]) ->
         if module is not network and not isinstance(module, nn.Sequential | nn.ModuleList)
     ]
     try:
-        yield
+        yield heard
     finally:
         for registered in hooks:
             registered.remove()
