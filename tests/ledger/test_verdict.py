@@ -49,8 +49,17 @@ NOT_LOWER = Expectation(figure="a", **{"is": "not lower"}, than="b")
 )
 def test_words(a: float, b: float, lower: str, not_lower: str) -> None:
     found = measured(figure("a", a), figure("b", b))
-    assert judge(LOWER, found).word == lower
-    assert judge(NOT_LOWER, found).word == not_lower
+    assert judge(LOWER, found, of_seeds=False).word == lower
+    assert judge(NOT_LOWER, found, of_seeds=False).word == not_lower
+    twice = measured(figure("a", a, a), figure("b", b, b))
+    assert judge(LOWER, twice).word == lower
+    assert judge(NOT_LOWER, twice).word == not_lower
+
+
+def test_networks_that_were_trained_once_decide_nothing() -> None:
+    found = judge(LOWER, measured(figure("a", 10), figure("b", 20, 20)))
+    assert found.word == "undecided"
+    assert "one run each" in found.to_text()
 
 
 def test_the_standard_error_of_one_run_is_binomial() -> None:
@@ -61,8 +70,8 @@ def test_the_standard_error_of_one_run_is_binomial() -> None:
 
 def test_seeds_that_lie_far_apart_widen_it() -> None:
     """10 and 14: the standard deviation is sqrt(8), that of the mean sqrt(8 / 2) = 2."""
-    found = judge(LOWER, measured(figure("a", 10, 14, samples=10**8), figure("b", 15)))
-    assert found.standard_error == pytest.approx(sqrt(4 + 1e4 * 0.15 * 0.85 / 10_000))
+    found = judge(LOWER, measured(figure("a", 10, 14, samples=10**8), figure("b", 15, 15)))
+    assert found.standard_error == pytest.approx(sqrt(4 + 1e4 * 0.15 * 0.85 / 20_000))
     assert found.word == "undecided"
 
 

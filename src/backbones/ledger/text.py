@@ -55,7 +55,7 @@ def page_text(entries: Sequence[Entry], found: Mapping[str, Measured], charts: s
         "a tutorial; `backbones reproduce ID` tries it again. Errors are in percent of held-out",
         "pictures. Two figures differ where their difference is more than twice its",
         "standard error (from the finite test set, or from the spread of the seeds, whichever is",
-        "larger).",
+        "larger); networks that were trained once each decide nothing.",
         "",
         "| row | claim | outcome |",
         "|---|---|---|",
