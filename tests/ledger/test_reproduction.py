@@ -120,6 +120,15 @@ def test_a_row_that_was_broken_off_goes_on_to_the_same_weights(
     assert errors == [[run.top1_error_percent for run in f.runs] for f in measured.figures]
 
 
+def test_the_threads_told_are_those_that_trained(tmp_path: Path) -> None:
+    """Reading a finished run with other threads must not change what is said of it."""
+    reproduce("lenet/digits", smoke_run=True, out=tmp_path)
+    (noted,) = (tmp_path / "arms").glob("*/run.json")
+    noted.write_text(noted.read_text().replace('"threads": 1', '"threads": 7'))
+    done = reproduce("lenet/digits", smoke_run=True, out=tmp_path)
+    assert done.measured.machine.threads == 7
+
+
 def test_a_smoke_run_measures_a_few_pictures(tmp_path: Path) -> None:
     done = reproduce("lenet/digits", smoke_run=True, out=tmp_path)
     assert done.measured.smoke

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -243,16 +242,20 @@ def _train_seconds(folder: Path) -> float:
 
 
 def _machine(folder: Path | None) -> Machine:
-    recipe: dict[str, Any] = {}
+    """What a run was trained on, as it noted itself; without one, what measured just now."""
+    precision, device, threads = "fp32", "cpu", torch.get_num_threads()
+    versions = {"python": platform.python_version(), "torch": torch.__version__}
     if folder is not None:
-        recipe = RunFolder.open(folder).recipe.to_json()
+        run = RunFolder.open(folder)
+        precision, device = run.recipe.precision, run.recipe.device
+        threads, versions = run.facts["threads"], run.facts["versions"]
     return Machine(
         processor=_processor(),
-        threads=torch.get_num_threads(),
-        device=recipe.get("device", "cpu"),
-        precision=recipe.get("precision", "fp32"),
-        python=platform.python_version(),
-        torch=torch.__version__,
+        threads=threads,
+        device=device,
+        precision=precision,
+        python=versions["python"],
+        torch=versions["torch"],
         backbones=backbones.__version__,
     )
 
