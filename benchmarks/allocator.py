@@ -13,12 +13,14 @@ from typing import Any
 from torch.profiler import ProfilerActivity, profile
 
 # Operators that work on copies: of maps and weights in the layout that oneDNN likes on this
-# processor, of windows laid out as columns, of small maps that are normalised.
+# processor, of windows laid out as columns, of small maps that are normalised, of blocks of pairs.
 WITH_SCRATCH = (
     "aten::mkldnn_convolution",
     "aten::_slow_conv2d_forward",
     "aten::convolution_backward",
     "aten::native_batch_norm_backward",
+    "aten::_scaled_dot_product_flash_attention_for_cpu",
+    "aten::_scaled_dot_product_flash_attention_for_cpu_backward",
 )
 
 

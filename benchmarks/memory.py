@@ -2,6 +2,7 @@
 
     python benchmarks/memory.py                        six networks, a batch of 4, fp32
     python benchmarks/memory.py --precision bf16 --batch 8 vgg16 resnet50
+    python benchmarks/memory.py timm:vit_tiny_patch16_224 torchvision:vit_b_16    anybody's
     python benchmarks/memory.py --seconds              how long predictions take
 
 Measured is one evaluation, and the second of two training steps, on the CPU with PyTorch's own
@@ -21,6 +22,7 @@ from typing import Any
 
 import torch
 from allocator import Peak, measure
+from peers import import_timm, import_torchvision
 from torch.nn import functional as F
 
 from backbones.inspection.memory import inference_memory, training_memory
@@ -56,21 +58,33 @@ def measured(step: Callable[[Any, tuple[int, ...], bool], None], network: Any, *
 def line(name: str, what: str, transient: int, constant: int, peak: Peak) -> str:
     mib = 2**20
     return (
-        f"{name:16} {what:10} {transient / mib:10.1f} {peak.without_scratch / mib:10.1f}"
+        f"{name:28} {what:10} {transient / mib:10.1f} {peak.without_scratch / mib:10.1f}"
         f" {transient / peak.without_scratch:9.4f} {(peak.total - peak.without_scratch) / mib:9.1f}"
         f" {(constant + transient) / (constant + peak.total):7.3f}"
     )
 
 
+def made(name: str) -> tuple[Any, tuple[int, int, int]]:
+    """A network of this package or of a peer, and the shape of a picture."""
+    library, _, theirs = name.rpartition(":")
+    if library == "timm":
+        network: Any = import_timm().create_model(theirs)
+        return network, network.default_cfg["input_size"]
+    if library == "torchvision":
+        return getattr(import_torchvision().models, theirs)(weights=None), (3, 224, 224)
+    network = build(name, seed=0)
+    return network, (network.in_channels, network.row.input_px, network.row.input_px)
+
+
 def compare(name: str, batch: int, precision: Any) -> None:
-    network: Any = build(name, seed=0)
-    shape = (batch, network.in_channels, network.row.input_px, network.row.input_px)
+    network, picture = made(name)
+    shape = (batch, *picture)
     bf16 = precision == "bf16"
-    inference = inference_memory(network, batch=batch, precision=precision)
+    inference = inference_memory(network, picture, batch=batch, precision=precision)
     own = inference.parameters + inference.buffers
     peak = measured(evaluate, network, shape, bf16)
     print(line(name, "inference", inference.peak - own, own, peak), flush=True)
-    training = training_memory(network, batch=batch, precision=precision)
+    training = training_memory(network, picture, batch=batch, precision=precision)
     own += training.optimizer_state
     peak = measured(train, network, shape, bf16)
     print(line(name, "training", training.peak - own, own, peak), flush=True)
@@ -103,7 +117,7 @@ def main() -> None:
         for name in given.networks or TIMED:
             seconds(name)
         return
-    print(f"{'MiB':27} {'predicted':>10} {'measured':>10} {'ratio':>9} {'scratch':>9} {'whole':>7}")
+    print(f"{'MiB':39} {'predicted':>10} {'measured':>10} {'ratio':>9} {'scratch':>9} {'whole':>7}")
     for name in given.networks or NETWORKS:
         compare(name, given.batch, given.precision)
 

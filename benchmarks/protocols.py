@@ -1,15 +1,18 @@
-"""VGG-16 on one picture whole, against crops of the same picture at the same precision.
+"""A network on one picture whole, against crops of the same picture at the same precision.
 
-    python benchmarks/protocols.py [--rounds 5] [--precision fp32,bf16] [--weights W] [--json FILE]
+    python benchmarks/protocols.py [--rounds 5] [--precision fp32,bf16] [--json FILE]
+    python benchmarks/protocols.py --weights ID_OR_BUNDLE --pictures FOLDER
 
-A picture of 512 x 384 px (Q = 384). "dense" is the whole picture and its mirror image with the
-fully connected layers read as convolutions; "fifty" is the grid of 5 x 5 crops and their mirror
-images; "ten" is AlexNet's ten crops. Every mode includes the softmax and its mean; cutting the
-views is not timed. Modes alternate within each round, figures are medians, ratios medians of each
-round's ratio. How far bf16 agrees with fp32 is told as the share of pictures (noise and shifted
-ramps) whose first class is the same, and as the largest difference of a probability. Without
---weights the network is as initialised, which changes no time; agreement then says little about a
-trained network.
+Timed is one picture of 512 x 384 px (Q = 384). "dense" is the whole picture and its mirror image
+with the fully connected layers read as convolutions; "fifty" is the grid of 5 x 5 crops and their
+mirror images; "ten" is AlexNet's ten crops. Every mode includes the softmax and its mean; cutting
+the views is not timed. Modes alternate within each round, figures are medians, ratios medians of
+each round's ratio. The network is VGG-16 as initialised, which changes no time.
+
+How far bf16 agrees with fp32 is told for every mode: the share of pictures whose first class is the
+same, the mean and the largest difference of a probability. Without --pictures these are noise,
+and without --weights the answers are those of a network that has learned nothing. bf16 is timed
+only where the processor has units for it; elsewhere their rounding is reproduced (`rounding.py`).
 """
 
 from __future__ import annotations
@@ -20,21 +23,28 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from rounding import AsOnBf16Units
 from torch import Tensor, nn
 
+from backbones.api.evaluation import pictures_to_measure
 from backbones.api.weights import open_bundle
+from backbones.data.source import ArrayPictures, Split
 from backbones.features.dense import dense
 from backbones.models import build
 from backbones.nn.evaluating import Network, evaluating
 from backbones.protocols import views
+from backbones.protocols.answering import Asking, answer
 from backbones.protocols.row import ShorterSide
 from backbones.protocols.score import reduce
 from backbones.protocols.table import find_protocol
+from backbones.spec import InputSpec
 from backbones.speed import has_bf16_units, keep_large_buffers
 
 Q_PX = 384
@@ -55,7 +65,7 @@ def view_batches(mode: str, picture: Tensor) -> list[Tensor]:
     ]
 
 
-def answer(network: Network, batches: Sequence[Tensor]) -> Tensor:
+def answered(network: Network, batches: Sequence[Tensor]) -> Tensor:
     """Log-probabilities of one picture, (1, K); maps of scores are averaged over their places."""
     scores = [network(batch) for batch in batches]
     rows = [each.mean((2, 3)) if each.dim() == 4 else each for each in scores]
@@ -79,10 +89,10 @@ def measure(network: nn.Module, precision: str, rounds: int) -> dict[str, dict[s
     with evaluating(network, format_) as crops, evaluating(reader, format_) as maps:
         asked = {mode: maps if mode == "dense" else crops for mode in MODES}
         for mode in MODES:
-            answer(asked[mode], batches[mode][:1])  # the first call sets things up
+            answered(asked[mode], batches[mode][:1])  # the first call sets things up
         for _ in range(rounds):
             for mode in MODES:
-                seconds[mode].append(timed(lambda m=mode: answer(asked[m], batches[m])))
+                seconds[mode].append(timed(lambda m=mode: answered(asked[m], batches[m])))
     ratios = {
         f"dense_over_{mode}": statistics.median(
             slow / fast for slow, fast in zip(seconds[mode], seconds["dense"], strict=True)
@@ -93,43 +103,66 @@ def measure(network: nn.Module, precision: str, rounds: int) -> dict[str, dict[s
     return {"images_per_second": speeds, "ratio": ratios}
 
 
-def agreement(network: nn.Module, count: int = 8) -> dict[str, float]:
-    """How far a dense pass in bf16 agrees with one in fp32."""
-    reader, same, largest = dense(network), 0, 0.0
-    ramp = torch.linspace(-2, 2, 512)
-    with evaluating(reader) as exact, evaluating(reader, "bf16") as rounded:
-        for seed in range(count):
-            noise = torch.randn(3, Q_PX, 512, generator=torch.Generator().manual_seed(seed))
-            batches = view_batches("dense", noise * (seed / count) + ramp.roll(64 * seed))
-            one, other = answer(exact, batches).exp(), answer(rounded, batches).exp()
-            same += int(one.argmax() == other.argmax())
-            largest = max(largest, float((one - other).abs().max()))
-    return {"same_first_class": same / count, "largest_probability_difference": largest}
+def noise(count: int) -> Split:
+    """Pictures of nothing."""
+    numbers = np.random.default_rng(0)
+    grey = numbers.integers(0, 256, (count, Q_PX, 512, 3), dtype=np.uint8)
+    return Split("test", ("nothing",), np.zeros(count, np.int64), ArrayPictures(grey, "noise"))
+
+
+def agreement(network: nn.Module, spec: InputSpec, split: Split, mode: str) -> dict[str, float]:
+    """How far bf16 agrees with fp32 on the pictures of a split."""
+    row = replace(find_protocol(MODES[mode]), resize=(ShorterSide(px=Q_PX),))
+    exact = answer(network, split, spec, Asking(row, AT_ONCE)).log_probabilities
+    with nullcontext() if has_bf16_units() else AsOnBf16Units():
+        rounded = answer(network, split, spec, Asking(row, AT_ONCE, "bf16")).log_probabilities
+    differences = np.abs(np.exp(exact) - np.exp(rounded)).max(axis=1)
+    return {
+        "pictures": len(exact),
+        "same_first_class": float((exact.argmax(1) == rounded.argmax(1)).mean()),
+        "mean_probability_difference": float(differences.mean()),
+        "largest_probability_difference": float(differences.max()),
+    }
 
 
 def main() -> None:
     """Measure, print a table, and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--precision", default="fp32,bf16" if has_bf16_units() else "fp32")
-    parser.add_argument("--weights", help="a bundle of VGG-16, or an id of weights")
+    parser.add_argument("--rounds", type=int, default=5, help="0 times nothing")
+    parser.add_argument("--precision", default="fp32,bf16", help="with bf16, its agreement too")
+    parser.add_argument("--weights", help="a bundle, or an id of weights; VGG-16 if left out")
+    parser.add_argument("--pictures", help="data whose pictures bf16 and fp32 answer; else noise")
+    parser.add_argument("--limit", type=int, default=8, help="so many pictures of them")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
+    if chosen.pictures and not chosen.weights:
+        parser.error("--pictures wants --weights: a network that learned nothing knows no pictures")
     keep_large_buffers()
     bundle = open_bundle(chosen.weights) if chosen.weights else None
-    network = bundle.build() if bundle else build("vgg16", seed=0)
-    network.eval()
+    network = (bundle.build() if bundle else build("vgg16", seed=0)).eval()
+    precisions = chosen.precision.split(",")
     found: dict[str, Any] = {"threads": torch.get_num_threads(), "load": os.getloadavg()[0]}
-    print(f"VGG-16, 512 x {Q_PX} px, {found['threads']} threads, load {found['load']:.1f}")
-    for precision in chosen.precision.split(","):
+    print(f"{chosen.weights or 'VGG-16'}, {found['threads']} threads, load {found['load']:.1f}")
+    for precision in precisions if chosen.rounds else ():
+        if precision == "bf16" and not has_bf16_units():
+            print("bf16: not timed, this processor has no units for it")
+            continue
         figures = measure(network, precision, chosen.rounds)
         found[precision] = figures
         speeds = ", ".join(f"{mode} {v:.3f}" for mode, v in figures["images_per_second"].items())
         ratios = ", ".join(f"{name} {value:.2f}" for name, value in figures["ratio"].items())
-        print(f"{precision}: images/s {speeds}; ratio {ratios}")
-    if "bf16" in chosen.precision:
-        found["bf16 against fp32"] = agreement(network)
-        print("bf16 against fp32:", found["bf16 against fp32"])
+        print(f"{precision}: images/s {speeds}; ratio {ratios}", flush=True)
+    if "bf16" in precisions:
+        split = noise(chosen.limit)
+        if bundle and chosen.pictures:
+            split = pictures_to_measure(bundle, chosen.pictures, None)
+            split = split.take(list(range(0, len(split), max(1, len(split) // chosen.limit))))
+        spec = bundle.spec if bundle else InputSpec(size=224, resize=256)
+        agreeing = found["bf16 against fp32"] = {}
+        for mode in MODES:
+            agreeing[mode] = agreement(network, spec, split, mode)
+            told = ", ".join(f"{name} {value:.4g}" for name, value in agreeing[mode].items())
+            print(f"bf16 against fp32, {mode}: {told}", flush=True)
     if chosen.json:
         chosen.json.write_text(json.dumps(found, indent=2) + "\n")
 

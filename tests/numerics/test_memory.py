@@ -150,6 +150,78 @@ def test_a_module_of_others(name: str, torchvision: ModuleType, allocator: Modul
     assert memory.peak - memory.parameters - memory.buffers == pytest.approx(measured, rel=0.05)
 
 
+class Attending(nn.Module):
+    """Eight heads over the places of a map; each place's weights are as many as there are places.
+
+    Args:
+        dropout: of the weights, while it trains; the CPU then takes attention apart.
+        masked: places do not see those behind them.
+    """
+
+    def __init__(self, dropout: float = 0.0, masked: bool = False) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 16, 2, stride=2)
+        self.project = nn.Linear(16, 3 * 16)
+        self.head = nn.Linear(16, 10)
+        self.dropout, self.masked = dropout, masked
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = self.embed(x).flatten(2).transpose(1, 2)
+        batch, count, _ = places.shape
+        query, key, value = (
+            self.project(places).reshape(batch, count, 3, 8, 2).permute(2, 0, 3, 1, 4)
+        )
+        mask = torch.ones(count, count, dtype=torch.bool).tril() if self.masked else None
+        seen = F.scaled_dot_product_attention(
+            query, key, value, mask, self.dropout if self.training else 0.0
+        )
+        return self.head(seen.transpose(1, 2).flatten(2).mean(1))
+
+
+class WithPyTorchsHeads(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 16, 2, stride=2)
+        self.attend = nn.MultiheadAttention(16, 8, batch_first=True)
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = self.embed(x).flatten(2).transpose(1, 2)
+        seen, _ = self.attend(places, places, places, need_weights=False)
+        return self.head(seen.mean(1))
+
+
+@pytest.mark.parametrize(
+    "make_network",
+    [
+        Attending,
+        lambda: Attending(dropout=0.1),
+        lambda: Attending(masked=True),
+        WithPyTorchsHeads,
+    ],
+    ids=["blockwise", "taken apart", "masked", "PyTorch's heads"],
+)
+def test_attention_is_not_foreseen_as_a_whole_matrix(
+    make_network: Any, allocator: ModuleType
+) -> None:
+    network, shape = make_network(), (3, 24, 24)
+    measured = trained_peak(allocator, network, shape)
+    memory = training_memory(network, shape, batch=BATCH, optimizer="sgd")
+    assert memory.peak - memory.parameters - memory.buffers == pytest.approx(measured, rel=0.01)
+    evaluate(network, shape)
+    measured = allocator.measure(lambda: evaluate(network, shape)).without_scratch
+    inference = inference_memory(network, shape, batch=BATCH)
+    assert inference.pictures + inference.activations == pytest.approx(measured, rel=0.01)
+
+
+def test_attention_is_pytorchs_own_again_afterwards() -> None:
+    usual = F.scaled_dot_product_attention, nn.MultiheadAttention.forward
+    training_memory(Attending(), (3, 8, 8), batch=2)
+    with pytest.raises(WrongUse):
+        training_memory(WithPyTorchsHeads(), (5, 8, 8), batch=2)
+    assert (F.scaled_dot_product_attention, nn.MultiheadAttention.forward) == usual
+
+
 @pytest.mark.parametrize(
     ("kind", "make_optimizer"),
     [

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from backbones.errors import BackbonesError, WrongUse, nearest
+from backbones.inspection.attention import attention_as_on_cpu
 from backbones.inspection.joins import QuickJoins
 from backbones.inspection.liveness import Follow, Ledger, when_alone
 from backbones.inspection.own import in_mode
@@ -137,6 +138,7 @@ def _run(
     training: bool,
 ) -> Course:
     with ExitStack() as stack:
+        stack.enter_context(attention_as_on_cpu())
         own = stack.enter_context(stand_ins(modules, follow))
         stack.enter_context(torch.set_grad_enabled(training))
         stack.enter_context(follow)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from backbones.inspection.liveness import Follow
 from backbones.inspection.outputs import aten
@@ -49,7 +50,7 @@ def stand_ins(modules: Mapping[str, nn.Module], follow: Follow) -> Iterator[list
                         continue
                     put_back.append(partial(own.__setitem__, key, tensor))
                     own[key] = stand_in(tensor)
-            if not module._modules:
+            if not module._modules or isinstance(module, nn.MultiheadAttention):
                 _listen(name, module, follow, put_back)
         put_back.append(_without_gradients(themselves))
         follow.leave_out(themselves)
@@ -103,7 +104,7 @@ def _runs(follow: Follow, name: str, *_: object) -> None:
 
 
 def _saying(name: str, layer: nn.Module, follow: Follow) -> Callable[..., Any]:
-    forward = layer.forward
+    forward = partial(_connected, layer) if type(layer) is nn.Linear else layer.forward
     shorter = _QUICK.get(type(layer)) if follow.device.type == "meta" else None
     if shorter is None:
 
@@ -123,6 +124,14 @@ def _saying(name: str, layer: nn.Module, follow: Follow) -> Callable[..., Any]:
             return forward(*args, **kwargs)
 
     return answer
+
+
+def _connected(layer: nn.Linear, x: Tensor) -> Tensor:
+    """What the layer gives; its bias is added in place, as PyTorch does it where nobody watches."""
+    if layer.bias is None or x.dim() < 3 or (x.dim() == 3 and x.is_contiguous()):
+        return F.linear(x, layer.weight, layer.bias)
+    products = F.linear(x, layer.weight)
+    return products.add_(layer.bias.to(products.dtype))
 
 
 # Each gives what the layer would where no gradients are wanted, and leaves the same lines in the
