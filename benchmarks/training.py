@@ -2,7 +2,6 @@
 
     python benchmarks/training.py                 about 15 minutes on two cores
     python benchmarks/training.py --quick         about 2 minutes: that it works, not how fast
-    python benchmarks/training.py --accuracy      bf16 and fp32 after the same epochs
     python benchmarks/training.py --crossover     where bf16 begins to pay (speed.MACS_WORTH_BF16)
 
 "ours" is the loop's own step with what `resolve` picks for this machine; "plain" is torchvision's
@@ -252,57 +251,9 @@ def crossover(seconds: float) -> dict[str, object]:
     return {"rows": rows}
 
 
-def accuracy(epochs: int, seeds: int) -> dict[str, object]:
-    """Held-out error on the handwritten digits after the same epochs, for each precision."""
-    import tempfile
-
-    from backbones.data.pipeline import Pipeline
-    from backbones.data.sets import open_data
-    from backbones.models import build
-    from backbones.training.checkpoint import fingerprint
-    from backbones.training.folder import RunFolder
-    from backbones.training.loop import fit
-    from backbones.training.resolve import input_spec, resolve
-    from backbones.training.settings import apply_settings, load_recipe
-
-    source = open_data("digits")
-    train, held_out = source.split("train"), source.held_out()
-    rows = []
-    for name in ("lenet5", "nin_mnist"):
-        for precision in ("fp32", "bf16"):
-            wrong = []
-            for seed in range(seeds):
-                settings = [f"precision={precision}", f"seed={seed}", f"length={epochs}epochs"]
-                settings += [f"model={name}", "device=cpu", "optimizer.lr=0.001"]
-                recipe = apply_settings(load_recipe("digits"), settings)
-                model = build(name, num_classes=10, in_channels=1, seed=seed)
-                recipe = resolve(recipe, row=model.row, train=train)
-                spec = input_spec(recipe)
-                pipeline = Pipeline(train, spec, batch_size=recipe.batch_size,
-                                    augment=recipe.augment, seed=seed)  # fmt: skip
-                with tempfile.TemporaryDirectory() as folder:
-                    run = RunFolder.create(
-                        Path(folder) / "run", recipe=recipe, data=fingerprint(train)
-                    )
-                    with run:
-                        for _ in fit(model, recipe, pipeline, evaluate=None, run=run):
-                            pass
-                answers = [
-                    int((model(batch.images).argmax(1) != batch.labels).sum())
-                    for batch in Pipeline(held_out, spec, batch_size=256).epoch()
-                ]
-                wrong.append(sum(answers))
-            error = 100 * statistics.fmean(wrong) / len(held_out)
-            print(f"{name:10} {precision}: {error:.2f} % error, wrong by seed {wrong}", flush=True)
-            rows.append({"network": name, "precision": precision, "wrong": wrong,
-                         "num_samples": len(held_out), "epochs": epochs})  # fmt: skip
-    return {"rows": rows}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small batches, one round")
-    parser.add_argument("--accuracy", action="store_true", help="bf16 against fp32 on the digits")
     parser.add_argument("--crossover", action="store_true", help="where bf16 begins to pay")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
@@ -319,9 +270,7 @@ def main() -> None:
         print(json.dumps(measure(case, asked.side, asked.seconds, asked.precision)))
         return
     seconds = 1.0 if asked.quick else asked.seconds
-    if asked.accuracy:
-        found = accuracy(*((2, 1) if asked.quick else (10, 3)))
-    elif asked.crossover:
+    if asked.crossover:
         found = crossover(seconds)
     else:
         found = compare(1 if asked.quick else asked.rounds, seconds, asked.quick)

@@ -1,0 +1,64 @@
+"""`benchmarks/rounding.py`: bf16 products in fp32, rounded once, are those of PyTorch's own kernels."""
+
+from __future__ import annotations
+
+import importlib.util
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from backbones.models import build
+
+
+@pytest.fixture(scope="module")
+def rounding() -> ModuleType:
+    path = Path(__file__).parents[2] / "benchmarks" / "rounding.py"
+    spec = importlib.util.spec_from_file_location("backbones_rounding", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def learned(
+    network: nn.Module, pictures: Tensor, bf16: bool, units: AbstractContextManager[object]
+) -> tuple[Tensor, Tensor]:
+    """(logits, all gradients) of one step."""
+    network.zero_grad()
+    torch.manual_seed(0)
+    with units:
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            logits = network(pictures)
+        F.cross_entropy(logits.float(), torch.arange(len(pictures)) % 10).backward()
+    return logits.detach().float(), torch.cat([p.grad.flatten() for p in network.parameters()])
+
+
+def away(one: Tensor, other: Tensor) -> float:
+    return float((one - other).norm() / other.norm())
+
+
+@pytest.mark.parametrize("name", ["lenet5", "vgg_tiny", "resnet_tiny"])
+def test_rounded_products_are_those_of_the_native_kernels(name: str, rounding: ModuleType) -> None:
+    network = build(name, num_classes=10, seed=0).train()
+    row = network.row
+    numbers = torch.Generator().manual_seed(1)
+    pictures = torch.randn(4, row.in_channels, row.input_px, row.input_px, generator=numbers)
+    native = learned(network, pictures, True, nullcontext())
+    rounded = learned(network, pictures, True, rounding.AsOnBf16Units())
+    exact = learned(network, pictures, False, nullcontext())
+    for theirs, ours, unrounded in zip(native, rounded, exact, strict=True):
+        assert away(ours, theirs) < away(theirs, unrounded) / 4
+        assert away(theirs, unrounded) > 1e-4  # rounding did something
+
+
+def test_fp32_products_are_left_alone(rounding: ModuleType) -> None:
+    x, weight = torch.randn(5, 7), torch.randn(3, 7)
+    with rounding.AsOnBf16Units():
+        assert torch.equal(F.linear(x, weight), x @ weight.T)
+        assert (x.bfloat16() @ weight.T.bfloat16()).dtype == torch.bfloat16
