@@ -1,4 +1,4 @@
-"""`benchmarks/rounding.py`: bf16 products in fp32, rounded once, are those of PyTorch's own kernels."""
+"""`benchmarks/rounding.py`: bf16 products in fp32, rounded once, are those of PyTorch's kernels."""
 
 from __future__ import annotations
 
