@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -29,21 +26,9 @@ from backbones.data.render import cut_window, render, resize_pixels, with_channe
 SIZES = [tuple(pair) for pair in np.random.default_rng(0).integers(1, 400, (150, 2)).tolist()]
 
 
-def _peers() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "peers.py"
-    spec = importlib.util.spec_from_file_location("peers", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
-def transforms() -> Any:
-    if importlib.util.find_spec("torchvision") is None:
-        pytest.skip("torchvision is not installed")
-    return _peers().import_torchvision().transforms
+def transforms(torchvision: Any) -> Any:
+    return torchvision.transforms
 
 
 def noise(width: int, height: int, seed: int = 0, grain: int = 12) -> np.ndarray:

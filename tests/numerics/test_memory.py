@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -38,16 +35,9 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def allocator() -> ModuleType:
-    """`benchmarks/allocator.py`, which listens to PyTorch's allocator."""
-    path = Path(__file__).parents[2] / "benchmarks" / "allocator.py"
-    spec = importlib.util.spec_from_file_location("backbones_allocator", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def allocator(benchmark_module: Callable[[str], ModuleType]) -> ModuleType:
+    """It listens to PyTorch's allocator."""
+    return benchmark_module("allocator")
 
 
 def shape_of(network: Any) -> tuple[int, int, int]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -16,14 +15,8 @@ from backbones.models import build
 
 
 @pytest.fixture(scope="module")
-def rounding() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "rounding.py"
-    spec = importlib.util.spec_from_file_location("backbones_rounding", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def rounding(benchmark_module: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark_module("rounding")
 
 
 def learned(
