@@ -18,6 +18,7 @@ from backbones.errors import WrongUse
 from backbones.inspection.trace import Layer, count, trace
 from backbones.models import build, find_row, make
 from backbones.nn.auxiliary import WithAuxiliary, main_logits, total_loss
+from backbones.nn.meta import ShapesOnly
 from backbones.spec import InputSpec
 from backbones.weights.bundle import bundle_of, read_bundle, write_bundle
 
@@ -32,8 +33,14 @@ TINY = [name for name in NAMES if name.endswith("_tiny")]
 
 
 def on_meta(name: str, *sizes: int | None) -> Any:
-    with torch.device("meta"):
+    with ShapesOnly():
         return make(*find_row(name), *sizes)
+
+
+def shaped(model: nn.Module, x: Tensor) -> Any:
+    """The answer's shapes; test_inspection compares those of every row with PyTorch's own."""
+    with torch.no_grad(), ShapesOnly():
+        return model(x)
 
 
 def pictures(model: Any, count: int = 4, px: int | None = None) -> Tensor:
@@ -57,7 +64,7 @@ def test_counts_are_what_the_row_claims(name: str) -> None:
         assert getattr(found, what) == value, what
     model = on_meta(name)
     x = torch.empty(2, model.in_channels, model.row.input_px, model.row.input_px, device="meta")
-    has_auxiliary = isinstance(model.train()(x), WithAuxiliary)
+    has_auxiliary = isinstance(shaped(model.train(), x), WithAuxiliary)
     assert (found.params != found.inference_params) == has_auxiliary, "parameters are not traced"
 
 
@@ -113,7 +120,7 @@ def test_any_number_of_classes_and_channels(name: str) -> None:
         model = on_meta(name, num_classes, in_channels)
         assert (model.num_classes, model.in_channels) == (num_classes, in_channels)
         x = torch.empty(2, in_channels, px, px, device="meta")
-        output = model(x)
+        output = shaped(model, x)
         assert main_logits(output).shape == (2, num_classes)
         if isinstance(output, WithAuxiliary):
             assert {logits.shape for logits in output.auxiliary} == {(2, num_classes)}
@@ -125,9 +132,9 @@ def test_forward_is_the_head_of_the_features(name: str) -> None:
         model = on_meta(name).eval()
         px = model.row.input_px
         x = torch.empty(2, model.in_channels, px, px, device="meta")
-        features = model.features(x)
+        features = shaped(model.features, x)
         assert features.dim() == 4
-        assert model.head(features).shape == model(x).shape
+        assert shaped(model.head, features).shape == shaped(model, x).shape
         return
     model = build(name, seed=0).eval()
     x = pictures(model, 2)

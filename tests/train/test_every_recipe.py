@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +23,6 @@ from backbones.training.settings import load_recipe, recipe_names
 from backbones.weights.bundle import read_bundle
 
 PICTURES = 14
-
-
-@pytest.fixture(autouse=True)
-def _two_threads() -> Iterator[None]:
-    """In place of the folder's fixture: one thread, since these networks are too small for two."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 OF_THE_PAPERS = (

@@ -270,3 +270,21 @@ def test_training_and_evaluation_show_pictures_at_one_scale(name):
         assert resolved.augment.resize is None
     else:
         assert resolved.augment.resize == resolved.input.resize
+
+
+def test_training_in_a_black_frame_that_evaluation_does_not_know_is_refused() -> None:
+    row = build("vgg_tiny").row
+    small = apply_settings(Recipe(model="vgg_tiny"), ["augment.resize=24"])
+    with pytest.raises(RecipeError, match=r"24 px large, but the network sees 32 px.*resize=32"):
+        resolve(small, row=row, train=grey())
+    range_ = apply_settings(Recipe(model="vgg_tiny"), ["augment.resize=[20,31]"])
+    with pytest.raises(RecipeError, match="31 px large"):
+        resolve(range_, row=row, train=grey())
+    framed = apply_settings(small, ["input.size=32", "input.resize=24"])  # in both alike
+    assert resolve(framed, row=row, train=grey()).augment.resize == 24
+
+
+@pytest.mark.parametrize("name", ["digits", "fashion", "fashion_fast"])
+def test_recipes_of_small_pictures_enlarge_them_to_what_the_network_sees(name: str) -> None:
+    resolved = resolve(load_recipe(name), row=build("vgg11_narrow").row, train=grey())
+    assert (resolved.input.size, resolved.augment.resize) == (64, 64)

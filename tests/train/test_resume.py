@@ -83,6 +83,15 @@ def test_four_epochs_are_two_and_a_half_resumed(recipe, train, tmp_path, setting
     assert_same(tmp_path / "whole", tmp_path / "cut")
 
 
+def test_two_threads_end_in_the_same_bits_too(recipe, train, tmp_path):
+    torch.set_num_threads(2)  # the folder's fixture sets it back
+    row = recipe("checkpoint_every=2steps", "optimizer.momentum=0.9")
+    train(row, tmp_path / "whole")
+    train(row, tmp_path / "cut", stop_when=lambda r: isinstance(r, StepRecord) and r.step == 5)
+    train(row, tmp_path / "cut", resume=True)
+    assert_same(tmp_path / "whole", tmp_path / "cut")
+
+
 def test_a_resume_in_the_middle_of_an_epoch_keeps_its_sums(recipe, train, tmp_path):
     row = recipe("checkpoint_every=1steps")
     train(row, tmp_path / "whole")
@@ -224,7 +233,7 @@ from backbones.training.checkpoint import fingerprint
 from backbones.training.loop import fit
 from backbones.training.folder import RunFolder
 from backbones.training.settings import load_recipe
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 out, row, data = Path({out!r}), load_recipe({recipe!r}), Squares(8)
 known = (out / "run.json").exists()
 run = RunFolder.open(out) if known else RunFolder.create(

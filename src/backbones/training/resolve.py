@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from backbones import speed
+from backbones.data.augment import Augment
 from backbones.data.source import ArrayPictures, Split
 from backbones.errors import RecipeError
 from backbones.models import Row
@@ -62,8 +63,20 @@ def resolve(
         "input": spec,
     }
     resolved = recipe.model_copy(update=filled)
-    input_spec(resolved)  # refuses what contradicts itself, now rather than in the pipeline
+    # refuse what contradicts itself now rather than in the pipeline
+    _check_scales(resolved.augment, input_spec(resolved))
     return resolved
+
+
+def _check_scales(augment: Augment, spec: InputSpec) -> None:
+    """Pictures that fill the square in evaluations must not lie in a black frame in training."""
+    largest = max(augment.resize) if isinstance(augment.resize, tuple) else augment.resize or 0
+    if augment.crop != "random_resized" and largest < spec.size <= spec.resize:
+        raise RecipeError(
+            f"augment.resize makes pictures {largest} px large, but the network sees {spec.size} px:"
+            " it would be trained on pictures in a black frame and evaluated without one; say"
+            f" augment.resize={spec.resize}, or input.size={largest} if the network takes that"
+        )
 
 
 def input_spec(recipe: Recipe) -> InputSpec:
