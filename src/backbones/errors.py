@@ -11,6 +11,7 @@
     ├── BadWeights         a weight file or bundle that cannot be trusted or does not fit
     ├── DownloadFailed     a file that cannot be fetched, or arrives damaged
     ├── ExportMismatch     an exported network that answers differently
+    ├── Busy               a folder that another process is writing
     ├── TrainingStopped    a run that cannot go on
     │   └── Diverged       its loss is not a finite number any more
     └── Interrupted        a run that was asked to stop, and saved itself first
@@ -80,6 +81,10 @@ class DownloadFailed(BackbonesError):
 
 class ExportMismatch(BackbonesError):
     """An exported network whose answers differ from the original's."""
+
+
+class Busy(BackbonesError):
+    """A folder that another process is writing; the same call works once that has ended."""
 
 
 class TrainingStopped(BackbonesError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 from torch import nn
 
 import backbones as package
+from backbones.api.explained import _ends
 from backbones.api.explanation import Occluder, Subject
 from backbones.api.explanation_files import write_explanations
 from backbones.errors import BadData, NotFound, WrongUse
@@ -65,6 +67,13 @@ def test_explain_writes_pictures_a_page_and_numbers(backbones, digits, tmp_path)
     page = (out / "index.html").read_text(encoding="utf-8")
     assert page.count("<article") == 2
     assert "8 px square, every 8 px of 32" in page
+
+
+@pytest.mark.parametrize(("share", "points"), [(0.998, "100"), (0.012, "1.2"), (0, "under 0.01")])
+def test_points_under_an_occlusion_map_are_plain_numbers(share: float, points: str) -> None:
+    """They were "1e+02"."""
+    found = SimpleNamespace(method="occlusion", values=np.array([[0.0, -share]]))
+    assert _ends(found) == (f"gains {points} points", f"loses {points} points when covered")
 
 
 def test_the_map_is_grad_cam_of_what_the_network_sees(digits: Path) -> None:

@@ -161,4 +161,5 @@ def test_the_page_holds_everything_and_needs_nothing() -> None:
     assert all(source.startswith("data:image/") for source in parsed.sources)
     for word in ("a.jpg", "120x90 px", "75.0 %", "the file is empty", "Grad-CAM", "most", evil):
         assert word in parsed.text
+    assert "<small></small>" not in page
     assert not re.search(r"https?:", parsed.text)

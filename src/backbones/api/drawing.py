@@ -10,10 +10,11 @@ from torch import nn
 
 from backbones.api.inspection import find_network
 from backbones.errors import WrongUse
-from backbones.inspection.graph import record
+from backbones.inspection.graph import Graph, record
 from backbones.inspection.summary import Inspection
 from backbones.inspection.summary import inspect as inspect_module
 from backbones.report.drawing.drawing import Drawing, draw_blocks, draw_graph, format_of
+from backbones.report.drawing.heads import Auxiliary
 from backbones.report.drawing.sheet import Words
 from backbones.units import human_count
 
@@ -29,6 +30,8 @@ def draw(
     style: Style = "blocks",
 ) -> Drawing:
     """Draw a network. Nothing is computed, and a model's weights and modes stay as they are.
+
+    Auxiliary heads are pale and dashed side branches: only training runs them.
 
     Args:
         model: any module that takes one tensor, or a name: of a variant, a bundle, or a function
@@ -57,10 +60,11 @@ def draw(
     found = inspect_module(network, input_shape)
     graph = record(network, found.input)
     stages = _stages(network)
-    words = _words(network, found)
+    heads = _auxiliaries(network, graph)
+    words = _words(network, found, heads)
     if style == "blocks":
-        return draw_blocks(graph, words, stages, found.paper_names)
-    return draw_graph(graph, words, stages, found.paper_names, fold=style == "graph")
+        return draw_blocks(graph, words, stages, found.paper_names, heads)
+    return draw_graph(graph, words, stages, found.paper_names, heads, fold=style == "graph")
 
 
 def _stages(network: Any) -> tuple[tuple[str, str], ...]:
@@ -69,7 +73,22 @@ def _stages(network: Any) -> tuple[tuple[str, str], ...]:
     return stages if hasattr(network, "row") and isinstance(stages, tuple) else ()
 
 
-def _words(network: Any, found: Inspection) -> Words:
+def _auxiliaries(network: Any, graph: Graph) -> tuple[Auxiliary, ...]:
+    """The auxiliary heads of a network of this package, those that pictures of this size reach."""
+    if not hasattr(network, "row"):
+        return ()
+    found = []
+    for reads, path in getattr(network, "heads", {}).items():
+        made = [n for n in graph.nodes if f"{n.module}.".startswith(f"{reads}.")]
+        try:
+            own = record(network.get_submodule(path), made[-1].shape[1:])
+        except RuntimeError:
+            continue  # its windows are larger than the maps
+        found.append(Auxiliary(reads, path, own))
+    return tuple(found)
+
+
+def _words(network: Any, found: Inspection, heads: Sequence[Auxiliary]) -> Words:
     """Title and caption: whose network it is, and what it costs."""
     row = getattr(network, "row", None)
     caption = []
@@ -84,6 +103,9 @@ def _words(network: Any, found: Inspection) -> Words:
     ]
     if found.idle and row is not None:  # elsewhere it may be run by parts that hide it
         idle = human_count(found.idle)
-        numbers[1] += f" ({idle} in parts that an evaluation does not run, not drawn)"
+        where = "auxiliary heads, which only training runs"
+        if len(heads) < len(getattr(network, "heads", {})) or not heads:
+            where = "parts that an evaluation does not run, not drawn"
+        numbers[1] += f" ({idle} in {where})"
     caption.append(" · ".join(numbers))
     return Words(found.name, tuple(caption))

@@ -192,5 +192,6 @@ def _ends(found: ClassMap) -> tuple[str, str]:
         strongest = float(found.values.max())
         return ("nothing", f"most, {strongest:.2g}") if strongest > 0 else ("nothing anywhere", "")
     points = 100 * float(np.abs(found.values).max())
-    amount = f"{points:.2g}" if points >= 0.01 else "under 0.01"
+    amount = f"{points:.0f}" if points >= 10 else f"{points:.2g}"
+    amount = amount if points >= 0.01 else "under 0.01"
     return f"gains {amount} points", f"loses {amount} points when covered"

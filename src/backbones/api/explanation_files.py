@@ -59,7 +59,7 @@ def write_explanations(explanations: Iterable[Explanation], folder: Path) -> Wri
         names |= {guess.name for guess in (*each.predictions, *(m.guess for m in each.maps))}
         if len(cells) < _PAGE_LIMIT:
             cells.append(_cell(each))
-    notes = ["Point at a map to see the picture below it."]
+    notes = ["Point at a map, or tap it, to see the picture below it."]
     notes += [note for note in (font_note(sorted(names)),) if note]
     if len(rows) > _PAGE_LIMIT:
         notes.append(f"The page shows the first {_PAGE_LIMIT} of {len(rows)} pictures.")

@@ -137,15 +137,16 @@ class FoldsTraining:
         self._progress, self._downloading = progress, downloading
 
     def __iter__(self) -> Iterator[TrainingRun]:
-        for fold in range(1, self.num_folds + 1):
-            if self._folds.measured(fold):
-                continue
-            run = self._run(fold)
-            yield run
-            if run.finished is None:
-                raise WrongUse(f"fold {fold} was not trained to its end; iterate over its run")
-            self._folds.note(_measure(fold, run))
-        self.finished = _sum_up(self._folds, self._data)
+        with self._folds.lock:
+            for fold in range(1, self.num_folds + 1):
+                if self._folds.measured(fold):
+                    continue
+                run = self._run(fold)
+                yield run
+                if run.finished is None:
+                    raise WrongUse(f"fold {fold} was not trained to its end; iterate over its run")
+                self._folds.note(_measure(fold, run))
+            self.finished = _sum_up(self._folds, self._data)
 
     def _run(self, fold: int) -> TrainingRun:
         """A fold's run, as far as it has come."""
@@ -188,6 +189,7 @@ def train_folds(
 
     Raises:
         WrongUse: no number of folds, too few pictures of a class, or `out` holds a run already.
+        Busy: another process writes to `out`; raised by the iteration too.
         NotFound, DownloadFailed, RecipeError, BadData, BadWeights: as `train`.
     """
     chosen = chosen_recipe(
@@ -217,7 +219,7 @@ def begin_folds(
         data, out, progress, downloading: as of `train_folds`.
 
     Raises:
-        WrongUse, NotFound, DownloadFailed, BadData: as `train_folds`.
+        WrongUse, Busy, NotFound, DownloadFailed, BadData: as `train_folds`.
     """
     if chosen.folds is None:
         raise WrongUse("the recipe has no folds; say how many, such as folds=5")
@@ -251,8 +253,10 @@ def resume_folds(
     Raises:
         NotFound: it is no such folder, or the data is gone.
         WrongUse: the data is not what the folds were drawn from.
+        Busy: another process writes to the folder; raised by the iteration too.
     """
     opened = FoldsFolder.open(Path(folder))
+    opened.lock.refuse_held()
     where = data if data is not None else opened.facts["where"]
     drawn = folds_for(opened.recipe, where, downloading=downloading)
     refuse_other_data(opened.facts["data"], _fingerprint(drawn))

@@ -86,8 +86,9 @@ class TrainingRun:
         self._run, self._workshop, self._resume = folder, workshop, resume
 
     def __iter__(self) -> Iterator[Record]:
-        yield from self.records()
-        self.finished = _finish(self._run, self.source)
+        with self._run.lock:
+            yield from self.records()
+            self.finished = _finish(self._run, self.source)
 
     def records(self) -> Generator[Record, None, None]:
         """The training alone: nothing is measured or drawn when it is over."""
@@ -140,6 +141,7 @@ def train(
         RecipeError: a setting that does not fit.
         BadData, BadWeights: what is there cannot be used.
         WrongUse: the run folder holds a run already.
+        Busy: another process writes to the run folder; raised by the iteration too.
     """
     chosen = chosen_recipe(
         data,
@@ -170,6 +172,7 @@ def begin_run(
 
     Raises:
         WrongUse: the folder holds a run already; and what `train` raises.
+        Busy: another process writes to it.
     """
     if chosen.folds and not chosen.fold:
         raise WrongUse(
@@ -200,7 +203,7 @@ def resume(
     """Go on with a run exactly where its last checkpoint left it; iterate to do it.
 
     A run that was killed anywhere and resumed ends in the same weights, bit for bit, as one that
-    was not.
+    was not. The folder is locked while the result is iterated over: a run has one writer.
 
     Args:
         run: its folder.
@@ -211,9 +214,11 @@ def resume(
     Raises:
         NotFound: the folder holds no run, or the data is gone.
         WrongUse: the data is not what the run began with.
+        Busy: another process writes to the folder; raised by the iteration too.
     """
     FoldsFolder.refuse_as_run(Path(run))
     folder = RunFolder.open(Path(run))
+    folder.lock.refuse_held()  # before the data is looked at, which can take minutes
     where = data if data is not None else folder.facts["where"]
     source = open_for(folder.recipe, where, downloading=downloading)
     # The first weights count only where no checkpoint was written yet.

@@ -16,6 +16,7 @@ from backbones.api.weights import find_bundle, get_weights, is_id
 from backbones.data.source import DataSource
 from backbones.errors import BadData, NotFound, WrongUse, nearest
 from backbones.training.checkpoint import fingerprint, refuse_other_data
+from backbones.training.lock import FolderLock
 from backbones.training.recipe import Recipe, smoke
 from backbones.training.settings import read_recipe
 from backbones.tuning.book import TrialRow
@@ -69,6 +70,7 @@ def tune(
         RecipeError: the recipe refuses a setting or something that is searched.
         WrongUse: the folder is taken, nothing can be searched so, or the data has no
             validation pictures.
+        Busy: another process writes to the folder; raised by the iteration too.
         NotFound, DownloadFailed, BadData, BadWeights: as `train`.
     """
     need_optuna()
@@ -99,14 +101,15 @@ def tune(
     plan = plan_of(chosen, facts)  # refuses what cannot be searched before any data is opened
     folder = Path(out) if out is not None else _free_folder(data, chosen.model)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise WrongUse(
-            f"{folder} is taken; choose another --out"
-            + (f", or go on with it: backbones tune --resume {folder}" if _is_study(folder) else "")
-        )
+        raise _taken(folder)
     _fetch_searched(plan, downloading)
     source = _open(chosen, facts, progress, downloading)
     facts |= {name: fingerprint(source.split(name)) for name in ("train", "val")}
-    write_atomic(folder / "study.json", _pretty(facts))
+    folder.mkdir(parents=True, exist_ok=True)
+    with FolderLock(folder):
+        if _is_study(folder):  # since the look above
+            raise _taken(folder)
+        write_atomic(folder / "study.json", _pretty(facts))
     return TuningRun(folder, facts, source, time_s)
 
 
@@ -138,12 +141,14 @@ def resume_tuning(
         MissingExtra: without Optuna.
         NotFound: the folder holds no search, or the data is gone.
         WrongUse: the data, or what is asked for, is not what the search began with.
+        Busy: another process writes to the folder; raised by the iteration too.
         BadData: a file of the search was changed.
     """
     need_optuna()
     folder = Path(folder)
     if not _is_study(folder):
         raise NotFound(f"{folder} holds no search (no study.json); start one without --resume")
+    FolderLock(folder).refuse_held()
     try:
         facts = json.loads((folder / "study.json").read_text(encoding="utf-8"))
         recipe = read_recipe(facts["recipe"], str(folder / "study.json"))
@@ -161,7 +166,8 @@ def resume_tuning(
     for name in ("train", "val"):
         refuse_other_data(facts[name], fingerprint(source.split(name)))
     if facts != before:
-        write_atomic(folder / "study.json", _pretty(facts))
+        with FolderLock(folder):
+            write_atomic(folder / "study.json", _pretty(facts))
     return TuningRun(folder, facts, source, time_s)
 
 
@@ -227,6 +233,12 @@ def _said(value: object) -> str:
 def _refuse_below_one(name: str, number: int) -> None:
     if number < 1:
         raise WrongUse(f"{name} is {number}, expected 1 or more")
+
+
+def _taken(folder: Path) -> WrongUse:
+    """What to raise where a search cannot begin."""
+    go_on = f", or go on with it: backbones tune --resume {folder}" if _is_study(folder) else ""
+    return WrongUse(f"{folder} is taken; choose another --out{go_on}")
 
 
 def _is_study(folder: Path) -> bool:

@@ -13,6 +13,7 @@ from backbones.api.tuning_trials import Trial, TrialProgress
 from backbones.data.source import DataSource
 from backbones.errors import Interrupted, RecipeError, WrongUse
 from backbones.models import find_row
+from backbones.training.lock import FolderLock
 from backbones.training.recipe import Recipe, smoke
 from backbones.training.settings import apply_settings, read_recipe
 from backbones.tuning.book import TrialBook, TrialRow, ranked
@@ -66,6 +67,10 @@ class TuningRun:
         self._facts = facts
 
     def __iter__(self) -> Iterator[TrialProgress | TrialRow]:
+        with FolderLock(self.folder):
+            yield from self._trials()
+
+    def _trials(self) -> Iterator[TrialProgress | TrialRow]:
         began = time.monotonic()
         while not self._is_over(time.monotonic() - began):
             trial = self._next()

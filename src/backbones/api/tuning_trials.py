@@ -14,7 +14,7 @@ import torch
 
 from backbones.api.starting import resolved_with
 from backbones.api.training import TrainingRun, set_up
-from backbones.errors import BackbonesError, Diverged, Interrupted, TrainingStopped
+from backbones.errors import BackbonesError, Busy, Diverged, Interrupted, TrainingStopped
 from backbones.report.curves import read_metrics
 from backbones.training.checkpoint import fingerprint
 from backbones.training.folder import RunFolder
@@ -71,6 +71,7 @@ class Trial:
         Raises:
             Interrupted: SIGTERM or Ctrl-C.
             TrainingStopped: the disk is full, or no picture can be read.
+            Busy: another process goes on with the trial's run.
         """
         began = time.monotonic()
         watched, note = _Watched(self), ""
@@ -80,7 +81,7 @@ class Trial:
             state = watched.state
         except Diverged as error:
             state, note = "diverged", str(error)
-        except (Interrupted, TrainingStopped):
+        except (Interrupted, TrainingStopped, Busy):
             raise
         except (BackbonesError, torch.OutOfMemoryError) as error:
             note = " ".join(str(error).split())

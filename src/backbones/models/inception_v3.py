@@ -282,11 +282,13 @@ class InceptionV3(nn.Module):
         self.row = row
         self.num_classes = num_classes or row.num_classes
         self.in_channels = in_channels or row.in_channels
+        self.heads: dict[str, str] = {}  # layer -> the auxiliary head on it
         maps = self.in_channels
         for name, text in row.layers:
             layer, maps = module(maps, text, numbers_from=1, count_padding=row.count_padding)
             self.add_module(name, layer)
             if name == row.auxiliary_after:
+                self.heads[name] = "AuxLogits"
                 self.AuxLogits = AuxiliaryHead(maps, row.auxiliary_maps, self.num_classes)
         self.dropout = nn.Dropout(row.dropout)
         self.fc = nn.Linear(maps, self.num_classes)

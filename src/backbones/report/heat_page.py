@@ -17,17 +17,20 @@ main { display: block; }
 article { display: grid; gap: 14px 22px; margin-bottom: 18px; padding: 14px;
   grid-template-columns: minmax(0, 1fr) minmax(200px, 250px); align-items: start; }
 article > .error { grid-column: 1 / -1; }
-.maps { display: grid; gap: 14px; grid-template-columns: repeat(auto-fill, minmax(240px, 1fr)); }
+.maps { display: grid; gap: 6px 14px;
+  grid-template-columns: repeat(auto-fill, minmax(240px, 1fr)); }
 figure { margin: 0; min-width: 0; }
-figcaption { margin-bottom: 6px; font-weight: 600; overflow-wrap: anywhere; }
+.maps figure { display: grid; grid-row: span 3; grid-template-rows: subgrid; margin-bottom: 8px; }
+figcaption { font-weight: 600; overflow-wrap: anywhere; }
 figcaption small { display: block; font-weight: 400; color: var(--faint); }
 article figure img { aspect-ratio: auto; height: auto; }
 .over { position: relative; }
 .over img:last-child { position: absolute; inset: 0; transition: opacity .15s; }
-.over:hover img:last-child { opacity: 0; }
-article .bar img { height: 10px; border-radius: 3px; margin-top: 6px; object-fit: fill; }
+.over:hover img:last-child, .over:focus img:last-child { opacity: 0; }
+article .bar img { height: 10px; border-radius: 3px; object-fit: fill; }
 .bar { font-size: 12px; color: var(--faint); }
-.bar span { display: flex; justify-content: space-between; }
+.bar span { display: flex; justify-content: space-between; column-gap: 12px; }
+.bar i:last-child { text-align: right; }
 @media (max-width: 640px) { article { grid-template-columns: 1fr; } }
 """
 
@@ -54,7 +57,8 @@ class ExplainedPicture:
 
 
 def heat_page(shown: Iterable[ExplainedPicture], *, title: str, notes: Sequence[str] = ()) -> str:
-    """The page as one HTML document; where the pointer is over a map, the picture shows.
+    """The page as one HTML document; where the pointer is over a map, or where it
+    was tapped, the picture shows.
 
     Args:
         shown: the rows, in order.
@@ -77,7 +81,7 @@ def _row(shown: ExplainedPicture) -> str:
         over = embedded(heat_overlay(panel, each.values, signed=each.signed), each.title)
         figures.append(
             f"<figure>{_caption(each.title, each.note)}"
-            f'<div class="over">{below}{over}</div>{_bar(each)}</figure>'
+            f'<div class="over" tabindex="0">{below}{over}</div>{_bar(each)}</figure>'
         )
     return (
         f'<article><div class="maps">{"".join(figures)}</div>'
@@ -86,7 +90,8 @@ def _row(shown: ExplainedPicture) -> str:
 
 
 def _caption(title: str, note: str) -> str:
-    return f"<figcaption>{escape(title)}<small>{escape(note)}</small></figcaption>"
+    small = f"<small>{escape(note)}</small>" if note else ""
+    return f"<figcaption>{escape(title)}{small}</figcaption>"
 
 
 def _bar(heat: HeatMap) -> str:

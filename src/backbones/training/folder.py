@@ -8,6 +8,7 @@ tensorboard/              the same figures for TensorBoard
 checkpoint.safetensors    all that a resume needs
 last.safetensors          the bundle as of the last evaluation
 best.safetensors          the bundle with the lowest top-1 error so far
+writer.lock               which process writes, while one does
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import torch
 
 from backbones.errors import BadData, NotFound, TrainingStopped, WrongUse
 from backbones.training import events
+from backbones.training.lock import FolderLock
 from backbones.training.recipe import Recipe
 from backbones.training.record import (
     CheckpointRecord,
@@ -51,12 +53,16 @@ class RunFolder:
         path: the folder.
         recipe: resolved.
         facts: what run.json says.
+
+    Attributes:
+        lock: held inside `with`: a run has one writer. Readers need none.
     """
 
     def __init__(self, path: Path, recipe: Recipe, facts: Mapping[str, Any]) -> None:
         self.path = path
         self.recipe = recipe
         self.facts = facts
+        self.lock = FolderLock(path)
         self._every = 1
         self._metrics: Any = None
         self._timing: Any = None
@@ -91,13 +97,16 @@ class RunFolder:
 
         Raises:
             WrongUse: the folder holds a run, or is a file.
+            Busy: another process writes to it.
         """
         cls.refuse_taken(path)
         facts = {"format": 1, "where": where, "data": dict(data), **_surroundings()}
         try:
             (path / "tensorboard").mkdir(parents=True, exist_ok=True)
-            write_atomic(path / "recipe.json", _pretty(recipe.to_json()))
-            write_atomic(path / "run.json", _pretty(facts))  # last: from here on it is a run
+            with FolderLock(path):
+                cls.refuse_taken(path)  # again: now nobody else can begin a run in between
+                write_atomic(path / "recipe.json", _pretty(recipe.to_json()))
+                write_atomic(path / "run.json", _pretty(facts))  # last: from here on it is a run
         except OSError as error:
             raise WrongUse(f"no run can be written to {path}: {error.strerror}") from None
         return cls(path, recipe, facts)
@@ -119,7 +128,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
-        """Find a run again, to go on with it.
+        """Find a run again, to read it or to go on with it.
 
         Raises:
             NotFound: the folder holds no run.
@@ -132,8 +141,6 @@ class RunFolder:
             facts = json.loads((path / "run.json").read_text(encoding="utf-8"))
         except ValueError:
             raise BadData(f"{path / 'run.json'} is not JSON; the run cannot go on") from None
-        for left_over in path.glob(".*.safetensors.*.tmp"):  # of a kill while writing
-            left_over.unlink(missing_ok=True)
         return cls(path, recipe, facts)
 
     def changes_since_start(self) -> tuple[str, ...]:
@@ -210,10 +217,25 @@ class RunFolder:
         return TrainingStopped(f"step {step}: {self.path} cannot be written ({reason}); {kept}")
 
     def __enter__(self) -> Self:
+        """Become the folder's writer.
+
+        Raises:
+            Busy: another process is it.
+        """
+        self.lock.__enter__()
+        try:
+            self._open_files()
+        except BaseException:
+            self.lock.__exit__()
+            raise
+        return self
+
+    def _open_files(self) -> None:
+        for left_over in self.path.glob(".*.safetensors.*.tmp"):  # of a kill while writing
+            left_over.unlink(missing_ok=True)
         self._metrics, self._timing, self._events = (
             _appended(self.path / name) for name in _LEDGERS
         )
-        return self
 
     def __exit__(self, *_: object) -> None:
         for file in (self._metrics, self._timing, self._events):
@@ -221,6 +243,7 @@ class RunFolder:
                 file.close()
             except OSError:
                 continue  # a full disk at this point loses nothing that was promised
+        self.lock.__exit__()
 
 
 def _appended(path: Path) -> Any:

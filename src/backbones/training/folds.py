@@ -5,6 +5,7 @@ folds.json                the data, and what each finished fold measured; at the
 fold-1/ fold-2/ ...       an ordinary run folder for each fold
 out_of_fold.csv           at the end: every picture's answer from the network that never saw it
 evaluation.json ...       at the end, where the data has a "test": all networks together on it
+writer.lock               which process writes, while one does
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from backbones.errors import BadData, NotFound, WrongUse
 from backbones.training.folder import RunFolder
+from backbones.training.lock import FolderLock
 from backbones.training.recipe import Recipe
 from backbones.training.settings import load_recipe
 from backbones.weights.atomic import write_atomic
@@ -30,12 +32,16 @@ class FoldsFolder:
         path: the folder.
         recipe: as it was chosen; each fold resolves it for itself.
         facts: what folds.json says.
+
+    Attributes:
+        lock: to hold while the folds are trained.
     """
 
     def __init__(self, path: Path, recipe: Recipe, facts: Mapping[str, Any]) -> None:
         self.path = path
         self.recipe = recipe
         self.facts: dict[str, Any] = dict(facts)
+        self.lock = FolderLock(path)
 
     @classmethod
     def create(
@@ -51,6 +57,7 @@ class FoldsFolder:
 
         Raises:
             WrongUse: the folder holds a run, or cannot be written.
+            Busy: another process writes to it.
         """
         RunFolder.refuse_taken(path)
         cls.refuse_taken(path)
@@ -65,8 +72,10 @@ class FoldsFolder:
         folder = cls(path, recipe, facts)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            write_atomic(path / "recipe.json", _pretty(recipe.to_json()))
-            folder.save()  # last: from here on it is a folder of folds
+            with folder.lock:
+                cls.refuse_taken(path)  # again: now nobody else can begin in between
+                write_atomic(path / "recipe.json", _pretty(recipe.to_json()))
+                folder.save()  # last: from here on it is a folder of folds
         except OSError as error:
             raise WrongUse(f"no runs can be written to {path}: {error.strerror}") from None
         return folder

@@ -11,8 +11,9 @@ from typing import cast
 from backbones.errors import WrongUse, nearest
 from backbones.inspection.graph import Graph
 from backbones.report.drawing.flow import Composer
+from backbones.report.drawing.heads import Auxiliary, heads_of, sources
 from backbones.report.drawing.looks import Look, MapLook, NodeLook
-from backbones.report.drawing.outline import Stage, outline
+from backbones.report.drawing.outline import Dense, Repeat, Stage, outline
 from backbones.report.drawing.render import FORMATS, Format, rendered
 from backbones.report.drawing.scene import Scene
 from backbones.report.drawing.sheet import Words, compose, single_titles
@@ -81,6 +82,7 @@ def draw_blocks(
     words: Words,
     stages: Sequence[tuple[str, str]] = (),
     names: Mapping[str, str] | None = None,
+    auxiliaries: Sequence[Auxiliary] = (),
 ) -> Drawing:
     """The block diagram: feature maps as boxes of their sizes, repeats folded.
 
@@ -89,9 +91,10 @@ def draw_blocks(
         words: title and caption.
         stages: (title, module path) of the end of each stage.
         names: module path -> the paper's name of a layer.
+        auxiliaries: heads that only training runs, drawn as side branches.
     """
     steps = steps_of(graph)
-    return _drawn(MapLook(steps), graph, words, stages, names, fold=True)
+    return _drawn(MapLook(steps), graph, words, stages, names, auxiliaries, fold=True)
 
 
 def draw_graph(
@@ -99,16 +102,17 @@ def draw_graph(
     words: Words,
     stages: Sequence[tuple[str, str]] = (),
     names: Mapping[str, str] | None = None,
+    auxiliaries: Sequence[Auxiliary] = (),
     *,
     fold: bool = True,
 ) -> Drawing:
     """The graph: a node a layer, connections as they are, stages framed.
 
     Args:
-        graph, words, stages, names: as for `draw_blocks`.
+        graph, words, stages, names, auxiliaries: as for `draw_blocks`.
         fold: repeats are drawn once, with a count.
     """
-    return _drawn(NodeLook(), graph, words, stages, names, fold=fold)
+    return _drawn(NodeLook(), graph, words, stages, names, auxiliaries, fold=fold)
 
 
 def _drawn(
@@ -117,15 +121,31 @@ def _drawn(
     words: Words,
     stages: Sequence[tuple[str, str]],
     names: Mapping[str, str] | None,
+    auxiliaries: Sequence[Auxiliary],
     *,
     fold: bool,
 ) -> Drawing:
-    found = outline(steps_of(graph), graph.kinds, stages, fold=fold)
+    steps = steps_of(graph)
+    found = outline(steps, graph.kinds, stages, fold=fold)
+    if fold and _fold_away(found, sources(steps, auxiliaries)):
+        found = outline(steps, graph.kinds, stages, fold=False)
     short = {path: name for path, name in (names or {}).items() if len(name) <= _LONGEST_NAME}
     found = tuple(replace(stage, title=_title(stage, short)) for stage in found)
     known = {path: name for path, name in short.items() if not _repeats(name, found)}
     known |= single_titles(found) if stages else {}
-    return Drawing(compose(Composer(look, known), found, words))
+    composer = Composer(look, known)
+    return Drawing(compose(composer, found, words, heads_of(composer, steps, auxiliaries)))
+
+
+def _fold_away(stages: Sequence[Stage], wanted: set[int]) -> bool:
+    """Whether a step that has to be seen by itself is among what stands for several."""
+    return any(
+        step.index in wanted
+        for stage in stages
+        for element in stage.elements
+        if isinstance(element, Repeat | Dense)
+        for step in element.steps
+    )
 
 
 def _repeats(name: str, stages: Sequence[Stage]) -> bool:

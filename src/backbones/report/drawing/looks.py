@@ -10,8 +10,7 @@ from typing import Protocol
 from backbones.report.drawing.calls import ACTIVATIONS, Kind
 from backbones.report.drawing.layered import Room
 from backbones.report.drawing.lettering import text_width
-from backbones.report.drawing.render import ACTIVATION
-from backbones.report.drawing.scene import Cuboid, Item, Plate, Text
+from backbones.report.drawing.scene import ACTIVATION, Cuboid, Item, Plate, Text
 from backbones.report.drawing.steps import Step
 
 INK, FAINT = "#1f2328", "#59636e"
@@ -155,7 +154,7 @@ class NodeLook:
         widths = (text_width(first, 7.0, True), text_width(second, 6.6))
         width, height = max(widths) + 16.0, 23.0
         left, top = -width / 2, -height / 2
-        body = Plate(left, top, width, height, _pale(COLOURS[step.kind]), COLOURS[step.kind], 4.0,
+        body = Plate(left, top, width, height, pale(COLOURS[step.kind]), COLOURS[step.kind], 4.0,
                      key=key_of(step))  # fmt: skip
         texts = (
             Text(0.0, -4.6, first, 7.0, widths[0], bold=True),
@@ -216,7 +215,7 @@ def _size(step: Step) -> tuple[int, int, int]:
     return (shape[0] if shape else 1), 1, 1
 
 
-def _pale(colour: str, share: float = 0.72) -> str:
+def pale(colour: str, share: float = 0.72) -> str:
     """A colour mixed with white."""
     parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
     return "#" + "".join(f"{round(part + (255 - part) * share):02x}" for part in parts)

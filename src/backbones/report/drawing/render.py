@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 FORMATS = ("svg", "png", "pdf")
 Format = Literal["svg", "png", "pdf"]
-ACTIVATION = "#e8762b"
 _PT = 72.0  # in an inch
 _LARGEST_PX = 12_000  # of a PNG's longer side
 _HEAD = 4.2  # pt, length of an arrow's head
+_DASHED = (0, (3.0, 2.0))  # widths of the line: drawn, left out
 
 
 def rendered(scene: Scene, kind: Format, dots: int = 200) -> bytes:
@@ -86,7 +86,7 @@ def _patch(
 ) -> None:
     from matplotlib.patches import PathPatch
 
-    style = (0, (3.0, 2.0)) if dashed else "solid"
+    style = _DASHED if dashed else "solid"
     patch = PathPatch(
         curve, facecolor=fill, edgecolor=edge, linewidth=width, linestyle=style, joinstyle="round"
     )
@@ -107,7 +107,7 @@ def _cuboid(axes: Any, box: Cuboid) -> None:
         begin = x if box.band_first else right - box.band * box.width
         end = begin + box.band * box.width
         band = ((begin, y), (end, y), (end, bottom), (begin, bottom))
-        _patch(axes, _polygon(band), ACTIVATION, edge, width=0.3)
+        _patch(axes, _polygon(band), box.band_colour, edge, width=0.3)
 
 
 def _line(axes: Any, line: Line) -> None:
@@ -127,9 +127,12 @@ def _line(axes: Any, line: Line) -> None:
         )
         head = _polygon(((x1, y1), wings[0], wings[1]))
     curve = _smooth(points) if line.smooth else _cornered(points, line.radius)
-    axes.add_artist(
-        PathPatch(curve, fill=False, edgecolor=line.colour, linewidth=line.width, capstyle="round")
+    patch = PathPatch(
+        curve, fill=False, edgecolor=line.colour, linewidth=line.width, capstyle="round"
     )
+    if line.dashed:
+        patch.set(linestyle=_DASHED, capstyle="butt")
+    axes.add_artist(patch)
     if line.head:
         _patch(axes, head, line.colour, line.colour, width=0.2)
 

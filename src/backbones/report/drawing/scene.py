@@ -12,6 +12,7 @@ from typing import Literal
 Point = tuple[float, float]
 Anchor = Literal["start", "middle", "end"]
 Area = tuple[float, float, float, float]  # left, top, right, bottom
+ACTIVATION = "#e8762b"
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Cuboid:
         colour: "#rrggbb", of the front face.
         band: how much of the front has another colour (an activation), 0 to 1.
         band_first: the band is on the left: the activation comes before the layer.
+        band_colour: "#rrggbb".
         key: what it stands for.
     """
 
@@ -37,6 +39,7 @@ class Cuboid:
     band: float = 0.0
     band_first: bool = False
     key: str = ""
+    band_colour: str = ACTIVATION
 
     @property
     def area(self) -> Area:
@@ -55,6 +58,7 @@ class Plate:
         fill, edge: colours; "" for none.
         radius: of the corners.
         is_ground: it lies under other things, as the frame of a stage.
+        dashed: of its edge.
         key: what it stands for.
     """
 
@@ -119,6 +123,7 @@ class Line:
         radius: of the corners.
         width: of the stroke.
         smooth: a curve through the points instead of straight pieces.
+        dashed: what only training runs.
     """
 
     points: tuple[Point, ...]
@@ -129,6 +134,7 @@ class Line:
     radius: float = 5.0
     width: float = 0.9
     smooth: bool = False
+    dashed: bool = False
 
     @property
     def area(self) -> Area:

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from backbones.report.drawing.calls import Kind
 from backbones.report.drawing.flow import Composer
+from backbones.report.drawing.heads import Head, with_heads
 from backbones.report.drawing.lettering import text_width
 from backbones.report.drawing.looks import COLOURS, FAINT, INK, NAMES
 from backbones.report.drawing.outline import Stage, steps_in
@@ -57,10 +58,13 @@ class _Part:
     first: tuple[int, int]
 
 
-def compose(composer: Composer, stages: Sequence[Stage], words: Words) -> Scene:
-    """Lay out a network on a sheet."""
+def compose(
+    composer: Composer, stages: Sequence[Stage], words: Words, heads: Sequence[Head] = ()
+) -> Scene:
+    """Lay out a network on a sheet, its auxiliary heads beside it."""
     loose = [(stage, [composer.piece(e) for e in stage.elements]) for stage in stages]
-    parts = [_line_piece(composer, line) for line in _best_lines(composer, loose)]
+    lines = [_line_piece(composer, line) for line in _best_lines(composer, loose)]
+    parts = [with_heads(composer, line, heads) for line in lines]
     items: list[Item] = []
     offset = 0.0
     ends: list[tuple[float, Piece]] = []

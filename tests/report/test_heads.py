@@ -1,0 +1,154 @@
+"""Auxiliary heads in drawings: where they hang, what is in them, and that nothing else moves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from functools import cache
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import backbones
+from backbones import catalog
+from backbones.api.drawing import Style
+from backbones.inspection.graph import record
+from backbones.models import build
+from backbones.nn.meta import ShapesOnly
+from backbones.report.drawing.heads import MARK
+from backbones.report.drawing.scene import Cuboid, Line, Plate, Scene
+from backbones.report.drawing.steps import Step, steps_of
+
+STYLES: tuple[Style, ...] = ("blocks", "graph", "full")
+HEADS = {
+    "inception_v1": {"inception4a": "aux1", "inception4d": "aux2"},
+    "googlenet_aux": {"inception4a": "aux1", "inception4d": "aux2"},
+    "googlenet_tiny": {"inception4a": "aux1", "inception4d": "aux2"},
+    "inception_v3": {"Mixed_6e": "AuxLogits"},
+    "inception_v3_tiny": {"Mixed_5b": "AuxLogits"},
+}
+
+
+@cache
+def scene_of(name: str, style: Style) -> Scene:
+    return backbones.draw(name, style=style).scene
+
+
+def trunk_of(name: str) -> tuple[Step, ...]:
+    with ShapesOnly():
+        network = build(name)
+    side = network.row.input_px
+    return steps_of(record(network, (network.in_channels, side, side)))
+
+
+def dashed(scene: Scene) -> list[Line]:
+    return [item for item in scene.items if isinstance(item, Line) and item.dashed]
+
+
+def boxes_of(scene: Scene, path: str) -> set[str]:
+    """The boxes of a head."""
+    boxes = (item for item in scene.items if isinstance(item, Cuboid | Plate))
+    return {item.key for item in boxes if item.key.startswith(f"{path}/")}
+
+
+def test_every_network_with_heads_is_tested_here() -> None:
+    found = {}
+    for name in catalog.names():
+        with ShapesOnly():
+            heads = getattr(build(name), "heads", {})
+        if heads:
+            found[name] = heads
+    assert found == HEADS
+
+
+@pytest.mark.parametrize("name", ["googlenet_tiny", "inception_v3_tiny"])
+def test_heads_read_what_the_network_says_that_they_read(name: str) -> None:
+    """A training pass tells: the very tensor that the named module made goes into the head."""
+    network, made, read = build(name, seed=0).train(), {}, {}
+    assert HEADS[name] == network.heads
+    for reads, path in HEADS[name].items():
+        network.get_submodule(reads).register_forward_hook(
+            lambda _, __, output, path=path: made.update({path: output})
+        )
+        network.get_submodule(path).register_forward_hook(
+            lambda _, inputs, __, path=path: read.update({path: inputs[0]})
+        )
+    answer = network(torch.zeros(2, network.in_channels, 64, 64))
+    assert len(answer.auxiliary) == len(read) == len(HEADS[name])
+    assert all(read[path] is made[path] for path in read)
+
+
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("style", STYLES)
+def test_heads_hang_off_their_modules(name: str, style: Style) -> None:
+    scene, trunk = scene_of(name, style), trunk_of(name)
+    assert scene.overlaps() == []
+    assert scene.texts.count(MARK) == len(HEADS[name])
+    lines = [(line.source, line.target) for line in dashed(scene)]
+    for reads, path in HEADS[name].items():
+        (source,) = [s for s, target in lines if target.startswith(f"{path}/") and "/" not in s]
+        step = trunk[int(source)]
+        assert step.kind == "concat"
+        assert step.module == reads
+        ends = [f"{path}/{n}" for n in range(1, 1 + len(boxes_of(scene, path)))]
+        assert len(ends) >= 4
+        assert {pair for pair in lines if pair[1].startswith(f"{path}/")} == {
+            *pairwise([source, *ends])
+        }
+        assert path in scene.texts
+
+
+def test_what_is_in_a_head_is_written_on_it() -> None:
+    written = Counter(scene_of("googlenet_aux", "full").texts)
+    without = Counter(scene_of("googlenet", "full").texts)
+    assert written - without >= Counter(
+        {"avg to 4×4": 2, "512×4×4": 1, "528×4×4": 1, "128×4×4": 2, "fc · ReLU": 2, "1000": 2}
+    )
+    assert {"avg 5×5/3", "768×1×1"} <= set(scene_of("inception_v3", "blocks").texts)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_the_flow_is_drawn_as_it_is_without_heads(style: Style) -> None:
+    """Boxes keep their sizes, colours and places along the flow."""
+
+    def boxes(name: str) -> list[Cuboid | Plate]:
+        axis = "y" if style == "blocks" else "x"
+        found = [i for i in scene_of(name, style).items if isinstance(i, Cuboid | Plate)]
+        return [replace(i, **{axis: 0.0}) for i in found if i.key and "/" not in i.key]
+
+    assert boxes("inception_v1") == boxes("inception_v1_noaux")
+    assert not dashed(scene_of("inception_v1_noaux", style))
+
+
+def test_a_head_that_small_pictures_do_not_reach_is_left_out_and_told() -> None:
+    texts = backbones.draw("inception_v3", (3, 160, 160)).scene.texts
+    assert MARK not in texts
+    assert any("parts that an evaluation does not run, not drawn" in text for text in texts)
+    assert any(
+        "auxiliary heads, which only training runs" in text
+        for text in scene_of("inception_v3", "blocks").texts
+    )
+
+
+class Chain(nn.Module):
+    """Six equal layers, which a drawing folds, and a head on the third."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.row = None
+        self.heads = {"layers.2": "side"}
+        self.layers = nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1) for _ in range(6)))
+        self.side = nn.Conv2d(4, 7, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layers(x)
+        return y
+
+
+def test_a_layer_that_a_head_reads_is_not_folded_away() -> None:
+    scene = backbones.draw(Chain(), (4, 8, 8)).scene
+    assert [(line.source, line.target) for line in dashed(scene)] == [("3", "side/1")]
+    assert "× 6" not in scene.texts
+    assert scene.overlaps() == []

@@ -1,0 +1,187 @@
+"""A run folder has one writer: whoever comes second is told so, and damages nothing."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from backbones.api.folds import resume_folds, train_folds
+from backbones.api.training import resume
+from backbones.api.training import train as begin_training
+from backbones.errors import Busy, WrongUse
+from backbones.training import lock
+from backbones.training.checkpoint import fingerprint
+from backbones.training.folder import RunFolder
+from backbones.training.lock import NAME, FolderLock
+
+SETTINGS = (
+    "--model=lenet5_tiny",
+    *("--set=limit=64", "--set=batch_size=8", "--set=length=16epochs"),
+    *("--set=checkpoint_every=2steps", "--set=device=cpu", "--set=workers=1"),
+)
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "backbones", "train", *map(str, arguments)]
+
+
+def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
+
+
+def pause_when(writer: subprocess.Popen[bytes], file: Path, lines: int) -> None:
+    """Stop a process in the middle of its work, once a file has so many lines."""
+    for _ in range(6000):
+        if file.exists() and file.read_bytes().count(b"\n") >= lines:
+            break
+        assert writer.poll() is None, "it ended too soon"
+        time.sleep(0.01)
+    writer.send_signal(signal.SIGSTOP)
+    assert os.waitid(os.P_PID, writer.pid, os.WSTOPPED | os.WNOWAIT) is not None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGSTOP and SIGKILL")
+def test_a_second_resume_is_refused_and_after_a_kill_it_goes_on(tmp_path):
+    """Two processes that resumed one run each cut and wrote the other's metrics.jsonl."""
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    assert call("digits", "--out", whole, *SETTINGS).returncode == 0
+    writer = subprocess.Popen(
+        command("digits", "--out", run, *SETTINGS), stdout=subprocess.DEVNULL, stderr=-1
+    )
+    assert writer.stderr is not None
+    with writer, writer.stderr:
+        pause_when(writer, run / "metrics.jsonl", lines=5)
+        before = (run / "metrics.jsonl").read_bytes()
+        second = call("--resume", run)
+        assert second.returncode == 1
+        assert second.stderr.count("\n") == 1
+        assert f"{run} is being written by process {writer.pid} on " in second.stderr
+        assert "wait until it ends or stop it" in second.stderr
+        assert (run / "metrics.jsonl").read_bytes() == before
+        writer.kill()
+    assert (run / NAME).exists()  # nobody removed it, and it keeps nobody out
+    again = call("--resume", run)
+    assert again.returncode == 0, again.stderr
+    assert (run / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+    assert {file.name for file in run.iterdir()} == {file.name for file in whole.iterdir()}
+
+
+def test_a_run_is_held_from_its_first_step_until_its_report_is_written(tmp_path):
+    folder = tmp_path / "run"
+    run = begin_training("digits", model="lenet5_tiny", smoke_run=True, out=folder)
+    records = iter(run)
+    next(records)
+    note = json.loads((folder / NAME).read_text())
+    assert note["pid"] == os.getpid()
+    with pytest.raises(Busy, match=r"this same process .* one writer"):
+        resume(folder)
+    list(records)
+    assert not (folder / NAME).exists()
+    resume(folder)
+
+
+def test_who_resumed_first_writes_though_both_looked_before(tmp_path):
+    folder = tmp_path / "run"
+    for _ in begin_training("digits", model="lenet5_tiny", smoke_run=True, out=folder):
+        pass
+    before = (folder / "metrics.jsonl").read_bytes()
+    one, other = resume(folder), resume(folder)
+    records = iter(one)
+    next(records)
+    with pytest.raises(Busy):
+        next(iter(other))
+    list(records)
+    assert (folder / "metrics.jsonl").read_bytes() == before
+
+
+def test_two_that_begin_in_one_folder_do_not_mix_their_recipes(recipe, squares, tmp_path):
+    data = fingerprint(squares(8).split)
+    with FolderLock(tmp_path), pytest.raises(Busy):
+        RunFolder.create(tmp_path, recipe=recipe(), data=data)
+    assert not (tmp_path / "recipe.json").exists()
+    RunFolder.create(tmp_path, recipe=recipe(), data=data)
+    with pytest.raises(WrongUse, match="holds a run already"):
+        RunFolder.create(tmp_path, recipe=recipe("seed=3"), data=data)
+
+
+def test_folds_have_one_writer_and_so_has_each_fold(tmp_path):
+    training = train_folds(
+        "digits", folds=2, settings=("model=lenet5_tiny",), smoke_run=True, out=tmp_path
+    )
+    runs = iter(training)
+    records = iter(next(runs))
+    next(records)
+    with pytest.raises(Busy, match=f"{tmp_path.name} is being"):
+        resume_folds(tmp_path)
+    with pytest.raises(Busy, match="fold-1 is being"):
+        resume(tmp_path / "fold-1")
+    list(records)
+    resume(tmp_path / "fold-1")
+    for run in runs:
+        list(run)
+    assert resume_folds(tmp_path).kept == (1, 2)
+
+
+def test_whoever_reads_needs_no_lock(recipe, train, tmp_path):
+    row = recipe()
+    train(row, tmp_path)
+    left_over = tmp_path / ".best.safetensors.x.tmp"
+    left_over.touch()
+    with FolderLock(tmp_path):
+        assert RunFolder.open(tmp_path).recipe == row
+        assert left_over.exists()  # it may be the writer's
+    with RunFolder.open(tmp_path):
+        assert not left_over.exists()
+
+
+def test_a_child_that_outlives_the_run_does_not_keep_its_lock(tmp_path):
+    held = FolderLock(tmp_path)
+    with held:
+        inherited = os.dup(held._handle)
+    try:
+        FolderLock(tmp_path).refuse_held()
+    finally:
+        os.close(inherited)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere an open file cannot be removed")
+def test_a_lock_on_a_file_that_is_gone_is_not_enough(tmp_path, monkeypatch):
+    """Its holder removes the file after the next one opened it and before it locks it."""
+    first, flock = FolderLock(tmp_path).__enter__(), lock.fcntl.flock
+
+    def late(handle: int, operation: int) -> None:
+        monkeypatch.setattr(lock.fcntl, "flock", flock)
+        first.__exit__()
+        flock(handle, operation)
+
+    monkeypatch.setattr(lock.fcntl, "flock", late)
+    with FolderLock(tmp_path):
+        assert (tmp_path / NAME).exists()
+        with pytest.raises(Busy):
+            FolderLock(tmp_path).refuse_held()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="replaces flock")
+def test_a_file_system_without_locks_is_named_once_and_trained_on(
+    recipe, train, tmp_path, monkeypatch, caplog
+):
+    def flock(handle: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(lock.fcntl, "flock", flock)
+    lock._tell_unlocked.cache_clear()
+    train(recipe(), tmp_path / "one")
+    train(recipe(), tmp_path / "two")
+    assert [each.getMessage().partition(";")[0] for each in caplog.records] == [
+        "note: this file system has no locks (No locks available)"
+    ]
+    assert (tmp_path / "two" / "checkpoint.safetensors").exists()
+    assert not (tmp_path / "two" / NAME).exists()
