@@ -77,7 +77,7 @@ Run = Callable[..., list[Record]]
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Sums are split by thread, the tests compare bits, and two threads only wait for each other."""
+    """The tests compare bits, which threads decide; two only wait for each other here."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

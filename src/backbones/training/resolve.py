@@ -73,9 +73,10 @@ def _check_scales(augment: Augment, spec: InputSpec) -> None:
     largest = max(augment.resize) if isinstance(augment.resize, tuple) else augment.resize or 0
     if augment.crop != "random_resized" and largest < spec.size <= spec.resize:
         raise RecipeError(
-            f"augment.resize makes pictures {largest} px large, but the network sees {spec.size} px:"
-            " it would be trained on pictures in a black frame and evaluated without one; say"
-            f" augment.resize={spec.resize}, or input.size={largest} if the network takes that"
+            f"augment.resize makes pictures {largest} px large, but the network sees"
+            f" {spec.size} px: it would be trained on pictures in a black frame and evaluated"
+            f" without one; say augment.resize={spec.resize}, or input.size={largest} if the"
+            " network takes that"
         )
 
 
