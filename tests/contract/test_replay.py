@@ -108,6 +108,19 @@ def test_hooks_of_a_user_are_called_in_every_block(monkeypatch: pytest.MonkeyPat
     assert seen == [block.bn1 for block in network.layer2]
 
 
+def test_hooks_for_all_modules_are_called_in_every_block() -> None:
+    network: Any = build("resnet20_cifar", seed=0)
+    seen: list[nn.Module] = []
+    for_all = nn.modules.module.register_module_forward_pre_hook
+    handle = for_all(lambda layer, _: seen.append(layer))
+    try:
+        record(network, (3, 32, 32))
+    finally:
+        handle.remove()
+    assert set(network.layer2) <= set(seen)
+    assert {block.bn1 for block in network.layer2} <= set(seen)
+
+
 def test_a_module_of_others_runs_itself() -> None:
     class Noting(nn.Module):
         def __init__(self) -> None:

@@ -13,7 +13,7 @@ from operator import eq
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.modules.module import _has_any_global_hook
+from torch.nn.modules import module as torch_module
 
 from backbones.inspection.node import Call, Node
 
@@ -63,7 +63,7 @@ class Replays:
         self.possible = not (
             shared
             or children + 1 != len(modules)  # a module has several paths
-            or _has_any_global_hook()  # type: ignore[no-untyped-call]
+            or any(getattr(torch_module, f"_global{hooks}") for hooks in _HOOKS)
             or any("forward" in layer.__dict__ for layer in modules.values())
         )
 
