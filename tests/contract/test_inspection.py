@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from backbones import catalog
 from backbones.inspection.summary import Inspection, inspect
 from backbones.models import build, find_row, make
+from backbones.nn.meta import ShapesOnly
 
 NAMES = catalog.names()
 TINY = [name for name in NAMES if name.endswith("_tiny")]
@@ -22,7 +23,7 @@ SMALL = [*TINY, "lenet5", "lenet5_1998", "resnet20_cifar"]
 @pytest.mark.parametrize("name", NAMES)
 def test_macs_and_shapes_are_those_of_pytorch(name: str) -> None:
     """Both are worked out here without PyTorch's operators; here is what these say."""
-    with torch.device("meta"):
+    with ShapesOnly():
         network = make(*find_row(name)).eval()
     seen: dict[str, list[tuple[int, ...]]] = {}
     for path, layer in network.named_modules():
