@@ -184,7 +184,9 @@ def test_a_few_steps_fit_a_handful_of_pictures(name: str) -> None:
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert min(losses[-5:]) < 0.25 * losses[0]
+        if losses[-1] < 0.25 * losses[0]:
+            return
+    pytest.fail(f"60 steps, and the loss is still {losses[-1]:.3g} of {losses[0]:.3g}")
 
 
 @pytest.mark.parametrize("name", LIGHT)
