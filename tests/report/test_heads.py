@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -137,7 +138,7 @@ class Chain(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.row = None
+        self.row = SimpleNamespace(name="chain")
         self.heads = {"layers.2": "side"}
         self.layers = nn.Sequential(*(nn.Conv2d(4, 4, 3, padding=1) for _ in range(6)))
         self.side = nn.Conv2d(4, 7, 1)

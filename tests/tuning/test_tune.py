@@ -16,9 +16,11 @@ import torch
 import backbones
 from backbones.api import tuning
 from backbones.api.tuning import TrialRow, resume_tuning, tune
-from backbones.errors import Interrupted, NotFound, RecipeError, WrongUse
+from backbones.errors import Busy, Interrupted, NotFound, RecipeError, WrongUse
 from backbones.training.as_toml import recipe_toml
+from backbones.training.lock import FolderLock
 from backbones.training.settings import load_recipe, recipe_names
+from backbones.tuning.book import TrialBook
 from backbones.tuning.study import LiveTrial
 
 SEARCH = ("optimizer.lr=1e-6..1e-2:log", "label_smoothing=0,0.1")
@@ -163,6 +165,22 @@ def test_a_search_that_is_killed_goes_on_as_if_it_had_not_been(whole, tmp_path) 
     for file in ("best.safetensors", "metrics.jsonl"):
         ours, theirs = (path / "trial-002" / file for path in (folder, whole.folder))
         assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_a_search_has_one_writer_and_a_trial_that_is_held_has_not_failed(tmp_path) -> None:
+    folder = tmp_path / "held"
+    search = begin(folder, trials=1)
+    with FolderLock(folder):
+        with pytest.raises(Busy, match="held is being written"):
+            next(iter(search))
+        with pytest.raises(Busy, match="held is being written"):
+            resume_tuning(folder)
+    (folder / "trial-000").mkdir()
+    with FolderLock(folder / "trial-000"), pytest.raises(Busy, match="trial-000 is being written"):
+        run(search)
+    assert search.states() == {"running": 1}
+    run(resume_tuning(folder))
+    assert TrialBook.open(folder, "loss").rows[0].state == "finished"
 
 
 def test_more_trials_can_be_added(whole, tmp_path) -> None:
