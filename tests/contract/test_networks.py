@@ -216,6 +216,8 @@ def test_a_picture_too_small_is_refused_in_words(name: str) -> None:
     too_small = torch.empty(1, model.in_channels, smallest - 1, smallest + 1, device="meta")
     with pytest.raises(WrongUse, match=f"{smallest - 1}x{smallest + 1} px.*{smallest}x{smallest}"):
         model(too_small)
+    if smallest == 1:  # nothing is no picture, though torch 2.6 makes an empty answer of it
+        return
     with pytest.raises((RuntimeError, ValueError)):  # the limit is no stricter than it must be
         model.head(model.features(too_small[..., : smallest - 1]))
 
