@@ -229,6 +229,8 @@ def test_a_picture_too_small_is_refused_in_words(name: str) -> None:
     too_small = blank(model, 1, smallest - 1, smallest + 1)
     with pytest.raises(WrongUse, match=f"{smallest - 1}x{smallest + 1} px.*{smallest}x{smallest}"):
         model(too_small)
+    if smallest == 1:  # nothing is no picture, though torch 2.6 makes an empty answer of it
+        return
     with pytest.raises((RuntimeError, ValueError)):  # the limit is no stricter than it must be
         followed(lambda x: model.head(model.features(x)), too_small[..., : smallest - 1])
 

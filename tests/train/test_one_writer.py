@@ -39,10 +39,10 @@ def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def pause_when(writer: subprocess.Popen[bytes], file: Path, lines: int) -> None:
     """Stop a process in the middle of its work, once a file has so many lines."""
-    for _ in range(6000):
-        if file.exists() and file.read_bytes().count(b"\n") >= lines:
-            break
+    deadline = time.monotonic() + 300
+    while not file.exists() or file.read_bytes().count(b"\n") < lines:
         assert writer.poll() is None, "it ended too soon"
+        assert time.monotonic() < deadline, f"{file} never had {lines} lines"
         time.sleep(0.01)
     writer.send_signal(signal.SIGSTOP)
     assert os.waitid(os.P_PID, writer.pid, os.WSTOPPED | os.WNOWAIT) is not None
@@ -58,15 +58,17 @@ def test_a_second_resume_is_refused_and_after_a_kill_it_goes_on(tmp_path):
     )
     assert writer.stderr is not None
     with writer, writer.stderr:
-        pause_when(writer, run / "metrics.jsonl", lines=5)
-        before = (run / "metrics.jsonl").read_bytes()
-        second = call("--resume", run)
-        assert second.returncode == 1
-        assert second.stderr.count("\n") == 1
-        assert f"{run} is being written by process {writer.pid} on " in second.stderr
-        assert "wait until it ends or stop it" in second.stderr
-        assert (run / "metrics.jsonl").read_bytes() == before
-        writer.kill()
+        try:
+            pause_when(writer, run / "metrics.jsonl", lines=5)
+            before = (run / "metrics.jsonl").read_bytes()
+            second = call("--resume", run)
+            assert second.returncode == 1
+            assert second.stderr.count("\n") == 1
+            assert f"{run} is being written by process {writer.pid} on " in second.stderr
+            assert "wait until it ends or stop it" in second.stderr
+            assert (run / "metrics.jsonl").read_bytes() == before
+        finally:
+            writer.kill()  # whoever is paused would be waited for without end
     assert (run / NAME).exists()  # nobody removed it, and it keeps nobody out
     again = call("--resume", run)
     assert again.returncode == 0, again.stderr
