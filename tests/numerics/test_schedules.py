@@ -56,6 +56,7 @@ def test_cosine_equals_torch():
     assert ours[20] == pytest.approx(0.55)
 
 
+@pytest.mark.filterwarnings("ignore:The epoch parameter:UserWarning")  # torch 2.6's own call
 def test_warm_up_then_cosine_equals_torch():
     ours = factors(kind="cosine", warmup="8steps", warmup_from=0.2)
 
