@@ -69,7 +69,7 @@ def test_a_second_resume_is_refused_and_after_a_kill_it_goes_on(tmp_path):
             assert (run / "metrics.jsonl").read_bytes() == before
         finally:
             writer.kill()  # whoever is paused would be waited for without end
-    assert (run / NAME).exists()  # nobody removed it, and it keeps nobody out
+    assert (run / NAME).exists()  # and it keeps nobody out
     again = call("--resume", run)
     assert again.returncode == 0, again.stderr
     assert (run / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
@@ -86,8 +86,7 @@ def test_a_run_is_held_from_its_first_step_until_its_report_is_written(tmp_path)
     with pytest.raises(Busy, match=r"this same process .* one writer"):
         resume(folder)
     list(records)
-    assert not (folder / NAME).exists()
-    resume(folder)
+    resume(folder)  # the file is still there, and holds nobody up
 
 
 def test_who_resumed_first_writes_though_both_looked_before(tmp_path):
@@ -144,33 +143,6 @@ def test_whoever_reads_needs_no_lock(recipe, train, tmp_path):
         assert not left_over.exists()
 
 
-def test_a_child_that_outlives_the_run_does_not_keep_its_lock(tmp_path):
-    held = FolderLock(tmp_path)
-    with held:
-        inherited = os.dup(held._handle)
-    try:
-        FolderLock(tmp_path).refuse_held()
-    finally:
-        os.close(inherited)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="elsewhere an open file cannot be removed")
-def test_a_lock_on_a_file_that_is_gone_is_not_enough(tmp_path, monkeypatch):
-    """Its holder removes the file after the next one opened it and before it locks it."""
-    first, flock = FolderLock(tmp_path).__enter__(), lock.fcntl.flock
-
-    def late(handle: int, operation: int) -> None:
-        monkeypatch.setattr(lock.fcntl, "flock", flock)
-        first.__exit__()
-        flock(handle, operation)
-
-    monkeypatch.setattr(lock.fcntl, "flock", late)
-    with FolderLock(tmp_path):
-        assert (tmp_path / NAME).exists()
-        with pytest.raises(Busy):
-            FolderLock(tmp_path).refuse_held()
-
-
 @pytest.mark.skipif(os.name != "posix", reason="replaces flock")
 def test_a_file_system_without_locks_is_named_once_and_trained_on(
     recipe, train, tmp_path, monkeypatch, caplog
@@ -178,12 +150,11 @@ def test_a_file_system_without_locks_is_named_once_and_trained_on(
     def flock(handle: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(lock.fcntl, "flock", flock)
+    monkeypatch.setattr("fcntl.flock", flock)
     lock._tell_unlocked.cache_clear()
     train(recipe(), tmp_path / "one")
     train(recipe(), tmp_path / "two")
-    assert [each.getMessage().partition(";")[0] for each in caplog.records] == [
-        "note: this file system has no locks (No locks available)"
+    assert [each.getMessage().partition(" (")[0] for each in caplog.records] == [
+        "note: this file system has no locks"
     ]
     assert (tmp_path / "two" / "checkpoint.safetensors").exists()
-    assert not (tmp_path / "two" / NAME).exists()

@@ -8,7 +8,7 @@ tensorboard/              the same figures for TensorBoard
 checkpoint.safetensors    all that a resume needs
 last.safetensors          the bundle as of the last evaluation
 best.safetensors          the bundle with the lowest top-1 error so far
-writer.lock               which process writes, while one does
+writer.lock               locked while a process writes, and which one that is or was
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ folds.json                the data, and what each finished fold measured; at the
 fold-1/ fold-2/ ...       an ordinary run folder for each fold
 out_of_fold.csv           at the end: every picture's answer from the network that never saw it
 evaluation.json ...       at the end, where the data has a "test": all networks together on it
-writer.lock               which process writes, while one does
+writer.lock               locked while a process writes, and which one that is or was
 """
 
 from __future__ import annotations

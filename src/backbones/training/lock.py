@@ -1,7 +1,7 @@
 """One writer a folder: a lock that the kernel lets go when its process dies, however it dies.
 
-The lock is on the file writer.lock, which tells people who holds it. The file is there while a
-process writes, and after one was killed; only the lock counts, never the file.
+The lock is on the file writer.lock, which notes who took it last. The file stays; only the lock
+counts, never the file.
 """
 
 from __future__ import annotations
@@ -12,22 +12,17 @@ import json
 import logging
 import os
 import socket
-import sys
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Self
 
+from filelock import FileLock, Timeout
+
 from backbones.errors import Busy
 
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
-
 NAME = "writer.lock"
-_HELD = frozenset((errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK))
-_FAR = 1 << 30  # Windows locks bytes, and nobody reads those: one far behind the note is taken
+_NO_LOCKS = frozenset((errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP))
 
 
 class FolderLock:
@@ -46,9 +41,8 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._file = folder / NAME
-        self._handle = -1
-        self._depth = 0
+        # not by thread: whoever iterates over a run may end it in another one
+        self._lock = FileLock(folder / NAME, timeout=0, thread_local=False)
 
     def refuse_held(self) -> None:
         """Refuse now what `with` would refuse later.
@@ -66,50 +60,26 @@ class FolderLock:
             Busy: somebody else writes to the folder.
             OSError: no file can be made there.
         """
-        if not self._depth:
-            self._handle = self._take()
-        self._depth += 1
+        is_nested = self._lock.is_locked
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise Busy(
+                f"{self.folder} is being written by {_holder(self.folder / NAME)}, and a folder has"
+                " one writer; wait until it ends or stop it, then give the same command again"
+            ) from None
+        except (OSError, NotImplementedError) as error:
+            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                raise
+            _tell_unlocked(str(error))
+            return self
+        if not is_nested:
+            _note(self.folder / NAME)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._depth -= 1
-        if not self._depth:
-            _let_go(self._handle, self._file)
-
-    def _take(self) -> int:
-        """Open the file and lock it; again, where its last holder removed it in between."""
-        while True:
-            handle = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o666)
-            try:
-                _lock(handle)
-                if _is_still(handle, self._file):
-                    _note(handle)
-                    return handle
-                os.close(handle)
-            except Busy:
-                os.close(handle)
-                raise Busy(
-                    f"{self.folder} is being written by {_holder(self._file)}, and a folder has"
-                    " one writer; wait until it ends or stop it, then give the same command again"
-                ) from None
-
-
-def _lock(handle: int) -> None:
-    """Lock an open file without waiting.
-
-    Raises:
-        Busy: it is locked.
-    """
-    try:
-        if sys.platform == "win32":
-            os.lseek(handle, _FAR, os.SEEK_SET)
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in _HELD:
-            raise Busy from None
-        _tell_unlocked(error.strerror or str(error))
+        if self._lock.is_locked:  # a file system without locks gave none
+            self._lock.release()
 
 
 @cache
@@ -122,22 +92,12 @@ def _tell_unlocked(reason: str) -> None:
     )
 
 
-def _is_still(handle: int, file: Path) -> bool:
-    """Whether the open file is the one that has the name."""
-    try:
-        return os.path.samestat(os.fstat(handle), file.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _note(handle: int) -> None:
-    """Write down who holds the lock; a full disk may leave it empty."""
+def _note(file: Path) -> None:
+    """Write down who holds the lock; a full disk leaves it empty, and Windows locks it away."""
     since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
     holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
     with contextlib.suppress(OSError):
-        os.lseek(handle, 0, os.SEEK_SET)
-        os.ftruncate(handle, 0)
-        os.write(handle, json.dumps(holder).encode())
+        file.write_text(json.dumps(holder), encoding="utf-8")
 
 
 def _holder(file: Path) -> str:
@@ -150,21 +110,3 @@ def _holder(file: Path) -> str:
     if (pid, host) == (os.getpid(), socket.gethostname()):
         return f"this same process ({pid}, since {since})"
     return f"process {pid} on {host} (since {since})"
-
-
-def _let_go(handle: int, file: Path) -> None:
-    """Remove the file and unlock it, also for children that inherited it."""
-    if sys.platform == "win32":  # an open file cannot be removed; nor one that another has open
-        with contextlib.suppress(OSError):
-            os.lseek(handle, _FAR, os.SEEK_SET)
-            msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
-        os.close(handle)
-        with contextlib.suppress(OSError):
-            file.unlink()
-        return
-    with contextlib.suppress(OSError):
-        if _is_still(handle, file):
-            file.unlink()
-    with contextlib.suppress(OSError):
-        fcntl.flock(handle, fcntl.LOCK_UN)
-    os.close(handle)
