@@ -95,7 +95,7 @@ class Report:
         loss: mean negative log-likelihood of the true class, in nats.
         brier: mean over pictures of the squared distance between the probabilities and the truth.
         calibration_error: expected calibration error over 15 bins of equal width.
-        macro_f1: unweighted mean of the F1 of the classes that have one.
+        macro_f1: unweighted mean of the F1 of the classes that the data has pictures of.
         per_class: one entry a class, in the order of the network's outputs.
         confusion: counts; rows are true classes, columns are predicted ones.
         calibration: the bins of the calibration error, for a reliability diagram.
@@ -318,7 +318,7 @@ def measure(
     bins = calibration_bins(probabilities[np.arange(count), predicted], predicted == labels)
     misses = [int(np.sum(place >= min(k, num_classes))) for k in (1, 5)]
     intervals = [wilson_interval(missed, count) for missed in misses]
-    defined = [each.f1 for each in classwise if each.f1 is not None]
+    present = [each.f1 for each in classwise if each.f1 is not None and each.support]
     squared = np.einsum("nk,nk->n", probabilities, probabilities) - 2 * np.exp(own) + 1
     return Report(
         num_samples=count,
@@ -330,7 +330,7 @@ def measure(
         loss=float(-own.mean()),
         brier=float(squared.mean()),
         calibration_error=expected_calibration_error(bins),
-        macro_f1=sum(defined) / len(defined),
+        macro_f1=sum(present) / len(present),
         per_class=classwise,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         calibration=bins,

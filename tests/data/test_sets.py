@@ -62,8 +62,45 @@ def test_class_folders_alone_are_split_by_class(tmp_path: Path) -> None:
     assert Counter(labelled(source, "train").values()) == {"dog": 45, "猫": 27, "rare": 1}
     assert not set(paths(source, "val")) & set(paths(source, "train"))
     assert source.notes == (
-        "split by seed 0: 9 of 82 pictures held out as val (10 % of each class)",
+        "split by seed 0: 9 of 82 pictures held out as val"
+        " (11 %: 10 % of each class, but at least one held out and one kept)",
     )
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fraction", "said"),
+    [
+        ((30, 50), 0.1, "8 of 80 pictures held out as val (10 % of each class)"),
+        ((3, 3), 0.1, "2 of 6 pictures held out as val (33.3 %: 10 % of each class, but"),
+        ((2, 2), 0.9, "2 of 4 pictures held out as val (50 %: 90 % of each class, but"),
+        ((1, 20), 0.1, "2 of 21 pictures held out as val (10 % of each class; 1 class of one"),
+        ((1, 1), 0.1, "nothing held out as val: each class has one picture only"),
+    ],
+)
+def test_note_says_what_was_held_out_and_not_what_was_asked_for(
+    tmp_path: Path, sizes: tuple[int, int], fraction: float, said: str
+) -> None:
+    touch(tmp_path, *many("a", sizes[0]), *many("b", sizes[1]))
+    assert said in open_data(tmp_path, val_fraction=fraction).notes[0]
+
+
+SYSTEM_FOLDERS = [
+    *("@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", "#recycle"),
+    *(".ipynb_checkpoints", "__MACOSX", ".Trash-1000", ".fseventsd", ".Spotlight-V100"),
+    *(".snapshot", "$recycle.bin", "@Recycle", "FOUND.000", "RECYCLER"),
+]
+
+
+@pytest.mark.parametrize("folder", SYSTEM_FOLDERS)
+def test_folders_of_the_system_are_no_classes_and_hold_no_pictures(
+    tmp_path: Path, folder: str
+) -> None:
+    touch(tmp_path, *many("cat", 3), *many("dog", 3), f"{folder}/1.jpg", f"cat/{folder}/thumb.jpg")
+    touch(tmp_path, "cat/Thumbs.db", "dog/desktop.ini")
+    source = open_data(tmp_path, val_fraction=0)
+    assert source.classes == ("cat", "dog")
+    assert len(paths(source, "train")) == 6
+    assert source.notes == ()
 
 
 def test_label_is_the_folder_of_the_path(tmp_path: Path) -> None:
@@ -417,6 +454,13 @@ def test_idx_folder(tmp_path: Path, zipped: bool, below: str) -> None:
     assert pictures.name(7) == "train-images-idx3-ubyte#7"
 
 
+def test_idx_files_to_measure_by_need_no_training_files(tmp_path: Path) -> None:
+    write_idx(tmp_path, "t10k", 9)
+    source = open_data(tmp_path)
+    assert list(source.splits) == ["test"]
+    assert len(source.held_out()) == 9
+
+
 def test_idx_without_a_test_part_is_split(tmp_path: Path) -> None:
     write_idx(tmp_path, "train", 30)
     source = open_data(tmp_path)
@@ -555,6 +599,15 @@ def test_pickled_cifar_is_refused_and_not_run(tmp_path: Path, packed: bool) -> N
     with pytest.raises(BadData, match="pickles and is not opened; get the binary version"):
         open_data(where)
     assert not ran.exists()
+
+
+@pytest.mark.parametrize(("name", "label_bytes"), [("test_batch.bin", 1), ("test.bin", 2)])
+def test_cifar_files_to_measure_by_need_no_training_files(
+    tmp_path: Path, name: str, label_bytes: int
+) -> None:
+    (tmp_path / name).write_bytes(cifar_bytes(20, label_bytes))
+    source = open_data(tmp_path)
+    assert (source.kind, list(source.splits)) == ("cifar", ["test"])
 
 
 # --- ImageNet -----------------------------------------------------------------------------------

@@ -42,6 +42,15 @@ def test_a_name_comes_before_a_number() -> None:
     assert class_index(["7", "3", "cat"], "2") == 2
 
 
+@pytest.mark.parametrize("number", ["0", "3", "01"])
+def test_where_all_names_are_numbers_a_number_is_a_name(number: str) -> None:
+    classes = ["1", "02", "2", "10"]
+    assert class_index(classes, "10") == 3
+    assert class_index(classes, "02") == 1
+    with pytest.raises(NotFound, match=f"no class is called {number}; .*names: 1, 02, 2, 10"):
+        class_index(classes, number)
+
+
 def test_what_is_not_there_names_the_nearest() -> None:
     with pytest.raises(NotFound, match=r"no class 'umbrela'\. Did you mean umbrella"):
         class_index(IMAGENET, "umbrela")

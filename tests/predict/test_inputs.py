@@ -80,6 +80,46 @@ def test_an_archive_gives_the_pictures_of_the_folder(
     assert found.num_pictures == (4 if suffix == ".zip" else 1)
 
 
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz", ".TGZ"])
+def test_an_archive_without_pictures_is_told_as_a_folder_without_any_is(
+    tmp_path: Path, suffix: str
+) -> None:
+    def packed(name: str, *members: str) -> Path:
+        path = tmp_path / (name + suffix)
+        if suffix == ".zip":
+            with zipfile.ZipFile(path, "w") as archive:
+                for member in members:
+                    archive.writestr(member, b"x")
+        else:
+            with tarfile.open(path, "w:gz" if "gz" in suffix.lower() else "w") as archive:
+                for member in members:
+                    info = tarfile.TarInfo(member)
+                    info.size = 1
+                    archive.addfile(info, io.BytesIO(b"x"))
+        return path
+
+    with pytest.raises(NotFound, match=r"empty\.\S+ holds no pictures \(0 other files\)"):
+        find_inputs([packed("empty")])
+    hidden = packed("hidden", "__MACOSX/1.jpg", "@eaDir/1.jpg/thumb.jpg", "a/.x/1.jpg", "list.txt")
+    with pytest.raises(NotFound, match=r"holds no pictures \(4 other files\)"):
+        find_inputs([hidden])
+    with pytest.raises(NotFound, match=r"but the archive in/1\.tar\.gz, in/2\.zip; unpack that"):
+        find_inputs([packed("outer", "in/1.tar.gz", "in/2.zip", "readme.txt")])
+    good = packed("good", "list.txt", "1.jpg")
+    assert contents(find_inputs([good])) == [b"x"]
+    assert contents(find_inputs([str(tmp_path / "*")])) == [b"x"]
+
+
+@pytest.mark.parametrize("folder", ["@eaDir", "$RECYCLE.BIN", "lost+found", ".ipynb_checkpoints"])
+def test_pictures_of_the_system_are_not_answered(tmp_path: Path, folder: str) -> None:
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"a/{folder}/1.jpg", b"thumbnail")
+        archive.writestr("a/1.jpg", b"real")
+        archive.extractall(tmp_path)
+    assert contents(find_inputs([path, tmp_path / "a"])) == [b"real", b"real"]
+
+
 def test_nothing_is_unpacked_and_no_link_is_followed(tmp_path: Path) -> None:
     path = tmp_path / "evil.tar"
     (tmp_path / "secret.jpg").write_bytes(b"secret")

@@ -210,6 +210,22 @@ def test_classes_in_another_order_are_matched_by_name(
     )
 
 
+def test_classes_without_pictures_change_no_figure_but_are_told(
+    network: nn.Module, split: Split, spec: InputSpec
+) -> None:
+    """Two classes' pictures among seven, and the same as a set that knows of these two alone."""
+    some = split.take(np.flatnonzero(np.isin(split.labels, [2, 5])))
+    alone = Split("test", ("f", "c"), np.where(some.labels == 5, 0, 1), some.pictures)
+    whole = evaluate(network, some, spec)
+    part = evaluate(network, alone, spec, classes=split.classes)
+    assert part.classes_in_data == whole.classes_in_data == 2
+    assert same(part.report, whole.report)
+    defined = [each.f1 for each in part.report.per_class if each.support]
+    assert len(defined) == 2
+    assert part.report.macro_f1 == sum(filter(None, defined)) / 2
+    assert "2 of the network's 7 classes; 5 have no pictures" in part.to_text()
+
+
 def test_class_lists_that_differ_are_shown(
     network: nn.Module, split: Split, spec: InputSpec
 ) -> None:

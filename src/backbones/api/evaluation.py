@@ -63,8 +63,8 @@ def evaluate(
 
     Raises:
         NotFound: no such bundle, data or split.
-        BadData: the classes of bundle and data differ (but of ImageNet's, by WordNet id, the data
-            may have a part only), or no picture can be read.
+        BadData: the data has a class that the bundle does not know (it may have a part of the
+            bundle's classes only), or no picture can be read.
         ProtocolError: no such protocol, or one that does not fit the network.
         WrongUse: no such language, no bundle, or bundles that hold out different pictures.
     """

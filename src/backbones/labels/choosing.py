@@ -15,7 +15,7 @@ def class_index(classes: Sequence[str], text: str) -> int:
     """The place of a class that is named in any way: by its id, in English, in Chinese, by number.
 
     A whole name comes first, then its number counted from 0, then words of a name, where they occur
-    in one name only. Case does not matter.
+    in one name only. Case does not matter. Where all names are numbers, a number is a name.
 
     Args:
         classes: what the network calls them, in the order of its outputs.
@@ -31,6 +31,9 @@ def class_index(classes: Sequence[str], text: str) -> int:
         (0, 1, 1)
         >>> class_index(["7", "8"], "8")
         1
+        >>> class_index(["7", "8"], "0")
+        Traceback (most recent call last):
+        backbones.errors.NotFound: no class is called 0; the classes have numbers as names: 7, 8
     """
     wanted = text.strip().casefold()
     names = _names(classes)
@@ -38,6 +41,11 @@ def class_index(classes: Sequence[str], text: str) -> int:
     if len(whole) == 1:
         return whole[0]
     if re.fullmatch(r"\d+", wanted) and not whole:
+        if all(name.isdigit() for name in classes):
+            raise NotFound(
+                f"no class is called {wanted}; the classes have numbers as names:"
+                f" {', '.join(classes[:_LISTED])}{', ...' if len(classes) > _LISTED else ''}"
+            )
         if int(wanted) < len(classes):
             return int(wanted)
         raise NotFound(f"there is no class {wanted}; there are {len(classes)}, counted from 0")

@@ -21,7 +21,13 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from backbones.data.decode import read_bytes
-from backbones.data.sets.listing import is_picture_name, walk_pictures
+from backbones.data.sets.listing import (
+    count_of,
+    is_picture_name,
+    of_the_system,
+    some,
+    walk_pictures,
+)
 from backbones.errors import BadImage, NotFound, WrongUse, nearest
 
 MAX_MEMBER_BYTES = 512 * 2**20  # of one picture in an archive; a bomb unpacks to far more
@@ -111,7 +117,7 @@ def find_inputs(inputs: Sequence[str | Path], *, stdin: BinaryIO | None = None) 
         stdin: standard input; needed for `-`.
 
     Raises:
-        NotFound: a file, folder or pattern that is not there, or holds no picture.
+        NotFound: a file, folder, archive or pattern that is not there, or holds no picture.
         WrongUse: nothing was named, or `-` without standard input.
     """
     parts: list[_Part] = []
@@ -131,8 +137,12 @@ def _named(name: str) -> Iterator[_Part]:
                 f"{name} holds no pictures ({others} other files); expected files such as .jpg"
             )
         yield from (_File(path / inside) for inside in found)
+    elif name.lower().endswith(_ARCHIVES) and path.exists():
+        if reason := _nothing_in(path):
+            raise NotFound(f"{name} {reason}")
+        yield _Archive(path)
     elif path.exists():
-        yield _Archive(path) if name.lower().endswith(_ARCHIVES) else _File(path)
+        yield _File(path)
     elif glob.has_magic(name):
         yield from _matching(name)
     else:
@@ -150,7 +160,11 @@ def _matching(pattern: str) -> Iterator[_Part]:
             if "**" not in pattern and walk_pictures(Path(name))[0]:
                 found = True
                 yield from _named(name)
-        elif is_picture_name(name) or name.lower().endswith(_ARCHIVES):
+        elif name.lower().endswith(_ARCHIVES):
+            if not _nothing_in(Path(name)):
+                found = True
+                yield _Archive(Path(name))
+        elif is_picture_name(name):
             found = True
             yield from _named(name)
     if not found:
@@ -190,8 +204,7 @@ def _count(part: _Part) -> int:
     if not isinstance(part, _Archive) or part.path.suffix.lower() != ".zip":
         return 1
     try:
-        with zipfile.ZipFile(part.path) as archive:
-            return max(1, sum(not i.is_dir() and _wanted(i.filename) for i in archive.infolist()))
+        return max(1, sum(map(_wanted, _zip_names(part.path))))
     except _BROKEN_ARCHIVE:
         return 1
 
@@ -201,10 +214,42 @@ def _count(part: _Part) -> int:
 _Members = Iterable[tuple[str, Callable[[], bytes]]]
 
 
+def _nothing_in(path: Path) -> str:
+    """Why an archive is of no use, or nothing; one that is damaged is told when it is read.
+
+    A tar file has no index: it is looked through as far as its first picture.
+    """
+    others: list[str] = []
+    try:
+        for name in _zip_names(path) if path.suffix.lower() == ".zip" else _tar_names(path):
+            if _wanted(name):
+                return ""
+            others.append(name)
+    except _BROKEN_ARCHIVE:
+        return ""
+    inner = [name for name in others if name.lower().endswith(_ARCHIVES)]
+    if inner:
+        return f"holds no pictures, but the archive {some(inner)}; unpack that, and name it here"
+    return f"holds no pictures ({count_of(len(others), 'other file')}); expected files such as .jpg"
+
+
+def _zip_names(path: Path) -> Iterator[str]:
+    with zipfile.ZipFile(path) as archive:
+        yield from (
+            info.filename
+            for info in archive.infolist()
+            if not info.is_dir() and not stat.S_ISLNK(info.external_attr >> 16)
+        )
+
+
+def _tar_names(path: Path) -> Iterator[str]:
+    with tarfile.open(path, "r:*") as archive:
+        yield from (info.name for info in archive if info.isfile())
+
+
 def _wanted(name: str) -> bool:
-    parts = name.split("/")
-    hidden = any(part.startswith(".") and part not in (".", "..") for part in parts)
-    return is_picture_name(name) and not hidden and "__MACOSX" not in parts
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in (".", "..")]
+    return is_picture_name(name) and not any(map(of_the_system, parts))
 
 
 def _zip_members(path: Path) -> _Members:

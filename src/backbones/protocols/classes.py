@@ -10,21 +10,19 @@ import numpy as np
 
 from backbones.data.source import Split
 from backbones.errors import BadData
-from backbones.labels import label_set
 
 
 def match_classes(split: Split, classes: Sequence[str]) -> Split:
     """The split with its labels counted in the network's classes.
 
-    Data may have only some of a network's classes where both are called by ImageNet's WordNet
-    ids: these say beyond doubt what is meant. Words don't ("crane"), so elsewhere all must agree.
+    Data may have only some of a network's classes, as ImageNet-A has: the others have no pictures.
 
     Args:
         split: pictures whose classes may be listed in another order.
         classes: the network's class names, in the order of its outputs.
 
     Raises:
-        BadData: a name is missing, unknown or there twice; the message shows the difference.
+        BadData: a name is unknown or there twice; the message shows the difference.
     """
     if split.classes == tuple(classes):
         return split
@@ -35,7 +33,7 @@ def match_classes(split: Split, classes: Sequence[str]) -> Split:
     place = {name: index for index, name in enumerate(classes)}
     unknown = [name for name in split.classes if name not in place]
     missing = [name for name in classes if name not in set(split.classes)]
-    if unknown or (missing and not _are_wordnet_ids(classes)):
+    if unknown:
         raise BadData(
             f"the data's {len(split.classes)} classes are not the network's {len(classes)}:"
             f" {_listed('only in the data', unknown)}; {_listed('only in the network', missing)}."
@@ -72,10 +70,6 @@ def column_order(classes: Sequence[str], reference: Sequence[str], who: str) -> 
         )
     place = {name: index for index, name in enumerate(classes)}
     return [place[name] for name in reference]
-
-
-def _are_wordnet_ids(classes: Sequence[str]) -> bool:
-    return label_set("imagenet").by_id.keys() >= set(classes)
 
 
 def _listed(where: str, names: Sequence[str], *, limit: int = 8) -> str:

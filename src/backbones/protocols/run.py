@@ -39,7 +39,7 @@ class Evaluation:
         precision: of the network's arithmetic.
         report: the numbers.
         seconds: from the first file to the last answer.
-        classes_in_data: how many of the network's classes the data has.
+        classes_in_data: of how many of the network's classes the data has pictures.
         num_passes: views, or parts of large ones, that went through the networks.
         models: the networks, as they were named.
     """
@@ -186,7 +186,7 @@ def evaluate_together(
         asking.precision,
         report,
         seconds=time.perf_counter() - start,
-        classes_in_data=len(split.classes),
+        classes_in_data=len(np.unique(matched.labels)),
         num_passes=answers.num_passes,
         models=tuple(each.name for each in members),
     )

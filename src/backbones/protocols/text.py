@@ -125,7 +125,10 @@ def _percent(value: float | None) -> str:
 def _classes_lines(in_data: int, in_network: int) -> list[str]:
     if in_data == in_network:
         return []
-    return [f"classes            the data has {in_data:,} of the network's {in_network:,} classes"]
+    return [
+        f"classes            the data has {in_data:,} of the network's {in_network:,} classes;"
+        f" {in_network - in_data:,} have no pictures"
+    ]
 
 
 def _rate(percent: float, interval: Interval) -> str:

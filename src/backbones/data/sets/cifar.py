@@ -41,6 +41,7 @@ _TRAIN_10 = re.compile(r"data_batch_\d+\.bin")
 _USED = re.compile(
     r"(data_batch_\d+|test_batch|train|test)\.bin|batches\.meta\.txt|fine_label_names\.txt"
 )
+_WHOLE = ("train.bin", "test.bin", "test_batch.bin")
 _PICKLES = ("cifar-10-batches-py", "cifar-100-python", "batches.meta", "data_batch_1")
 _LARGEST_BYTES = 2**30
 _PIXELS = 3 * 32 * 32
@@ -103,25 +104,24 @@ def read_archive(path: Path, holdout: Holdout) -> DataSource:
 
 
 def _assemble(where: str, files: Files, holdout: Holdout) -> DataSource:
-    fine = "train.bin" in files
+    fine = not {"train.bin", "test.bin"}.isdisjoint(files)
     batches = sorted((name for name in files if _TRAIN_10.fullmatch(name)), key=_batch_number)
     sources = {
         "train": ["train.bin"] if fine else batches,
         "test": ["test.bin" if fine else "test_batch.bin"],
     }
-    if not sources["train"]:
+    sources = {split: names for split, names in sources.items() if {*names} & {*files}}
+    if not sources:
         raise BadData(
-            f"{where} has no CIFAR training batches, only {some(list(files)) or 'other files'};"
+            f"{where} has no CIFAR batches, only {some(list(files)) or 'other files'};"
             " expected data_batch_1.bin or train.bin"
         )
     notes: list[str] = []
-    if not fine and len(batches) != 5:
+    if batches and len(batches) != 5:
         notes.append(f"{count_of(len(batches), 'training batch')} instead of 5")
     classes = _class_names(files, fine, notes)
     parts: dict[str, Split] = {}
     for split, names in sources.items():
-        if any(name not in files for name in names):
-            continue
         read_all = [_records(where, name, files[name], fine) for name in names]
         labels = np.concatenate([labels for labels, _ in read_all])
         if labels.max() >= len(classes):
@@ -173,7 +173,7 @@ def _batch_number(name: str) -> int:
 def _place(folder: Path) -> Path | None:
     for place in (folder, *(folder / name for name in INNER_FOLDERS)):
         if place.is_dir() and any(
-            name == "train.bin" or _TRAIN_10.fullmatch(name) for name in look(place).others
+            name in _WHOLE or _TRAIN_10.fullmatch(name) for name in look(place).others
         ):
             return place
     return next((folder / name for name in ARCHIVES if (folder / name).is_file()), None)

@@ -69,8 +69,6 @@ def read(folder: Path, holdout: Holdout) -> DataSource:
         fashion = fashion or _digest(raw) in _FASHION_LABELS
         origin = images.name.removesuffix(".gz")
         splits[split] = (ArrayPictures(array[..., None], origin), raw.astype(np.int64))
-    if "train" not in splits:
-        raise BadData(f"{folder} has no training pictures; expected train-images-idx3-ubyte")
     count = 1 + max(int(labels.max(initial=0)) for _, labels in splits.values())
     classes = FASHION_CLASSES if fashion and count == 10 else tuple(map(str, range(count)))
     parts = {name: Split(name, classes, y, x) for name, (x, y) in splits.items()}

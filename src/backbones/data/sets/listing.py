@@ -45,7 +45,24 @@ PICTURE_SUFFIXES = frozenset(
     ]
 )
 
-_IGNORED_NAMES = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+# Folders and files that systems, cameras, file servers and tools leave behind, without case. What
+# begins with a dot (.DS_Store, .Trash-1000, .ipynb_checkpoints, .snapshot) is passed over as well.
+_OF_THE_SYSTEM = frozenset(
+    [
+        *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "network trash folder"),
+        *("temporary items", "$recycle.bin", "recycler", "recycled", "$getcurrent"),
+        *("system volume information", "found.000", "lost+found", "lost.dir", "msdownld.tmp"),
+        *("@eadir", "@tmp", "@recycle", "@recycler", "@sharebin", "@syno", "@__thumb"),
+        *(
+            "#recycle",
+            "#snapshot",
+            "#trash",
+            "~snapshot",
+            "__pycache__",
+            "lightroom previews.lrdata",
+        ),
+    ]
+)
 _SPLIT_NAMES = {
     "train": ("train", "training", "trn"),
     "val": ("val", "valid", "validation", "dev"),
@@ -69,13 +86,13 @@ class Folder:
 
 
 def look(folder: Path) -> Folder:
-    """List one folder; hidden files, `__MACOSX` and `Thumbs.db` are not there."""
+    """List one folder; what `of_the_system` knows is not there."""
     pictures: list[str] = []
     others: list[str] = []
     folders: list[str] = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(".") or entry.name in _IGNORED_NAMES:
+            if of_the_system(entry.name):
                 continue
             if entry.is_dir():
                 folders.append(entry.name)
@@ -119,6 +136,16 @@ def _walk(folder: Path) -> Iterator[tuple[str, Folder]]:
             if real not in seen:  # a link may lead back up
                 seen.add(real)
                 pending.append((f"{prefix}{name}/", here / name))
+
+
+def of_the_system(name: str) -> bool:
+    """Whether a file or folder is hidden, or belongs to a system and not to a person's data.
+
+    Example:
+        >>> of_the_system("@eaDir"), of_the_system(".DS_Store"), of_the_system("cat")
+        (True, True, False)
+    """
+    return name.startswith(".") or name.lower() in _OF_THE_SYSTEM
 
 
 def is_picture_name(name: str) -> bool:

@@ -61,10 +61,20 @@ class Holdout:
 
     def describe(self, parts: Mapping[str, Split], name: str = "val") -> str:
         """The note that says what was done."""
-        number = len(parts[name]) if name in parts else 0
+        total = sum(map(len, parts.values()))
+        if name not in parts:
+            return f"nothing held out as {name}: each class has one picture only"
+        whole = np.bincount(np.concatenate([part.labels for part in parts.values()]))
+        held = np.bincount(parts[name].labels, minlength=len(whole))
+        asked = f"{100 * self.val_fraction:g} % of each class"
+        if (held != [round(number * self.val_fraction) for number in whole.tolist()]).any():
+            asked = f"{100 * held.sum() / total:.3g} %: {asked}, but at least one held out and"
+            asked += " one kept"
+        if alone := int((whole == 1).sum()):
+            asked += f"; {count_of(alone, 'class')} of one picture not in {name}"
         return (
-            f"split by seed {self.seed}: {number:,} of {sum(map(len, parts.values())):,} pictures"
-            f" held out as {name} ({100 * self.val_fraction:g} % of each class)"
+            f"split by seed {self.seed}: {held.sum():,} of {total:,} pictures held out as {name}"
+            f" ({asked})"
         )
 
 
