@@ -9,6 +9,7 @@
     ├── BadImage           one picture that cannot be decoded
     ├── BadData            a data set that cannot be used as it stands
     ├── BadWeights         a weight file or bundle that cannot be trusted or does not fit
+    │   └── NotFinite      a network's answer that is nan or infinite
     ├── DownloadFailed     a file that cannot be fetched, or arrives damaged
     ├── ExportMismatch     an exported network that answers differently
     ├── Busy               a folder that another process is writing
@@ -73,6 +74,24 @@ class BadData(BackbonesError):
 
 class BadWeights(BackbonesError):
     """A weight file or bundle that cannot be trusted or does not fit."""
+
+
+class NotFinite(BadWeights):
+    """A network's answer to an image that is nan or infinite, which is no answer.
+
+    Args:
+        found: the first value that is not finite.
+        about: the image's file; its place in the batch where only that is known.
+        row: the image's place in the batch that the network was shown.
+    """
+
+    def __init__(self, found: float, about: str, row: int = 0) -> None:
+        super().__init__(
+            f"{about}: the network's answer is {found}, expected finite numbers; its weights are"
+            " damaged or diverged in training, so use another checkpoint (where it answers in"
+            " bf16, fp32 may help)"
+        )
+        self.found, self.about, self.row = found, about, row
 
 
 class DownloadFailed(BackbonesError):

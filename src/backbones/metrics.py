@@ -299,9 +299,16 @@ def measure(
         log_probabilities (N, K); labels (N,); K names.
 
     Raises:
-        BadData: there is no picture, or a label or the number of classes does not fit.
+        BadData: there is no picture, a label or the number of classes does not fit, or an answer
+            is no number: it would be counted for a class that nobody named.
     """
     _check(log_probabilities, labels)
+    if np.isnan(log_probabilities).any():
+        nameless = int(np.isnan(log_probabilities).any(axis=1).sum())
+        raise BadData(
+            f"{nameless} of {len(labels)} answers are no numbers (nan), so there is nothing to"
+            " measure; the network's weights are damaged or diverged in training"
+        )
     count, num_classes = log_probabilities.shape
     if num_classes != len(classes):
         raise BadData(

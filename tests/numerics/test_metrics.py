@@ -165,8 +165,15 @@ def test_report_counts_exactly_and_is_json() -> None:
     assert sum(each["support"] for each in values["per_class"]) == 13
 
 
-def test_report_of_a_diverged_network_is_still_json() -> None:
-    report = measure(np.full((3, 4), np.nan), np.array([0, 1, 2]), "abcd")
+def test_nan_is_never_counted_for_the_first_class() -> None:
+    scores = np.log(np.full((3, 4), 0.25))
+    scores[1] = np.nan
+    with pytest.raises(BadData, match="1 of 3 answers are no numbers"):
+        measure(scores, np.array([0, 1, 2]), "abcd")
+
+
+def test_report_of_an_answer_of_no_probability_is_still_json() -> None:
+    report = measure(np.array([[0.0, -np.inf]]), np.array([1]), "ab")
     values = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert values["top1_error_percent"] == 100
     assert values["loss"] is None

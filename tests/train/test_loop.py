@@ -272,3 +272,19 @@ def test_without_selection_best_is_the_last(squares, recipe, tmp_path):
     assert best.metrics["top1_error_percent"] == 30.0
     assert best.trained_on is not None
     assert best.trained_on["num_pictures"] == 22
+
+
+def test_weights_whose_answers_are_no_numbers_are_never_the_best(squares, recipe, tmp_path):
+    data, losses = squares(8), iter([math.nan, 0.5, math.inf])
+    row = recipe("length=3epochs")
+    run = RunFolder.create(tmp_path / "run", recipe=row, data=fingerprint(data.split))
+
+    def evaluate(_: nn.Module) -> dict[str, float]:
+        loss = next(losses)
+        return {"top1_error_percent": math.nan if math.isnan(loss) else 50.0, "loss": loss}
+
+    with run:
+        records = list(fit(build("vgg_tiny", num_classes=3), row, data, evaluate=evaluate, run=run))
+    best = [each.best for each in records if isinstance(each, EvaluationRecord)]
+    assert best == [False, True, False]
+    assert read_bundle(tmp_path / "run" / "best.safetensors").metrics["epoch"] == 2

@@ -27,6 +27,7 @@ from backbones.explanation.run import Looked, Method, Request, answer, look, met
 from backbones.explanation.subject import Subject
 from backbones.labels import Lang, shown
 from backbones.labels.choosing import class_index
+from backbones.nn.evaluating import naming
 from backbones.nn.naming import paper_names
 from backbones.prediction.inputs import Waiting, find_inputs
 from backbones.prediction.run import Guess
@@ -196,7 +197,8 @@ class _Desk:
         while batch := list(islice(waiting, self.request.batch_size)):
             count += len(batch)
             looked = [self._look(each) for each in batch]
-            readable = [each for each in looked if isinstance(each, Looked)]
+            pairs = zip(batch, looked, strict=True)
+            readable = [(each.path, seen) for each, seen in pairs if isinstance(seen, Looked)]
             found = iter(self._answers(readable, passed) if readable else ())
             if len(readable) < len(batch):
                 passed(passes * (len(batch) - len(readable)))
@@ -204,7 +206,7 @@ class _Desk:
                 if isinstance(seen, str):
                     yield Explanation(each.path, error=seen)
                 else:
-                    yield replace(next(found), path=each.path)
+                    yield next(found)
 
     def _look(self, waiting: Waiting) -> Looked | str:
         try:
@@ -213,14 +215,15 @@ class _Desk:
             return str(error)
 
     def _answers(
-        self, looked: Sequence[Looked], passed: Callable[[int], None]
+        self, looked: Sequence[tuple[str, Looked]], passed: Callable[[int], None]
     ) -> Iterator[Explanation]:
         network = self.subject.network
-        images = normalised([each.square for each in looked], self.subject.spec)
-        found = answer(network, images, self.request, passed)
+        images = normalised([seen.square for _, seen in looked], self.subject.spec)
         features = None
-        if self.feature_layer is not None:
-            features = feature_maps(network, images, self.feature_layer).float().numpy()
+        with naming([path for path, _ in looked]):
+            found = answer(network, images, self.request, passed)
+            if self.feature_layer is not None:
+                features = feature_maps(network, images, self.feature_layer).float().numpy()
         logits = next(iter(found.values())).logits.float()
         if logits.shape[1] != len(self.names):
             raise BadData(
@@ -228,10 +231,10 @@ class _Desk:
                 " names; use the names that it was trained with"
             )
         probabilities = logits.softmax(dim=1).cpu()
-        for place, each in enumerate(looked):
+        for place, (path, each) in enumerate(looked):
             order = torch.argsort(probabilities[place], descending=True, stable=True)
             yield Explanation(
-                path="",
+                path=path,
                 predictions=tuple(
                     self._guess(index, probabilities[place]) for index in order[: self.top].tolist()
                 ),

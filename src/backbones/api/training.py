@@ -29,6 +29,7 @@ from backbones.speed import Precision
 from backbones.training.checkpoint import fingerprint
 from backbones.training.folder import RunFolder
 from backbones.training.folds import FoldsFolder
+from backbones.training.lone import refuse_batches_of_one
 from backbones.training.loop import fit
 from backbones.training.recipe import Recipe
 from backbones.training.record import Record
@@ -277,6 +278,8 @@ def set_up(
         weights=recipe.weights if fresh else None,
         seed=recipe.seed,
     )
+    if recipe.batch_size == 1:
+        refuse_batches_of_one(network.train(), spec)
     taken = _take_over(recipe, source, network) if fresh else ()
     workshop = Workshop(source, network, batches, watched, taken)
     if recipe.cache:

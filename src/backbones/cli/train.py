@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -225,6 +226,8 @@ def record_lines(record: Record) -> list[str]:
             ]
         case EvaluationRecord():
             figures = record.metrics
+            if not math.isfinite(figures["loss"]):
+                return [f"epoch {record.epoch}: held-out answers are no finite numbers (not kept)"]
             return [
                 f"epoch {record.epoch}: held-out loss {figures['loss']:.4f},"
                 f" accuracy {1 - figures['top1_error_percent'] / 100:.4f}"

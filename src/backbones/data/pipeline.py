@@ -6,7 +6,8 @@ pictures are stored and the point at which a run was resumed change nothing.
 * In training (an `Augment` is given) the order is shuffled anew each epoch; in evaluation (None)
   pictures come in order, resized and cropped as torchvision does, to the pixel.
 * The last batch may be smaller. In training it is dropped when one picture alone would be left
-  of several batches: batch norm cannot learn from one picture.
+  of several batches: batch norm cannot learn from one picture. (Files are counted here, as
+  nobody knows before which of them are bad; `training.lone` sees to batches that these shrink.)
 * A file that does not decode is quarantined: it is missing from its batch, named in
   `Batch.bad`, and never replaced. A batch can become empty that way; the numbering stays.
 * In training, large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size where that still has the

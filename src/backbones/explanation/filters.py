@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from backbones.errors import WrongUse
 from backbones.explanation.layers import find_layer, watched
+from backbones.nn.evaluating import finite
 
 
 def first_filters(network: nn.Module) -> tuple[str, Tensor]:
@@ -57,4 +58,4 @@ def feature_maps(network: nn.Module, pictures: Tensor, layer: str | None = None)
         torch.Size([1, 6, 28, 28])
     """
     with watched(network, pictures, find_layer(network, layer)) as seen:
-        return seen.maps.cpu()
+        return finite(seen.maps).cpu()

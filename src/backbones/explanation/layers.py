@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from backbones.errors import WrongUse
 from backbones.nn.auxiliary import WithAuxiliary, main_logits
-from backbones.nn.evaluating import evaluating
+from backbones.nn.evaluating import evaluating, finite
 from backbones.nn.naming import module_path
 
 
@@ -85,6 +85,7 @@ def watched(
     Raises:
         WrongUse: the layer does not run, or gives no maps (N, C, h, w); or the network's answer is
             no (N, classes).
+        NotFinite: the answer to a picture is no number.
     """
     kept: list[Tensor] = []
 
@@ -129,4 +130,4 @@ def _logits(answer: Any) -> Tensor:
     if not isinstance(answer, Tensor) or answer.dim() != 2:
         what = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
         raise WrongUse(f"the network answers {what}, expected logits (N, classes)")
-    return answer
+    return finite(answer)

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from backbones.data.decode import decode
 from backbones.data.geometry import evaluation_framing, source_box
 from backbones.data.render import Pixels, render, with_channels
-from backbones.errors import NotFound, WrongUse, nearest
+from backbones.errors import NotFinite, NotFound, WrongUse, nearest
 from backbones.explanation.activation_maps import cam, grad_cam
 from backbones.explanation.maps import Maps
 from backbones.explanation.occlusion import Occluder, occlusion
+from backbones.nn.evaluating import finite
 from backbones.spec import InputSpec
 
 Method = Literal["grad_cam", "cam", "occlusion"]
@@ -115,6 +116,9 @@ def answer(
         images: as the network wants them, (N, C, S, S).
         request: what is asked.
         passed: called with the network's passes since its last call.
+
+    Raises:
+        NotFinite: an answer or a map is no number; tells the image's place.
     """
     found: dict[Method, Maps] = {}
     targets: Tensor | Sequence[int] | None = request.targets
@@ -125,6 +129,7 @@ def answer(
             maps = {"cam": cam, "grad_cam": grad_cam}[method]
             found[method] = maps(network, images, targets, layer=request.layer, positive=True)
             passed(len(images))
+        finite(found[method].values)
         targets = found[method].targets
     return found
 
@@ -144,17 +149,20 @@ def _occluded(
         passed(done - told)
         told = done % total
 
-    each = [
-        occlusion(
-            network,
-            images[place : place + 1],
-            targets[place : place + 1] if isinstance(targets, Tensor) else targets,
-            occluder=request.occluder,
-            batch_size=request.batch_size,
-            progress=tell,
-        )
-        for place in range(len(images))
-    ]
+    def one(place: int) -> Maps:
+        try:
+            return occlusion(
+                network,
+                images[place : place + 1],
+                targets[place : place + 1] if isinstance(targets, Tensor) else targets,
+                occluder=request.occluder,
+                batch_size=request.batch_size,
+                progress=tell,
+            )
+        except NotFinite as error:  # its row is that of a covered copy
+            raise NotFinite(error.found, f"image {place + 1}", place) from None
+
+    each = [one(place) for place in range(len(images))]
     return Maps(
         torch.cat([one.values for one in each]),
         torch.cat([one.targets for one in each]),

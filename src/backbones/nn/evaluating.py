@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from backbones.errors import NotFinite
 
 Network = Callable[[Tensor], Tensor]
 
@@ -27,7 +29,7 @@ def evaluating(
 
     Yields:
         The network as a function from pictures to float32 scores; it takes the pictures to the
-        device where the weights are.
+        device where the weights are, and raises NotFinite where a score is nan or infinite.
     """
     training = [module for module in network.modules() if module.training]
     weight = next(network.parameters(), None)
@@ -36,7 +38,7 @@ def evaluating(
     def scores(pictures: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             logits: Tensor = network(pictures.to(device))
-        return logits.float()
+        return finite(logits.float())
 
     network.eval()
     try:
@@ -46,3 +48,36 @@ def evaluating(
     finally:
         for module in training:
             module.training = True
+
+
+def finite(answers: Tensor) -> Tensor:
+    """What a network answered, unless a part of it is no number.
+
+    Shapes:
+        answers (N, ...), a row an image.
+
+    Raises:
+        NotFinite: with the first row that holds nan or infinity; `naming` says which file it is.
+    """
+    good = torch.isfinite(answers)
+    if not bool(good.all()):
+        row = int((~good).flatten(1).any(1).int().argmax())
+        value = float(answers.detach()[row][~good[row]][0])
+        raise NotFinite(value, f"image {row + 1} of a batch of {len(answers)}", row)
+    return answers
+
+
+@contextmanager
+def naming(names: Sequence[str]) -> Iterator[None]:
+    """Say which file an answer belongs to that is no number.
+
+    Args:
+        names: of the images of the batch, a row each.
+
+    Raises:
+        NotFinite: the one that was raised in the block, with the file's name.
+    """
+    try:
+        yield
+    except NotFinite as error:
+        raise NotFinite(error.found, names[error.row], error.row) from None

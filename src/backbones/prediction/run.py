@@ -20,7 +20,7 @@ from backbones.data.finish import normalised
 from backbones.data.geometry import evaluation_framing
 from backbones.data.render import Pixels, render, with_channels
 from backbones.errors import BadData, BadImage
-from backbones.nn.evaluating import evaluating
+from backbones.nn.evaluating import evaluating, naming
 from backbones.prediction.inputs import Inputs, Waiting
 from backbones.spec import InputSpec
 from backbones.speed import Precision
@@ -106,6 +106,7 @@ def predict(
 
     Raises:
         BadData: the network's outputs are not as many as the class names.
+        NotFinite: the network's answer to a picture is no number; names the file.
     """
     if batch_size < 1 or (top is not None and top < 1):
         raise ValueError(f"batch_size is {batch_size} and top is {top}, expected at least 1")
@@ -118,7 +119,9 @@ def predict(
         keep_pictures=keep_pictures,
         progress=progress,
     ):
-        answers = desk.answer([prepared.square for prepared in batch])
+        readable = [prepared.path for prepared in batch if prepared.square is not None]
+        with naming(readable):
+            answers = desk.answer([prepared.square for prepared in batch])
         for prepared, guesses in zip(batch, answers, strict=True):
             yield Prediction(prepared.path, guesses, prepared.error, prepared.picture)
 

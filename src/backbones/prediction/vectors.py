@@ -19,7 +19,7 @@ from backbones.data.render import Pixels
 from backbones.errors import MissingExtra, WrongUse
 from backbones.features.taps import INTO, tap
 from backbones.features.twin import last_layer
-from backbones.nn.evaluating import evaluating
+from backbones.nn.evaluating import evaluating, finite, naming
 from backbones.prediction.inputs import Inputs, Waiting
 from backbones.prediction.run import Prepared, Progress, batches
 from backbones.prediction.writers import Tally, Written
@@ -92,7 +92,8 @@ def usual_tap(network: nn.Module, spec: InputSpec) -> str:
 def _rows(desk: _Desk, found: Iterable[list[Prepared]]) -> Iterator[Features]:
     for batch in found:
         readable = [each.square for each in batch if each.square is not None]
-        values = iter(desk.look(readable) if readable else ())
+        with naming([each.path for each in batch if each.square is not None]):
+            values = iter(desk.look(readable) if readable else ())
         for each in batch:
             yield Features(each.path, None if each.square is None else next(values), each.error)
 
@@ -110,7 +111,7 @@ class _Desk:
         weight = next(network.parameters(), None)
         pictures = normalised(squares, self._spec).to(None if weight is None else weight.device)
         with evaluating(network):  # not across a yield: a caller's code must not run in it
-            found = self._taps(pictures)[self._name].float()
+            found = finite(self._taps(pictures)[self._name].float())
         if self._pool and found.dim() > 2:
             found = found.flatten(2).mean(2)
         rows: npt.NDArray[np.float32] = found.cpu().numpy()

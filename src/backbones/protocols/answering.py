@@ -14,7 +14,7 @@ from backbones.data.source import Split
 from backbones.errors import ProtocolError, WrongUse
 from backbones.features.dense import dense
 from backbones.metrics import Labels, Scores, Skipped
-from backbones.nn.evaluating import Network, evaluating
+from backbones.nn.evaluating import Network, evaluating, finite, naming
 from backbones.protocols.looking import Seen, look
 from backbones.protocols.packing import Packer, Part, batch_of, tiles
 from backbones.protocols.row import Protocol
@@ -79,6 +79,7 @@ def answer(
 
     Raises:
         ProtocolError: the protocol's views do not fit, or the network cannot be read densely.
+        NotFinite: the network's answer to a picture is no number; names the file.
     """
     with evaluating(network, asking.precision) as scored:
         count = _Counter(scored)
@@ -166,7 +167,9 @@ def answered(
             yield Answered(first.indices, torch.empty(0), skipped)
             continue
         views = [view for batch in scales for view in views_of(batch.images, protocol, size)]
-        scores = score_crops(network, views)
+        pictures = pipelines[0].split.pictures
+        with naming([pictures.name(int(index)) for index in first.indices]):
+            scores = score_crops(network, views)
         yield Answered(first.indices, reduce(scores, protocol.reduction), skipped)
 
 
@@ -209,7 +212,7 @@ def _dense_of(network: nn.Module, spec: InputSpec, asking: Asking) -> Network:
         rounded = asking.precision == "bf16"
         with torch.autocast(device.type, torch.bfloat16, enabled=rounded):
             found: Tensor = reader(pictures.to(device))
-        return found.float()
+        return finite(found.float())
 
     return maps
 
@@ -275,7 +278,8 @@ def _by_views(
     opened: dict[int, _Open] = {}
 
     def scored(parts: list[Part]) -> Iterator[Answered]:
-        sums, places = networks.score(batch_of(parts, spec), densely=parts[0].dense)
+        with naming([split.pictures.name(part.picture) for part in parts]):
+            sums, places = networks.score(batch_of(parts, spec), densely=parts[0].dense)
         for part, row in zip(parts, sums, strict=True):
             picture = opened[part.picture]
             picture.add(part.view, row, places)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from torch import nn
 
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import Split
+from backbones.errors import NotFinite
 from backbones.metrics import Report, measure
 from backbones.nn.evaluating import evaluating
 from backbones.protocols.answering import Answers, Asking, Progress, answer, answered, collect
@@ -218,7 +220,13 @@ def answer_together(
     found: list[Answers] = []
     for number, each in enumerate(members):
         told = None if progress is None else _after(progress, number * len(mine), total)
-        found.append(gather(answer(each.build(), mine, each.spec, asking, told), share))
+        try:
+            answers = answer(each.build(), mine, each.spec, asking, told)
+        except NotFinite as error:
+            if len(members) == 1:
+                raise
+            raise NotFinite(error.found, f"{each.name}, {error.about}", error.row) from None
+        found.append(gather(answers, share))
     return _fused(found, orders, asking.protocol)
 
 
@@ -257,15 +265,21 @@ def quick_evaluate(
         precision: of the network's arithmetic.
 
     Returns:
-        `top1_error_percent`, `top5_error_percent`, `loss`, `num_samples`, `num_skipped`.
+        `top1_error_percent`, `top5_error_percent`, `loss`, `num_samples`, `num_skipped`; nan for
+        the first three where the network's answers are no finite numbers (batch norm's averages
+        can make them so for a while).
 
     Raises:
         BadData: no picture can be read.
     """
     single = find_protocol("single")
-    with evaluating(network, precision) as scored:
-        batches = answered(scored, [pipeline], single, pipeline.spec.size)
-        found = collect(batches, len(pipeline.split), None)
+    try:
+        with evaluating(network, precision) as scored:
+            batches = answered(scored, [pipeline], single, pipeline.spec.size)
+            found = collect(batches, len(pipeline.split), None)
+    except NotFinite:
+        nothing = dict.fromkeys(("top1_error_percent", "top5_error_percent", "loss"), math.nan)
+        return {**nothing, "num_samples": len(pipeline.split), "num_skipped": 0}
     labels = pipeline.split.labels[found.indices]
     classes = pipeline.split.classes
     report = measure(found.log_probabilities, labels, classes, skipped=found.skipped)

@@ -142,8 +142,8 @@ def _finish_epoch(training: Training, clock: _Clock, seen_before: int) -> EpochR
     sums, training.sums = training.sums, EpochSums()
     if not sums.num_examples:
         raise TrainingStopped(
-            f"epoch {training.epoch}: none of its {sums.num_skipped} pictures could be read;"
-            " backbones data check lists each with its reason"
+            f"epoch {training.epoch}: none of its {sums.num_skipped} pictures could be read and"
+            " learned from; backbones data check lists each with its reason"
         )
     return EpochRecord(
         step=training.step,
@@ -175,7 +175,9 @@ def _evaluate(
     }
     seconds = time.perf_counter() - began
     training.rate.observe(metrics)
-    best = not select or training.best is None or _rank(metrics) < _rank(training.best)
+    best = _counts(metrics) and (
+        not select or training.best is None or _rank(metrics) < _rank(training.best)
+    )
     if best:
         training.best = metrics
     _keep(training, train, run, metrics, best=best)
@@ -207,10 +209,17 @@ def _keep(
         raise run.cannot_write(error, training.step) from None
 
 
-def _rank(metrics: Mapping[str, float]) -> tuple[float, float]:
-    """Lower is better; what is not a number comes last."""
-    error, loss = (metrics.get(name, math.inf) for name in ("top1_error_percent", "loss"))
-    return (math.inf if math.isnan(error) else error, math.inf if math.isnan(loss) else loss)
+_RANKED = ("top1_error_percent", "loss")
+
+
+def _rank(metrics: Mapping[str, float]) -> tuple[float, ...]:
+    """Lower is better."""
+    return tuple(metrics.get(name, math.inf) for name in _RANKED)
+
+
+def _counts(metrics: Mapping[str, float]) -> bool:
+    """Whether the figures are numbers: weights whose answers are none are not kept as best."""
+    return all(math.isfinite(metrics[name]) for name in _RANKED if name in metrics)
 
 
 def _save(training: Training, run: RunFolder) -> CheckpointRecord:

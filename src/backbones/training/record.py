@@ -37,7 +37,8 @@ class StepRecord:
         num_correct, num_examples: of the batch.
         lr: the largest learning rate of any part.
         grad_norm: of the whole gradient before clipping; None without `clip_norm`.
-        bad: (file, reason) of pictures that are missing from the batch.
+        bad: (file, reason) of pictures that are missing from the batch, a lone one that batch
+            norm cannot learn from included.
         seconds: since the step before, waiting for the batch included.
     """
 
@@ -61,7 +62,7 @@ class EpochRecord:
         epoch: counted from 1.
         loss: mean over the epoch's pictures.
         top1_error_percent: of the epoch's pictures.
-        num_examples, num_skipped: pictures learned from, and those that could not be read.
+        num_examples, num_skipped: pictures learned from, and those that could not be.
         lr: of the last step.
         pictures_per_second: learned from, the wait for them included.
         seconds: training only, since the epoch began or was resumed.

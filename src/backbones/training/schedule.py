@@ -108,11 +108,11 @@ class Plateau:
     def after(self, value: float, row: Schedule) -> Plateau:
         """The state once an evaluation has found `value`.
 
-        `value` improves where it is below `best` by the share `threshold`; the first one always
-        does. More than `patience` evaluations without improvement multiply the factor by
-        `gamma`, down to `floor`.
+        `value` improves where it is below `best` by the share `threshold`; the first number
+        always does, and what is no number never. More than `patience` evaluations without
+        improvement multiply the factor by `gamma`, down to `floor`.
         """
-        if self.best is None or value < self.best * (1 - row.threshold):
+        if value < (math.inf if self.best is None else self.best * (1 - row.threshold)):
             return Plateau(self.factor, value, 0)
         if self.waiting + 1 <= row.patience:
             return Plateau(self.factor, self.best, self.waiting + 1)

@@ -20,6 +20,7 @@ from backbones.errors import Diverged
 from backbones.nn.auxiliary import WithAuxiliary, main_logits, total_loss
 from backbones.training.average import Average
 from backbones.training.checkpoint import fingerprint
+from backbones.training.lone import without_lone
 from backbones.training.mixing import Targets, mix
 from backbones.training.optim import (
     Frozen,
@@ -135,6 +136,9 @@ def _average(model: nn.Module, recipe: Recipe, plan: Plan) -> Average | None:
 def train_step(training: Training, batch: Batch, began: float) -> StepRecord:
     """Learn from one batch; an empty one (all files bad) passes without a trace in the weights.
 
+    So does one of which unreadable files leave a single image, where batch norm cannot learn
+    from one.
+
     Args:
         training: moved on by one step.
         batch: to learn from.
@@ -143,7 +147,11 @@ def train_step(training: Training, batch: Batch, began: float) -> StepRecord:
     Raises:
         Diverged: the loss is not a finite number; the weights are as before the step.
     """
-    step, recipe, count = training.step, training.recipe, len(batch.labels)
+    step, recipe = training.step, training.recipe
+    if len(batch.labels) == 1:
+        name = training.names(int(batch.indices[0]))
+        batch = without_lone(batch, recipe.batch_size, training.model, name)
+    count = len(batch.labels)
     torch.manual_seed(step_seed(recipe.seed, step))
     lr = set_learning_rate(training.optimizer, training.rate.factor(step))
     loss, correct, norm = None, 0, None
