@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from backbones.data.files import read_bytes
 from backbones.data.jpeg_header import JpegHeader, read_jpeg_header
 from backbones.errors import BadImage
 
@@ -86,18 +87,6 @@ def read_picture(path: Path, *, shorter_px: int | None = None) -> Pixels:
         BadImage: it cannot be read or decoded; the message is the reason alone, without the path.
     """
     return decode(read_bytes(path), shorter_px=shorter_px)
-
-
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a picture file.
-
-    Raises:
-        BadImage: the file cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadImage(f"cannot be read: {error.strerror or error}") from error
 
 
 def picture_facts(data: bytes) -> tuple[str, str, int, int]:

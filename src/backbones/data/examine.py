@@ -24,7 +24,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from backbones.data.decode import decode, picture_facts, read_bytes
+from backbones.data.decode import decode, picture_facts
+from backbones.data.files import read_bytes
 from backbones.errors import BadImage
 
 TIMEOUT_S = 120.0

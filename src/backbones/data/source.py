@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from backbones.data.decode import read_bytes
+from backbones.data.files import read_bytes
 from backbones.errors import BadData, NotFound, nearest
 
 

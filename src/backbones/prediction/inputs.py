@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from backbones.data.decode import read_bytes
+from backbones.data.files import MAX_FILE_BYTES, read_bytes
 from backbones.data.sets.listing import (
     count_of,
     is_picture_name,
@@ -137,11 +137,11 @@ def _named(name: str) -> Iterator[_Part]:
                 f"{name} holds no pictures ({others} other files); expected files such as .jpg"
             )
         yield from (_File(path / inside) for inside in found)
-    elif name.lower().endswith(_ARCHIVES) and path.exists():
+    elif name.lower().endswith(_ARCHIVES) and path.is_file():
         if reason := _nothing_in(path):
             raise NotFound(f"{name} {reason}")
         yield _Archive(path)
-    elif path.exists():
+    elif os.path.lexists(path):
         yield _File(path)
     elif glob.has_magic(name):
         yield from _matching(name)
@@ -174,7 +174,9 @@ def _matching(pattern: str) -> Iterator[_Part]:
 def _standard_input(stdin: BinaryIO | None) -> Iterator[_Part]:
     if stdin is None:
         raise WrongUse("- reads standard input, and there is none here; name files instead")
-    data = stdin.read()
+    data = stdin.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise WrongUse(f"standard input holds more than {MAX_FILE_BYTES // 2**20} MiB")
     if not data:
         raise WrongUse("standard input is empty; expected a picture or a list of paths")
     listed = None if _looks_like_a_picture(data) else _as_text(data)

@@ -109,7 +109,11 @@ def open_data(
     if not path.exists():
         raise _not_found(path)
     try:
-        return _open_folder(path, holdout) if path.is_dir() else _open_file(path, holdout)
+        if path.is_dir():
+            return _open_folder(path, holdout)
+        if not path.is_file():
+            raise BadData(f"{path} is a pipe or a device; expected a folder or a regular file")
+        return _open_file(path, holdout)
     except OSError as error:
         raise BadData(
             f"{error.filename or path} cannot be read: {error.strerror or error}"

@@ -66,7 +66,7 @@ def split_folders(folder: Path) -> dict[str, str]:
 
 def _refuse_sets(folder: Path) -> None:
     """A folder of data sets is not one: its members' train and val would become one class."""
-    for name in look(folder).folders:
+    for name in _classes(folder):
         inner = split_folders(folder / name)
         if len(inner) >= 2 and "train" in inner:
             raise BadData(
@@ -93,7 +93,11 @@ def _rows(folder: Path, prefix: str, notes: list[str]) -> list[tuple[str, str]]:
     empty: list[str] = []
     left_out = len(held.others)
     for name in held.folders:
-        paths, others = walk_pictures(folder / name)
+        try:
+            paths, others = walk_pictures(folder / name)
+        except OSError as error:
+            notes.append(f"{prefix}{name}/ is left out: {error.strerror or error}")
+            continue
         left_out += others
         rows.extend((f"{prefix}{name}/{path}", name) for path in paths)
         if not paths:

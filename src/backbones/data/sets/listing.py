@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,8 +75,9 @@ class Folder:
     """What one folder holds, without what is hidden.
 
     Args:
-        pictures: names of files whose extension is a picture's, sorted.
-        others: names of all other files, sorted.
+        pictures: names whose extension is a picture's, sorted; also those that no picture can be
+            read from (a named pipe, a link that leads nowhere): reading them tells the reason.
+        others: names of all other regular files, sorted.
         folders: names of the folders in it, sorted.
     """
 
@@ -94,22 +95,36 @@ def look(folder: Path) -> Folder:
         for entry in entries:
             if of_the_system(entry.name):
                 continue
-            if entry.is_dir():
+            if _is(entry.is_dir):
                 folders.append(entry.name)
             elif is_picture_name(entry.name):
                 pictures.append(entry.name)
-            else:
+            elif _is(entry.is_file):
                 others.append(entry.name)
     return Folder(tuple(sorted(pictures)), tuple(sorted(others)), tuple(sorted(folders)))
 
 
+def _is(kind: Callable[[], bool]) -> bool:
+    """Whether an entry is of a kind; a link that leads to itself is of none."""
+    try:
+        return kind()
+    except OSError:
+        return False
+
+
 def has_picture(folder: Path) -> bool:
     """Whether there is any picture below a folder; stops at the first."""
-    return any(held.pictures for _, held in _walk(folder))
+    try:
+        return any(held.pictures for _, held in _walk(folder))
+    except OSError:  # the folder itself cannot be listed
+        return False
 
 
 def walk_pictures(folder: Path) -> tuple[list[str], int]:
     """All pictures below a folder.
+
+    A folder below that cannot be listed stands among them: reading it tells the reason, as for
+    every other file that cannot be read.
 
     Returns:
         Their paths relative to `folder`, with forward slashes, sorted, and the number of files
@@ -118,7 +133,7 @@ def walk_pictures(folder: Path) -> tuple[list[str], int]:
     found: list[str] = []
     others = 0
     for prefix, held in _walk(folder):
-        found.extend(prefix + name for name in held.pictures)
+        found.extend((prefix + name).rstrip("/") for name in held.pictures)
         others += len(held.others)
     return sorted(found), others
 
@@ -129,7 +144,12 @@ def _walk(folder: Path) -> Iterator[tuple[str, Folder]]:
     seen = {os.path.realpath(folder)}
     while pending:
         prefix, here = pending.pop()
-        held = look(here)
+        try:
+            held = look(here)
+        except OSError:
+            if not prefix:
+                raise
+            held = Folder(("",), (), ())  # its own path, which cannot be read either
         yield prefix, held
         for name in held.folders:
             real = os.path.realpath(here / name)

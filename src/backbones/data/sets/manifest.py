@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -168,7 +169,7 @@ def _row_split(path: Path, number: int, row: Mapping[str, str], columns: Mapping
 
 def _files_exist(path: Path, listed: Mapping[str, Sequence[tuple[str, str]]]) -> None:
     pictures = [picture for rows in listed.values() for picture, _ in rows]
-    missing = [picture for picture in pictures if not (path.parent / picture).is_file()]
+    missing = [picture for picture in pictures if not os.path.lexists(path.parent / picture)]
     if missing:
         raise BadData(
             f"{path} lists {count_of(len(missing), 'file')} of {len(pictures):,} that do not exist"
