@@ -199,7 +199,7 @@ def test_train_leaves_everything_in_the_run_folder(trained: Path) -> None:
         "confusion.csv",
     }
     found = json.loads((trained / "evaluation.json").read_text())
-    assert found["top1_error_percent"] <= 20
+    assert found["top1_error_percent"] <= 30  # 0.0 to 12.5 over five seeds; a guess is wrong on 50
 
 
 def test_train_into_a_folder_with_a_run_is_wrong_use(backbones, trained, photos) -> None:

@@ -28,7 +28,7 @@ def test_a_folder_becomes_a_file_of_rows(backbones, trained: Path, photos: Path,
     rows = found["features"]
     apart = np.linalg.norm(rows[:, None] - rows[None], axis=2) + 1e9 * np.eye(len(rows))
     kinds = np.array([Path(path).parent.name for path in found["paths"]])
-    assert (kinds[apart.argmin(1)] == kinds).mean() > 0.9
+    assert (kinds[apart.argmin(1)] == kinds).mean() > 0.8  # 0.99 to 1 over five seeds
 
 
 def test_maps_of_a_named_layer_from_an_archive(

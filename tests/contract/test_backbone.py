@@ -214,7 +214,8 @@ def test_a_small_detector_learns_a_few_boxes_by_heart(name: str, with_pyramid: b
     sure = scores.softmax(-1)[..., :3].amax(-1).argmax(1)
     best = torch.arange(len(BOXES))
     assert scores[best, sure, :3].argmax(-1).tolist() == BOXES[:, 0].long().tolist()
-    assert overlap(boxes[best, sure], BOXES[:, 1:]).min() > 0.7
+    # Over five seeds 0.68 to 0.95; without the backbone's maps 0.0, and two classes wrong.
+    assert overlap(boxes[best, sure], BOXES[:, 1:]).min() > 0.3
 
 
 def positions(head: Head, pictures: Tensor) -> Tensor:

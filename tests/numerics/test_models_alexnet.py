@@ -100,8 +100,11 @@ def test_groups_are_two_towers_that_cross(authors: bool) -> None:
 def test_a_tower_is_normalised_as_if_it_were_alone() -> None:
     a = torch.randn(2, 12, 3, 4, generator=torch.Generator().manual_seed(0)) * 50
     expected = torch.cat([LocalResponseNorm()(half) for half in a.chunk(2, 1)], 1)
-    assert torch.equal(TowerNorm()(a), expected)
-    assert not torch.equal(LocalResponseNorm()(a), expected)
+    # A processor's vectors end elsewhere in a half than in the whole, and a power at their end is
+    # another function's: equal to a few units in the last place of fp32.
+    torch.testing.assert_close(TowerNorm()(a), expected, rtol=8 * torch.finfo(a.dtype).eps, atol=0)
+    whole = LocalResponseNorm()(a)
+    assert ((whole - expected).abs() > 0.01 * expected.abs()).any()
 
 
 @pytest.mark.parametrize(

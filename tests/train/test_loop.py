@@ -68,7 +68,8 @@ def test_it_learns(recipe, train, tmp_path):
     settings = ("length=40epochs", "optimizer.kind=adam", "optimizer.lr=0.003")
     records = train(recipe(*settings, "evaluate_every=20epochs"), tmp_path / "run")
     evaluations = [record for record in records if isinstance(record, EvaluationRecord)]
-    assert evaluations[-1].metrics["top1_error_percent"] == 0.0
+    # 0 % for each of five seeds; whoever guesses is wrong on 67 %
+    assert evaluations[-1].metrics["top1_error_percent"] <= 20
 
 
 def test_records_come_in_the_order_of_events(recipe, train, tmp_path):
