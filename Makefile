@@ -9,11 +9,12 @@ BIN = .venv/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 
-.PHONY: help demo test lint types dist bench golden parity clean
+.PHONY: help demo test test-isa lint types dist bench golden parity clean
 
 help:
 	@echo "make demo    train LeNet-5 on handwritten digits, evaluate it, predict: about a minute"
 	@echo "make test    the whole test suite"
+	@echo "make test-isa  a part of it with a lesser instruction set"
 	@echo "make lint    ruff        make types   mypy --strict      make dist   wheel and sdist"
 	@echo "make bench   benchmarks against torchvision and timm (needs a quiet machine)"
 	@echo "make golden  write the golden files anew      make parity  docs/parity.md anew"
@@ -24,6 +25,11 @@ demo: .venv/ready
 
 test: .venv/ready-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q
+
+# What depends on the processor once more, as a processor without AVX2 would do it.
+test-isa: .venv/ready-dev
+	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OMP_NUM_THREADS=1 \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q tests/numerics tests/train tests/protocol
 
 lint: .venv/ready-dev
 	$(BIN)/ruff check .

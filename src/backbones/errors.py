@@ -60,7 +60,8 @@ class MissingExtra(WrongUse):
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
         super().__init__(
-            f"{purpose} needs {library}, which is not installed: pip install 'backbones[{extra}]'"
+            f"{purpose} needs {library}, which is not installed:"
+            f" pip install 'classic-backbones[{extra}]'"
         )
 
 

@@ -71,4 +71,4 @@ def test_without_optuna_the_install_line_is_told(backbones, tmp_path, monkeypatc
     for command in (("tune", "digits"), ("tune", "--resume", "runs/x")):
         answer = backbones(*command)
         assert (answer.code, answer.err.count("\n")) == (2, 1)
-        assert "pip install 'backbones[tune]'" in answer.err
+        assert "pip install 'classic-backbones[tune]'" in answer.err

@@ -387,7 +387,7 @@ def test_parquet_without_pyarrow_names_the_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     (tmp_path / "m.parquet").write_bytes(b"PAR1")
-    with pytest.raises(MissingExtra, match=r"pip install 'backbones\[parquet\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install 'classic-backbones\[parquet\]'"):
         open_data(tmp_path / "m.parquet")
 
 

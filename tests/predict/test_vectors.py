@@ -162,7 +162,7 @@ def test_a_file_that_cannot_be_written_is_told_first(
     with pytest.raises(WrongUse, match="maps do not fit"):
         check_target(tmp_path / "out.parquet", vectors=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(MissingExtra, match=r"pip install 'backbones\[parquet\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install 'classic-backbones\[parquet\]'"):
         check_target(tmp_path / "out.parquet", vectors=True)
 
 
