@@ -10,6 +10,7 @@ from backbones.api.data import Progress, open_data, open_for
 from backbones.api.weights import all_networks, open_bundle
 from backbones.data.source import DataSource, Split
 from backbones.errors import WrongUse
+from backbones.files import write_atomic
 from backbones.labels import Lang, shown
 from backbones.protocols.answering import Asking
 from backbones.protocols.classes import column_order
@@ -21,7 +22,6 @@ from backbones.report.confusion import Confusion, appearing, confusion_csv, draw
 from backbones.speed import Precision
 from backbones.training.checkpoint import fingerprint
 from backbones.training.settings import read_recipe
-from backbones.weights.atomic import write_atomic
 from backbones.weights.bundle import Bundle
 
 __all__ = ["evaluate", "pictures_to_measure", "write_evaluation"]

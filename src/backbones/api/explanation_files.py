@@ -14,9 +14,9 @@ from PIL import Image
 from backbones.api.explained import Explanation
 from backbones.api.prediction import free_name
 from backbones.errors import WrongUse
+from backbones.files import write_atomic
 from backbones.report.fonts import font_note
 from backbones.report.heat_page import ExplainedPicture, heat_page
-from backbones.weights.atomic import write_atomic
 
 __all__ = ["WrittenExplanations", "write_explanations", "write_picture"]
 

@@ -17,6 +17,7 @@ import backbones
 from backbones.api.evaluation import evaluate
 from backbones.api.training import resume, train
 from backbones.errors import WrongUse
+from backbones.files import write_atomic
 from backbones.ledger.entry import Arm, Entry, Measure
 from backbones.ledger.measured import Figure, Machine, Measured, Run
 from backbones.ledger.table import find_entry
@@ -25,7 +26,6 @@ from backbones.report.ledger import DottedLine, draw_lines
 from backbones.training.folder import RunFolder
 from backbones.training.record import StartRecord, StepRecord
 from backbones.training.settings import load_recipe
-from backbones.weights.atomic import write_atomic
 
 __all__ = ["Reproduced", "Stage", "reproduce"]
 

@@ -17,9 +17,9 @@ from backbones.catalog import resolve
 from backbones.data.decode import Pixels, read_picture
 from backbones.errors import BadImage, WrongUse
 from backbones.features.style import StyleSettings, StyleStep, resized, restyle, with_layers
+from backbones.files import write_atomic
 from backbones.spec import InputSpec
 from backbones.weights import store, table
-from backbones.weights.atomic import write_atomic
 from backbones.weights.bundle import Bundle
 from backbones.weights.table import WeightsRow
 

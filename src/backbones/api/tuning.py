@@ -15,6 +15,7 @@ from backbones.api.tuning_trials import TrialProgress
 from backbones.api.weights import find_bundle, get_weights, is_id
 from backbones.data.source import DataSource
 from backbones.errors import BadData, NotFound, WrongUse, nearest
+from backbones.files import write_atomic
 from backbones.training.checkpoint import fingerprint, refuse_other_data
 from backbones.training.lock import FolderLock
 from backbones.training.recipe import Recipe, smoke
@@ -22,7 +23,6 @@ from backbones.training.settings import read_recipe
 from backbones.tuning.book import TrialRow
 from backbones.tuning.search import Choice, usual_searches
 from backbones.tuning.study import Plan, need_optuna
-from backbones.weights.atomic import write_atomic
 
 __all__ = ["MONITORS", "TrialProgress", "TrialRow", "TuningRun", "resume_tuning", "tune"]
 

@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from backbones.files import write_atomic
 from backbones.report.trials import TrialPoint, draw_history, draw_slices
 from backbones.training.as_toml import recipe_toml
 from backbones.training.recipe import Recipe
 from backbones.tuning.book import TrialBook, TrialRow, ranked
 from backbones.tuning.search import Choice, Search, settings_of
 from backbones.tuning.study import Plan, importances
-from backbones.weights.atomic import write_atomic
 
 __all__ = ["TunedFiles", "write_results"]
 

@@ -33,8 +33,8 @@ def check(
     exact and near duplicates, the same picture in training and validation.
     """
     from backbones.api.data import check_data
+    from backbones.files import write_atomic
     from backbones.report.check import check_text
-    from backbones.weights.atomic import write_atomic
 
     with progress("checking") as report_progress:
         found = check_data(where, workers=workers, progress=report_progress)

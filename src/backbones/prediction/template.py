@@ -23,9 +23,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from backbones.errors import BadData, NotFound, WrongUse, nearest
+from backbones.files import write_atomic
 from backbones.prediction.run import Prediction
 from backbones.prediction.writers import Submission, Tally, Written, submitted
-from backbones.weights.atomic import write_atomic
 
 _SHOWN = 5
 

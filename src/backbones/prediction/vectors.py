@@ -19,12 +19,12 @@ from backbones.data.render import Pixels
 from backbones.errors import MissingExtra, WrongUse
 from backbones.features.taps import INTO, tap
 from backbones.features.twin import last_layer
+from backbones.files import fill_atomic
 from backbones.nn.evaluating import evaluating, finite, naming
 from backbones.prediction.inputs import Inputs, Waiting
 from backbones.prediction.run import Prepared, Progress, batches
 from backbones.prediction.writers import Tally, Written
 from backbones.spec import InputSpec
-from backbones.weights.atomic import fill_atomic
 
 _PART = 1024  # pictures that are put into one group of rows of a Parquet file
 

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Protocol, TextIO, TypeVar
 
 from backbones.errors import BadData, MissingExtra, WrongUse, nearest
+from backbones.files import write_atomic
 from backbones.prediction.run import Guess, Prediction
-from backbones.weights.atomic import write_atomic
 
 Rows = Iterator[str]
 

@@ -47,7 +47,7 @@ def save_figure(figure: Figure, path: Path) -> Path:
     """
     from matplotlib import rc_context
 
-    from backbones.weights.atomic import write_atomic
+    from backbones.files import write_atomic
 
     kind = path.suffix.lower().lstrip(".")
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from backbones.files import write_atomic
 from backbones.report.pictures import to_image
-from backbones.weights.atomic import write_atomic
 
 _THUMB_PX = 288  # twice what is shown, for sharp screens
 _TINY_PX = 96  # smaller pictures are kept as they are, pixel by pixel

@@ -15,10 +15,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from backbones.errors import WrongUse
+from backbones.files import write_atomic
 from backbones.report.page import document
 from backbones.report.pictures import PAPER, contact_sheet, to_image
 from backbones.report.tiles import headed
-from backbones.weights.atomic import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -27,6 +27,7 @@ from typing import Any, Self, TypeVar
 import torch
 
 from backbones.errors import BadData, NotFound, TrainingStopped, WrongUse
+from backbones.files import write_atomic
 from backbones.training import events
 from backbones.training.lock import FolderLock
 from backbones.training.recipe import Recipe
@@ -39,7 +40,6 @@ from backbones.training.record import (
     StepRecord,
 )
 from backbones.training.settings import load_recipe
-from backbones.weights.atomic import write_atomic
 
 _SomeRecord = TypeVar("_SomeRecord", bound=Record)
 _LEDGERS = ("metrics.jsonl", "timing.jsonl", "tensorboard/events.out.tfevents.0.backbones")

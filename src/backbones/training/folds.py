@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from backbones.errors import BadData, NotFound, WrongUse
+from backbones.files import write_atomic
 from backbones.training.folder import RunFolder
 from backbones.training.lock import FolderLock
 from backbones.training.recipe import Recipe
 from backbones.training.settings import load_recipe
-from backbones.weights.atomic import write_atomic
 
 NAME = "folds.json"
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backbones.errors import BadData
-from backbones.weights.atomic import write_atomic
+from backbones.files import write_atomic
 
 NAME = "out_of_fold.csv"
 _BEFORE = ("path", "label", "fold", "predicted")

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from backbones.errors import BadData
+from backbones.files import write_atomic
 from backbones.tuning.search import Value
-from backbones.weights.atomic import write_atomic
 
 State = Literal["running", "finished", "pruned", "diverged", "failed"]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from backbones.download import Progress, cache_folder, checksum_of, download
 from backbones.errors import BadWeights, DownloadFailed, NotFound
+from backbones.files import copy_atomic, write_atomic
 from backbones.weights import table
-from backbones.weights.atomic import copy_atomic, write_atomic
 from backbones.weights.files import read_state
 from backbones.weights.table import WeightsRow
 

@@ -50,7 +50,7 @@ class Drawing:
         Raises:
             WrongUse: another suffix.
         """
-        from backbones.weights.atomic import write_atomic
+        from backbones.files import write_atomic
 
         path = Path(path)
         write_atomic(path, rendered(self.scene, format_of(path), dots))
