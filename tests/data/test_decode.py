@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
 from backbones.data import decode as decoding
+from backbones.data import pixels as meaning
 from backbones.data.decode import MAX_PIXELS, decode, picture_facts, read_picture
 from backbones.data.jpeg_header import read_jpeg_header, tiff_orientation
 from backbones.errors import BadImage
@@ -364,7 +365,7 @@ def test_strips_change_nothing(mode: str, monkeypatch: pytest.MonkeyPatch) -> No
         picture.putalpha(photo(seed=1).convert("L"))
     data = encoded(picture, "TIFF" if mode == "F" else "PNG")
     whole = decode(data)
-    monkeypatch.setattr(decoding, "_STRIP_PIXELS", 500)
+    monkeypatch.setattr(meaning, "_STRIP_PIXELS", 500)
     assert np.array_equal(decode(data), whole)
 
 
@@ -382,8 +383,11 @@ def test_content_decides_not_the_extension(tmp_path: Path) -> None:
     ("data", "reason"),
     [
         (b"", "the file is empty"),
-        (b"<html>not found</html>", "not a picture in any format that is read here"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture"),
+        (b"\x93\x13\x07\xfe", "not a picture in any format that is read here"),
+        (b"<html>not found</html>", "an HTML page"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "a PostScript document"),
+        (b"\xff\xd8\xff", "a JPEG image whose header is damaged or cut off"),
+        (bytes(5000), "nothing but zeros"),
     ],
 )
 def test_what_is_no_picture(data: bytes, reason: str) -> None:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from backbones.api.weights import open_bundle
 from backbones.catalog import resolve
-from backbones.data.decode import Pixels, read_picture
+from backbones.data.decode import read_picture
+from backbones.data.pixels import Pixels
 from backbones.errors import BadImage, WrongUse
 from backbones.features.style import StyleSettings, StyleStep, resized, restyle, with_layers
 from backbones.files import write_atomic

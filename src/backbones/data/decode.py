@@ -7,9 +7,11 @@ not like goes to Pillow for the verdict. What becomes of the unusual:
 * the content decides what a file is, never its extension; of an animation, the first frame;
 * EXIF orientation (and XMP's, where EXIF has none) is applied;
 * transparency is laid on white: dropping it would show colours that nobody was meant to see;
+  what is no transparency though it looks like it, `pixels` knows;
 * 16-bit greys are scaled (65535 becomes 255), fewer bits by what the file declares, never clipped;
-  32-bit integers are taken as 16-bit and floats as 0..1 or 0..255, and refused outside of that;
-* CMYK and LAB are converted as Pillow does; colour profiles are not applied, as in torchvision.
+  floats are taken as 0..1 or 0..255 and refused outside of that, signed and 32-bit integers always;
+* CMYK and LAB are converted as Pillow does; colour profiles are not applied, as in torchvision;
+* texts and profiles in a PNG that Pillow will not read are left out, for the pixels are there.
 """
 
 from __future__ import annotations
@@ -18,20 +20,23 @@ import functools
 import io
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from backbones.data.files import read_bytes
 from backbones.data.jpeg_header import JpegHeader, read_jpeg_header
+from backbones.data.pixels import Pixels, to_rgb
+from backbones.data.png import without_metadata
+from backbones.data.tiff import check_tags, quiet_libtiff, read_tags, readable, why_not
 from backbones.errors import BadImage
+from backbones.signatures import what_is
 
-Pixels = npt.NDArray[np.uint8]
+_T = TypeVar("_T")
 
 MAX_PIXELS = 105_000_000
 """Larger pictures are refused by their header. Decoding takes 7 bytes a pixel (9 for a progressive
@@ -42,7 +47,6 @@ _FORMATS = (
     *("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "JPEG2000"),
     *("PPM", "QOI", "ICO", "ICNS", "PCX", "SGI", "TGA", "PSD", "DDS"),
 )
-_STRIP_PIXELS = 4_000_000
 _EXIF_ORIENTATION = 0x0112
 
 
@@ -71,13 +75,7 @@ def decode(data: bytes, *, shorter_px: int | None = None) -> Pixels:
         pixels = _decode_fast(data, header, shorter_px)
         if pixels is not None:
             return _upright(pixels, header.orientation)
-    try:
-        with _quiet():
-            return _decode_reference(data, shorter_px)
-    except BadImage:
-        raise
-    except Exception as error:  # a decoder may raise anything
-        raise BadImage(_reason(data, error)) from error
+    return _tried(data, lambda data: _decode_reference(data, shorter_px))
 
 
 def read_picture(path: Path, *, shorter_px: int | None = None) -> Pixels:
@@ -99,10 +97,37 @@ def picture_facts(data: bytes) -> tuple[str, str, int, int]:
         >>> picture_facts(b"P6 2 1 255 " + bytes(6))
         ('PPM', 'RGB', 2, 1)
     """
+    return _tried(data, _facts)
+
+
+def _facts(data: bytes) -> tuple[str, str, int, int]:
+    if tags := read_tags(data):
+        check_tags(tags)
+        data = readable(data, tags)
+    with Image.open(io.BytesIO(data), formats=_formats()) as picture:
+        return str(picture.format), picture.mode, picture.width, picture.height
+
+
+def _tried(data: bytes, read: Callable[[bytes], _T]) -> _T:
+    """What `read` makes of a file, or of its pixels alone where the metadata is in the way.
+
+    Raises:
+        BadImage: neither can be read.
+    """
     try:
-        with _quiet(), Image.open(io.BytesIO(data), formats=_formats()) as picture:
-            return str(picture.format), picture.mode, picture.width, picture.height
-    except Exception as error:
+        with _quiet(), quiet_libtiff(data):
+            try:
+                return read(data)
+            except BadImage:
+                raise
+            except Exception:
+                bare = without_metadata(data)
+                if bare is None:
+                    raise
+                return read(bare)
+    except BadImage:
+        raise
+    except Exception as error:  # a decoder may raise anything
         raise BadImage(_reason(data, error)) from error
 
 
@@ -152,6 +177,9 @@ def _shrink_factor(width: int, height: int, shorter_px: int | None) -> int:
 
 
 def _decode_reference(data: bytes, shorter_px: int | None) -> Pixels:
+    if tags := read_tags(data):
+        check_tags(tags)
+        data = readable(data, tags)
     with Image.open(io.BytesIO(data), formats=_formats()) as picture:
         _check_size(*picture.size)
         if shorter_px is not None and picture.format in ("JPEG", "MPO"):
@@ -161,7 +189,7 @@ def _decode_reference(data: bytes, shorter_px: int | None) -> Pixels:
         _check_size(*picture.size)
         # asked after loading, because Pillow turns TIFFs by itself and then clears the tag
         orientation = _orientation(picture)
-        pixels = _rgb(picture)
+        pixels = to_rgb(picture, data, tags)
     return _upright(pixels, orientation)
 
 
@@ -201,75 +229,25 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
-def _rgb(picture: Image.Image) -> Pixels:
-    white = _white(picture)
-    pixels = np.empty((picture.height, picture.width, 3), dtype=np.uint8)
-    for top, strip in _strips(picture):
-        pixels[top : top + strip.height] = _strip_rgb(strip, white)
-    return pixels
-
-
-def _strips(picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """Cut a large picture into rows of strips, so that it is never held three times."""
-    width, height = picture.size
-    rows = max(1, _STRIP_PIXELS // width)
-    if rows >= height:
-        yield 0, picture
-        return
-    for top in range(0, height, rows):
-        yield top, picture.crop((0, top, width, min(height, top + rows)))
-
-
-def _strip_rgb(strip: Image.Image, white: float) -> npt.NDArray[Any]:
-    if strip.mode.startswith("I") or strip.mode == "F":
-        values = np.asarray(strip)
-        grey = np.rint(values.astype(np.float32) * (255.0 / white)).clip(0, 255).astype(np.uint8)
-        if isinstance(hidden := strip.info.get("transparency"), int):
-            grey[values == hidden] = 255
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if strip.has_transparency_data:
-        strip = strip.convert("RGBA")
-        ground = Image.new("RGBA", strip.size, "white")
-        ground.alpha_composite(strip)
-        strip = ground
-    return np.asarray(strip if strip.mode == "RGB" else strip.convert("RGB"))
-
-
-def _white(picture: Image.Image) -> float:
-    """The value that stands for white in a picture of large numbers; 255 for all others."""
-    if picture.mode.startswith("I;16"):
-        tags = getattr(picture, "tag_v2", {})  # a TIFF may declare 9 to 15 bits a sample
-        bits = tags.get(258, (16,))[0]
-        return float(2**bits - 1) if 8 < bits < 16 else 65535.0
-    if picture.mode not in ("I", "F"):
-        return 255.0
-    ranges = [
-        (values.min(), values.max())
-        for values in (np.asarray(strip) for _, strip in _strips(picture))
-    ]
-    # NumPy's min and max let a NaN through, Pillow's and Python's may lose it
-    low, high = float(np.min(ranges)), float(np.max(ranges))
-    if picture.mode == "I" and low >= 0 and high <= 65535:
-        return 65535.0
-    if picture.mode == "F" and low >= 0 and high <= 255:  # a NaN fails both comparisons
-        return 1.0 if high <= 1 else 255.0
-    raise BadImage(
-        f"values from {low:g} to {high:g} have no defined white; convert it to 8 or 16 bits first"
-    )
-
-
 # --- messages and warnings ----------------------------------------------------------------------
 
 
 def _reason(data: bytes, error: Exception) -> str:
     if not data:
         return "the file is empty"
-    if isinstance(error, UnidentifiedImageError):
-        return "not a picture in any format that is read here"
-    if isinstance(error, BadImage):
-        return str(error)
+    unknown = isinstance(error, UnidentifiedImageError)
     text = " ".join(str(error).split())[:200]
-    return f"{text} ({type(error).__name__})" if text else type(error).__name__
+    text = f"{text} ({type(error).__name__})" if text else type(error).__name__
+    if tags := read_tags(data):
+        return why_not(tags, "" if unknown else text)
+    what = what_is(data)
+    if what is not None and not what.endswith(" image"):
+        return what
+    if not unknown:
+        return text
+    if what is not None:
+        return f"{what} whose header is damaged or cut off"
+    return "not a picture in any format that is read here"
 
 
 _decoding = threading.local()

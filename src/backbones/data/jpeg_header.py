@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from backbones.data.tiff import byte_order, directory
+
 _FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended and progressive DCT, Huffman coded
 _OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 _XMP = b"http://ns.adobe.com/xap/1.0/\x00"
@@ -81,20 +83,9 @@ def tiff_orientation(block: bytes) -> int:
     Returns:
         1 to 8, or 0 where there is none that can be read.
     """
-    order = {b"II": "little", b"MM": "big"}.get(block[:2])
-    if order is None or len(block) < 8:
-        return 0
-    big = order == "big"
-
-    def number(at: int, size: int) -> int:
-        return int.from_bytes(block[at : at + size], "big" if big else "little")
-
-    start = number(4, 4)
-    for entry in range(start + 2, start + 2 + 12 * number(start, 2), 12):
-        if entry + 12 > len(block):
-            break
-        if number(entry, 2) == 0x0112:
-            # a short sits in the first two bytes of the value, a long fills all four
-            value = number(entry + 8, 4 if number(entry + 2, 2) == 4 else 2)
+    for entry in directory(block)[0]:
+        if entry.tag == 0x0112:
+            size = 4 if entry.size == 4 else 2  # an unknown type is read as a short
+            value = int.from_bytes(block[entry.at : entry.at + size], byte_order(block))
             return value if 1 <= value <= 8 else 0
     return 0

@@ -1,0 +1,129 @@
+"""From what a decoder hands over to RGB: which number is white, and whether alpha means anything.
+
+A channel of transparency counts where the format or the file declares it. It does not in a TIFF
+without ExtraSamples, in a TGA whose descriptor has no attribute bits, in a PSD whose merged image
+has none, nor where a BMP, TGA or icon has nothing but zeros there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from backbones.data.tiff import Tags
+from backbones.errors import BadImage
+
+Pixels = npt.NDArray[np.uint8]
+
+_STRIP_PIXELS = 4_000_000
+_ZERO_ALPHA_IS_NONE = ("BMP", "DIB", "TGA", "ICO")
+
+
+def to_rgb(picture: Image.Image, data: bytes, tags: Tags | None) -> Pixels:
+    """RGB uint8 (H, W, 3) of a loaded image.
+
+    Args:
+        picture: loaded by Pillow.
+        data: the file that it was loaded from.
+        tags: of a TIFF; None for other formats.
+
+    Raises:
+        BadImage: its numbers have no defined white.
+    """
+    white = _white(picture, tags)
+    inverted = tags is not None and tags.inverted
+    see_through = picture.has_transparency_data and _alpha_counts(picture, data, tags)
+    pixels = np.empty((picture.height, picture.width, 3), dtype=np.uint8)
+    for top, strip in _strips(picture):
+        rows = pixels[top : top + strip.height]
+        if strip.mode.startswith("I") or strip.mode == "F":
+            rows[:] = _grey(strip, white, inverted)[:, :, None]
+        else:
+            rows[:] = _on_white(strip) if see_through else np.asarray(_plain(strip))
+    return pixels
+
+
+def _strips(picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Cut a large picture into rows of strips, so that it is never held three times."""
+    width, height = picture.size
+    rows = max(1, _STRIP_PIXELS // width)
+    if rows >= height:
+        yield 0, picture
+        return
+    for top in range(0, height, rows):
+        yield top, picture.crop((0, top, width, min(height, top + rows)))
+
+
+def _grey(strip: Image.Image, white: float, inverted: bool) -> npt.NDArray[np.uint8]:
+    values = np.asarray(strip)
+    scaled = values.astype(np.float32) * (255.0 / white)
+    rounded = np.rint(255 - scaled if inverted else scaled).clip(0, 255)
+    grey: Pixels = rounded.astype(np.uint8)
+    if isinstance(hidden := strip.info.get("transparency"), int):
+        grey[values == hidden] = 255
+    return grey
+
+
+def _plain(strip: Image.Image) -> Image.Image:
+    return strip if strip.mode == "RGB" else strip.convert("RGB")
+
+
+def _on_white(strip: Image.Image) -> npt.NDArray[Any]:
+    strip = strip.convert("RGBA")
+    ground = Image.new("RGBA", strip.size, "white")
+    ground.alpha_composite(strip)
+    return np.asarray(ground.convert("RGB"))
+
+
+def _white(picture: Image.Image, tags: Tags | None) -> float:
+    """The value that stands for white in a picture of large numbers; 255 for all others."""
+    if picture.mode.startswith("I;16"):
+        bits = 16 if tags is None else tags.bits  # a TIFF may declare 9 to 15 bits a sample
+        return float(2**bits - 1)
+    if picture.mode == "I":  # of the formats that are read, a PGM that was scaled to 16 bits
+        return 65535.0
+    if picture.mode != "F":
+        return 255.0
+    ranges = [
+        (values.min(), values.max())
+        for values in (np.asarray(strip) for _, strip in _strips(picture))
+    ]
+    # NumPy's min and max let a NaN through, Pillow's and Python's may lose it
+    low, high = float(np.min(ranges)), float(np.max(ranges))
+    if low >= 0 and high <= 255:  # a NaN fails both comparisons
+        return 1.0 if high <= 1 else 255.0
+    raise BadImage(
+        f"values from {low:g} to {high:g} have no defined white; convert it to 8 or 16 bits first"
+    )
+
+
+# --- alpha --------------------------------------------------------------------------------------
+
+
+def _alpha_counts(picture: Image.Image, data: bytes, tags: Tags | None) -> bool:
+    if tags is not None:
+        return tags.has_alpha
+    if picture.format == "TGA" and data[17] & 15 == 0:  # the bits of attributes in each pixel
+        return False
+    if picture.format == "PSD" and not _psd_has_alpha(data):
+        return False
+    if picture.format in _ZERO_ALPHA_IS_NONE and picture.mode == "RGBA":
+        return bool(picture.getchannel("A").getextrema() != (0, 0))
+    return True
+
+
+def _psd_has_alpha(data: bytes) -> bool:
+    """Whether the first extra channel of a PSD is its transparency, and not a stored selection.
+
+    Reference:
+        Adobe Photoshop File Formats Specification, "Layer info": a negative layer count.
+    """
+    at = 26
+    for _ in range(2):  # the sections of colour mode data and of image resources
+        at += 4 + int.from_bytes(data[at : at + 4], "big")
+    layers = int.from_bytes(data[at + 4 : at + 8], "big")
+    return layers > 0 and int.from_bytes(data[at + 8 : at + 10], "big", signed=True) < 0
