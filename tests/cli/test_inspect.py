@@ -148,14 +148,27 @@ def test_what_needs_numbers_gets_them_and_says_so(backbones, nets: Path) -> None
     assert "numbers were computed" in found["notes"][0]
 
 
-def test_what_hides_its_layers_is_told(backbones, nets: Path, recwarn) -> None:
-    answer = backbones("inspect", f"{nets}:traced", "--input", "3,8,8", "--json")
+@pytest.mark.parametrize("verb", ["inspect", "memory", "draw"])
+def test_what_hides_its_layers_is_told(backbones, nets: Path, recwarn, verb: str) -> None:
+    out = ["-o", nets.with_suffix(".svg")] if verb == "draw" else []
+    answer = backbones(verb, f"{nets}:traced", "--input", "3,8,8", *out)
     recwarn.clear()  # torch warns that this form is old
-    found = json.loads(answer.out)
-    assert [row["output_shape"] for row in found["layers"]] == [[4, 6, 6], [4, 6, 6]]
-    assert found["layers"][1]["receptive_field"] is None
-    assert len(found["missing"]) == 2
-    assert "MACs" in found["missing"][0]
+    assert answer.code == 2
+    assert "its part 0 is a TorchScript module" in answer.err
+    assert answer.err.count("\n") == 1
+
+
+def test_what_needs_numbers_can_be_drawn(backbones, nets: Path, tmp_path: Path) -> None:
+    out = tmp_path / "looks.svg"
+    assert backbones("draw", f"{nets}:looks", "--input", "3,9,9", "-o", out).code == 0
+    assert out.exists()
+
+
+def test_a_file_of_networks_is_run_once(backbones, nets: Path) -> None:
+    """Whatever it registers with PyTorch can be registered only once."""
+    register = 'assert not hasattr(torch, "seen_once"), "run twice"\ntorch.seen_once = 1\n'
+    nets.write_text(NETS + register, encoding="utf-8")
+    assert backbones("inspect", f"{nets}:looks", "--input", "3,9,9").code == 0
 
 
 @pytest.mark.parametrize(
@@ -164,7 +177,7 @@ def test_what_hides_its_layers_is_told(backbones, nets: Path, recwarn) -> None:
         ("vg16", "Did you mean vgg16"),
         ("{nets}:od", "Did you mean odd"),
         ("{nets}:wrong", "gave int, expected an nn.Module"),
-        ("{nets}:broken", "failed: KeyError"),
+        ("{nets}:broken", 'nets.py:50 `raise KeyError("stem")`: KeyError'),
         ("nothing.py:build", "there is no file nothing.py"),
         ("nothing_at_all:build", "there is no module"),
     ],

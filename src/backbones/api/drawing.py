@@ -8,11 +8,10 @@ from typing import Any, Literal
 
 from torch import nn
 
-from backbones.api.inspection import find_network
+from backbones.api.inspection import with_inspection
 from backbones.errors import WrongUse
 from backbones.inspection.graph import Graph, record
 from backbones.inspection.summary import Inspection
-from backbones.inspection.summary import inspect as inspect_module
 from backbones.report.drawing.drawing import Drawing, draw_blocks, draw_graph, format_of
 from backbones.report.drawing.heads import Auxiliary
 from backbones.report.drawing.sheet import Words
@@ -56,8 +55,7 @@ def draw(
     """
     if style not in ("blocks", "graph", "full"):
         raise WrongUse(f"style is {style!r}, expected blocks, graph or full")
-    network: Any = model if isinstance(model, nn.Module) else find_network(model)
-    found = inspect_module(network, input_shape)
+    network, found = with_inspection(model, input_shape)
     graph = record(network, found.input)
     stages = _stages(network)
     heads = _auxiliaries(network, graph)

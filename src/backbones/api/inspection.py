@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -31,6 +32,7 @@ from backbones.inspection.summary import Inspection, own_shape
 from backbones.inspection.summary import inspect as inspect_module
 from backbones.models import build
 from backbones.nn.meta import ShapesOnly
+from backbones.nn.refusals import place_of
 from backbones.units import human_bytes
 from backbones.weights.bundle import read_bundle_header
 
@@ -64,16 +66,33 @@ def inspect(
         >>> found.macs, found.layer("conv5_3").field.spans[0].size
         (15470264320, 196)
     """
-    if isinstance(model, nn.Module):
-        return inspect_module(model, input_shape, batch=batch, functions=functions)
+    return with_inspection(model, input_shape, batch=batch, functions=functions)[1]
+
+
+def with_inspection(
+    model: nn.Module | str | Path,
+    input_shape: Sequence[int] | None = None,
+    *,
+    batch: int = 1,
+    functions: bool = False,
+) -> tuple[nn.Module, Inspection]:
+    """The network too, which has numbers where shapes were not enough; see `inspect`.
+
+    Raises:
+        NotFound, WrongUse: see `inspect`.
+    """
+    network = model if isinstance(model, nn.Module) else find_network(model)
+    made = not isinstance(model, nn.Module) and _is_maker(str(model))
     try:
-        return inspect_module(find_network(model), input_shape, batch=batch, functions=functions)
+        found = inspect_module(network, input_shape, batch=batch, functions=functions)
+        if not (made and found.missing):
+            return network, found
     except WrongUse:
-        if not _is_maker(str(model)):
+        if not made:
             raise
-    # Its forward pass may look at numbers, so that shapes alone are not enough.
+    # It may look at numbers, while it is made or run, so that shapes alone are not enough.
     network = _made_by(str(model), with_numbers=True)
-    return inspect_module(network, input_shape, batch=batch, functions=functions)
+    return network, inspect_module(network, input_shape, batch=batch, functions=functions)
 
 
 @dataclass(frozen=True)
@@ -257,13 +276,17 @@ def _made_by(text: str, *, with_numbers: bool = False) -> nn.Module:
     except BackbonesError:
         raise
     except Exception as error:
-        raise WrongUse(f"{text} failed: {type(error).__name__}: {error}") from error
+        raise _failed(text, error) from error
     if not isinstance(network, nn.Module):
         raise WrongUse(
             f"{text} gave {type(network).__name__}, expected an nn.Module, or a function without"
             " arguments that makes one"
         )
     return network
+
+
+def _failed(what: str, error: Exception) -> WrongUse:
+    return WrongUse(f"{what} failed{place_of(error)}: {type(error).__name__}: {error}")
 
 
 def _on_meta(maker: Any) -> Any:
@@ -287,18 +310,23 @@ def _module(where: str) -> ModuleType:
                 " PACKAGE.MODULE:FUNCTION"
             ) from error
         except Exception as error:  # such as a library that does not fit this PyTorch
-            raise WrongUse(f"{where} failed: {type(error).__name__}: {error}") from error
+            raise _failed(where, error) from error
     if not path.is_file():
         raise NotFound(f"there is no file {where}: expected FILE.py:FUNCTION")
+    return _run_file(path.resolve(), path.stat().st_mtime_ns, where)
+
+
+@cache  # what it registers with PyTorch can be registered once
+def _run_file(path: Path, _mtime_ns: int, where: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None, "a .py file has one"
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent.resolve()))  # it may import its neighbours
+    sys.path.insert(0, str(path.parent))  # it may import its neighbours
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise WrongUse(f"{where} failed: {type(error).__name__}: {error}") from error
+        raise _failed(where, error) from error
     finally:
         sys.path.pop(0)
     return module

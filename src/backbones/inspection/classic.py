@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from backbones.inspection.memory import network_and_shape
 from backbones.inspection.passes import run_pass
+from backbones.nn.refusals import check_forward
 
 MIB = 2**20
 
@@ -131,6 +132,7 @@ def hearing_outputs(network: nn.Module) -> Iterator[list[HeardOutput]]:
             if isinstance(tensor, Tensor)
         )
 
+    check_forward(network)  # TorchScript has no hooks
     hooks = [
         module.register_forward_hook(hook)
         for module in network.modules()

@@ -23,6 +23,9 @@ class Node:
         macs: multiply-accumulates of convolutions and matrix products.
         call: its arguments and named arguments; shapes (`torch.Size`) stand in for tensors.
         reads: names of the parameters that it reads, itself or by way of others made of them.
+        counted: whether all that ran in it is known; else `macs` leaves something out.
+        pointwise: whether every unit is made of the units in its place, as far as the operators
+            below say; what `field_rules` knows better is asked first.
     """
 
     index: int
@@ -34,6 +37,8 @@ class Node:
     macs: int
     call: tuple[tuple[Any, ...], dict[str, Any]]
     reads: tuple[str, ...] = ()
+    counted: bool = True
+    pointwise: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class Graph:
         kinds: module path -> class, for every module.
         calls: calls of modules without parts, in the order in which they end.
         on_meta: whether shapes alone were enough; otherwise numbers were computed.
+        looks: whether Python was given numbers of the image, so that another may go another way.
         parameters: the network's own, by the names in `Node.reads`.
     """
 
@@ -75,6 +81,7 @@ class Graph:
     calls: tuple[Call, ...] = field(default=(), repr=False)
     on_meta: bool = True
     parameters: dict[str, nn.Parameter] = field(default_factory=dict, repr=False)
+    looks: bool = False
 
     @property
     def num_unseen(self) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -32,6 +34,21 @@ def own_tensors(
                 seen.add(id(tensor))
                 found[begin + name] = tensor  # type: ignore[assignment]
     return parameters, buffers, shared
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors in a value, in lists, dictionaries and data classes too."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from tensors_in(part)
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from tensors_in(part)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield from tensors_in(getattr(value, field.name))
 
 
 @contextmanager

@@ -17,9 +17,10 @@ from backbones.errors import BackbonesError, WrongUse, nearest
 from backbones.inspection.attention import attention_as_on_cpu
 from backbones.inspection.joins import QuickJoins
 from backbones.inspection.liveness import Follow, Ledger, when_alone
-from backbones.inspection.own import in_mode
+from backbones.inspection.own import in_mode, tensors_in
 from backbones.inspection.stand_ins import stand_ins
 from backbones.nn.auxiliary import WithAuxiliary, total_loss
+from backbones.nn.refusals import check_forward, refusal
 
 Precision = Literal["fp32", "bf16"]
 
@@ -67,6 +68,8 @@ def run_pass(
         WrongUse: a batch below 1, no such precision, or the module cannot run on such a batch.
     """
     _check(input_shape, batch, precision)
+    model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    check_forward(model)
     when_alone()  # finds something out, and nothing may be watching then
     modules = dict(model.named_modules())
     try:
@@ -78,13 +81,9 @@ def run_pass(
             return _run(modules, (batch, *input_shape), follow, cast, training)
     except BackbonesError:
         raise
-    except (RuntimeError, ValueError, TypeError, NotImplementedError, AssertionError) as error:
-        first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        shape = "x".join(str(side) for side in (batch, *input_shape))
-        raise WrongUse(
-            f"{type(model).__name__} cannot be followed with a batch of {shape}: {first_line};"
-            " give the shape of one picture as the module expects it, or a larger batch"
-        ) from error
+    except Exception as error:  # a module's own code may raise anything
+        advice = "give the shape of one image as the module expects it, or a larger batch"
+        raise refusal(model, error, (batch, *input_shape), advice) from error
 
 
 def _check(input_shape: tuple[int, ...], batch: int, precision: str) -> None:
@@ -170,10 +169,16 @@ def _loss(output: Any, labels: Tensor) -> Tensor:
         F.cross_entropy(tensor.float(), labels)
         if tensor.dim() == 2 and len(tensor) == len(labels)
         else tensor.float().mean()
-        for tensor in _tensors(output)
+        for tensor in tensors_in(output)
         if tensor.requires_grad
     ]
     if not losses:
+        if next(tensors_in(output), None) is None:
+            raise WrongUse(
+                f"forward returns {type(output).__name__} without a tensor that can be found in it;"
+                " wrap it in a module whose forward(x) returns a tensor, or tensors in a list, a"
+                " tuple, a dictionary or a data class"
+            )
         raise WrongUse(
             "nothing that the module answers depends on a parameter that trains; expected at"
             " least one with requires_grad"
@@ -182,15 +187,3 @@ def _loss(output: Any, labels: Tensor) -> Tensor:
     for loss in losses[1:]:
         total = total + loss
     return total
-
-
-def _tensors(output: Any) -> Iterator[Tensor]:
-    """The tensors in whatever a module answers."""
-    if isinstance(output, Tensor):
-        yield output
-    elif isinstance(output, dict):
-        for part in output.values():
-            yield from _tensors(part)
-    elif isinstance(output, list | tuple):
-        for part in output:
-            yield from _tensors(part)

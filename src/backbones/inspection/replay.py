@@ -111,6 +111,8 @@ class Replays:
                 node.macs,
                 node.call,
                 tuple([path + name[cut:] for name in node.reads]),
+                node.counted,
+                node.pointwise,
             )
             for node in recording.nodes
         ]

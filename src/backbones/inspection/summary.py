@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from html import escape
 from itertools import groupby
 from typing import Any
@@ -17,10 +18,12 @@ from backbones.inspection.printed import PRINTED
 from backbones.inspection.spans import Span
 from backbones.inspection.trace import Layer, layers_of, on_meta
 from backbones.nn.naming import paper_names
+from backbones.nn.refusals import refusal
 
 CONVENTION = (
-    "MACs: multiply-accumulates of convolutions and matrix products, equal to PyTorch's"
-    " FlopCounterMode / 2; FLOPs are twice as many. Biases, norms, activations, poolings: none."
+    "MACs: multiply-accumulates of convolutions and matrix products, attention included, as"
+    " PyTorch's FlopCounterMode / 2 has them over shapes (on the CPU it leaves fused attention"
+    " out); FLOPs are twice as many. Biases, norms, activations, poolings: none."
 )
 _DEFAULT_SHAPE = (3, 224, 224)
 
@@ -53,6 +56,21 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class NotCounted:
+    """A function whose multiply-accumulates nobody knows, and which `macs` leaves out.
+
+    Args:
+        op: the function.
+        times: how often it ran.
+        layer: module path of the part that called it; "" for the network itself.
+    """
+
+    op: str
+    times: int
+    layer: str
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What a network is made of, for pictures of one size.
 
@@ -68,6 +86,7 @@ class Inspection:
         paper_names: module path -> the paper's name, for every part that has one.
         notes: what papers print and why it differs, and what else a reader must know.
         missing: columns that cannot be told for this network.
+        not_counted: functions whose cost is not known; sums leave them out.
     """
 
     name: str
@@ -81,6 +100,7 @@ class Inspection:
     paper_names: dict[str, str]
     notes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    not_counted: tuple[NotCounted, ...] = ()
 
     @property
     def macs(self) -> int:
@@ -186,6 +206,7 @@ class Inspection:
             "convention": CONVENTION,
             "notes": list(self.notes),
             "missing": list(self.missing),
+            "not_counted": [asdict(one) for one in self.not_counted],
             "stages": [
                 {
                     "name": stage.name,
@@ -240,7 +261,7 @@ def inspect(
     run = sum(layer.params + layer.frozen for layer in layers)
     total = sum(p.numel() for p in parameters)
     printed = tuple(p.explain(layers) for p in PRINTED.get(name, ()))
-    missing = _missing(graph, layers)
+    left_out = _not_counted(graph)
     return Inspection(
         name,
         shape,
@@ -251,8 +272,9 @@ def inspect(
         layers,
         _stages(network, layers, every),
         named,
-        (*_notes(graph, total - run), *(f"printed: {line}" for line in printed)),
-        missing,
+        (*_notes(graph, total - run, left_out), *(f"printed: {line}" for line in printed)),
+        _missing(graph, layers),
+        left_out,
     )
 
 
@@ -269,15 +291,28 @@ def _followed(network: nn.Module, shape: tuple[int, ...], batch: int) -> Graph:
     except BackbonesError:
         raise
     except Exception as error:
-        text = " ".join(str(error).split())
-        raise WrongUse(
-            f"{type(network).__name__} does not take pictures of shape"
-            f" {'x'.join(map(str, shape))}: {text}; give another with --input or input_shape"
-        ) from error
+        advice = "give another with --input or input_shape"
+        raise refusal(network, error, shape, advice) from error
 
 
-def _notes(graph: Graph, idle: int) -> list[str]:
+def _not_counted(graph: Graph) -> tuple[NotCounted, ...]:
+    """In the order in which they first ran."""
+    found = Counter((node.op, node.module) for node in graph.nodes if not node.counted)
+    return tuple(NotCounted(op, times, layer) for (op, layer), times in found.items())
+
+
+def _notes(graph: Graph, idle: int, left_out: Sequence[NotCounted]) -> list[str]:
     notes = [] if graph.on_meta else ["numbers were computed: shapes alone were not enough"]
+    if graph.looks:
+        notes.append("forward looks at the image's numbers: another image may take another path")
+    if left_out:
+        told = [
+            one.op
+            + (f" x {one.times}" if one.times > 1 else "")
+            + (f" in {one.layer}" if one.layer else "")
+            for one in left_out
+        ]
+        notes.append(f"not counted in MACs, whatever they cost: {', '.join(told)}")
     if idle > 0:
         notes.append(f"{idle:,} parameters are in parts that an evaluation does not run")
     return notes

@@ -92,6 +92,11 @@ class ShapesOnly(TorchFunctionMode):
         return func(*args, **given)
 
 
+def has_shape_rule(func: Callable[..., Any]) -> bool:
+    """Whether `ShapesOnly` knows what this function of PyTorch does to shapes."""
+    return func in _SAME_SHAPE or func in _SHAPES
+
+
 def alike(make: Callable[[], nn.Module], count: int) -> list[nn.Module]:
     """Equal parts of a network, each with weights of its own.
 
