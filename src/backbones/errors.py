@@ -121,8 +121,27 @@ class Interrupted(BackbonesError):
     exit_code = 130
 
 
-def nearest(name: str, known: Iterable[str], *, count: int = 3) -> str:
+_FILE_ALIKE = 0.8  # files beside it were not named so that one is taken for another
+
+
+def nearest_file(name: str, beside: Iterable[str]) -> str:
+    """As `nearest`, of files and folders: only what is misspelt, and not what just lies there.
+
+    Example:
+        >>> nearest_file("photo", ["photos", "answers"]), nearest_file("nowhere", ["answers"])
+        (' Did you mean photos?', '')
+    """
+    return nearest(name, beside, cutoff=_FILE_ALIKE)
+
+
+def nearest(name: str, known: Iterable[str], *, count: int = 3, cutoff: float = 0.5) -> str:
     """End an error message with the known names that look most like `name`.
+
+    Args:
+        name: what was asked for.
+        known: what there is.
+        count: the most names.
+        cutoff: how alike they have to be, 0 to 1.
 
     Returns:
         " Did you mean a, b or c?", or the empty string where nothing is near.
@@ -133,7 +152,7 @@ def nearest(name: str, known: Iterable[str], *, count: int = 3) -> str:
     """
     import difflib  # only a mistake needs it
 
-    found = difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)
+    found = difflib.get_close_matches(name, list(known), n=count, cutoff=cutoff)
     if not found:
         return ""
     listed = found[0] if len(found) == 1 else ", ".join(found[:-1]) + " or " + found[-1]

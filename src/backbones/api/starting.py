@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backbones.api.data import Downloading, open_for
-from backbones.api.weights import get_weights, is_id, spec_of
+from backbones.api.weights import get_weights, is_id, spec_of, variant_of
 from backbones.data.source import DataSource
-from backbones.errors import WrongUse
+from backbones.errors import NotFound, WrongUse
 from backbones.models import find_row
-from backbones.training.recipe import Recipe, smoke
+from backbones.training.recipe import PUBLIC, Recipe, smoke
 from backbones.training.resolve import resolve
 from backbones.training.settings import apply_settings, load_recipe
+from backbones.weights import table
 
 __all__ = ["chosen_recipe", "free_folder", "lasting_data", "resolved_for", "resolved_with"]
 
@@ -89,17 +90,34 @@ def _starting(
     """The recipe with the network and the first weights that were named beside it."""
     if weights and init_from:
         raise WrongUse("weights and init_from both say where to start; give one of them")
+    if weights and not model and recipe.weights == PUBLIC:  # the recipe is for any network
+        model = variant_of(weights)
     changed: dict[str, str | None] = {"model": model} if model else {}
     if weights or init_from:  # what is named replaces what the recipe starts from
         changed["weights"] = _lasting_weights(weights) if weights else None
         changed["init_from"] = _lasting_weights(init_from) if init_from else None
-    recipe = recipe.model_copy(update=changed)
+    recipe = _with_public_weights(recipe.model_copy(update=changed))
     if recipe.init_layers and not recipe.init_from:
         raise WrongUse(
             f"recipe {recipe.name} takes {', '.join(recipe.init_layers)} from a trained network;"
             " give it with --init-from RUN"
         )
     return recipe
+
+
+def _with_public_weights(recipe: Recipe) -> Recipe:
+    """The recipe with the id of its network's public weights, where it asks for these."""
+    if recipe.weights != PUBLIC:
+        return recipe
+    row = table.usual(recipe.model)
+    if row is None:
+        find_row(recipe.model)  # a misspelt network is told first
+        raise NotFound(
+            f"recipe {recipe.name} goes on from a network's public weights, and there are none of"
+            f" {recipe.model}: take a --model that has some (`backbones weights list`), give"
+            " others with --weights, or begin from nothing with --recipe scratch"
+        )
+    return recipe.model_copy(update={"weights": row.id})
 
 
 def _recipe_for(data: str | Path, weights: str | Path | None) -> str:

@@ -15,6 +15,7 @@ from backbones.labels import label_set
 from backbones.models import find_row
 from backbones.spec import InputSpec
 from backbones.training.folds import FoldsFolder
+from backbones.units import human_bytes
 from backbones.weights import store, table
 from backbones.weights.bundle import Bundle, read_bundle, read_bundle_header, write_bundle
 from backbones.weights.convert import bundle_from
@@ -34,6 +35,7 @@ __all__ = [
     "open_bundle",
     "open_state",
     "spec_of",
+    "variant_of",
     "verify_weights",
 ]
 
@@ -241,6 +243,20 @@ def spec_of(where: str | Path) -> InputSpec | None:
         return None  # a bare weight file; reading it will say if it is broken
 
 
+def variant_of(where: str | Path) -> str | None:
+    """The network that the weights are of; None where a bare weight file does not say.
+
+    Raises:
+        NotFound: there is nothing of that name.
+    """
+    if is_id(where) and table.is_known(str(where)):
+        return table.find(str(where)).variant
+    try:
+        return read_bundle_header(find_bundle(where)).variant
+    except BadWeights:
+        return None
+
+
 def is_id(where: str | Path) -> bool:
     """Whether this names published or shipped weights, and no file or folder."""
     return not Path(where).expanduser().exists() and str(where) in table.known_ids()
@@ -341,5 +357,6 @@ def _usual_spec(variant: str) -> InputSpec:
 def _progress(row: WeightsRow, downloading: Downloading | None) -> Progress | None:
     if downloading is None:
         return None
-    hear = downloading
-    return lambda done, total: hear(row.stored_as, done, total)
+    hear, size = downloading, row.num_bytes or (row.mib or 0) * 2**20
+    said = ", ".join([*([human_bytes(size)] if size else []), f"licence {row.licence}"])
+    return lambda done, total: hear(f"{row.stored_as} ({said})", done, total)

@@ -72,6 +72,6 @@ def _columns() -> int:
 
 
 def fail(message: str, code: int) -> None:
-    """Say what happened on standard error, in one line, and end."""
-    sys.stderr.write("error: " + " ".join(message.split()) + "\n")
+    """Say what happened on standard error, in one line, and end; to be stopped is no error."""
+    sys.stderr.write(("" if code == 130 else "error: ") + " ".join(message.split()) + "\n")
     sys.exit(code)

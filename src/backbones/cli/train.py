@@ -92,6 +92,11 @@ def train(
         init_from=init_from,
         smoke_run=smoke,
     )
+    if recipe is None and chosen.name == "scratch":
+        say(
+            "no recipe named: scratch, which begins with random weights; on photos --recipe"
+            " finetune, which goes on from public ones, needs far fewer of them"
+        )
     start(chosen, data, out)
 
 
@@ -134,7 +139,8 @@ def follow(run: TrainingRun) -> None:
     """Train, and say how it goes: a moving bar on a terminal, a line an epoch elsewhere."""
     recipe = run.recipe
     say(
-        f"{recipe.model} on {run.source.where} ({run.source.kind}), recipe {recipe.name},"
+        f"{recipe.model} from {recipe.weights or recipe.init_from or 'random weights'} on"
+        f" {run.source.where} ({run.source.kind}), recipe {recipe.name},"
         f" {recipe.length}, {recipe.precision}; run folder {run.folder}"
     )
     for note in run.source.notes:

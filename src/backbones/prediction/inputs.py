@@ -28,7 +28,7 @@ from backbones.data.sets.listing import (
     some,
     walk_pictures,
 )
-from backbones.errors import BadImage, NotFound, WrongUse, nearest
+from backbones.errors import BadImage, NotFound, WrongUse, nearest_file
 
 MAX_MEMBER_BYTES = 512 * 2**20  # of one picture in an archive; a bomb unpacks to far more
 
@@ -148,7 +148,7 @@ def _named(name: str) -> Iterator[_Part]:
     else:
         folder = path.parent
         beside = sorted(os.listdir(folder)) if folder.is_dir() else []
-        raise NotFound(f"there is no file or folder {name}." + nearest(path.name, beside))
+        raise NotFound(f"there is no file or folder {name}." + nearest_file(path.name, beside))
 
 
 def _matching(pattern: str) -> Iterator[_Part]:

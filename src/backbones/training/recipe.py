@@ -179,6 +179,10 @@ class Input(Table):
     interpolation: Literal["nearest", "bilinear", "bicubic"] | None = None
 
 
+PUBLIC = "public"
+"""Said in place of weights: the network's own from the table of published ones."""
+
+
 class Recipe(Table):
     """Everything that decides the numbers of a training run.
 
@@ -188,7 +192,9 @@ class Recipe(Table):
         source: where it was printed or measured.
         expected: the result that was printed or measured, and with what.
         model: the network, as the catalog names it.
-        weights: file of weights or bundle to start from; none = random.
+        weights: id or file of weights, or a bundle, to start from; none = random; public = the
+            network's own from the table of weights (see `backbones.weights.table.usual`), which
+            the resolved recipe names.
         init_from: run, bundle or id of a trained network some layers of which are taken over, by
             the paper's names, before training (staged training: Simonyan & Zisserman 2015,
             section 3.1); the two networks may differ.

@@ -46,8 +46,9 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
     path = Path(name_or_file)
     if path.suffix not in (".toml", ".json"):
         raise NotFound(
-            f"no recipe {str(name_or_file)!r}; there are {', '.join(recipe_names())},"
-            " or give a .toml or .json file." + nearest(str(name_or_file), recipe_names())
+            f"no recipe {str(name_or_file)!r}.{nearest(str(name_or_file), recipe_names())}"
+            " For images of your own: finetune, scratch; `backbones list recipes` shows all"
+            f" {len(recipe_names())}; a recipe's file ends in .toml or .json"
         )
     try:
         text = path.read_text(encoding="utf-8")

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from backbones.download import Checksum
 
 
+_MORE_DATA = ("jft", "ig1b", "yfcc")  # in the tags of weights that saw more than ImageNet
+
+
 @dataclass(frozen=True)
 class Published:
     """One accuracy that somebody printed for some weights.
@@ -124,6 +127,39 @@ def matching(pattern: str) -> tuple[WeightsRow, ...]:
 def of_variant(variant: str) -> tuple[WeightsRow, ...]:
     """The published weights that fit a network."""
     return tuple(row for row in rows() if row.variant == variant)
+
+
+def usual(variant: str) -> WeightsRow | None:
+    """The weights that training goes on from where only the network is named.
+
+    Those learned from the thousand classes of ImageNet alone, as their publisher first gave them:
+    torchvision's first ones, then those whose tag is nothing but the data's name, then the highest
+    printed accuracy. Never ones whose licence forbids commercial use.
+
+    Returns:
+        None where nothing that fits was published.
+
+    Example:
+        >>> usual("resnet50").id, usual("efficientnet_b0_same").id, usual("vgg_tiny")
+        ('resnet50.tv_in1k', 'efficientnet_b0_same.in1k', None)
+    """
+
+    def tag_of(row: WeightsRow) -> str:
+        return row.id.partition(".")[2]
+
+    free = [
+        row
+        for row in of_variant(variant)
+        if row.results and "-NC" not in row.licence
+        if not any(more in tag_of(row) for more in _MORE_DATA)
+    ]
+
+    def place(row: WeightsRow) -> tuple[int, float]:
+        tag = tag_of(row)
+        first = ("tv_in1k", "in1k").index(tag) if tag in ("tv_in1k", "in1k") else 2
+        return first, -max(result.top1_accuracy for result in row.results)
+
+    return min(free, key=place, default=None)
 
 
 def best_result(

@@ -35,7 +35,7 @@ from backbones.data.sets.listing import count_of, look, some
 from backbones.data.sets.named import SETS, Progress, fetch
 from backbones.data.sets.splitting import Holdout
 from backbones.data.source import DataSource
-from backbones.errors import BadData, NotFound, WrongUse, nearest
+from backbones.errors import BadData, NotFound, WrongUse, nearest, nearest_file
 
 NAMES = ("digits", *(row.name for row in SETS))
 
@@ -160,8 +160,8 @@ def _not_found(path: Path) -> NotFound:
     siblings: list[str] = []
     if path.parent.is_dir():
         held = look(path.parent)
-        siblings = [str(path.parent / name) for name in (*held.folders, *held.others)]
+        siblings = [*held.folders, *held.others]
     return NotFound(
         f"{path} does not exist, and is not one of the sets {', '.join(NAMES)}."
-        + nearest(str(path), [*NAMES, *siblings])
+        + (nearest(str(path), NAMES) or nearest_file(path.name, siblings))
     )
