@@ -20,42 +20,58 @@ if TYPE_CHECKING:
     from backbones.training.record import Record, StepRecord
 
 
+Data = Annotated[str | None, typer.Argument(metavar="DATA", help="A folder, manifest or set name.")]
+Model = Annotated[
+    str | None, typer.Option(help="A network, see `backbones list`; the recipe's own if left out.")
+]
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        help="A recipe's name or file, see `backbones list recipes`. If left out: finetune with"
+        " --weights, digits and fashion for these sets, else scratch (random weights)."
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Change a field of the recipe (`backbones recipe dump` has all); can be repeated.",
+    ),
+]
+Weights = Annotated[
+    str | None, typer.Option(help="Start from these: an id, a bundle, a run or a weight file.")
+]
+InitFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN_OR_BUNDLE", help="Take over the layers that this other network shares."
+    ),
+]
+Out = Annotated[Path | None, typer.Option(help="The run folder; runs/DATA-MODEL if left out.")]
+FoldCount = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K",
+        help="Train K networks, each holding out another stratified part of the training"
+        " pictures (train and val together; test is left alone).",
+    ),
+]
+Smoke = Annotated[bool, typer.Option("--smoke", help="A few steps, to see it work.")]
+Resume = Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with this run, exactly.")]
+
+
 def train(
-    data: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="A folder, manifest or set name.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="A network; see `backbones list`.")] = None,
-    recipe: Annotated[
-        str | None, typer.Option(help="A recipe's name or file; see `backbones list recipes`.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field; can be repeated."),
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Start from these: an id, a bundle, a run or a weight file.")
-    ] = None,
-    init_from: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RUN_OR_BUNDLE", help="Take over the layers that this other network shares."
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="The run folder; runs/DATA-MODEL if left out.")
-    ] = None,
-    folds: Annotated[
-        int | None,
-        typer.Option(
-            metavar="K",
-            help="Train K networks, each holding out another stratified part of the training"
-            " pictures (train and val together; test is left alone).",
-        ),
-    ] = None,
-    smoke: Annotated[bool, typer.Option("--smoke", help="A few steps, to see it work.")] = False,
-    resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with this run, exactly.")
-    ] = None,
+    data: Data = None,
+    model: Model = None,
+    recipe: RecipeName = None,
+    settings: Settings = None,
+    weights: Weights = None,
+    init_from: InitFrom = None,
+    out: Out = None,
+    folds: FoldCount = None,
+    smoke: Smoke = False,
+    resume: Resume = None,
     offline: Offline = False,
 ) -> None:
     """Train a network on pictures.
@@ -67,9 +83,13 @@ def train(
     with an answer to every picture from the network that never saw it. `evaluate` and `predict`
     take the whole folder as one network.
 
-    Examples: `backbones train photos --model vgg11_bn --recipe scratch --set length=10epochs`,
+    On photos begin with --recipe finetune: it goes on from the network's public weights, which
+    are fetched once (resnet18's, unless --model names another).
+
+    Examples: `backbones train photos --recipe finetune`,
+    `backbones train photos --recipe finetune --model efficientnet_b0 --set length=20epochs`,
     `backbones train photos --folds 5 --out runs/five` (one of them alone: `--set fold=2`),
-    `backbones train --resume runs/photos-vgg11_bn`.
+    `backbones train --resume runs/photos-resnet18`.
     """
     given = (model, recipe, settings, weights, init_from, out, smoke, folds)
     if resume is not None:
