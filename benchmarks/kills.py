@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 
 from backbones.training.checkpoint import read_checkpoint
-from backbones.weights.bundle import read_bundle, tensors_sha256
+from backbones.weights.bundle import read_bundle
+from backbones.weights.sealed import tensors_sha256
 
 COMMAND = (sys.executable, "-m", "backbones", "train")
 RECIPE = (

@@ -122,11 +122,16 @@ def test_without_a_checkpoint_the_run_begins_again(recipe, train, tmp_path):
 def test_a_finished_run_says_so_and_stays_as_it_is(recipe, train, tmp_path):
     row = recipe()
     train(row, tmp_path / "run")
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def contents():
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        return {path: path.read_bytes() for path in files if path.name != "writer.lock"}
+
+    before = contents()
     records = train(row, tmp_path / "run", resume=True)
     assert len(records) == 1
     assert "the run is finished: all 6 steps are done" in records[0].notes[0]
-    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert before == contents()
 
 
 def test_another_recipe_is_refused_with_the_difference(recipe, train, tmp_path):
@@ -189,9 +194,46 @@ def test_a_damaged_checkpoint_is_an_error_of_one_line(recipe, train, tmp_path, d
     row = recipe()
     train(row, tmp_path / "run")
     (tmp_path / "run" / "checkpoint.safetensors").write_bytes(damage)
-    with pytest.raises(BadWeights, match="no whole checkpoint") as caught:
+    with pytest.raises(BadWeights, match=r"not a whole safetensors file.*--weights") as caught:
         train(row, tmp_path / "run", resume=True)
     assert "\n" not in str(caught.value)
+
+
+def test_a_flipped_bit_anywhere_in_a_checkpoint_is_noticed(recipe, train, tmp_path):
+    """22 of 24 were taken, and the run ended in other weights without a word."""
+    train(recipe("optimizer.kind=adam", "ema=0.9"), tmp_path)
+    path = tmp_path / "checkpoint.safetensors"
+    good = path.read_bytes()
+    header = 8 + int.from_bytes(good[:8], "little")
+    chance = random.Random(5)
+    places = [
+        *range(8),  # the header's length
+        *chance.sample(range(8, header), 200),
+        *chance.sample(range(header, len(good)), 100),
+        *range(len(good) - 8, len(good)),
+    ]
+    for place in places:
+        bad = bytearray(good)
+        bad[place] ^= 1 << chance.randrange(8)
+        path.write_bytes(bad)
+        with pytest.raises(BadWeights, match=r"checkpoint\.safetensors cannot be gone on from"):
+            read_checkpoint(path)
+    for length in (0, 7, header, len(good) // 2, len(good) - 1):
+        path.write_bytes(good[:length])
+        with pytest.raises(BadWeights):
+            read_checkpoint(path)
+    path.write_bytes(good)
+    read_checkpoint(path)
+
+
+def test_a_number_written_in_another_way_is_another_file(recipe, train, tmp_path):
+    """1e-08 and 1E-08 are one number, and a flipped bit all the same."""
+    train(recipe(), tmp_path)
+    path = tmp_path / "checkpoint.safetensors"
+    assert path.read_bytes().count(b"1e-08") == 1
+    path.write_bytes(path.read_bytes().replace(b"1e-08", b"1E-08"))
+    with pytest.raises(BadWeights, match="header was changed"):
+        read_checkpoint(path)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")

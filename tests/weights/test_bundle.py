@@ -23,9 +23,9 @@ from backbones.weights.bundle import (
     bundle_of,
     read_bundle,
     read_bundle_header,
-    tensors_sha256,
     write_bundle,
 )
+from backbones.weights.sealed import tensors_sha256
 
 SPEC = InputSpec(size=32, resize=36)
 CLASSES = ("cat", "dog", "猫头鹰")
@@ -127,7 +127,8 @@ def tamper(
     values(header)
     text = json.dumps(header, ensure_ascii=False, sort_keys=True)
     whole = {"header": header, "sha256": hashlib.sha256(text.encode()).hexdigest()}
-    save_file(tensors, path, metadata={"backbones": json.dumps(whole)})
+    written = json.dumps(whole, ensure_ascii=False, sort_keys=True)
+    save_file(tensors, path, metadata={"backbones": written})
 
 
 def test_equal_bundles_are_equal_files(tmp_path: Path) -> None:

@@ -2,31 +2,30 @@
 
 Tensors are called `model.NAME`, `optimizer.PARAMETER.KEY` and `average.NAME`; the rest (step,
 schedule, sums of the epoch, the best evaluation, lengths of the growing files, recipe and data)
-is JSON in the file's header. There is no random state to keep: everything random is drawn from
-(seed, epoch, picture) or (seed, step).
+is JSON in the file's header. A SHA-256 over all of it is checked on reading. There is no random
+state to keep: everything random is drawn from (seed, epoch, picture) or (seed, step).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from backbones.data.source import ArrayPictures, Split
 from backbones.errors import BadWeights, WrongUse
 from backbones.training.average import Average
 from backbones.training.recipe import Recipe
-from backbones.weights.atomic import atomic_save_safetensors
+from backbones.training.settings import one_line
+from backbones.weights.sealed import read_sealed, write_sealed
 
 _HEADER = "backbones.checkpoint"
-_FORMAT = 1
+_FORMAT = 2  # 1 had no checksum
 
 # Fields of a recipe that change how a run goes but not what comes out.
 _WITHOUT_CONSEQUENCE = (
@@ -41,26 +40,27 @@ def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[s
     Raises:
         OSError: the disk is full; the old checkpoint is untouched.
     """
-    header = json.dumps({"format": _FORMAT, **facts}, ensure_ascii=False)
-    atomic_save_safetensors(path, tensors, {_HEADER: header})
+    write_sealed(path, _HEADER, {"format": _FORMAT, **facts}, tensors)
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and facts that `write_checkpoint` was given.
+    """The tensors and facts that `write_checkpoint` was given, bit by bit.
 
     Raises:
         BadWeights: the file is damaged, is no checkpoint, or comes from another version.
     """
     try:
-        with safe_open(str(path), framework="pt") as file:
-            header = json.loads((file.metadata() or {})[_HEADER])
-            if header.pop("format") != _FORMAT:
-                raise BadWeights(f"{path} was written by another version; start a new run")
-            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        facts, tensors = read_sealed(path, _HEADER)
+        if facts.pop("format", None) != _FORMAT:
+            raise BadWeights("written by another version of backbones")
+    except BadWeights as error:
+        last = path.with_name("last.safetensors")
         raise BadWeights(
-            f"{path} is no whole checkpoint ({' '.join(str(error).split())}); start a new run"
+            f"{path} cannot be gone on from: {one_line(error)}; put back a copy of it, or begin a"
+            f" new run from the weights that were kept (its optimiser starts anew): --weights"
+            f" {last}"
         ) from None
+    return tensors, facts
 
 
 def collect(

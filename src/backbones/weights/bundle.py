@@ -7,9 +7,7 @@ their SHA-256 stored, and both are checked on reading.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 import backbones
@@ -27,11 +24,10 @@ from backbones.errors import BadWeights, NotFound, WrongUse
 from backbones.models import make
 from backbones.nn.meta import ShapesOnly
 from backbones.spec import InputSpec
-from backbones.weights.atomic import atomic_save_safetensors
 from backbones.weights.rows import row_from_json, row_to_json
+from backbones.weights.sealed import read_sealed, write_sealed
 
 FORMAT = 1
-# One key only: safetensors orders several at random, and equal bundles shall be equal files.
 _HEADER = "backbones"
 
 
@@ -157,22 +153,9 @@ def write_bundle(path: str | Path, bundle: Bundle) -> None:
     """
     if not bundle.state:
         raise BadWeights(f"the bundle of {bundle.variant} has no tensors; read it with read_bundle")
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.state.items()}
     values = {f.name: getattr(bundle, f.name) for f in fields(bundle) if f.name != "state"}
-    values |= {
-        "format": FORMAT,
-        "spec": bundle.spec.to_json(),
-        "tensors_sha256": tensors_sha256(state),
-    }
-    header = {"header": values, "sha256": _json_sha256(values)}
-    metadata = {_HEADER: json.dumps(header, ensure_ascii=False, sort_keys=True)}
-    atomic_save_safetensors(Path(path), state, metadata)
-
-
-def _json_sha256(values: Any) -> str:
-    """The hash of plain values, written in one way."""
-    text = json.dumps(values, ensure_ascii=False, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    values |= {"format": FORMAT, "spec": bundle.spec.to_json()}
+    write_sealed(Path(path), _HEADER, values, bundle.state)
 
 
 def read_bundle(path: str | Path) -> Bundle:
@@ -184,8 +167,6 @@ def read_bundle(path: str | Path) -> Bundle:
     """
     with _named(path):
         values, state = _read(Path(path), with_tensors=True)
-        if tensors_sha256(state) != values.get("tensors_sha256"):
-            raise BadWeights("the tensors were changed after writing (SHA-256 differs)")
         bundle = replace(_bundle_from(values), state=state)
         _check_state(bundle, _network_on_meta(bundle))
         return bundle
@@ -203,21 +184,6 @@ def read_bundle_header(path: str | Path) -> Bundle:
         return _bundle_from(values)
 
 
-def tensors_sha256(state: Mapping[str, Tensor]) -> str:
-    """One hash over names, types, shapes and contents, in the order of the names.
-
-    Example:
-        >>> tensors_sha256({"a": torch.zeros(2)})[:8] == tensors_sha256({"b": torch.zeros(2)})[:8]
-        False
-    """
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        tensor = state[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
 @contextmanager
 def _named(path: str | Path) -> Iterator[None]:
     """Put the file's name before what is wrong with it."""
@@ -231,30 +197,15 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], dict[str, 
     """The JSON of the header, checked against its hash, and the tensors."""
     if not path.is_file():
         raise NotFound(f"there is no bundle {path}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-            names = list(file.keys()) if with_tensors else []
-            state = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise BadWeights(f"not a whole safetensors file ({error})") from error
-    if _HEADER not in metadata:
-        raise BadWeights("tensors without a description are no bundle; name the network they fit")
-    try:
-        header = json.loads(metadata[_HEADER])
-    except ValueError as error:
-        raise BadWeights(f"the header is not JSON ({error})") from error
-    values = header.get("header") if isinstance(header, dict) else None
-    if values is None or _json_sha256(values) != header.get("sha256"):
-        raise BadWeights("the header was changed after writing (SHA-256 differs)")
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
+    values, state = read_sealed(path, _HEADER, with_tensors=with_tensors)
+    if values.get("format") != FORMAT:
         raise BadWeights(f"not a bundle of format {FORMAT}; written by another version")
     return values, state
 
 
 def _bundle_from(values: dict[str, Any]) -> Bundle:
     """Check the header's fields and make a bundle without tensors of it."""
-    fields_only = {k: v for k, v in values.items() if k not in ("format", "tensors_sha256")}
+    fields_only = {k: v for k, v in values.items() if k != "format"}
     # A bundle of version 0.1 has no provenance.
     bundle: Bundle = row_from_json(Bundle, {"provenance": None} | fields_only | {"state": {}})
     if len(bundle.classes) != bundle.num_classes:

@@ -1,0 +1,136 @@
+"""What the images of a run are, file by file, so that a resume finds the ones that changed.
+
+Sizes and times of change are noted of all files. Contents are too where they can be read in
+seconds; then the times do not count, and a copy of the data is as good as the data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backbones.data.crew import usable_cores
+from backbones.data.source import FilePictures, LoosePictures, Split
+from backbones.errors import BadImage, WrongUse
+from backbones.training.checkpoint import fingerprint, refuse_other_data
+
+READ_AT_MOST = 8 << 30
+"""Bytes of one split; more are known by size and time of change alone."""
+_DIGEST = 16
+_LISTED = 3
+
+
+def describe_images(splits: Iterable[Split]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What tells these images from any others.
+
+    Returns:
+        The fingerprint of each split by its name, and what is known of each file.
+
+    Shapes:
+        `SPLIT.bytes` and `SPLIT.time_ns`: int64 (N,); `SPLIT.sha256`: uint8 (N, 16), the first
+        half of each hash, missing where there is too much to read.
+    """
+    known: dict[str, Any] = {}
+    files: dict[str, Tensor] = {}
+    for split in splits:
+        known[split.name] = fingerprint(split)
+        if isinstance(split.pictures, FilePictures):
+            found = _look_at_files(split.pictures)
+            files |= {f"{split.name}.{name}": tensor for name, tensor in found.items()}
+    return known, files
+
+
+def refuse_other_images(
+    known: Mapping[str, Any], files: Mapping[str, Tensor], splits: Mapping[str, Split]
+) -> None:
+    """A run goes on with the images that it began with, or not at all.
+
+    Args:
+        known, files: what `describe_images` said then.
+        splits: as they are now.
+
+    Raises:
+        WrongUse: names the first that differ.
+    """
+    if known.keys() != splits.keys():
+        raise WrongUse(
+            f"the data is not what the run began with: it had the parts {', '.join(known)}, and"
+            f" has {', '.join(splits)}; give the same data, or start a new run"
+        )
+    now, found = describe_images(splits.values())
+    for name, split in splits.items():
+        refuse_other_data(known[name], now[name], part=name)
+        if f"{name}.bytes" in files:
+            _refuse_changed(files, found, split)
+
+
+def _refuse_changed(then: Mapping[str, Tensor], now: Mapping[str, Tensor], split: Split) -> None:
+    """Compare the contents where they are known, else sizes and times."""
+
+    def differs(what: str) -> Tensor:
+        before, after = then[f"{split.name}.{what}"], now[f"{split.name}.{what}"]
+        return (before != after).reshape(len(split), -1).any(1)
+
+    read = f"{split.name}.sha256" in then and f"{split.name}.sha256" in now
+    changed = differs("bytes") | differs("sha256" if read else "time_ns")
+    places = torch.nonzero(changed).flatten().tolist()
+    if places:
+        names = ", ".join(split.pictures.name(place) for place in places[:_LISTED])
+        more = f" and {len(places) - _LISTED:,} more" if len(places) > _LISTED else ""
+        how = "contents" if read else "sizes or times of change"
+        keep = "" if read else " (a copy of so much data has to keep its times)"
+        raise WrongUse(
+            f"the data is not what the run began with: {len(places):,} of {len(split):,}"
+            f" {split.name} images have other {how}: {names}{more}; put them back{keep}, or start"
+            " a new run"
+        )
+
+
+def _look_at_files(pictures: FilePictures) -> dict[str, Tensor]:
+    if isinstance(pictures, LoosePictures):
+        hashes = [_hash(pictures, place) for place in range(len(pictures))]
+        nothing = torch.zeros(len(pictures), dtype=torch.int64)
+        return {"bytes": nothing, "time_ns": nothing.clone(), "sha256": _stack(hashes)}
+    status = np.array([_status(pictures, place) for place in range(len(pictures))], dtype=np.int64)
+    sizes, times = torch.from_numpy(status.reshape(-1, 2).copy()).unbind(1)
+    found = {"bytes": sizes, "time_ns": times}
+    if int(sizes.clamp(min=0).sum()) <= READ_AT_MOST:
+        regular = (sizes >= 0).tolist()
+        with ThreadPoolExecutor(usable_cores()) as crew:
+            hashes = list(
+                crew.map(
+                    lambda place: _hash(pictures, place) if regular[place] else bytes(_DIGEST),
+                    range(len(pictures)),
+                )
+            )
+        found["sha256"] = _stack(hashes)
+    return found
+
+
+def _status(pictures: FilePictures, place: int) -> tuple[int, int]:
+    """Size and time of change; (-1, 0) of what is no file, or cannot be looked at."""
+    try:
+        found = pictures.path(place).stat()
+    except OSError:
+        return -1, 0
+    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else (-1, 0)
+
+
+def _hash(pictures: FilePictures, place: int) -> bytes:
+    """Of the file's contents; zeros where they cannot be read, which training says for itself."""
+    try:
+        return hashlib.sha256(pictures.data(place)).digest()[:_DIGEST]
+    except BadImage:
+        return bytes(_DIGEST)
+
+
+def _stack(hashes: list[bytes]) -> Tensor:
+    joined = np.frombuffer(b"".join(hashes), dtype=np.uint8)
+    return torch.from_numpy(joined.reshape(-1, _DIGEST).copy())
