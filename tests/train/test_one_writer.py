@@ -108,9 +108,12 @@ def test_two_that_begin_in_one_folder_do_not_mix_their_recipes(recipe, squares, 
     with FolderLock(tmp_path), pytest.raises(Busy):
         RunFolder.create(tmp_path, recipe=recipe(), data=data)
     assert not (tmp_path / "recipe.json").exists()
-    RunFolder.create(tmp_path, recipe=recipe(), data=data)
-    with pytest.raises(WrongUse, match="holds a run already"):
-        RunFolder.create(tmp_path, recipe=recipe("seed=3"), data=data)
+    first = RunFolder.create(tmp_path, recipe=recipe(), data=data)
+    with RunFolder.create(tmp_path, recipe=recipe("seed=3"), data=data):
+        pass
+    with pytest.raises(WrongUse, match="another run began in"), first:
+        pass
+    assert RunFolder.open(tmp_path).recipe.seed == 3
 
 
 def test_folds_have_one_writer_and_so_has_each_fold(tmp_path):

@@ -13,7 +13,13 @@ import numpy as np
 
 from backbones.api.data import Downloading, Progress, folds_for, open_for
 from backbones.api.evaluation import write_evaluation
-from backbones.api.starting import chosen_recipe, free_folder, lasting_data, resolved_with
+from backbones.api.starting import (
+    chosen_recipe,
+    data_again,
+    free_folder,
+    lasting_data,
+    resolved_with,
+)
 from backbones.api.training import TrainingRun, begin_run, evaluation_batch, resume
 from backbones.api.weights import find_bundle, open_bundle
 from backbones.data.folds import Folds
@@ -257,7 +263,7 @@ def resume_folds(
     """
     opened = FoldsFolder.open(Path(folder))
     opened.lock.refuse_held()
-    where = data if data is not None else opened.facts["where"]
+    where = data_again(opened.facts["where"], data, folder=opened.path)
     drawn = folds_for(opened.recipe, where, downloading=downloading)
     refuse_other_data(opened.facts["data"], _fingerprint(drawn))
     return FoldsTraining(opened, where, progress=progress, downloading=downloading)

@@ -15,7 +15,14 @@ from backbones.training.resolve import resolve
 from backbones.training.settings import apply_settings, load_recipe
 from backbones.weights import table
 
-__all__ = ["chosen_recipe", "free_folder", "lasting_data", "resolved_for", "resolved_with"]
+__all__ = [
+    "chosen_recipe",
+    "data_again",
+    "free_folder",
+    "lasting_data",
+    "resolved_for",
+    "resolved_with",
+]
 
 
 def chosen_recipe(
@@ -135,6 +142,28 @@ def lasting_data(data: str | Path) -> str:
     """The data as a resume from another folder will find it."""
     path = Path(data).expanduser()
     return str(path.absolute()) if path.exists() and str(data) != "digits" else str(data)
+
+
+def data_again(noted: str, data: str | Path | None, *, folder: Path, verb: str = "train") -> str:
+    """Where the data of a run is that goes on.
+
+    Args:
+        noted: what `lasting_data` gave when it began.
+        data: where it is now, if that was said.
+        folder: of the run.
+        verb: that goes on with it.
+
+    Raises:
+        NotFound: it is not there any more, and nobody said where it is.
+    """
+    if data is not None:
+        return str(data)
+    if Path(noted).is_absolute() and not Path(noted).exists():
+        raise NotFound(
+            f"{noted}, the data of {folder}, is not there any more; say where it is now:"
+            f" backbones {verb} DATA --resume {folder}"
+        )
+    return noted
 
 
 def free_folder(data: str | Path, model: str) -> Path:

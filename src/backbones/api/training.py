@@ -14,7 +14,13 @@ from torch import nn
 from backbones.api.data import Downloading, Progress, open_for
 from backbones.api.evaluation import write_evaluation
 from backbones.api.networks import create
-from backbones.api.starting import chosen_recipe, free_folder, lasting_data, resolved_with
+from backbones.api.starting import (
+    chosen_recipe,
+    data_again,
+    free_folder,
+    lasting_data,
+    resolved_with,
+)
 from backbones.api.weights import find_bundle, open_bundle
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource
@@ -26,16 +32,19 @@ from backbones.protocols.run import evaluate as evaluate_split
 from backbones.report.curves import draw_curves
 from backbones.spec import InputSpec
 from backbones.speed import Precision
-from backbones.training.checkpoint import fingerprint
+from backbones.training.checkpoint import refuse_other_recipe
 from backbones.training.folder import RunFolder
 from backbones.training.folds import FoldsFolder
+from backbones.training.images import describe_images, refuse_other_images
 from backbones.training.lone import refuse_batches_of_one
 from backbones.training.loop import fit
 from backbones.training.recipe import Recipe
 from backbones.training.record import Record
+from backbones.training.rehearsal import refuse_other_shapes, refuse_unfit
 from backbones.training.resolve import input_spec
 from backbones.training.transplant import TakenLayer, transplant
 from backbones.weights.bundle import read_bundle
+from backbones.weights.sealed import tensors_sha256
 
 __all__ = ["Finished", "TrainingRun", "begin_run", "resume", "train"]
 
@@ -185,13 +194,32 @@ def begin_run(
     RunFolder.refuse_taken(path)
     FoldsFolder.refuse_taken(path)
     workshop = set_up(resolved, source, fresh=True, progress=progress)
-    folder = RunFolder.create(
-        path,
-        recipe=resolved,
-        data=fingerprint(source.split("train")),
-        where=lasting_data(data),
-    )
+    folder = new_folder(path, resolved, workshop, where=lasting_data(data))
     return TrainingRun(folder, workshop, resume=False)
+
+
+def new_folder(path: Path, recipe: Recipe, workshop: Workshop, *, where: str) -> RunFolder:
+    """The folder of a run that is ready to begin, with all that a resume is compared with.
+
+    Args:
+        path: of the folder.
+        recipe: resolved.
+        workshop: with the first weights.
+        where: the data, as a resume from another folder will find it.
+
+    Raises:
+        WrongUse: the folder holds a run already.
+        Busy: another process writes to it.
+    """
+    images = describe_images(workshop.source.splits.values())
+    return RunFolder.create(
+        path,
+        recipe=recipe,
+        data=images.splits["train"],
+        where=where,
+        images=images,
+        weights=tensors_sha256(workshop.network.state_dict()),
+    )
 
 
 def resume(
@@ -204,7 +232,8 @@ def resume(
     """Go on with a run exactly where its last checkpoint left it; iterate to do it.
 
     A run that was killed anywhere and resumed ends in the same weights, bit for bit, as one that
-    was not. The folder is locked while the result is iterated over: a run has one writer.
+    was not: on the same machine, with the same number of threads. Elsewhere a note says what is
+    other than it was. The folder is locked while the result is iterated over: a run has one writer.
 
     Args:
         run: its folder.
@@ -214,18 +243,39 @@ def resume(
 
     Raises:
         NotFound: the folder holds no run, or the data is gone.
-        WrongUse: the data is not what the run began with.
+        WrongUse: the recipe or an image is not what the run began with.
+        BadWeights: a file of the run is damaged.
         Busy: another process writes to the folder; raised by the iteration too.
     """
     FoldsFolder.refuse_as_run(Path(run))
     folder = RunFolder.open(Path(run))
     folder.lock.refuse_held()  # before the data is looked at, which can take minutes
-    where = data if data is not None else folder.facts["where"]
+    where = data_again(folder.facts["where"], data, folder=folder.path)
     source = open_for(folder.recipe, where, downloading=downloading)
+    return TrainingRun(folder, taken_up(folder, source, progress=progress), resume=True)
+
+
+def taken_up(folder: RunFolder, source: DataSource, *, progress: Progress | None) -> Workshop:
+    """Everything to go on with a run with, if it is what the run began with.
+
+    Raises:
+        WrongUse: the recipe, an image or the first weights are others.
+    """
+    start = folder.start()
+    refuse_other_recipe(start.recipe, folder.recipe, folder.path / "recipe.json")
+    if start.images.splits:
+        refuse_other_images(start.images, source.splits)
     # The first weights count only where no checkpoint was written yet.
     fresh = not folder.checkpoint_path.exists()
     workshop = set_up(folder.recipe, source, fresh=fresh, progress=progress)
-    return TrainingRun(folder, workshop, resume=True)
+    if fresh and start.weights not in ("", tensors_sha256(workshop.network.state_dict())):
+        workshop.close()
+        raise WrongUse(
+            f"{folder.path} has no checkpoint yet, and the first weights are not those that the"
+            " run began with: their file changed, or another version of torch draws others; begin"
+            f" again with backbones train DATA --out {folder.path}"
+        )
+    return workshop
 
 
 @dataclass(frozen=True)
@@ -256,7 +306,12 @@ class Workshop:
 def set_up(
     recipe: Recipe, source: DataSource, *, fresh: bool, progress: Progress | None
 ) -> Workshop:
-    """Make the network and the pipelines of a resolved recipe; with its first weights if fresh."""
+    """Make the network and the pipelines of a resolved recipe; with its first weights if fresh.
+
+    Raises:
+        RecipeError: the recipe does not fit the network or the data.
+        BadData, BadWeights: there is nothing to train on, or the first weights do not fit.
+    """
     spec = input_spec(recipe)
     pipeline = partial(
         Pipeline,
@@ -271,6 +326,7 @@ def set_up(
     watched = None
     if held_out is not None:
         watched = pipeline(held_out, batch_size=evaluation_batch(spec))
+    refuse_other_shapes(recipe, spec, len(source.classes))
     network = create(
         recipe.model,
         num_classes=len(source.classes),
@@ -281,6 +337,7 @@ def set_up(
     if recipe.batch_size == 1:
         refuse_batches_of_one(network.train(), spec)
     taken = _take_over(recipe, source, network) if fresh else ()
+    refuse_unfit(recipe, network, batches)
     workshop = Workshop(source, network, batches, watched, taken)
     if recipe.cache:
         for each in (batches, watched):
@@ -318,6 +375,7 @@ def evaluation_batch(spec: InputSpec) -> int:
 
 def _finish(run: RunFolder, source: DataSource) -> Finished:
     """Measure the kept weights on pictures they were not chosen by, and draw the curves."""
+    run.lock.refuse_lost()
     files: tuple[Path, ...] = draw_curves(
         run.path / "metrics.jsonl", run.path, title=f"{run.recipe.model} on {source.where}"
     )
@@ -334,5 +392,6 @@ def _finish(run: RunFolder, source: DataSource) -> Finished:
         batch_size=evaluation_batch(kept.spec),
     )
     evaluation = evaluation.named(shown(kept.classes, "en"))
+    run.lock.refuse_lost()
     files += write_evaluation(evaluation, run.path)
     return Finished(evaluation, held_out.name, bundle, files)

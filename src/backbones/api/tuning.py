@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from backbones.api.data import Downloading, Progress
-from backbones.api.starting import chosen_recipe, lasting_data, resolved_with
+from backbones.api.starting import chosen_recipe, data_again, lasting_data, resolved_with
 from backbones.api.training import set_up
 from backbones.api.tuning_run import TuningRun, plan_of
 from backbones.api.tuning_trials import TrialProgress
@@ -159,8 +159,9 @@ def resume_tuning(
     if trials is not None:
         _refuse_below_one("trials", trials)
         changed["trials"] = trials
+    where = data_again(facts["where"], data, folder=folder, verb="tune")
     if data is not None:
-        changed["where"] = lasting_data(data)
+        changed["where"] = lasting_data(where)
     before, facts = facts, changed
     source = _open(recipe, facts, progress, downloading)
     for name in ("train", "val"):

@@ -13,10 +13,9 @@ from typing import Any
 import torch
 
 from backbones.api.starting import resolved_with
-from backbones.api.training import TrainingRun, set_up
+from backbones.api.training import TrainingRun, new_folder, set_up, taken_up
 from backbones.errors import BackbonesError, Busy, Diverged, Interrupted, TrainingStopped
 from backbones.report.curves import read_metrics
-from backbones.training.checkpoint import fingerprint
 from backbones.training.folder import RunFolder
 from backbones.training.recipe import Recipe
 from backbones.training.record import EvaluationRecord, Record, StartRecord, StepRecord
@@ -100,23 +99,12 @@ class Trial:
     def _training(self) -> TrainingRun:
         """A new run, or the one that was broken off."""
         resolved, source = resolved_with(self.recipe, self.where)
-        begun = (self.folder / "run.json").exists()
-        if begun:
+        if (self.folder / "run.json").exists():
             folder = RunFolder.open(self.folder)
-        workshop = set_up(
-            resolved,
-            source,
-            fresh=not (begun and folder.checkpoint_path.exists()),
-            progress=None,
-        )
-        if not begun:
-            folder = RunFolder.create(
-                self.folder,
-                recipe=resolved,
-                data=fingerprint(source.split("train")),
-                where=self.where,
-            )
-        return TrainingRun(folder, workshop, resume=begun)
+            return TrainingRun(folder, taken_up(folder, source, progress=None), resume=True)
+        workshop = set_up(resolved, source, fresh=True, progress=None)
+        folder = new_folder(self.folder, resolved, workshop, where=self.where)
+        return TrainingRun(folder, workshop, resume=False)
 
 
 class _Watched:

@@ -58,7 +58,12 @@ FoldCount = Annotated[
     ),
 ]
 Smoke = Annotated[bool, typer.Option("--smoke", help="A few steps, to see it work.")]
-Resume = Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with this run, exactly.")]
+Resume = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="RUN", help="Go on with this run, exactly; if its data was moved, give DATA too."
+    ),
+]
 
 
 def train(

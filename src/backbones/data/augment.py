@@ -79,7 +79,7 @@ class Augment(BaseModel):
         'random'
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     resize: Pixel | tuple[Pixel, Pixel] | None = None
     crop: Literal["random", "random_resized", "centre"] = "random"

@@ -54,13 +54,19 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if facts.pop("format", None) != _FORMAT:
             raise BadWeights("written by another version of backbones")
     except BadWeights as error:
-        last = path.with_name("last.safetensors")
         raise BadWeights(
-            f"{path} cannot be gone on from: {one_line(error)}; put back a copy of it, or begin a"
-            f" new run from the weights that were kept (its optimiser starts anew): --weights"
-            f" {last}"
+            f"{path} cannot be gone on from: {one_line(error)}; put back a copy of it, or"
+            f" {another_run(path.parent)}"
         ) from None
     return tensors, facts
+
+
+def another_run(folder: Path) -> str:
+    """What to do instead of going on with a run, for the end of a message."""
+    last = folder / "last.safetensors"
+    if not last.exists():
+        return "start a new run"
+    return f"start a new run from its weights (the optimiser begins anew): --weights {last}"
 
 
 def collect(
@@ -159,34 +165,38 @@ def fingerprint(split: Split) -> dict[str, Any]:
     }
 
 
-def refuse_other_recipe(then: Recipe, now: Recipe) -> None:
+def refuse_other_recipe(then: Mapping[str, Any], now: Recipe, file: Path) -> None:
     """A run goes on with the recipe that it began with, or not at all.
 
     Args:
-        then: the recipe in the run folder.
+        then: the recipe that the run began with, as plain values.
         now: the recipe to go on with.
+        file: that the second one is in.
 
     Raises:
         WrongUse: names the fields that differ.
     """
     changed = [
         f"{place} {before!r} -> {after!r}"
-        for place, before, after in _differences(then.to_json(), now.to_json())
-        if place not in _WITHOUT_CONSEQUENCE
+        for place, before, after in _differences(then, now.to_json())
+        if place.partition(".")[0] not in _WITHOUT_CONSEQUENCE
     ]
     if changed:
+        more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
         raise WrongUse(
-            f"the recipe is not the one that the run began with: {'; '.join(changed[:5])}"
-            + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
-            + "; resume without changes, or start a new run"
+            f"{file} is not the recipe that the run began with: {'; '.join(changed[:5])}{more};"
+            f" put that back to go on, or {another_run(file.parent)}"
         )
 
 
-def refuse_other_data(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def refuse_other_data(
+    then: Mapping[str, Any], now: Mapping[str, Any], part: str = "training"
+) -> None:
     """A run goes on with the data that it began with, or not at all.
 
     Args:
         then, now: what `fingerprint` said.
+        part: of the data, for the message.
 
     Raises:
         WrongUse: shows the difference.
@@ -200,9 +210,9 @@ def refuse_other_data(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     elif then["classes"] != now["classes"]:
         said = f"the order of classes was {_some(then['classes'])}, is {_some(now['classes'])}"
     elif then["num_pictures"] != now["num_pictures"]:
-        said = f"{then['num_pictures']} training pictures then, {now['num_pictures']} now"
+        said = f"{then['num_pictures']} {part} pictures then, {now['num_pictures']} now"
     else:
-        said = f"still {now['num_pictures']} training pictures, but others, or other labels"
+        said = f"still {now['num_pictures']} {part} pictures, but others, or other labels"
     raise WrongUse(
         f"the data is not what the run began with: {said}; give the same data, or start a new run"
     )

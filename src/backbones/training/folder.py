@@ -2,6 +2,7 @@
 
 recipe.json               the resolved recipe; a recipe file itself
 run.json                  the data, its classes and fingerprint, versions, threads
+start.safetensors         what a resume is compared with: recipe, first weights, every image
 metrics.jsonl             losses, errors, learning rates: the same bytes for the same recipe
 timing.jsonl              seconds and pictures a second, which are never the same
 tensorboard/              the same figures for TensorBoard
@@ -18,8 +19,8 @@ import math
 import os
 import platform
 import time
+import uuid
 from collections.abc import Mapping
-from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -29,21 +30,21 @@ import torch
 from backbones.errors import BadData, NotFound, TrainingStopped, WrongUse
 from backbones.files import write_atomic
 from backbones.training import events
+from backbones.training.images import Images
+from backbones.training.lines import as_line, lines_of
+from backbones.training.lock import NAME as LOCK
 from backbones.training.lock import FolderLock
 from backbones.training.recipe import Recipe
-from backbones.training.record import (
-    CheckpointRecord,
-    EpochRecord,
-    EvaluationRecord,
-    Record,
-    StartRecord,
-    StepRecord,
-)
+from backbones.training.record import Record
 from backbones.training.settings import load_recipe
+from backbones.training.start import NAME as START
+from backbones.training.start import Start
 
 _SomeRecord = TypeVar("_SomeRecord", bound=Record)
 _LEDGERS = ("metrics.jsonl", "timing.jsonl", "tensorboard/events.out.tfevents.0.backbones")
 _LINES_PER_EPOCH = 100
+_KEPT = ("checkpoint.safetensors", "last.safetensors", "best.safetensors")
+_OWN = ("run.json", "recipe.json", START, "metrics.jsonl", "timing.jsonl")
 
 
 class RunFolder:
@@ -56,6 +57,7 @@ class RunFolder:
 
     Attributes:
         lock: held inside `with`: a run has one writer. Readers need none.
+        start_notes: sentences on how the folder was found.
     """
 
     def __init__(self, path: Path, recipe: Recipe, facts: Mapping[str, Any]) -> None:
@@ -63,6 +65,8 @@ class RunFolder:
         self.recipe = recipe
         self.facts = facts
         self.lock = FolderLock(path)
+        self.start_notes: tuple[str, ...] = ()
+        self._begun: bytes | None = None
         self._every = 1
         self._metrics: Any = None
         self._timing: Any = None
@@ -85,46 +89,76 @@ class RunFolder:
 
     @classmethod
     def create(
-        cls, path: Path, *, recipe: Recipe, data: Mapping[str, Any], where: str = ""
+        cls,
+        path: Path,
+        *,
+        recipe: Recipe,
+        data: Mapping[str, Any],
+        where: str = "",
+        images: Images | None = None,
+        weights: str = "",
     ) -> RunFolder:
-        """Begin a run in a new folder, or in one that holds no run yet.
+        """Begin a run in a new folder, or in one that holds no step of a run yet.
 
         Args:
             path: the folder; made where it does not exist.
             recipe: resolved.
             data: what `fingerprint` said of the training split.
             where: the data, as the user named it.
+            images: what `describe_images` said of all splits.
+            weights: SHA-256 of the network's first weights.
 
         Raises:
             WrongUse: the folder holds a run, or is a file.
             Busy: another process writes to it.
         """
         cls.refuse_taken(path)
-        facts = {"format": 1, "where": where, "data": dict(data), **_surroundings()}
+        facts = {
+            "format": 1,
+            "id": uuid.uuid4().hex,
+            "where": where,
+            "data": dict(data),
+            **_surroundings(),
+        }
+        start = Start(recipe.to_json(), dict(data), images or Images({}, {}), weights)
         try:
             (path / "tensorboard").mkdir(parents=True, exist_ok=True)
             with FolderLock(path):
                 cls.refuse_taken(path)  # again: now nobody else can begin a run in between
+                replaced = _clear(path)
+                start.write(path / START)
                 write_atomic(path / "recipe.json", _pretty(recipe.to_json()))
                 write_atomic(path / "run.json", _pretty(facts))  # last: from here on it is a run
         except OSError as error:
             raise WrongUse(f"no run can be written to {path}: {error.strerror}") from None
-        return cls(path, recipe, facts)
+        run = cls(path, recipe, facts)
+        run.start_notes = ("the folder held a run without a checkpoint: replaced",) * replaced
+        run._begun = _pretty(facts)
+        return run
 
     @staticmethod
     def refuse_taken(path: Path) -> None:
         """Refuse a folder that no run can begin in.
 
         Raises:
-            WrongUse: it holds a run, or is a file.
+            WrongUse: it holds a run that has kept something, files of others beside a run, or is a
+                file.
         """
-        if (path / "run.json").exists():
+        if path.exists() and not path.is_dir():
+            raise WrongUse(f"{path} is a file; expected a folder for the run")
+        if not (path / "run.json").exists():
+            return
+        if any((path / name).exists() for name in _KEPT):
             raise WrongUse(
                 f"{path} holds a run already; choose another --out, or go on with it:"
                 f" backbones train --resume {path}"
             )
-        if path.exists() and not path.is_dir():
-            raise WrongUse(f"{path} is a file; expected a folder for the run")
+        foreign = sorted(each.name for each in path.iterdir() if _is_foreign(each.name))
+        if foreign:
+            raise WrongUse(
+                f"{path} holds a run without a checkpoint, which could be replaced, and beside it"
+                f" {foreign[0]}; move that, or choose another --out"
+            )
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
@@ -143,6 +177,14 @@ class RunFolder:
             raise BadData(f"{path / 'run.json'} is not JSON; the run cannot go on") from None
         return cls(path, recipe, facts)
 
+    def start(self) -> Start:
+        """What the run began with.
+
+        Raises:
+            BadWeights: the file is damaged, or of a run of another version.
+        """
+        return Start.read(self.path / START)
+
     def changes_since_start(self) -> tuple[str, ...]:
         """Sentences on what surrounds the run now and did not when it began."""
         return tuple(
@@ -160,14 +202,15 @@ class RunFolder:
         """Write a record to the files that it belongs in, and hand it on.
 
         Raises:
-            TrainingStopped: the disk is full.
+            TrainingStopped: the disk is full, or the folder was moved.
         """
-        metrics, timing, tags = _lines(record, self._every)
+        self.lock.refuse_lost()
+        metrics, timing, tags = lines_of(record, self._every)
         try:
             if metrics:
-                self._metrics.write(_line(metrics))
+                self._metrics.write(as_line(metrics))
             if timing:
-                self._timing.write(_line(timing))
+                self._timing.write(as_line(timing))
             if tags:
                 now = time.time()
                 if self._events.tell() == 0:
@@ -221,14 +264,26 @@ class RunFolder:
 
         Raises:
             Busy: another process is it.
+            WrongUse: another run began in the folder since this one was made.
         """
         self.lock.__enter__()
         try:
+            self._refuse_replaced()
             self._open_files()
         except BaseException:
             self.lock.__exit__()
             raise
         return self
+
+    def _refuse_replaced(self) -> None:
+        """A run that was made and not iterated over has not kept its place."""
+        if self._begun is None:
+            return
+        there = self.path / "run.json"
+        is_ours = there.is_file() and there.read_bytes() == self._begun
+        if not is_ours or any((self.path / name).exists() for name in _KEPT):
+            raise WrongUse(f"another run began in {self.path} since this one; make it anew")
+        self._begun = None
 
     def _open_files(self) -> None:
         for left_over in self.path.glob(".*.safetensors.*.tmp"):  # of a kill while writing
@@ -244,6 +299,19 @@ class RunFolder:
             except OSError:
                 continue  # a full disk at this point loses nothing that was promised
         self.lock.__exit__()
+
+
+def _is_foreign(name: str) -> bool:
+    """Whether a file in a run folder is not of the run."""
+    return name not in (*_OWN, "tensorboard", LOCK) and not name.endswith(".tmp")
+
+
+def _clear(path: Path) -> bool:
+    """Remove a run that has kept nothing; whether there was one."""
+    was_there = (path / "run.json").exists()
+    for name in (*_OWN, *_LEDGERS) if was_there else ():
+        (path / name).unlink(missing_ok=True)
+    return was_there
 
 
 def _appended(path: Path) -> Any:
@@ -264,71 +332,6 @@ def _surroundings() -> dict[str, Any]:
         "machine": f"{platform.system()} {platform.machine()} {capability}",
         "threads": torch.get_num_threads(),
     }
-
-
-def _lines(record: Record, every: int) -> tuple[dict[str, Any], dict[str, Any], dict[str, float]]:
-    """A record's line for metrics.jsonl, for timing.jsonl, and its TensorBoard scalars."""
-    match record:
-        case StepRecord():
-            if record.step % every or record.loss is None:
-                return {}, {}, {}
-            return (
-                {
-                    "record": "step",
-                    "step": record.step,
-                    "epoch": record.epoch,
-                    "loss": record.loss,
-                    "num_correct": record.num_correct,
-                    "num_examples": record.num_examples,
-                    "lr": record.lr,
-                    **({} if record.grad_norm is None else {"grad_norm": record.grad_norm}),
-                },
-                {},
-                {"step/loss": record.loss, "step/lr": record.lr},
-            )
-        case EpochRecord():
-            values = asdict(record)
-            del values["seconds"]
-            rate = values.pop("pictures_per_second")
-            return (
-                {"record": "epoch", **values},
-                _timing("epoch", record, pictures_per_second=round(rate, 2)),
-                {
-                    "train/loss": record.loss,
-                    "train/top1_error_percent": record.top1_error_percent,
-                },
-            )
-        case EvaluationRecord():
-            return (
-                {
-                    "record": "evaluation",
-                    "step": record.step,
-                    "epoch": record.epoch,
-                    "best": record.best,
-                    **record.metrics,
-                },
-                _timing("evaluation", record),
-                {f"evaluation/{name}": value for name, value in record.metrics.items()},
-            )
-        case CheckpointRecord():
-            return {}, _timing("checkpoint", record, num_bytes=record.num_bytes), {}
-        case StartRecord():
-            return {}, {}, {}
-
-
-def _timing(
-    kind: str, record: EpochRecord | EvaluationRecord | CheckpointRecord, **more: float
-) -> dict[str, Any]:
-    return {"record": kind, "step": record.step, "seconds": round(record.seconds, 4), **more}
-
-
-def _line(values: Mapping[str, Any]) -> bytes:
-    """One JSON line; a number that is not finite becomes null, which JSON can say."""
-    plain = {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in values.items()
-    }
-    return (json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def _pretty(values: Mapping[str, Any]) -> bytes:

@@ -10,6 +10,7 @@ import hashlib
 import stat
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,16 +28,25 @@ _DIGEST = 16
 _LISTED = 3
 
 
-def describe_images(splits: Iterable[Split]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What tells these images from any others.
+@dataclass(frozen=True)
+class Images:
+    """What tells the images of a data set from any others.
 
-    Returns:
-        The fingerprint of each split by its name, and what is known of each file.
+    Args:
+        splits: the fingerprint of each split by its name.
+        files: what is known of each file.
 
     Shapes:
         `SPLIT.bytes` and `SPLIT.time_ns`: int64 (N,); `SPLIT.sha256`: uint8 (N, 16), the first
         half of each hash, missing where there is too much to read.
     """
+
+    splits: Mapping[str, Mapping[str, Any]]
+    files: Mapping[str, Tensor]
+
+
+def describe_images(splits: Iterable[Split]) -> Images:
+    """Look at every file of the splits; those in memory are known by their pixels."""
     known: dict[str, Any] = {}
     files: dict[str, Tensor] = {}
     for split in splits:
@@ -44,31 +54,30 @@ def describe_images(splits: Iterable[Split]) -> tuple[dict[str, Any], dict[str, 
         if isinstance(split.pictures, FilePictures):
             found = _look_at_files(split.pictures)
             files |= {f"{split.name}.{name}": tensor for name, tensor in found.items()}
-    return known, files
+    return Images(known, files)
 
 
-def refuse_other_images(
-    known: Mapping[str, Any], files: Mapping[str, Tensor], splits: Mapping[str, Split]
-) -> None:
+def refuse_other_images(then: Images, splits: Mapping[str, Split]) -> None:
     """A run goes on with the images that it began with, or not at all.
 
     Args:
-        known, files: what `describe_images` said then.
+        then: what `describe_images` said.
         splits: as they are now.
 
     Raises:
         WrongUse: names the first that differ.
     """
-    if known.keys() != splits.keys():
+    if then.splits.keys() != splits.keys():
         raise WrongUse(
-            f"the data is not what the run began with: it had the parts {', '.join(known)}, and"
-            f" has {', '.join(splits)}; give the same data, or start a new run"
+            f"the data is not what the run began with: it had the parts {', '.join(then.splits)},"
+            f" and has {', '.join(splits)}; give the same data, or start a new run"
         )
-    now, found = describe_images(splits.values())
+    now = describe_images(splits.values())
     for name, split in splits.items():
-        refuse_other_data(known[name], now[name], part=name)
-        if f"{name}.bytes" in files:
-            _refuse_changed(files, found, split)
+        part = "training" if name == "train" else name
+        refuse_other_data(then.splits[name], now.splits[name], part)
+        if f"{name}.bytes" in then.files:
+            _refuse_changed(then.files, now.files, split)
 
 
 def _refuse_changed(then: Mapping[str, Tensor], now: Mapping[str, Tensor], split: Split) -> None:
@@ -99,7 +108,7 @@ def _look_at_files(pictures: FilePictures) -> dict[str, Tensor]:
         nothing = torch.zeros(len(pictures), dtype=torch.int64)
         return {"bytes": nothing, "time_ns": nothing.clone(), "sha256": _stack(hashes)}
     status = np.array([_status(pictures, place) for place in range(len(pictures))], dtype=np.int64)
-    sizes, times = torch.from_numpy(status.reshape(-1, 2).copy()).unbind(1)
+    sizes, times = (torch.from_numpy(column.copy()) for column in status.reshape(-1, 2).T)
     found = {"bytes": sizes, "time_ns": times}
     if int(sizes.clamp(min=0).sum()) <= READ_AT_MOST:
         regular = (sizes >= 0).tolist()

@@ -19,7 +19,7 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
-from backbones.errors import Busy
+from backbones.errors import Busy, TrainingStopped
 
 NAME = "writer.lock"
 _NO_LOCKS = frozenset((errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP))
@@ -43,6 +43,7 @@ class FolderLock:
         self.folder = folder
         # not by thread: whoever iterates over a run may end it in another one
         self._lock = FileLock(folder / NAME, timeout=0, thread_local=False)
+        self._file: tuple[int, int] | None = None
 
     def refuse_held(self) -> None:
         """Refuse now what `with` would refuse later.
@@ -75,7 +76,32 @@ class FolderLock:
             return self
         if not is_nested:
             _note(self.folder / NAME)
+            self._file = self._at_path()
         return self
+
+    def refuse_lost(self) -> None:
+        """Refuse to write where the lock is not any more; to be asked inside `with`.
+
+        A lock goes with its file: where the folder was moved, another process may hold a new lock
+        at the old path.
+
+        Raises:
+            TrainingStopped: the folder, or the lock's file, was moved or removed.
+        """
+        if self._file is not None and self._at_path() != self._file:
+            raise TrainingStopped(
+                f"{self.folder} was moved or removed while it was being written, so nothing more"
+                " is written there; what was saved is where the folder is now: go on with"
+                " --resume and its new place"
+            )
+
+    def _at_path(self) -> tuple[int, int] | None:
+        """Which file has the lock's name."""
+        try:
+            found = (self.folder / NAME).stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def __exit__(self, *_: object) -> None:
         if self._lock.is_locked:  # a file system without locks gave none

@@ -91,7 +91,7 @@ def fit(
         speed.keep_large_buffers()
     plan = plan_of(recipe, train)
     training = begin(model, recipe, plan, train)
-    notes = _resume(training, run) if resume else ()
+    notes = _resume(training, run) if resume else run.start_notes
     run.thin(plan.steps_per_epoch)
     yield run.record(
         StartRecord(training.step, plan.total_steps, plan.steps_per_epoch, len(train.split), notes)
@@ -193,6 +193,7 @@ def _keep(
     best: bool,
 ) -> None:
     """Write the bundle `last`, and `best` where this is it."""
+    run.lock.refuse_lost()
     bundle = bundle_of(
         training.kept,
         classes=train.split.classes,
@@ -224,6 +225,7 @@ def _counts(metrics: Mapping[str, float]) -> bool:
 
 def _save(training: Training, run: RunFolder) -> CheckpointRecord:
     """Write the checkpoint that a resume begins from."""
+    run.lock.refuse_lost()
     began = time.perf_counter()
     tensors, numbers = collect(training.model, training.optimizer, training.average)
     try:
@@ -247,13 +249,15 @@ def _save(training: Training, run: RunFolder) -> CheckpointRecord:
 
 def _resume(training: Training, run: RunFolder) -> tuple[str, ...]:
     """Go back to the checkpoint, and forget what was written after it."""
-    notes = run.changes_since_start()
-    refuse_other_recipe(run.recipe, training.recipe)
-    refuse_other_data(run.facts["data"], training.data)
+    notes, start = run.changes_since_start(), run.start()
+    recipe_file = run.path / "recipe.json"
+    refuse_other_recipe(start.recipe, training.recipe, recipe_file)
+    refuse_other_data(start.data, training.data)
     if not run.checkpoint_path.exists():
         run.cut([0, 0, 0])
         return ("no checkpoint was written yet: the run begins again", *notes)
     tensors, facts = read_checkpoint(run.checkpoint_path)
+    refuse_other_recipe(facts["recipe"], training.recipe, recipe_file)
     if facts["step"] < training.plan.total_steps:
         run.cut(facts["positions"])
     average = training.average

@@ -55,7 +55,9 @@ Matches = Annotated[tuple[str, ...], BeforeValidator(_read_list)]
 class Table(BaseModel):
     """A frozen group of recipe fields that knows no others."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False
+    )
 
 
 class Optimizer(Table):

@@ -101,7 +101,9 @@ def _opened(text: str) -> dict[str, Any]:
         header = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadWeights(f"the header is not JSON ({error})") from error
-    values = header.get("header") if isinstance(header, dict) else None
+    if not isinstance(header, dict) or "sha256" not in header:
+        raise BadWeights("it has no SHA-256: it was changed, or written by an earlier version")
+    values = header.get("header")
     if not isinstance(values, dict) or _sealed(values) != text:
         raise BadWeights("the header was changed after writing (SHA-256 differs)")
     return values
