@@ -140,15 +140,14 @@ def test_pictures_without_labels(tmp_path: Path) -> None:
         save(photo(i), tmp_path / f"holiday{i}.jpg")
     found = check(tmp_path, workers=0)
     assert (found.kind, found.files, found.classes, found.splits) == ("pictures", 3, {}, {})
-    assert found.ok
-    assert found.remarks[0].startswith("no labels: ")
+    assert not found.ok  # nothing can be trained on it
+    assert found.problems[0].startswith("no labels: ")
 
 
 def test_one_class_alone(tmp_path: Path) -> None:
     save(photo(0), tmp_path / "only" / "a.jpg")
     found = check(tmp_path, workers=0)
-    assert found.classes == {"only": 1}
-    assert found.imbalance == 0
+    assert (found.ok, found.classes, found.imbalance) == (False, {}, 0)
 
 
 def test_layout_that_contradicts_itself_is_a_problem(folder: Path) -> None:

@@ -213,9 +213,12 @@ def test_folder_of_data_sets_is_refused(tmp_path: Path) -> None:
         open_data(tmp_path)
 
 
-def test_train_can_be_a_class(tmp_path: Path) -> None:
-    source = open_data(touch(tmp_path, *many("car", 3), *many("train", 3)), val_fraction=0)
-    assert source.classes == ("car", "train")
+@pytest.mark.parametrize("word", ["train", "valid", "Test", "dev", "holdout", "val2017"])
+def test_a_word_for_a_split_is_no_class_unless_told(tmp_path: Path, word: str) -> None:
+    touch(tmp_path, *many("car", 3), *many(word, 3))
+    with pytest.raises(BadData, match=f"{word} may be a split, .*beside car; .*--layout class-fol"):
+        open_data(tmp_path)
+    assert open_data(tmp_path, layout="class-folders").classes == tuple(sorted(["car", word]))
 
 
 def test_set_to_evaluate_on_may_lack_train(tmp_path: Path) -> None:
@@ -257,7 +260,10 @@ def test_dogs_and_cats_as_the_competition_ships_them(tmp_path: Path) -> None:
     names = [f"train/{label}.{i}.jpg" for label in ("cat", "dog") for i in range(10)]
     source = open_data(touch(tmp_path, *names, "test1/1.jpg", "test1/2.jpg"))
     assert {name: len(split) for name, split in source.splits.items()} == {"train": 18, "val": 2}
-    assert source.notes[0] == "test1/ is left out: its file names carry no class"
+    assert source.notes[:2] == (
+        "classes are the words before the number in the file names",
+        "test1/ is left out: its file names carry no class",
+    )
 
 
 def test_flat_splits_with_a_class_that_train_lacks(tmp_path: Path) -> None:
@@ -337,7 +343,10 @@ def test_manifest_with_splits(tmp_path: Path) -> None:
     assert source.classes == ("dog", "猫")
     assert labelled(source, "train") == {"p/1.jpg": "猫", "p/2.jpg": "dog"}
     assert labelled(source, "val") == {"p/3.jpg": "dog"}
-    assert source.notes == ("1 test line without a label left out",)
+    assert source.notes == (
+        "labels from m.csv (path, label)",
+        "1 test line without a label left out",
+    )
 
 
 @pytest.mark.parametrize(
@@ -394,7 +403,7 @@ def test_parquet_without_pyarrow_names_the_extra(
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (["a,b", "1.jpg,x"], "has the columns a, b; expected path and label"),
+        (["a,b", "one,x"], "has the columns a, b; expected path and label"),
         ([""], "has the columns none"),
         (["path,label", "1.jpg,x", "2.jpg,"], "line 3 has no label"),
         (["path,label", "1.jpg,x", "1.jpg,y"], "line 3 calls 1.jpg 'y', an earlier line 'x'"),

@@ -13,7 +13,7 @@ import numpy as np
 
 from backbones.data.alike import equal_groups, near_groups
 from backbones.data.examine import Examined, examine_all
-from backbones.data.sets import LAYOUTS, open_data
+from backbones.data.sets import open_data
 from backbones.data.sets.listing import count_of, walk_pictures
 from backbones.data.sets.splitting import ordered
 from backbones.data.source import ArrayPictures, DataSource, Pictures
@@ -164,8 +164,8 @@ def check(
 ) -> Check:
     """Decode every picture of a set once, and compare all with all.
 
-    A folder without a layout that `open_data` understands is checked as well: all pictures below
-    it are looked at, and the class is the name of the topmost folder.
+    A folder without labels that `open_data` understands is looked at as well, and that is a
+    problem: nothing can be trained on it.
 
     Args:
         where: whatever `open_data` opens, or any folder with pictures.
@@ -184,12 +184,9 @@ def check(
         paths = walk_pictures(root)[0] if root.is_dir() else []
         if not paths:
             raise
-        items = [_Item("", path.split("/")[0] if "/" in path else "", path) for path in paths]
+        items = [_Item("", "", path) for path in paths]
         found = examine_all([root / path for path in paths], workers=workers, progress=progress)
-        # pictures without labels are no fault; a layout that contradicts itself is
-        broken = any(layout.recognise(root) for layout in LAYOUTS)
-        problems, remarks = ([str(error)], []) if broken else ([], [f"no labels: {error}"])
-        return _report(str(where), "pictures", items, found, problems, remarks)
+        return _report(str(where), "pictures", items, found, [f"no labels: {error}"], [])
     items, found = _look_at(source, workers, progress)
     return _report(str(where), source.kind, items, found, [], list(source.notes))
 

@@ -20,8 +20,9 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from backbones.data.sets.places import Places
 from backbones.errors import BadData, NotFound, WrongUse, nearest
 from backbones.files import write_atomic
 from backbones.prediction.run import Prediction
@@ -149,7 +150,7 @@ def fill(template: Template, wanted: Submission, predictions: Iterable[Predictio
         each.path: each.error if each.error is not None else submitted(each, wanted, names)
         for each in predictions
     }
-    places = _Places(answers)
+    places = Places(answers)
     text = io.StringIO()
     table = csv.writer(text, delimiter=template.delimiter, lineterminator="\n")
     table.writerow(template.header)
@@ -201,33 +202,6 @@ def _told(unanswered: Sequence[tuple[str, str]]) -> str:
     said = ", ".join(f"{id_} ({reason})" for id_, reason in unanswered[:_SHOWN])
     more = len(unanswered) - _SHOWN
     return said + (f" and {more} more" if more > 0 else "")
-
-
-class _Places:
-    """Which pictures answer to an id."""
-
-    def __init__(self, paths: Iterable[str]) -> None:
-        self._by_name: dict[str, list[str]] = {}
-        self._by_stem: dict[str, list[str]] = {}
-        for path in paths:
-            plain = PurePosixPath(path.replace("\\", "/"))
-            self._by_name.setdefault(plain.name, []).append(path)
-            self._by_stem.setdefault(plain.stem, []).append(path)
-
-    def find(self, id_: str) -> list[str]:
-        """The paths of the pictures: one where all is well."""
-        last = PurePosixPath(id_).name
-        exact, stems = self._by_name.get(last, []), self._by_stem.get(last, [])
-        if "/" not in id_:
-            return exact or stems
-        tail = "/" + id_.removeprefix("./").lstrip("/")
-        return [path for path in exact if _plain(path).endswith(tail)] or [
-            path for path in stems if _plain(path).rpartition(".")[0].endswith(tail)
-        ]
-
-
-def _plain(path: str) -> str:
-    return "/" + path.replace("\\", "/").lstrip("/")
 
 
 def _why(found: Sequence[str]) -> str:

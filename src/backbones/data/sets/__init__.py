@@ -5,14 +5,16 @@ A folder is tried against these layouts in this order, and the first that fits i
     1. IDX files              train-images-idx3-ubyte[.gz] and its labels
     2. CIFAR                  data_batch_1.bin, train.bin, or the binary version's .tar.gz
     3. ImageNet               train/n01440764/*.JPEG, val/ in folders or flat with its label file
-    4. class folders          train/ (val/ test/) holding class folders; or only class folders
-    5. manifest               exactly one .csv, .tsv or .parquet with path and label columns
-    6. ImageNet names         n01440764_tench.JPEG: pictures that begin with their WordNet id
-    7. flat folder            cat.0.jpg, dog_12.jpg; or train/ (val/ test/) holding such
+    4. manifest               tables that name the pictures: labels.csv, train/_classes.csv, ...
+    5. splits in classes      cat/train/ cat/val/ dog/train/ dog/val/
+    6. class folders          train/ (val/ test/) holding class folders; or only class folders
+    7. ImageNet names         n01440764_tench.JPEG: pictures that begin with their WordNet id
+    8. flat folder            cat.0.jpg, dog_12.jpg; or train/ (val/ test/) holding such
 
-The particular comes before the general: ImageNet is also class folders, and a table beside class
-folders is taken for a description of them. A folder can always be overruled by naming the
-manifest file itself.
+The stronger evidence comes first: a table that names the pictures, then folders, then file names.
+A table that says what the class folders around the pictures say is a description of them. Where
+two readings fit, or names say nothing, that is an error which says how to choose: by the name of
+a layout, or by a pattern for the part of the path that is the class.
 """
 
 from __future__ import annotations
@@ -30,14 +32,20 @@ from backbones.data.sets import (
     imagenet,
     imagenet_names,
     manifest,
+    pattern,
 )
-from backbones.data.sets.listing import count_of, look, some
+from backbones.data.sets.listing import count_of, has_picture, look, some, walk_pictures
 from backbones.data.sets.named import SETS, Progress, fetch
 from backbones.data.sets.splitting import Holdout
+from backbones.data.sets.tables import SUFFIXES
 from backbones.data.source import DataSource
 from backbones.errors import BadData, NotFound, WrongUse, nearest, nearest_file
 
 NAMES = ("digits", *(row.name for row in SETS))
+
+
+def _sure(folder: Path) -> str:
+    return ""
 
 
 @dataclass(frozen=True)
@@ -45,28 +53,55 @@ class Layout:
     """One row of the table above.
 
     Args:
-        kind: what `DataSource.kind` says.
+        name: what it is called where it is asked for.
         looks_like: how to recognise it, for people.
         recognise: whether a folder is laid out so.
         read: opens such a folder.
+        doubt: what is doubtful about a folder that was recognised; nothing where all is well.
     """
 
-    kind: str
+    name: str
     looks_like: str
     recognise: Callable[[Path], bool]
     read: Callable[[Path, Holdout], DataSource]
+    doubt: Callable[[Path], str] = _sure
 
 
 LAYOUTS = (
     Layout("idx", idx.LOOKS_LIKE, idx.recognise, idx.read),
     Layout("cifar", cifar.LOOKS_LIKE, cifar.recognise, cifar.read),
     Layout("imagenet", imagenet.LOOKS_LIKE, imagenet.recognise, imagenet.read),
-    Layout("class folders", class_folders.LOOKS_LIKE, class_folders.recognise, class_folders.read),
     Layout("manifest", manifest.LOOKS_LIKE, manifest.recognise, manifest.read),
     Layout(
-        "imagenet names", imagenet_names.LOOKS_LIKE, imagenet_names.recognise, imagenet_names.read
+        "splits-in-classes",
+        "class folders that hold train/ and val/ each",
+        class_folders.recognise_inner_splits,
+        class_folders.read_inner_splits,
     ),
-    Layout("flat folder", flat_folder.LOOKS_LIKE, flat_folder.recognise, flat_folder.read),
+    Layout(
+        "split-folders",
+        "train/ and val/ holding class folders",
+        class_folders.recognise_splits,
+        class_folders.read_splits,
+        class_folders.doubt,
+    ),
+    Layout(
+        "class-folders",
+        "class folders (cat/ dog/)",
+        class_folders.recognise,
+        class_folders.read,
+        class_folders.doubt,
+    ),
+    Layout(
+        "imagenet-names", imagenet_names.LOOKS_LIKE, imagenet_names.recognise, imagenet_names.read
+    ),
+    Layout(
+        "flat-folder",
+        flat_folder.LOOKS_LIKE,
+        flat_folder.recognise,
+        flat_folder.read,
+        flat_folder.doubt,
+    ),
 )
 
 
@@ -75,6 +110,8 @@ def open_data(
     *,
     val_fraction: float = 0.1,
     seed: int = 0,
+    layout: str | None = None,
+    label_pattern: str | None = None,
     progress: Progress | None = None,
 ) -> DataSource:
     """Open a data set.
@@ -85,12 +122,17 @@ def open_data(
         val_fraction: the share of each class that is held out as "val" where the set has no
             held-out part of its own; 0 to below 1, and 0 holds nothing out.
         seed: which pictures those are.
+        layout: how a folder is to be read, by the name of a row of `LAYOUTS`, where looking at it
+            does not tell; None looks.
+        label_pattern: a regular expression that is looked for in each picture's path below the
+            folder; its first group is the class.
         progress: called with (file name, bytes done, total or None) while a set is downloaded.
 
     Raises:
-        NotFound: no such name or path.
+        NotFound: no such name, path or layout.
         BadData: what is there cannot be used; says what was seen and what would be understood.
         DownloadFailed: the files of a named set cannot be fetched.
+        WrongUse: a share or a pattern that is none.
 
     Example:
         >>> source = open_data("digits")
@@ -100,17 +142,21 @@ def open_data(
     if not 0 <= val_fraction < 1:
         raise WrongUse(f"val_fraction is {val_fraction:g}; expected 0 to below 1")
     holdout = Holdout(val_fraction, seed)
+    read = _said(layout, label_pattern)
+    path = Path(where).expanduser()
+    table = layout is not None and _layout(layout).name == "manifest"
+    if read is not None and not table and (where in NAMES or path.is_file()):
+        raise WrongUse(f"{where} is no folder: a layout or a label pattern is for folders")
     if where == "digits":
         return digits.read(holdout)
     for row in SETS:
         if where == row.name:
             return fetch(row, holdout, progress)
-    path = Path(where).expanduser()
     if not path.exists():
         raise _not_found(path)
     try:
         if path.is_dir():
-            return _open_folder(path, holdout)
+            return read(path, holdout) if read is not None else _open_folder(path, holdout)
         if not path.is_file():
             raise BadData(f"{path} is a pipe or a device; expected a folder or a regular file")
         return _open_file(path, holdout)
@@ -120,10 +166,34 @@ def open_data(
         ) from error
 
 
+def _said(
+    layout: str | None, label_pattern: str | None
+) -> Callable[[Path, Holdout], DataSource] | None:
+    """What reads a folder, where that is said."""
+    if layout and label_pattern:
+        raise WrongUse("a layout and a label pattern both say what the classes are; give one")
+    if label_pattern:
+        return pattern.reader(label_pattern)
+    return _layout(layout).read if layout else None
+
+
+def _layout(name: str) -> Layout:
+    wanted = "-".join(name.lower().replace("_", " ").replace("-", " ").split())
+    for layout in LAYOUTS:
+        if layout.name == wanted:
+            return layout
+    names = [layout.name for layout in LAYOUTS]
+    raise NotFound(f"no layout {name!r}; there are {', '.join(names)}." + nearest(wanted, names))
+
+
 def _open_folder(folder: Path, holdout: Holdout) -> DataSource:
     for layout in LAYOUTS:
         if layout.recognise(folder):
+            if doubt := layout.doubt(folder):
+                raise BadData(f"{folder}: {doubt}")
             return layout.read(folder, holdout)
+    if manifest.looks_like_one(folder):
+        return manifest.read(folder, holdout)
     raise BadData(
         f"{folder} holds {_seen(folder)}, which is no layout that is understood; expected one of:"
         f" {'; '.join(layout.looks_like for layout in LAYOUTS)}"
@@ -132,14 +202,14 @@ def _open_folder(folder: Path, holdout: Holdout) -> DataSource:
 
 def _open_file(path: Path, holdout: Holdout) -> DataSource:
     name = path.name.lower()
-    if name.endswith(manifest.SUFFIXES):
+    if name.endswith((*SUFFIXES, ".txt")):
         return manifest.read_manifest(path, holdout)
     if name.endswith((".tar.gz", ".tgz", ".tar")):
         return cifar.read_archive(path, holdout)
     advice = " (give the folder that it is in)" if "ubyte" in name else ""
     raise BadData(
         f"{path} is a file of no kind that is understood{advice}; expected a folder, a manifest"
-        f" ({', '.join(manifest.SUFFIXES)}) or CIFAR's binary .tar.gz"
+        f" ({', '.join(SUFFIXES)}) or CIFAR's binary .tar.gz"
     )
 
 
@@ -149,6 +219,11 @@ def _seen(folder: Path) -> str:
     said = []
     if held.folders:
         said.append(f"{count_of(len(held.folders), 'folder')} ({some(held.folders)})")
+        if not has_picture(folder) and (others := walk_pictures(folder)[1] - len(held.others)):
+            said[-1] += (
+                f" with {count_of(others, 'file')} of which none has the extension of a picture"
+                " (.jpg, .png, ...): rename them, or list them in a table"
+            )
     if held.pictures:
         said.append(f"{count_of(len(held.pictures), 'picture')} ({some(held.pictures)})")
     if held.others:

@@ -4,21 +4,52 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from backbones.data.sets.evidence import no_classes_in_folders
 from backbones.data.sets.listing import count_of, has_picture, look, some, split_of, walk_pictures
 from backbones.data.sets.splitting import Holdout, assemble, same_classes
 from backbones.data.source import DataSource
 from backbones.errors import BadData
 
-LOOKS_LIKE = "class folders (cat/ dog/), or train/ and val/ holding them"
-
 
 def recognise(folder: Path) -> bool:
     """Whether pictures lie in two or more folders, or in the folders of a `train` or `val`."""
-    if _class_splits(folder):
+    if recognise_splits(folder):
         return True
-    # `train` can be a class beside `car` and `plane`; but `train` and `test` alone are splits
+    # `train` and `test` alone are splits
     classes = _classes(folder)
     return len(classes) >= 2 and not set(classes) <= set(split_folders(folder).values())
+
+
+def recognise_splits(folder: Path) -> bool:
+    """Whether class folders lie in the folders of a `train`, `val` or `test`."""
+    return bool(_class_splits(folder))
+
+
+def doubt(folder: Path) -> str:
+    """What is doubtful about taking the folders' names for classes; nothing where all is well."""
+    splits = _class_splits(folder)
+    classes = _classes(folder)
+    words = [name for name in classes if split_of(name)]
+    beside = [name for name in classes if not split_of(name)]
+    if splits and beside and not _surely_splits(folder, splits, beside):
+        return (
+            f"{some(words)} may name a split, with the classes {some(_classes(folder / words[0]))},"
+            f" or a class beside {some(beside)}; say which: --layout split-folders or"
+            " --layout class-folders"
+        )
+    if not splits and words:
+        return (
+            f"{some(words)} may be a split, or a class beside {some(beside)}; rename it, or say"
+            " that each folder is a class: --layout class-folders"
+        )
+    names = {name for place in splits.values() for name in _classes(folder / place)}
+    if wrong := no_classes_in_folders(names or classes):
+        return (
+            f"the folders {some(sorted(names or classes))} {wrong}; give a table (path,label),"
+            " name the part of the path that is the class with --label-pattern REGEX, or say that"
+            f" they are classes: --layout {'split' if splits else 'class'}-folders"
+        )
+    return ""
 
 
 def read(folder: Path, holdout: Holdout) -> DataSource:
@@ -28,11 +59,25 @@ def read(folder: Path, holdout: Holdout) -> DataSource:
         BadData: the splits' classes differ, or there are fewer than two.
     """
     splits = _class_splits(folder)
+    beside = [name for name in _classes(folder) if not split_of(name)]
+    if splits and (not beside or _surely_splits(folder, splits, beside)):
+        return read_splits(folder, holdout)
+    _refuse_sets(folder)
     notes: list[str] = []
+    rows = _rows(folder, "", notes)
+    return assemble("class folders", folder, {"train": rows}, holdout, notes)
+
+
+def read_splits(folder: Path, holdout: Holdout) -> DataSource:
+    """Read `train/`, `val/` and `test/` folders that hold class folders.
+
+    Raises:
+        BadData: there are none, the splits' classes differ, or there are fewer than two.
+    """
+    splits = _class_splits(folder)
     if not splits:
-        _refuse_sets(folder)
-        rows = _rows(folder, "", notes)
-        return assemble("class folders", folder, {"train": rows}, holdout, notes)
+        raise BadData(f"{folder} holds no train, val or test folder with class folders in it")
+    notes: list[str] = []
     listed = {}
     names: dict[str, set[str]] = {}
     for split, name in splits.items():
@@ -51,6 +96,44 @@ def read(folder: Path, holdout: Holdout) -> DataSource:
     return assemble("class folders", folder, listed, holdout, notes)
 
 
+def recognise_inner_splits(folder: Path) -> bool:
+    """Whether every class folder holds the same split folders, which hold pictures themselves."""
+    classes = _classes(folder)
+    inner = [split_folders(folder / name) for name in classes]
+    return (
+        len(classes) >= 2
+        and all("train" in splits and len(splits) > 1 for splits in inner)
+        and all(splits.keys() == inner[0].keys() for splits in inner)
+        and all(
+            not _classes(folder / name / place)
+            for name, splits in zip(classes, inner, strict=True)
+            for place in splits.values()
+        )
+    )
+
+
+def read_inner_splits(folder: Path, holdout: Holdout) -> DataSource:
+    """Read class folders that hold `train/`, `val/` and `test/` each.
+
+    Raises:
+        BadData: a class has other folders than these.
+    """
+    notes = ["the splits are inside the class folders"]
+    listed: dict[str, list[tuple[str, str]]] = {}
+    for name in _classes(folder):
+        splits = split_folders(folder / name)
+        if not splits:
+            raise BadData(f"{folder / name} holds no train, val or test folder")
+        for split, place in splits.items():
+            paths = walk_pictures(folder / name / place)[0]
+            rows = [(f"{name}/{place}/{path}", name) for path in paths]
+            listed.setdefault(split, []).extend(rows)
+        beside = [each for each in _classes(folder / name) if each not in splits.values()]
+        if loose := [*look(folder / name).pictures, *beside]:
+            notes.append(f"left out beside the splits of {name}: {some(loose)}")
+    return assemble("class folders", folder, listed, holdout, notes)
+
+
 def split_folders(folder: Path) -> dict[str, str]:
     """The folders that are named as splits are: split to folder name, "train" first.
 
@@ -64,6 +147,14 @@ def split_folders(folder: Path) -> dict[str, str]:
     return {split: found[split] for split in ("train", "val", "test") if split in found}
 
 
+def _surely_splits(folder: Path, splits: dict[str, str], beside: list[str]) -> bool:
+    """Whether the split folders are no classes, whatever other folders lie beside them."""
+    if "train" not in splits:
+        return False
+    inner = set(_classes(folder / splits["train"]))
+    return len(splits) > 1 or not any(inner & set(look(folder / name).folders) for name in beside)
+
+
 def _refuse_sets(folder: Path) -> None:
     """A folder of data sets is not one: its members' train and val would become one class."""
     for name in _classes(folder):
@@ -71,7 +162,8 @@ def _refuse_sets(folder: Path) -> None:
         if len(inner) >= 2 and "train" in inner:
             raise BadData(
                 f"{folder} would have the class {name!r}, which holds {some(list(inner.values()))}"
-                f" folders of its own; open one set, such as {folder / name}"
+                " folders of its own. If it is a set, open it alone; if it is a class, every class"
+                " needs such folders, with the pictures in them"
             )
 
 

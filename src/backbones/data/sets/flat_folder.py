@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from backbones.data.sets.class_folders import split_folders
+from backbones.data.sets.evidence import no_classes_in_names
 from backbones.data.sets.listing import count_of, look, some
 from backbones.data.sets.splitting import Holdout, assemble
 from backbones.data.source import DataSource
@@ -37,6 +38,19 @@ def recognise(folder: Path) -> bool:
     return True
 
 
+def doubt(folder: Path) -> str:
+    """What is doubtful about the first words of the names as classes; nothing where all is well."""
+    labels = {label for _, label in _rows(_train_folder(folder), "", [])}
+    wrong = no_classes_in_names(labels)
+    if not wrong:
+        return ""
+    return (
+        f"the first words of the file names are no classes ({wrong}); sort the pictures into a"
+        " folder a class, give a table (path,label), name the part of the path that is the class"
+        " with --label-pattern REGEX, or say that they are classes: --layout flat-folder"
+    )
+
+
 def read(folder: Path, holdout: Holdout) -> DataSource:
     """Read a flat folder, or flat `train/`, `val/` and `test/` folders.
 
@@ -45,7 +59,7 @@ def read(folder: Path, holdout: Holdout) -> DataSource:
     Raises:
         BadData: a name without a class, or fewer than two classes of two or more.
     """
-    notes: list[str] = []
+    notes = ["classes are the words before the number in the file names"]
     if _train_folder(folder) == folder:
         rows = _rows(folder, "", notes)
         return assemble("flat folder", folder, {"train": rows}, holdout, notes)

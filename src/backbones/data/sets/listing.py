@@ -65,8 +65,8 @@ _OF_THE_SYSTEM = frozenset(
 )
 _SPLIT_NAMES = {
     "train": ("train", "training", "trn"),
-    "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing", "tst"),
+    "val": ("val", "valid", "validation", "validate", "dev", "eval", "evaluation"),
+    "test": ("test", "testing", "tst", "holdout", "hold-out", "hold_out", "heldout", "held_out"),
 }
 
 
@@ -177,10 +177,12 @@ def split_of(name: str) -> str | None:
     """The split that a folder's name or a manifest's word stands for.
 
     Example:
-        >>> split_of("Valid"), split_of("test"), split_of("test1"), split_of("cats")
-        ('val', 'test', 'test', None)
+        >>> split_of("Valid"), split_of("test1"), split_of("train_images"), split_of("cats")
+        ('val', 'test', 'train', None)
     """
-    bare = re.sub(r"[_-]?(set|data|images?|\d)$", "", name.strip().lower())
+    bare = re.sub(
+        r"([_\W]*(set|data|images?|imgs?|pictures|photos|\d+))+$", "", name.strip().lower()
+    )
     return next((split for split, words in _SPLIT_NAMES.items() if bare in words), None)
 
 

@@ -1,0 +1,89 @@
+"""Names that say nothing about what a picture shows: what has only these wants to be told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from backbones.data.sets.listing import some, split_of
+
+# What cameras, telephones and programs put in front of a number.
+_PREFIXES = frozenset(
+    [
+        *("img", "image", "images", "imag", "imgp", "dsc", "_dsc", "dscn", "dscf", "dsc_", "pict"),
+        *("pxl", "mvimg", "burst", "gopr", "gp", "dji", "cimg", "sam", "hpim", "kodak"),
+        *("screenshot", "screen shot", "screen", "bildschirmfoto", "whatsapp image", "whatsapp"),
+        *("telegram", "signal", "fb_img", "received", "snapchat", "instagram", "vlcsnap"),
+        *("photo", "photos", "foto", "pic", "pics", "picture", "bild", "frame", "frames", "scan"),
+        *("scanned", "file", "untitled", "unnamed", "download", "snapshot", "capture", "video"),
+        *("im", "id", "item", "sample", "crop", "tile", "patch", "page"),
+        *("微信图片", "图片", "照片", "截图", "屏幕截图"),
+    ]
+)
+_PARTS = re.compile(
+    r".*?(part|shard|batch|chunk|volume|vol|disc|disk|archive|zip|images?|imgs?|photos?|pictures?"
+    r"|dir|folder|fold|subset|split|export|upload|download)s?[\s_.-]*\(?\d+\)?",
+    re.IGNORECASE,
+)
+_DATE = re.compile(
+    r"(19|20)\d\d([\s_.-]?(0?[1-9]|1[0-2]))([\s_.-]?[0-3]?\d)?|[0-3]?\d[\s_.-][01]?\d[\s_.-](19|20)\d\d"
+    r"|(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*([\s_.-]*(19|20)?\d\d)?",
+    re.IGNORECASE,
+)
+_PICTURES = frozenset(
+    ["images", "image", "imgs", "img", "pictures", "photos", "jpegimages", "raw", "input", "rgb"]
+)
+_ABOUT_PICTURES = frozenset(
+    [
+        *("masks", "mask", "labels", "label", "annotations", "annotation", "segmentations", "gt"),
+        *("segmentationclass", "segmentationobject", "groundtruth", "ground_truth", "depth"),
+        *("thumbnails", "thumbs", "targets", "target", "output", "bboxes", "edges", "originals"),
+    ]
+)
+
+
+def no_classes_in_folders(names: Iterable[str]) -> str:
+    """What is wrong with folders' names as classes; nothing where they may be classes.
+
+    Example:
+        >>> no_classes_in_folders(["2023-01", "2023-02"])
+        'are dates'
+        >>> no_classes_in_folders(["cat", "dog"])
+        ''
+    """
+    called = sorted(names)
+    lower = {name.lower() for name in called}
+    if all(_DATE.fullmatch(name) for name in called):
+        return "are dates"
+    if all(_PARTS.fullmatch(name) for name in called):
+        return "look like the parts of one set"
+    if lower & _PICTURES and lower & _ABOUT_PICTURES:
+        return "look like pictures and what belongs to each of them"
+    if all(re.fullmatch(r"[0-9a-f]{2}", name) for name in lower) and len(lower) > 100:
+        return "look like the parts of one set"
+    if len(lower) > 1 and all(re.fullmatch(r"\d+000|0+", name) for name in lower):
+        return "look like the parts of one set"
+    return ""
+
+
+def no_classes_in_names(labels: Iterable[str]) -> str:
+    """What is wrong with the first words of files' names as classes; nothing where they may be.
+
+    Example:
+        >>> no_classes_in_names(["IMG", "cat"])
+        'IMG: what cameras and programs call their files'
+    """
+    called = sorted(labels)
+    if cameras := [name for name in called if name.lower().strip(" _-.") in _PREFIXES]:
+        return f"{some(cameras)}: what cameras and programs call their files"
+    if splits := [name for name in called if split_of(name) or split_of(_last(name))]:
+        return f"{some(splits)}: words for splits"
+    if numbers := [name for name in called if not any(map(str.isalpha, name))]:
+        return f"{some(numbers)}: numbers"
+    if dates := [name for name in called if _DATE.fullmatch(name)]:
+        return f"{some(dates)}: dates"
+    return ""
+
+
+def _last(name: str) -> str:
+    return re.split(r"[\s_.-]", name)[-1]

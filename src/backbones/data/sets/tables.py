@@ -1,0 +1,155 @@
+"""Tables of any form, as a header and rows of text: CSV, TSV, JSON, JSON lines, Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from backbones.data.sets.listing import is_picture_name
+from backbones.errors import BadData, MissingExtra
+
+SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson")
+
+Row = Mapping[str, str]
+Named = Mapping[str, Sequence[str]]
+"""For a column of whole numbers, what they stand for."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a file of labels holds.
+
+    Args:
+        path: of the file.
+        header: the columns' names, in order.
+        rows: a cell a column each, as text, without blanks around it.
+        first: the number of the line that the first row stands in.
+        named: see `Named`.
+    """
+
+    path: Path
+    header: tuple[str, ...]
+    rows: tuple[Row, ...]
+    first: int = 2
+    named: Named = field(default_factory=dict)
+
+    def column(self, name: str) -> list[str]:
+        """One column's cells; empty ones where it holds no text."""
+        return [row.get(name, "") for row in self.rows]
+
+
+def is_table_name(name: str) -> bool:
+    """Whether a file's extension is a table's."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def read_table(path: Path) -> Table:
+    """Read a table, whatever its form.
+
+    Raises:
+        BadData: it is none.
+        MissingExtra: Parquet without pyarrow.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".parquet":
+        return _parquet(path)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadData(f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8") from error
+    if suffix in (".json", ".jsonl", ".ndjson"):
+        return _json(path, text, lines=suffix != ".json")
+    return _separated(path, text)
+
+
+def _separated(path: Path, text: str) -> Table:
+    first = text.partition("\n")[0]
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise BadData(f"{path} is not a table with one row a line: {error}") from error
+    header = tuple(cell.strip() for cell in lines[0]) if lines else ()
+    bare = any(map(is_picture_name, header))  # the first line is a row already
+    if bare:
+        header = tuple(f"column {number}" for number in range(1, len(header) + 1))
+    rows = []
+    for line in lines[0 if bare else 1 :]:
+        cells = [cell.strip() for cell in line] + [""] * (len(header) - len(line))
+        rows.append(dict(zip(header, cells, strict=False)))
+    while rows and not any(rows[-1].values()):
+        rows.pop()
+    return Table(path, header, tuple(rows), first=1 if bare else 2)
+
+
+def _json(path: Path, text: str, *, lines: bool) -> Table:
+    try:
+        loaded = (
+            [json.loads(line) for line in text.splitlines() if line.strip()]
+            if lines
+            else (json.loads(text))
+        )
+    except (ValueError, RecursionError) as error:
+        raise BadData(f"{path} is not JSON: {error}") from None
+    if isinstance(loaded, dict) and {"images", "annotations", "categories"} <= loaded.keys():
+        raise BadData(
+            f"{path} holds COCO's annotations, which are not read; give a table with a line for"
+            " each picture: path,label"
+        )
+    if isinstance(loaded, dict) and all(isinstance(each, str | int) for each in loaded.values()):
+        loaded = [{"path": name, "label": label} for name, label in loaded.items()]
+    if not isinstance(loaded, list) or not all(isinstance(each, dict) for each in loaded):
+        raise BadData(
+            f"{path} is JSON, but no list of pictures; expected"
+            ' [{"path": "1.jpg", "label": "cat"}, ...] or {"1.jpg": "cat", ...}'
+        )
+    header = tuple(dict.fromkeys(str(name) for each in loaded for name in each))
+    rows = tuple({name: _cell(each.get(name)) for name in header} for each in loaded)
+    return Table(path, header, rows, first=1)
+
+
+def _parquet(path: Path) -> Table:
+    try:
+        from pyarrow import ArrowException, parquet, types
+    except ImportError as error:
+        raise MissingExtra("pyarrow", "parquet", "reading a Parquet manifest") from error
+    try:
+        schema = parquet.read_schema(path)
+        plain = [
+            name
+            for name in schema.names
+            if not types.is_nested(schema.field(name).type)
+            and not types.is_binary(schema.field(name).type)
+            and not types.is_large_binary(schema.field(name).type)
+        ]
+        table = parquet.read_table(path, columns=plain)
+    except (ArrowException, OSError) as error:
+        raise BadData(f"{path} is not a readable Parquet table: {error}") from error
+    rows = tuple({name: _cell(row[name]) for name in plain} for row in table.to_pylist())
+    return Table(path, tuple(schema.names), rows, named=_features(schema.metadata or {}))
+
+
+def _features(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
+    """The names of classes that Hugging Face's `datasets` writes into a schema."""
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        return {
+            name: tuple(map(str, each["names"]))
+            for name, each in features.items()
+            if isinstance(each, dict) and isinstance(each.get("names"), list)
+        }
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value).strip()
