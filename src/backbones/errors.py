@@ -116,9 +116,16 @@ class Diverged(TrainingStopped):
 
 
 class Interrupted(BackbonesError):
-    """A run that was asked to stop, and saved itself first; exit code 130 as shells expect."""
+    """A run that was asked to stop, and saved itself first.
 
-    exit_code = 130
+    Args:
+        message: as of every error.
+        exit_code: what shells expect: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
+    """
+
+    def __init__(self, message: str, exit_code: int = 130) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 _FILE_ALIKE = 0.8  # files beside it were not named so that one is taken for another

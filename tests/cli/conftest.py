@@ -28,6 +28,8 @@ def backbones(
     """`backbones("list", "--json")` runs the command line and returns what it said."""
     from backbones.cli.main import main
 
+    monkeypatch.setattr("backbones.signals.answer", lambda: None)  # pytest has its own answer
+
     def run(*arguments: str | Path) -> Answer:
         monkeypatch.setattr(sys, "argv", ["backbones", *map(str, arguments)])
         capsys.readouterr()

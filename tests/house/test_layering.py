@@ -14,7 +14,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # Lower numbers know nothing of higher ones; parts on one level do not import each other.
 LEVELS = [
-    {"errors", "units", "signatures"},
+    {"errors", "signals", "units", "signatures"},
     {"text", "files"},
     {"spec", "download"},
     {"nn"},

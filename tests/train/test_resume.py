@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from backbones.data.source import ArrayPictures, Split
-from backbones.errors import BadData, BadWeights, NotFound, TrainingStopped, WrongUse
+from backbones.errors import BadData, BadWeights, Interrupted, NotFound, TrainingStopped, WrongUse
 from backbones.training.checkpoint import read_checkpoint
 from backbones.training.folder import RunFolder
 from backbones.training.record import CheckpointRecord, EvaluationRecord, StartRecord, StepRecord
@@ -116,6 +116,26 @@ def test_without_a_checkpoint_the_run_begins_again(recipe, train, tmp_path):
     train(row, tmp_path / "cut", stop_when=lambda r: isinstance(r, StepRecord) and r.step == 2)
     begun = train(row, tmp_path / "cut", resume=True)[0]
     assert "begins again" in begun.notes[0]
+    assert_same(tmp_path / "whole", tmp_path / "cut")
+
+
+@pytest.mark.parametrize("epochs", [2, 1], ids=["on the way", "the last one"])
+def test_an_evaluation_that_a_signal_broke_off_is_done_by_the_resume(
+    recipe, train, squares, tmp_path, monkeypatch, epochs
+):
+    """It is not waited for, and the run ends as if nobody had asked."""
+    row = recipe(f"length={epochs}epochs", "checkpoint_every=100steps", *WAYS["plateau"])
+    train(row, tmp_path / "whole")
+    data = squares(row.batch_size)
+
+    def asked(network):
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("the signal should have broken this off")
+
+    monkeypatch.setattr(data, "evaluate", asked)
+    with pytest.raises(Interrupted, match="stopped by SIGTERM after step 3"):
+        train(row, tmp_path / "cut", data=data)
+    train(row, tmp_path / "cut", resume=True)
     assert_same(tmp_path / "whole", tmp_path / "cut")
 
 

@@ -80,7 +80,8 @@ class TuningRun:
             except Interrupted as error:
                 raise Interrupted(
                     f"trial {trial.row.number} was {str(error).partition(';')[0]}; go on with:"
-                    f" backbones tune --resume {self.folder}"
+                    f" backbones tune --resume {self.folder}",
+                    error.exit_code,
                 ) from None
             self.book.put(row)
             yield row

@@ -32,7 +32,9 @@ def follow_folds(training: FoldsTraining, follow: Callable[[TrainingRun], None])
             follow(run)
         except (Interrupted, TrainingStopped) as error:
             one, all_ = f"--resume {run.folder}", f"--resume {training.folder}"
-            raise type(error)(str(error).replace(one, all_)) from None
+            told = type(error)(str(error).replace(one, all_))
+            told.exit_code = error.exit_code
+            raise told from None
     if training.finished is not None:
         tell_folds(training, training.finished)
 

@@ -1,15 +1,18 @@
 """The entry point of the command line, and how failures are told.
 
-Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted. A user's mistake never shows a
-traceback; `BACKBONES_TRACEBACK=1` shows it all the same, for whoever debugs this package.
+Exit codes: 0 done, 1 failed, 2 wrong use, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP. A user's mistake
+never shows a traceback; `BACKBONES_TRACEBACK=1` shows it all the same, for whoever debugs this
+package.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
+from backbones import signals
 from backbones.errors import BackbonesError
 
 # What typer answers to `--help`, in a fifth of its time; tests/golden compares the two.
@@ -18,7 +21,18 @@ _HELP_COLUMNS = 80  # it breaks no line later, however wide the terminal is
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line, and end it within a second where a signal asks for that."""
+    signals.answer()
+    try:
+        _main()
+    except BaseException:  # a library may turn what was raised in it into something else
+        number = signals.asked()
+        if number is None or signals.told():
+            raise
+        fail("interrupted", signals.exit_code(number))
+
+
+def _main() -> None:
     try:
         run(sys.argv[1:])
     except BrokenPipeError:
@@ -35,7 +49,7 @@ def main() -> None:
         where = f": {error.filename}" if error.filename else ""
         fail(f"{error.strerror or error}{where}", 1)
     except KeyboardInterrupt:
-        fail("interrupted", 130)
+        fail("interrupted", signals.exit_code(signals.asked() or signal.SIGINT))
 
 
 def run(arguments: list[str]) -> None:
@@ -73,5 +87,5 @@ def _columns() -> int:
 
 def fail(message: str, code: int) -> None:
     """Say what happened on standard error, in one line, and end; to be stopped is no error."""
-    sys.stderr.write(("" if code == 130 else "error: ") + " ".join(message.split()) + "\n")
+    signals.tell(("" if signals.is_stop(code) else "error: ") + message)
     sys.exit(code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 
 from torch import nn
@@ -12,6 +13,7 @@ from torch import nn
 from backbones import speed
 from backbones.data.pipeline import Pipeline
 from backbones.errors import BadData, Interrupted, TrainingStopped
+from backbones.signals import Asked, exit_code, finishing
 from backbones.training.checkpoint import (
     collect,
     put_back,
@@ -32,7 +34,7 @@ from backbones.training.record import (
 )
 from backbones.training.schedule import Plan
 from backbones.training.step import EpochSums, Training, begin, train_step
-from backbones.training.stop import listen_for_stop
+from backbones.training.stop import StopRequest, listen_for_stop
 from backbones.weights.bundle import bundle_of, write_bundle
 
 Evaluate = Callable[[nn.Module], Mapping[str, float]]
@@ -84,7 +86,8 @@ def fit(
     Raises:
         Diverged: the loss is not finite.
         TrainingStopped: no picture can be read, or the disk is full.
-        Interrupted: SIGTERM or Ctrl-C; the step was finished and saved.
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP; the step was finished and saved. In the command
+            line a step that takes longer than a second is not waited for.
         WrongUse: a resume with another recipe or other data.
     """
     if recipe.large_buffers is True:
@@ -96,7 +99,13 @@ def fit(
     yield run.record(
         StartRecord(training.step, plan.total_steps, plan.steps_per_epoch, len(train.split), notes)
     )
-    with listen_for_stop() as stop:
+    with listen_for_stop(_kept(training, run)) as stop:
+        watched = None if evaluate is None else stop.giving_up(evaluate)
+        if training.due:
+            yield from _watch(training, watched, train, run, select)
+            if stop.reason:
+                raise _interrupted(training, run, stop)
+            yield run.record(_save(training, run))
         while training.step < plan.total_steps:
             epoch, first = divmod(training.step, plan.steps_per_epoch)
             train_mode(model, training.frozen)
@@ -107,16 +116,13 @@ def fit(
                 if plan.ends_epoch(training.step):
                     yield run.record(_finish_epoch(training, clock, seen))
                 if plan.evaluates(training.step):
-                    if evaluate is not None:
-                        yield run.record(_evaluate(training, evaluate, train, run, select))
-                        train_mode(model, training.frozen)
-                    else:
-                        _keep(training, train, run, {}, best=False)
+                    yield from _watch(training, watched, train, run, select)
                 if plan.saves(training.step) or stop.reason:
                     yield run.record(_save(training, run))
-                if stop.reason and training.step < plan.total_steps:
+                    stop.kept = _kept(training, run)
+                if stop.reason:
                     _keep(training, train, run, {}, best=False)
-                    raise _interrupted(training, run, stop.reason)
+                    raise _interrupted(training, run, stop)
                 if training.step == plan.total_steps:
                     break
                 clock.step_begins()
@@ -158,6 +164,25 @@ def _finish_epoch(training: Training, clock: _Clock, seen_before: int) -> EpochR
     )
 
 
+def _watch(
+    training: Training,
+    evaluate: Evaluate | None,
+    train: Pipeline,
+    run: RunFolder,
+    select: bool,
+) -> Iterator[EvaluationRecord]:
+    """Evaluate, where there is something to evaluate on; given up by a stop, it is due again."""
+    if evaluate is None:
+        _keep(training, train, run, {}, best=False)
+        return
+    training.due = True
+    with suppress(Asked):
+        record = _evaluate(training, evaluate, train, run, select)
+        training.due = False
+        yield run.record(record)
+    train_mode(training.model, training.frozen)
+
+
 def _evaluate(
     training: Training,
     evaluate: Evaluate,
@@ -184,6 +209,7 @@ def _evaluate(
     return EvaluationRecord(training.step, training.epoch, metrics, best, seconds)
 
 
+@finishing()
 def _keep(
     training: Training,
     train: Pipeline,
@@ -223,6 +249,7 @@ def _counts(metrics: Mapping[str, float]) -> bool:
     return all(math.isfinite(metrics[name]) for name in _RANKED if name in metrics)
 
 
+@finishing()
 def _save(training: Training, run: RunFolder) -> CheckpointRecord:
     """Write the checkpoint that a resume begins from."""
     run.lock.refuse_lost()
@@ -233,6 +260,7 @@ def _save(training: Training, run: RunFolder) -> CheckpointRecord:
             "step": training.step,
             "sums": asdict(training.sums),
             "best": training.best,
+            "due": training.due,
             "schedule": training.rate.state(),
             "optimizer": numbers,
             "positions": run.positions(),
@@ -265,6 +293,7 @@ def _resume(training: Training, run: RunFolder) -> tuple[str, ...]:
     training.step = facts["step"]
     training.sums = EpochSums(**facts["sums"])
     training.best = facts["best"]
+    training.due = facts.get("due", False)
     training.rate.load_state(facts["schedule"])
     if training.step >= training.plan.total_steps:
         return (
@@ -274,8 +303,15 @@ def _resume(training: Training, run: RunFolder) -> tuple[str, ...]:
     return (f"resumed at step {training.step} of {training.plan.total_steps}", *notes)
 
 
-def _interrupted(training: Training, run: RunFolder, reason: str) -> Interrupted:
+def _kept(training: Training, run: RunFolder) -> str:
+    saved = f"step {training.step} is" if training.step else "no step is"
+    return f"{saved} saved; go on with: backbones train --resume {run.path}"
+
+
+def _interrupted(training: Training, run: RunFolder, stop: StopRequest) -> Interrupted:
+    assert stop.number is not None
     return Interrupted(
-        f"stopped by {reason} after step {training.step} of {training.plan.total_steps}, which is"
-        f" saved; go on with: backbones train --resume {run.path}"
+        f"stopped by {stop.reason} after step {training.step} of {training.plan.total_steps},"
+        f" which is saved; go on with: backbones train --resume {run.path}",
+        exit_code(stop.number),
     )

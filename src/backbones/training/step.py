@@ -67,6 +67,7 @@ class Training:
         step: optimiser steps done.
         sums: of the epoch that is under way.
         best: metrics of the best evaluation so far.
+        due: whether an evaluation of this step was given up, and is done when the run goes on.
     """
 
     model: nn.Module
@@ -84,6 +85,7 @@ class Training:
     step: int = 0
     sums: EpochSums = field(default_factory=EpochSums)
     best: dict[str, float] | None = None
+    due: bool = False
 
     @property
     def epoch(self) -> int:
