@@ -99,7 +99,8 @@ _ROWS: tuple[tuple[bytes, str], ...] = (
     (rb"RIFF....WEBP", "a WebP image"),
     (rb"\x00\x00\x00\x0cjP  \r\n|\xff\x4f\xff\x51", "a JPEG 2000 image"),
     (rb"8BPS", "a PSD image"),
-    (rb"P[1-7]\s+(?:#|\d|WIDTH)", "a PPM, PGM or PBM image"),
+    (rb"P7\s+(?:#|WIDTH)", f"PAM: {_CONVERT}"),
+    (rb"P[1-6]\s+(?:#|\d)", "a PPM, PGM or PBM image"),
 )  # fmt: skip
 _SIGNATURES = tuple((re.compile(pattern, re.DOTALL), words) for pattern, words in _ROWS)
 

@@ -1,8 +1,8 @@
 """From what a decoder hands over to RGB: which number is white, and whether alpha means anything.
 
 A channel of transparency counts where the format or the file declares it. It does not in a TIFF
-without ExtraSamples, in a TGA whose descriptor has no attribute bits, in a PSD whose merged image
-has none, nor where a BMP, TGA or icon has nothing but zeros there.
+without ExtraSamples, in a TGA that has no attribute bits or calls them undefined, in a PSD whose
+merged image has none, nor where a BMP, TGA or icon has nothing but zeros there.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def to_rgb(picture: Image.Image, data: bytes, tags: Tags | None) -> Pixels:
     """
     white = _white(picture, tags)
     inverted = tags is not None and tags.inverted
+    _mend_transparent_colour(picture, data)
     see_through = picture.has_transparency_data and _alpha_counts(picture, data, tags)
     pixels = np.empty((picture.height, picture.width, 3), dtype=np.uint8)
     for top, strip in _strips(picture):
@@ -73,7 +74,7 @@ def _plain(strip: Image.Image) -> Image.Image:
 
 
 def _on_white(strip: Image.Image) -> npt.NDArray[Any]:
-    strip = strip.convert("RGBA")
+    strip = (strip.convert("LA") if strip.mode == "La" else strip).convert("RGBA")
     ground = Image.new("RGBA", strip.size, "white")
     ground.alpha_composite(strip)
     return np.asarray(ground.convert("RGB"))
@@ -107,13 +108,47 @@ def _white(picture: Image.Image, tags: Tags | None) -> float:
 def _alpha_counts(picture: Image.Image, data: bytes, tags: Tags | None) -> bool:
     if tags is not None:
         return tags.has_alpha
-    if picture.format == "TGA" and data[17] & 15 == 0:  # the bits of attributes in each pixel
+    if picture.format == "TGA" and not _tga_has_alpha(data):
         return False
     if picture.format == "PSD" and not _psd_has_alpha(data):
         return False
     if picture.format in _ZERO_ALPHA_IS_NONE and picture.mode == "RGBA":
         return bool(picture.getchannel("A").getextrema() != (0, 0))
     return True
+
+
+def _mend_transparent_colour(picture: Image.Image, data: bytes) -> None:
+    """Bring the one transparent colour of a PNG to the 8 bits to which Pillow brings the pixels.
+
+    16-bit colours are compared by their upper bytes: Pillow has no others.
+    """
+    colour, depth = picture.info.get("transparency"), data[24:25]
+    if picture.format != "PNG":
+        return
+    if picture.mode == "L" and isinstance(colour, int) and depth in (b"\2", b"\4"):
+        picture.info["transparency"] = colour * 255 // (2 ** depth[0] - 1)
+    elif picture.mode == "RGB" and isinstance(colour, tuple) and depth == b"\x10":
+        picture.info["transparency"] = tuple(value >> 8 for value in colour)
+
+
+def _tga_has_alpha(data: bytes) -> bool:
+    """Whether a TGA's attribute bits are its transparency.
+
+    Raises:
+        BadImage: its colours are multiplied by them, which is not undone here.
+
+    Reference:
+        Truevision TGA File Format Specification 2.0, fields 5.6 and 24.
+    """
+    if data[17] & 15 == 0:
+        return False
+    extension = int.from_bytes(data[-26:-22], "little")
+    if not data.endswith(b"TRUEVISION-XFILE.\x00") or not extension:
+        return True
+    kind = data[extension + 494 : extension + 495]
+    if kind == b"\4":
+        raise BadImage("a TGA whose colours are multiplied by its alpha: convert it to PNG first")
+    return kind == b"\3"
 
 
 def _psd_has_alpha(data: bytes) -> bool:

@@ -19,7 +19,7 @@ from PIL import _imaging
 from backbones.errors import BadImage
 
 _SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES = 254, 258, 259, 262, 277
-_SUB_IFDS, _INK_SET, _EXTRA, _FORMAT, _DNG_VERSION = 330, 332, 338, 339, 50706
+_PLANAR, _SUB_IFDS, _INK_SET, _EXTRA, _FORMAT, _DNG_VERSION = 284, 330, 332, 338, 339, 50706
 _BYTES_OF_TYPE = {1: 1, 3: 2, 4: 4, 13: 4, 16: 8, 18: 8}  # BYTE SHORT LONG IFD LONG8 IFD8
 _OLD_JPEG = 6
 _MOST_ENTRIES = 4096
@@ -61,11 +61,13 @@ class Tags:
         values: of each tag that matters here.
         photometric_at: where the value of the photometric interpretation stands, and its size.
         alone: whether the file has no other directory.
+        order: of the bytes in a number.
     """
 
     values: dict[int, tuple[int, ...]]
     photometric_at: slice
     alone: bool
+    order: Literal["little", "big"]
 
     def first(self, tag: int, default: int) -> int:
         return self.values.get(tag, (default,))[0]
@@ -140,7 +142,7 @@ def read_tags(data: bytes) -> Tags | None:
         )
         if entry.tag == _PHOTOMETRIC:
             place = slice(entry.at, entry.at + entry.size)
-    return Tags(values, place, not following and _SUB_IFDS not in values)
+    return Tags(values, place, not following and _SUB_IFDS not in values, order)
 
 
 def check_tags(tags: Tags) -> None:
@@ -162,21 +164,40 @@ def check_tags(tags: Tags) -> None:
     format = tags.first(_FORMAT, 1)
     if format == 2 or (format == 1 and tags.bits > 16):
         raise BadImage(f"{describe(tags)}, which have no defined white: {_CONVERT}")
+    if _decoded_wrongly(tags, own):
+        raise BadImage(f"{describe(tags)}, which Pillow decodes wrongly: {_CONVERT}")
     if photometric == 5 and tags.first(_INK_SET, 1) != 1:
         raise BadImage(f"a TIFF of inks that are not cyan, magenta, yellow and black: {_CONVERT}")
+
+
+def _decoded_wrongly(tags: Tags, own: int) -> bool:
+    """Whether Pillow 13 is known to mix up the bytes or planes, without a word."""
+    compressed, extra = tags.first(_COMPRESSION, 1) != 1, tags.values.get(_EXTRA, ())
+    if compressed and tags.first(_FORMAT, 1) == 3 and tags.order == "big":
+        return True
+    samples = tags.first(_SAMPLES, 1)
+    if tags.first(_PLANAR, 1) != 2 or samples == 1:
+        return False
+    if tags.first(_PHOTOMETRIC, -1) not in (2, 5, 6) or samples > own + len(extra):
+        return True
+    return not compressed and (tags.bits != 8 or extra not in ((), (2,)))
 
 
 def describe(tags: Tags) -> str:
     """A TIFF in one phrase.
 
     Example:
-        >>> describe(Tags({258: (16, 16), 277: (2,), 262: (1,)}, slice(0, 0), True))
+        >>> describe(Tags({258: (16, 16), 277: (2,), 262: (1,)}, slice(0, 0), True, 'little'))
         'a TIFF of 2 channels (min-is-black) of unsigned 16-bit numbers'
     """
     samples, photometric = tags.first(_SAMPLES, 1), tags.first(_PHOTOMETRIC, 0)
     name, _ = _PHOTOMETRICS.get(photometric, (f"photometric interpretation {photometric}", 0))
     kind = _FORMATS.get(tags.first(_FORMAT, 1), "unknown")
     channels = "1 channel" if samples == 1 else f"{samples} channels"
+    if samples > 1 and tags.first(_PLANAR, 1) == 2:
+        channels += " in separate planes"
+    if tags.bits > 8 and tags.order == "big":
+        kind = f"big-endian {kind}"
     return f"a TIFF of {channels} ({name}) of {kind} {tags.bits}-bit numbers"
 
 
