@@ -207,15 +207,14 @@ def test_jpeg_inside_is_what_tifffile_reads(
 
 def test_lab_is_near_another_library(tifffile: ModuleType) -> None:
     cv2 = pytest.importorskip("cv2")
-    light = np.linspace(40, 220, GREY.size).reshape(GREY.shape).astype(np.uint8)
-    a, b = (ROWS - 18).astype(np.int8), (COLUMNS - 26).astype(np.int8)
+    # colours well inside of what RGB can show: at its edge every library clips in its own way
+    light = np.linspace(90, 200, GREY.size).reshape(GREY.shape).astype(np.uint8)
+    a, b = ((ROWS - 18) // 2).astype(np.int8), ((COLUMNS - 26) // 2).astype(np.int8)
     lab = np.stack([light, a.view(np.uint8), b.view(np.uint8)], axis=-1)
     values = np.stack([light / 255 * 100, a, b], axis=-1).astype(np.float32)
-    expected = np.clip(cv2.cvtColor(values, cv2.COLOR_Lab2RGB), 0, 1) * 255
-    inside = ((expected > 8) & (expected < 247)).all(axis=-1)
-    assert inside.mean() > 0.5
-    apart = np.abs(decode(written(tifffile, lab, photometric="cielab")) - expected)[inside]
-    assert np.quantile(apart, 0.95) <= 3  # at the edge of what RGB can show the libraries differ
+    expected = cv2.cvtColor(values, cv2.COLOR_Lab2RGB) * 255
+    # Pillow's library interpolates in a table of 8 bits; a wrong sign is off by tens
+    assert largest_difference(written(tifffile, lab, photometric="cielab"), expected) <= 6
     planes = written(tifffile, lab, photometric="cielab", planarconfig="separate")
     with pytest.raises(BadImage, match="in separate planes"):
         decode(planes)
