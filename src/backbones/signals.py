@@ -116,6 +116,11 @@ def finishing() -> Iterator[None]:
         _state.finishing -= 1
 
 
+def heard() -> None:
+    """Whoever catches `Asked` ends the work by itself; the process is ended by a second signal."""
+    _state.finishing += 1
+
+
 def say_at_the_end(last_words: Callable[[], str]) -> None:
     """What is said where the process is ended from outside; asked for at that moment."""
     _state.last_words = last_words

@@ -133,6 +133,61 @@ def test_a_damaged_cache_is_built_again(
     assert len(calls) == 10
 
 
+def test_a_flipped_byte_is_found_and_its_picture_is_decoded_again(
+    pictures: FilePictures, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Twenty of twenty, anywhere in the file; the next run builds the cache again."""
+    cache = tmp_path / "cache"
+    expected, _ = batches(pictures, cache)
+    (path,) = cache.iterdir()
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in rng.integers(0, len(whole), 20).tolist():
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        caplog.clear()
+        found, _ = batches(pictures, cache)
+        assert torch.equal(found, expected), place
+        in_pixels = not path.exists()
+        assert len(caplog.messages) == in_pixels
+        assert not in_pixels or f"{path} is damaged" in caplog.messages[0]
+        assert torch.equal(batches(pictures, cache)[0], expected)
+        assert path.read_bytes() == whole
+
+
+def test_a_cache_that_is_cut_while_it_is_read_ends_no_process(
+    pictures: FilePictures, tmp_path: Path
+) -> None:
+    """A map of it would: SIGBUS."""
+    form = CacheForm(56, 3, "bilinear")
+    cached = open_cache(tmp_path, "x", pictures, form, crew=Crew(0))
+    before = [cached.read(number, None) for number in (0, 1, 2)]
+    (path,) = tmp_path.glob("*.pictures")
+    os.truncate(path, before[0].nbytes + 10)
+    for number, pixels in enumerate(before):
+        assert np.array_equal(cached.read(number, None), pixels)
+    assert not path.exists()
+
+
+def test_an_edit_that_keeps_size_and_time_makes_the_cache_stale(
+    pictures: FilePictures, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    first = pictures.path(0)
+    Image.new("RGB", (64, 64), "red").save(first.with_suffix(".bmp"))
+    first.with_suffix(".bmp").replace(first)
+    before, _ = batches(pictures, cache)
+    facts = first.stat()
+    data = bytearray(first.read_bytes())
+    data[-3000:] = bytes(3000)
+    first.write_bytes(data)
+    os.utime(first, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert (first.stat().st_size, first.stat().st_mtime_ns) == (facts.st_size, facts.st_mtime_ns)
+    after, _ = batches(pictures, cache)
+    assert not torch.equal(after[0], before[0])
+
+
 def test_a_set_without_a_readable_picture_can_be_cached(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"")
     pictures = FilePictures(tmp_path, ("a.jpg", "missing.jpg"))

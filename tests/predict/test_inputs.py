@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 import zipfile
@@ -231,3 +232,33 @@ def test_nothing_named_is_wrong_use() -> None:
         find_inputs(["-"], stdin=io.BytesIO(b""))
     with pytest.raises(WrongUse, match="there is none here"):
         find_inputs(["-"])
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_a_tar_that_is_cut_between_two_members_is_told(
+    photos: Path, tmp_path: Path, mode: str
+) -> None:
+    """Every member is there that is there, but whoever cut it may have cut off more."""
+    path, packed = tmp_path / "plain.tar", tmp_path / "photos.tar"
+    with tarfile.open(path, "w") as archive:
+        for name in ("a/1.jpg", "a/2.png"):
+            archive.add(photos / name, name)
+    assert all(isinstance(each, bytes) for each in contents(find_inputs([path])))
+    with tarfile.open(path) as archive:
+        _, second = archive.getmembers()
+    data = path.read_bytes()[: second.offset]
+    packed.write_bytes(gzip.compress(data) if "gz" in mode else data)
+    first, told = contents(find_inputs([packed]))
+    assert first == (photos / "a" / "1.jpg").read_bytes()
+    assert told == "the archive cannot be read: it was cut off, for the mark of its end is missing"
+
+
+def test_a_member_that_says_it_is_huge_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("1.jpg", bytes(3 * 2**20))
+    monkeypatch.setattr(module, "MAX_MEMBER_BYTES", 2**20)
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", lambda *_: pytest.fail("it was read"))
+    assert contents(find_inputs([path])) == ["larger than 1 MiB in the archive"]

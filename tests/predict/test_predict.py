@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from backbones.data.pipeline import Pipeline
 from backbones.data.source import FilePictures, Split
 from backbones.errors import BadData
 from backbones.prediction import Prediction, find_inputs, predict
+from backbones.prediction.inputs import Waiting
 from backbones.spec import InputSpec
 
 GOOD = ("a/1.jpg", "a/2.png", "b/c/3.JPG")
@@ -131,3 +133,31 @@ def test_odd_and_broken_pictures_are_each_answered_or_explained(
         assert bool(each.predictions) != bool(each.error), each.path
         assert "\n" not in (each.error or "")
     assert 20 < sum(each.error is not None for each in found) < 120
+
+
+def test_large_members_of_archives_do_not_pile_up(
+    photos: Path,
+    network: nn.Module,
+    spec: InputSpec,
+    classes: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("backbones.prediction.run._WAITING_BYTES", 150)
+    data = (photos / "a" / "1.jpg").read_bytes()
+    given = read = most = 0
+
+    def take() -> bytes:
+        nonlocal read
+        read += 1
+        return data
+
+    def members() -> Iterator[Waiting]:
+        nonlocal given, most
+        for number in range(12):
+            given += 1
+            most = max(most, given - read)
+            yield Waiting(str(number), take, num_bytes=100)
+
+    found = list(predict(network, members(), spec, classes, workers=1, batch_size=12))
+    assert [each.path for each in found] == [str(number) for number in range(12)]
+    assert most <= 2

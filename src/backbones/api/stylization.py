@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from backbones import signals
 from backbones.api.weights import open_bundle
 from backbones.catalog import resolve
 from backbones.data.decode import read_picture
@@ -102,6 +103,7 @@ def stylize(
         interrupted = True
         if last is None:
             raise
+        signals.heard()  # what there is by now is kept
     assert last is not None
     picture = _to_pixels(resized(last.picture, wanted.shape[2:]))
     return Stylized(picture, last.loss, last.step, interrupted, settings)

@@ -4,6 +4,11 @@ One file holds a whole split: the pixels one picture after the other, then where
 a description, then the description's length and checksum. The end is written last and the file
 gets its name only when it is complete, so a killed build leaves nothing that could be mistaken
 for a cache. A cache whose files have changed since, or that was cut short, is built again.
+
+The pixels of each picture carry a checksum, which is verified when a process first reads them. A
+picture that is damaged, or missing because the file was cut while it was in use, is decoded from
+its own file, to the same pixels, and the cache is removed, so that the next run builds it again.
+The file is read and not mapped: a map of a file that is cut ends the process.
 """
 
 from __future__ import annotations
@@ -11,13 +16,17 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
 import struct
+import threading
 import time
+import weakref
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -33,13 +42,14 @@ from backbones.data.source import FilePictures
 from backbones.errors import BackbonesError, BadImage
 from backbones.spec import Interpolation
 
-VERSION = 1
+VERSION = 2
 _TRAILER = struct.Struct("<QI8s")  # length and CRC-32 of index and description, then the mark
 _MARK = b"backbone"
 _ABANDONED_S = 600.0
 _PICTURES_A_TASK = 8
 
 Progress = Callable[[int, int], None]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,35 +71,106 @@ class CachedPictures:
     """Reads pictures from a cache file.
 
     Args:
-        pixels: the mapped file.
-        index: offset, height and width of each picture, int64 (N, 3); a bad one has height 0.
-        reasons: why pictures are bad, by index.
+        file: what lies in it.
+        pictures: the files that it was made of.
+        form: what is stored of each.
     """
 
-    def __init__(
-        self, pixels: Pixels, index: npt.NDArray[np.int64], channels: int, reasons: dict[int, str]
-    ) -> None:
-        self._pixels, self._index, self._channels = pixels, index, channels
-        self.reasons = reasons
+    def __init__(self, file: _CacheFile, pictures: FilePictures, form: CacheForm) -> None:
+        self._file, self._form = file, form
+        self._reader = FileReader(pictures, form.channels)
+        self._good = np.zeros(len(pictures), dtype=bool)
+
+    @property
+    def reasons(self) -> dict[int, str]:
+        """Why pictures are bad, by index."""
+        return self._file.reasons
 
     def read(self, index: int, needed: NeededPx | None) -> Pixels:
-        """Picture `index`, as it was stored; read-only.
+        """Picture `index`, as it was stored.
 
         Raises:
             BadImage: it could not be decoded when the cache was built.
         """
         if index in self.reasons:
             raise BadImage(self.reasons[index])
-        start, height, width = self._index[index].tolist()
-        flat = self._pixels[start : start + height * width * self._channels]
-        return flat.reshape(height, width, self._channels)
+        start, height, width, checksum = self._file.index[index].tolist()
+        pixels = np.empty((height, width, self._form.channels), dtype=np.uint8)
+        if self._file.fill(start, pixels) and (
+            self._good[index] or zlib.crc32(pixels.data) == checksum
+        ):
+            self._good[index] = True
+            return pixels
+        self._file.give_up(self._reader.pictures.name(index))
+        stored = _stored(self._reader, index, self._form)
+        if isinstance(stored, BadImage):
+            raise stored
+        return stored
 
     def size(self, index: int) -> tuple[int, int] | None:
         """Width and height of picture `index`, as stored; None for a bad one."""
         if index in self.reasons:
             return None
-        _, height, width = self._index[index].tolist()
+        _, height, width, _ = self._file.index[index].tolist()
         return width, height
+
+
+class _CacheFile:
+    """An open cache file.
+
+    Args:
+        path: where it is.
+        handle: the file, open for reading, closed with this object; several threads read at once.
+        index: offset, height, width and CRC-32 of each picture, int64 (N, 4); a bad one's height
+            is 0.
+        reasons: why pictures are bad, by index.
+    """
+
+    def __init__(
+        self, path: Path, handle: int, index: npt.NDArray[np.int64], reasons: dict[int, str]
+    ) -> None:
+        self.index, self.reasons = index, reasons
+        self._path, self._handle = path, handle
+        self._lock = threading.Lock()
+        self._given_up = False
+        weakref.finalize(self, os.close, handle)
+
+    def fill(self, start: int, pixels: Pixels) -> bool:
+        """Read pixels into an array; False where the file ends before or cannot be read."""
+        into = pixels.reshape(-1).data
+        try:
+            while into:
+                count = self._read(start, into)
+                if not count:
+                    return False
+                start, into = start + count, into[count:]
+        except OSError:
+            return False
+        return True
+
+    def _read(self, start: int, into: memoryview) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self._handle, [into], start)
+        with self._lock:
+            os.lseek(self._handle, start, os.SEEK_SET)
+            part = os.read(self._handle, len(into))
+        into[: len(part)] = part
+        return len(part)
+
+    def give_up(self, name: str) -> None:
+        """Remove the file, so that it is built again, and say so once."""
+        with self._lock:
+            if self._given_up:
+                return
+            self._given_up = True
+            with suppress(OSError):
+                self._path.unlink()
+        _log.warning(
+            "the picture cache %s is damaged (at %s): such pictures are decoded from their own"
+            " files, and the next run builds it again",
+            self._path,
+            name,
+        )
 
 
 def open_cache(
@@ -117,7 +198,7 @@ def open_cache(
     key = _content_key(pictures, form)
     bound = f"{form.shorter_px}px" if form.shorter_px else "whole"
     path = folder / f"{name}-{bound}-{_place_key(pictures, form)}.pictures"
-    found = _read(path, key, form.channels)
+    found = _read(path, key)
     if found is None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -125,10 +206,10 @@ def open_cache(
             _build(path, pictures, form, key, crew, progress)
         except OSError as error:
             raise BackbonesError(_write_failure(folder, error)) from error
-        found = _read(path, key, form.channels)
+        found = _read(path, key)
         if found is None:
             raise BackbonesError(f"the cache {path} was built and cannot be read back")
-    return found
+    return CachedPictures(found, pictures, form)
 
 
 # --- keys ---------------------------------------------------------------------------------------
@@ -141,12 +222,15 @@ def _place_key(pictures: FilePictures, form: CacheForm) -> str:
 
 
 def _content_key(pictures: FilePictures, form: CacheForm) -> str:
-    """The same, with each file's size and time: differs as soon as a file was changed."""
+    """The same, with each file's size and times: differs as soon as a file was changed.
+
+    Whoever changes a file can set the time of its contents back, but not that of its entry.
+    """
     digest = hashlib.sha256(f"{VERSION} {form!r}".encode())
     for index, relative in enumerate(pictures.paths):
         try:
             facts = pictures.path(index).stat()
-            stamp = f"{facts.st_size} {facts.st_mtime_ns}"
+            stamp = f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}"
         except OSError:
             stamp = "missing"
         digest.update(f"{relative}\0{stamp}\n".encode())
@@ -156,24 +240,19 @@ def _content_key(pictures: FilePictures, form: CacheForm) -> str:
 # --- reading ------------------------------------------------------------------------------------
 
 
-def _read(path: Path, key: str, channels: int) -> CachedPictures | None:
-    """Map a cache file, or None where it is missing, cut short, damaged or stale."""
+def _read(path: Path, key: str) -> _CacheFile | None:
+    """Open a cache file, or None where it is missing, cut short, damaged or stale."""
     try:
-        size = path.stat().st_size
         with path.open("rb") as file:
-            tail_bytes, tail = _tail(file, size)
-    except (OSError, ValueError):
+            tail_bytes, tail = _tail(file, os.fstat(file.fileno()).st_size)
+            if tail["key"] != key:
+                return None
+            handle = os.dup(file.fileno())
+    except (OSError, ValueError, KeyError, TypeError, struct.error):
         return None
-    if tail.get("key") != key:
-        return None
-    count = tail["count"]
-    index = np.frombuffer(tail_bytes, dtype="<i8", count=count * 3).reshape(count, 3)
-    if size <= _TRAILER.size + len(tail_bytes):  # an empty file cannot be mapped
-        pixels = np.empty(0, dtype=np.uint8)
-    else:
-        pixels = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
+    index = np.frombuffer(tail_bytes, dtype="<i8", count=tail["count"] * 4)
     reasons = {int(number): reason for number, reason in tail["bad"].items()}
-    return CachedPictures(pixels, index.astype(np.int64), channels, reasons)
+    return _CacheFile(path, handle, index.reshape(-1, 4).astype(np.int64), reasons)
 
 
 def _tail(file: BinaryIO, size: int) -> tuple[bytes, dict[str, Any]]:
@@ -207,7 +286,7 @@ def _build(
     progress: Progress | None,
 ) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{time.monotonic_ns()}.tmp")
-    index = np.zeros((len(pictures), 3), dtype="<i8")
+    index = np.zeros((len(pictures), 4), dtype="<i8")
     reasons: dict[str, str] = {}
     offset = 0
     try:
@@ -216,8 +295,9 @@ def _build(
                 if isinstance(stored, BadImage):
                     reasons[str(number)] = str(stored)
                 else:
-                    file.write(np.ascontiguousarray(stored).data)
-                    index[number] = (offset, *stored.shape[:2])
+                    data = np.ascontiguousarray(stored).data
+                    file.write(data)
+                    index[number] = (offset, *stored.shape[:2], zlib.crc32(data))
                     offset += stored.nbytes
                 if progress is not None:
                     progress(number + 1, len(pictures))

@@ -28,8 +28,9 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from backbones.data.apart import decode_apart, takes_long
 from backbones.data.files import read_bytes
-from backbones.data.jpeg_header import JpegHeader, read_jpeg_header
+from backbones.data.jpeg_header import JpegHeader, num_scans, read_jpeg_header
 from backbones.data.pixels import Pixels, to_rgb
 from backbones.data.png import without_metadata
 from backbones.data.tiff import check_tags, quiet_libtiff, read_tags, readable, why_not
@@ -41,6 +42,10 @@ _T = TypeVar("_T")
 MAX_PIXELS = 105_000_000
 """Larger pictures are refused by their header. Decoding takes 7 bytes a pixel (9 for a progressive
 JPEG) besides the file itself, so that all others stay under 1 GB; a 102-megapixel camera fits."""
+
+MAX_SCANS = 100
+MAX_SCANNED_PIXELS = 1_500_000_000
+"""Pixels times scans of a JPEG: about 10 s. Encoders write up to 12 scans; the largest may 14."""
 
 # Readers that run other programs (EPS), need a handler or take any bytes for theirs stay out.
 _FORMATS = (
@@ -72,6 +77,8 @@ def decode(data: bytes, *, shorter_px: int | None = None) -> Pixels:
     header = read_jpeg_header(data)
     if header is not None and header.plain:
         _check_size(header.width, header.height)
+        if not header.one_scan:
+            _check_scans(data, header.width, header.height)
         pixels = _decode_fast(data, header, shorter_px)
         if pixels is not None:
             return _upright(pixels, header.orientation)
@@ -182,6 +189,10 @@ def _decode_reference(data: bytes, shorter_px: int | None) -> Pixels:
         data = readable(data, tags)
     with Image.open(io.BytesIO(data), formats=_formats()) as picture:
         _check_size(*picture.size)
+        if picture.format in ("JPEG", "MPO"):
+            _check_scans(data, *picture.size)
+        elif takes_long(_kind(picture, data), *picture.size):
+            return decode_apart(data, shorter_px)
         if shorter_px is not None and picture.format in ("JPEG", "MPO"):
             factor = _shrink_factor(*picture.size, shorter_px)
             picture.draft(None, (picture.width // factor, picture.height // factor))
@@ -206,6 +217,22 @@ def _check_size(width: int, height: int) -> None:
         raise BadImage(
             f"{width} x {height} pixels are more than the {MAX_PIXELS // 10**6} million allowed"
         )
+
+
+def _check_scans(data: bytes, width: int, height: int) -> None:
+    """A decoder goes over all pixels for each scan, and a scan may have ten bytes."""
+    header = read_jpeg_header(data)
+    if header is not None and header.one_scan:
+        return
+    most = max(1, min(MAX_SCANS, MAX_SCANNED_PIXELS // (width * height)))
+    if num_scans(data, most) > most:
+        raise BadImage(f"a JPEG of {width} x {height} pixels in more than {most} scans")
+
+
+def _kind(picture: Image.Image, data: bytes) -> str:
+    """The format, as `takes_long` tells them apart."""
+    plain = picture.format == "PPM" and data[:2] in (b"P1", b"P2", b"P3")
+    return "PPM plain" if plain else str(picture.format)
 
 
 def _orientation(picture: Image.Image) -> int:

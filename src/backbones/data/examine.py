@@ -1,18 +1,16 @@
 """Look at many picture files at once, in processes of their own.
 
 A decoder that crashes or hangs takes down its own worker, which is replaced; the file that it was
-looking at is reported, and all others are looked at. Workers are started as plain programs that
-read paths and write one JSON line each, so that a caller needs no `if __name__ == "__main__"`.
+looking at is reported, and all others are looked at. Workers read paths and write one JSON line
+each; they are plain programs, so that a caller needs no `if __name__ == "__main__"`.
 """
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import json
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -24,11 +22,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from backbones.data.apart import be_worker
 from backbones.data.decode import decode, picture_facts
 from backbones.data.files import read_bytes
+from backbones.data.worker import LIMIT_S, Worker, limited, requests
 from backbones.errors import BadImage
 
-TIMEOUT_S = 120.0
 WORKER_COMMAND = (sys.executable, "-m", "backbones.data.examine")
 THUMBNAIL_PX = 16
 _DECODE_PX = 64
@@ -98,7 +97,7 @@ def examine_all(
     *,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-    timeout_s: float = TIMEOUT_S,
+    timeout_s: float = LIMIT_S,
 ) -> list[Examined]:
     """Examine files in parallel.
 
@@ -121,115 +120,81 @@ def examine_all(
             if progress is not None:
                 progress(i + 1, len(paths))
         return results
-    todo: SimpleQueue[int] = SimpleQueue()
-    done: SimpleQueue[tuple[int, Examined] | BaseException] = SimpleQueue()
-    for i in range(len(paths)):
-        todo.put(i)
-    stop = threading.Event()
-    threads = [
-        threading.Thread(target=_serve, args=(paths, todo, done, stop, timeout_s), daemon=True)
-        for _ in range(wanted)
-    ]
+    shift = _Shift(paths, timeout_s)
+    threads = [threading.Thread(target=shift.serve, daemon=True) for _ in range(wanted)]
     for thread in threads:
         thread.start()
     try:
         for count in range(1, len(paths) + 1):
-            answer = done.get()
+            answer = shift.done.get()
             if isinstance(answer, BaseException):
                 raise answer
             results[answer[0]] = answer[1]
             if progress is not None:
                 progress(count, len(paths))
     finally:
-        stop.set()
+        shift.end()
         for thread in threads:
             thread.join()
     return results
 
 
-def _serve(
-    paths: Sequence[Path],
-    todo: SimpleQueue[int],
-    done: SimpleQueue[tuple[int, Examined] | BaseException],
-    stop: threading.Event,
-    timeout_s: float,
-) -> None:
-    """Keep one worker process busy until nothing is left to do."""
-    worker: _Worker | None = None
-    try:
-        while not stop.is_set():
-            try:
-                index = todo.get_nowait()
-            except Empty:
-                return
-            worker = worker or _Worker()
-            result = worker.ask(paths[index], timeout_s)
-            if worker.ended:
-                worker.close()
-                worker = None
-            done.put((index, result))
-    except BaseException as error:
-        done.put(error)
-    finally:
-        if worker is not None:
-            worker.close()
+class _Shift:
+    """What the threads share, each of which keeps one worker process busy.
 
+    Args:
+        paths: to examine.
+        limit_s: how long one file may take.
+    """
 
-class _Worker:
-    """One process that examines the files it is told."""
+    def __init__(self, paths: Sequence[Path], limit_s: float) -> None:
+        self._paths, self._limit_s = paths, limit_s
+        self._todo: SimpleQueue[int] = SimpleQueue()
+        for i in range(len(paths)):
+            self._todo.put(i)
+        self.done: SimpleQueue[tuple[int, Examined] | BaseException] = SimpleQueue()
+        self._stop = threading.Event()
+        self._busy: dict[int, Worker] = {}
 
-    def __init__(self) -> None:
-        # the child finds this package where the parent did, however the parent was started
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        self.process = subprocess.Popen(
-            WORKER_COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # libtiff prints its complaints there
-            env=environment,
-        )
-        self.ended = False
+    def end(self) -> None:
+        """Wait for no file any more."""
+        self._stop.set()
+        for worker in list(self._busy.values()):
+            worker.kill()
 
-    def ask(self, path: Path, timeout_s: float) -> Examined:
-        """Have one file examined; a worker that dies over it has `ended` set."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        late = threading.Event()
-
-        def end() -> None:
-            late.set()
-            self.process.kill()
-
-        watch = threading.Timer(timeout_s, end)
-        watch.daemon = True
-        watch.start()
+    def serve(self) -> None:
+        """Ask a worker until nothing is left to do; a new one where it ended."""
+        me = threading.get_ident()
         try:
-            self.process.stdin.write(json.dumps(str(path.absolute())).encode("ascii") + b"\n")
-            self.process.stdin.flush()
-            line = self.process.stdout.readline()
-        except OSError:  # it died before it read the question
-            line = b""
+            while not self._stop.is_set():
+                try:
+                    index = self._todo.get_nowait()
+                except Empty:
+                    return
+                worker = self._busy.get(me) or self._busy.setdefault(me, Worker(WORKER_COMMAND))
+                result = _ask(worker, self._paths[index], self._limit_s)
+                if worker.why_ended:
+                    self._busy.pop(me).close()
+                self.done.put((index, result))
+        except BaseException as error:
+            self.done.put(error)
         finally:
-            watch.cancel()
-        if line:
-            return Examined(**json.loads(line))
-        self.ended = True
-        if late.is_set():
-            return Examined(reason=f"decoding takes longer than {timeout_s:g} s")
-        return Examined(reason=f"the decoder crashed (exit status {self.process.wait()})")
+            if me in self._busy:
+                self._busy.pop(me).close()
 
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        with contextlib.suppress(OSError):  # a dead worker's pipe
-            self.process.stdin.close()
-        self.process.stdout.close()
-        self.process.wait()
+
+def _ask(worker: Worker, path: Path, timeout_s: float) -> Examined:
+    """Have one file examined."""
+    question = json.dumps(str(path.absolute())).encode("ascii") + b"\n"
+    line = worker.ask(question, lambda stream: stream.readline(), timeout_s)
+    return Examined(**json.loads(line)) if line else Examined(reason=worker.why_ended)
 
 
 def _work() -> None:
-    for line in sys.stdin.buffer:
-        answer = json.dumps(asdict(examine(Path(json.loads(line)))))
+    be_worker()
+    for line in requests(lambda stream: stream.readline()):
+        with limited():
+            answer = json.dumps(asdict(examine(Path(json.loads(line)))))
         sys.stdout.buffer.write(answer.encode("ascii") + b"\n")
         sys.stdout.buffer.flush()
 

@@ -13,6 +13,8 @@ from backbones.data.tiff import byte_order, directory
 
 _FRAMES = {0xC0, 0xC1, 0xC2}  # baseline, extended and progressive DCT, Huffman coded
 _OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+_ONE_PASS = {0xC0, 0xC1}
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # not a stuffed byte, restart or filling
 _XMP = b"http://ns.adobe.com/xap/1.0/\x00"
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation(?:=[\"']|>)([1-8])")
 
@@ -27,6 +29,7 @@ class JpegHeader:
         components: 1 grey, 3 colour, 4 CMYK or YCCK.
         orientation: 1 to 8 as EXIF counts them; 1 is upright.
         plain: whether it is 8-bit Huffman-coded DCT in one or three components.
+        one_scan: whether a decoder reads one scan and no more, however many there are.
     """
 
     width: int
@@ -34,6 +37,7 @@ class JpegHeader:
     components: int
     orientation: int
     plain: bool
+    one_scan: bool
 
 
 def read_jpeg_header(data: bytes) -> JpegHeader | None:
@@ -46,6 +50,7 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
         return None
     exif = xmp = 0
     frame: tuple[int, int, int, bool] | None = None
+    sequential = one_scan = False
     position = 2
     while position + 4 <= len(data):
         if data[position] != 0xFF:
@@ -59,6 +64,7 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
         size = int.from_bytes(data[position + 2 : position + 4], "big")
         body = data[position + 4 : position + 2 + size]
         if marker == 0xDA:
+            one_scan = sequential and frame is not None and body[:1] == bytes([frame[2]])
             break
         if marker == 0xE1 and not exif and body[:6] == b"Exif\x00\x00":
             exif = tiff_orientation(body[6:])
@@ -71,10 +77,25 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
             height, width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
             plain = marker in _FRAMES and body[0] == 8 and body[5] in (1, 3)
             frame = (width, height, body[5], plain)
+            sequential = marker in _ONE_PASS
         position += 2 + size
     if frame is None:
         return None
-    return JpegHeader(frame[0], frame[1], frame[2], exif or xmp or 1, frame[3])
+    return JpegHeader(frame[0], frame[1], frame[2], exif or xmp or 1, frame[3], one_scan)
+
+
+def num_scans(data: bytes, enough: int) -> int:
+    """How many scans a JPEG's first picture has; counting ends a little above `enough`."""
+    if data.count(b"\xff\xda") <= enough:  # with those of thumbnails, and of what follows the end
+        return enough
+    scans, position = 0, 2
+    while scans <= enough and (found := _MARKER.search(data, position)) is not None:
+        marker, position = data[found.end() - 1], found.end()
+        if marker == 0xD9:
+            break
+        scans += marker == 0xDA
+        position += int.from_bytes(data[position : position + 2], "big")
+    return scans
 
 
 def tiff_orientation(block: bytes) -> int:

@@ -1,7 +1,8 @@
 """From a split of labelled pictures to batches that a network can eat.
 
-Every batch is a function of (seed, epoch, batch number): the number of workers, the way the
-pictures are stored and the point at which a run was resumed change nothing.
+Every batch is a function of (seed, epoch, batch number): the number of workers and the point at
+which a run was resumed change nothing. In training, pictures from a decoded copy differ a little
+from those from the files (see `cached_shorter_px`), so that `cache` is part of the recipe.
 
 * In training (an `Augment` is given) the order is shuffled anew each epoch; in evaluation (None)
   pictures come in order, resized and cropped as torchvision does, to the pixel.

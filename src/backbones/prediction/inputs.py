@@ -30,7 +30,7 @@ from backbones.data.sets.listing import (
 )
 from backbones.errors import BadImage, NotFound, WrongUse, nearest_file
 
-MAX_MEMBER_BYTES = 512 * 2**20  # of one picture in an archive; a bomb unpacks to far more
+MAX_MEMBER_BYTES = 256 * 2**20  # of one picture in an archive; a bomb unpacks to far more
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _SIGNATURES = (
@@ -50,10 +50,12 @@ class Waiting:
     Args:
         path: what the answer calls it.
         read: gives its bytes, or raises BadImage.
+        num_bytes: how many are in memory while it waits.
     """
 
     path: str
     read: Callable[[], bytes]
+    num_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -264,7 +266,7 @@ def _zip_members(path: Path) -> _Members:
 
             def read(info: zipfile.ZipInfo = info) -> bytes:
                 with archive.open(info) as file:
-                    return _read_limited(file)
+                    return _read_limited(file, info.file_size)
 
             yield info.filename, read
 
@@ -280,15 +282,17 @@ def _tar_members(path: Path) -> _Members:
                 if file is None:
                     raise BadImage("not a file in the archive")
                 with file:
-                    return _read_limited(file)
+                    return _read_limited(file, info.size)
 
             yield posixpath.normpath(info.name), read
+        if archive.fileobj is not None and archive.fileobj.tell() <= archive.offset:
+            raise tarfile.ReadError("it was cut off, for the mark of its end is missing")
 
 
-def _read_limited(file: IO[bytes]) -> bytes:
+def _read_limited(file: IO[bytes], declared: int) -> bytes:
     """What the member holds, but never more than a picture can be, whatever the header says."""
-    data = file.read(MAX_MEMBER_BYTES + 1)
-    if len(data) > MAX_MEMBER_BYTES:
+    data = b"" if declared > MAX_MEMBER_BYTES else file.read(MAX_MEMBER_BYTES + 1)
+    if max(declared, len(data)) > MAX_MEMBER_BYTES:
         raise BadImage(f"larger than {MAX_MEMBER_BYTES // 2**20} MiB in the archive")
     return data
 
@@ -302,7 +306,7 @@ def _member(path: str, read: Callable[[], bytes]) -> Waiting:
     except (RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         # An encrypted or damaged member; those after it can still be read.
         return _failed(path, _one_line(error))
-    return Waiting(path, lambda: data)
+    return Waiting(path, lambda: data, len(data))
 
 
 def _failed(path: str, reason: str) -> Waiting:

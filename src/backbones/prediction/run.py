@@ -25,6 +25,7 @@ from backbones.prediction.inputs import Inputs, Waiting
 from backbones.spec import InputSpec
 from backbones.speed import Precision
 
+_WAITING_BYTES = 128 * 2**20  # of archives' members that are not decoded yet
 _KEPT_PX = 640  # as large as an annotated picture is drawn
 
 Progress = Callable[[int, int], None]
@@ -205,18 +206,26 @@ def reduced(picture: Pixels) -> Pixels:
 def _prepared(
     crew: Crew, waiting: Iterator[Waiting], spec: InputSpec, ahead: int, keep: bool
 ) -> Generator[Prepared]:
-    """Decode in threads, at most `ahead` pictures ahead, and hand out in order."""
-    jobs: deque[Future[Prepared]] = deque()
+    """Decode in threads, at most `ahead` pictures ahead, and hand out in order.
+
+    Members of archives wait in memory: few of them where they are large.
+    """
+    jobs: deque[tuple[Future[Prepared], int]] = deque()
     try:
         for each in waiting:
-            jobs.append(crew.submit(_prepare, each, spec, keep))
-            if len(jobs) >= ahead:
-                yield jobs.popleft().result()
+            jobs.append((crew.submit(_prepare, each, spec, keep), each.num_bytes))
+            del each  # its bytes go as soon as they are decoded
+            while len(jobs) >= ahead or _held(jobs) > _WAITING_BYTES:
+                yield jobs.popleft()[0].result()
         while jobs:
-            yield jobs.popleft().result()
+            yield jobs.popleft()[0].result()
     finally:
-        for job in jobs:
+        for job, _ in jobs:
             job.cancel()
+
+
+def _held(jobs: Iterable[tuple[Future[Prepared], int]]) -> int:
+    return sum(num_bytes for job, num_bytes in jobs if not job.done())
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ _FORMAT = 2  # 1 had no checksum
 # Fields of a recipe that change how a run goes but not what comes out.
 _WITHOUT_CONSEQUENCE = (
     *("name", "summary", "source", "expected"),
-    *("workers", "cache", "checkpoint_every"),
+    *("workers", "checkpoint_every"),
 )
 
 

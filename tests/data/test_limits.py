@@ -1,0 +1,150 @@
+"""Every decode has a limit of time and of memory, and no worker outlives its parent."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from backbones.data import apart
+from backbones.data import decode as decoding
+from backbones.data.decode import decode
+from backbones.data.jpeg_header import num_scans, read_jpeg_header
+from backbones.errors import BadImage
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, format=kind, **options)
+    return stream.getvalue()
+
+
+def photo(side: int = 64) -> Image.Image:
+    coarse = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
+
+
+def with_scans(data: bytes, number: int) -> bytes:
+    """The last scan so many times more."""
+    last = data.rfind(b"\xff\xda")
+    return data[:-2] + data[last:-2] * number + data[-2:]
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused_at_once() -> None:
+    data = with_scans(encoded(photo(), "JPEG", progressive=True), 2000)
+    with pytest.raises(BadImage, match="a JPEG of 64 x 64 pixels in more than 100 scans"):
+        decode(data)
+
+
+def test_the_larger_a_jpeg_the_fewer_its_scans(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = with_scans(encoded(photo(), "JPEG", progressive=True), 10)
+    assert decode(data).shape == (64, 64, 3)
+    monkeypatch.setattr(decoding, "MAX_SCANNED_PIXELS", 15 * 64 * 64)
+    with pytest.raises(BadImage, match="more than 15 scans"):
+        decode(data)
+
+
+def test_scans_of_thumbnails_and_of_what_follows_the_end_do_not_count() -> None:
+    plain = encoded(photo(), "JPEG", progressive=True)
+    scans = num_scans(plain, 1)
+    assert 2 <= scans <= 12
+    thumbnail = b"\xff\xe2" + (2 + 4 * 500).to_bytes(2, "big") + b"\xff\xda\0\2" * 500
+    data = plain[:2] + thumbnail + plain[2:] + b"\xff\xda" * 500
+    assert np.array_equal(decode(data), decode(plain))
+    sequential = read_jpeg_header(encoded(photo(), "JPEG"))
+    assert sequential is not None
+    assert sequential.one_scan
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PNG counts as a format that takes long, and no worker of another test is used."""
+    monkeypatch.setattr(apart, "_SLOW_NS", {"PNG": 10**9})
+    monkeypatch.setattr(apart, "_here", apart._Here())
+
+
+def test_what_a_worker_decodes_is_what_this_process_decodes(
+    slow: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = encoded(photo().convert("LA"), "PNG")
+    there = [decode(good), decode(good)]
+    with pytest.raises(BadImage) as cut:
+        decode(good[:-60])
+    apart._here.close()
+    monkeypatch.setattr(apart, "_SLOW_NS", {})
+    assert all(np.array_equal(pixels, decode(good)) for pixels in there)
+    with pytest.raises(BadImage) as here:
+        decode(good[:-60])
+    assert str(cut.value) == str(here.value)
+
+
+WORKER = """
+import sys, time
+from backbones.data import apart, decode
+def odd(data, *, shorter_px=None):
+    if shorter_px == 1:
+        time.sleep(60)
+    raise decode.BadImage("x") from MemoryError()
+decode.decode = odd
+apart._work()
+"""
+
+
+def test_a_decoder_that_hangs_is_stopped_and_one_that_wants_too_much_is_told(
+    slow: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apart, "COMMAND", (sys.executable, "-c", WORKER))
+    data = encoded(photo(), "PNG")
+    with pytest.raises(BadImage, match="decoding takes more than 2 GB of memory"):
+        decode(data)
+    monkeypatch.setattr(apart, "LIMIT_S", 0.5)
+    with pytest.raises(BadImage, match=r"decoding takes longer than 0\.5 s"):
+        decode(data, shorter_px=1)
+    apart._here.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is the Linux kernel's")
+def test_a_worker_gets_no_more_memory_than_the_limit() -> None:
+    code = (
+        "from backbones.data import worker\n"
+        "worker._limit_memory()\n"
+        "try:\n    bytearray(3 * 2**30)\nexcept MemoryError:\n    print('refused')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "refused\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL and SIGALRM")
+@pytest.mark.parametrize("busy", ["time.sleep(600)", "sum(range(10**12))"])
+def test_a_worker_does_not_outlive_its_parent(busy: str) -> None:
+    """Also where it never comes back to Python, as the sum does not."""
+    theirs = (
+        "import os, time\nfrom backbones.data import worker\nworker._LATER_S = 0.5\n"
+        "for _ in worker.requests(lambda stream: stream.readline()):\n"
+        "    os.write(1, b'%d\\n' % os.getpid())\n"
+        f"    with worker.limited(0.5): {busy}\n"
+    )
+    ours = (
+        "import sys\nfrom backbones.data.worker import Worker\n"
+        f"def tell(stream): print(stream.readline().decode(), flush=True); stream.read()\n"
+        f"Worker((sys.executable, '-c', {theirs!r})).ask(b'go\\n', tell, 600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", ours], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        parent.kill()
+    for _ in range(200):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    os.kill(pid, signal.SIGKILL)
+    pytest.fail("the worker is still there")
