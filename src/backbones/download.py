@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from backbones.errors import DownloadFailed
+from backbones.files import expanded
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there and the total, or None where the server doesn't say."""
@@ -79,10 +80,14 @@ def is_offline() -> bool:
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: `BACKBONES_CACHE`, else the platform's folder for caches."""
+    """Where downloads are kept: `BACKBONES_CACHE`, else the platform's folder for caches.
+
+    Raises:
+        WrongUse: the user has no home folder, or `~NAME` is nobody's.
+    """
     if chosen := os.environ.get("BACKBONES_CACHE"):
-        return Path(chosen).expanduser()
-    home = Path.home()
+        return expanded(chosen)
+    home = expanded("~")
     if sys.platform == "darwin":
         return home / "Library" / "Caches" / "backbones"
     if sys.platform == "win32":

@@ -21,6 +21,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from backbones.errors import WrongUse
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -32,6 +34,21 @@ _OPEN_FILES = Path("/proc/self/fd")
 _LINKS = 40  # one after the other, as Linux has it
 
 _swept: set[str] = set()
+
+
+def expanded(path: str | Path) -> Path:
+    """A path whose `~` or `~NAME` is the folder of its user.
+
+    Raises:
+        WrongUse: nobody is called so, or nobody knows where this user's home is.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise WrongUse(
+            f"{path} begins in a home folder that is not known; write the whole path"
+            " (HOME or BACKBONES_CACHE)"
+        ) from None
 
 
 def write_atomic(path: Path, data: bytes, *, parents: bool = True) -> None:

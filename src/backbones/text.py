@@ -108,7 +108,12 @@ def to_json(value: Any, *, indent: int | None = None, sort_keys: bool = False) -
         text = json.dumps(
             _finite(value), indent=indent, sort_keys=sort_keys, ensure_ascii=False, allow_nan=False
         )
-    return _LONE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return escaped(text)
+
+
+def escaped(json_text: str) -> str:
+    """JSON in which the bytes of file names are escapes, so that UTF-8 can hold it."""
+    return _LONE.sub(lambda found: f"\\u{ord(found[0]):04x}", json_text)
 
 
 def _finite(value: Any) -> Any:
@@ -122,7 +127,7 @@ def _finite(value: Any) -> Any:
 
 
 def decoded(data: bytes, where: str, wrong: type[BackbonesError] = BadData) -> str:
-    """A text file's content: UTF-8, UTF-16 or UTF-32, or what `BACKBONES_ENCODING` says.
+    """A table or a list that somebody else wrote: UTF-8, UTF-16, or as `BACKBONES_ENCODING` says.
 
     Args:
         data: the whole file.
@@ -132,60 +137,70 @@ def decoded(data: bytes, where: str, wrong: type[BackbonesError] = BadData) -> s
     Raises:
         BackbonesError: of the kind `wrong`: it is in none of these; shows how it would read in
             the usual others, for nobody but a person can tell which is right.
+        WrongUse: `BACKBONES_ENCODING` names no encoding.
 
     Example:
         >>> decoded("猫,1".encode("utf-16"), "labels.csv")
         '猫,1'
     """
-    encodings = [encoding for mark, encoding in _MARKS if data.startswith(mark)][:1]
-    encodings = encodings or _without_mark(data)
-    if chosen := os.environ.get(ENCODING):
-        try:
+    chosen = chosen_encoding()
+    if chosen is None or any(data.startswith(mark) for mark, _ in _MARKS):
+        text = _unicode(data)
+    else:
+        text = _in(chosen, data)
+    if text is None:
+        raise wrong(
+            f"{where} is not {chosen or 'UTF-8'} text; save it as UTF-8, or name its encoding in"
+            f" the environment variable {ENCODING}{_readings(data)}"
+        )
+    return text
+
+
+def chosen_encoding() -> str | None:
+    """What `BACKBONES_ENCODING` says, if anything.
+
+    Raises:
+        WrongUse: it is no encoding.
+    """
+    chosen = os.environ.get(ENCODING) or None
+    try:
+        if chosen is not None:
             codecs.lookup(chosen)
-        except LookupError:
-            raise WrongUse(
-                f"{ENCODING} is {chosen!r}, which is no encoding; expected such as gbk or cp1252"
-            ) from None
-        encodings = [*encodings, chosen]
-    for encoding in encodings:
-        try:
-            return data.decode(encoding)
-        except UnicodeError:
-            continue
-    raise wrong(
-        f"{where} is not UTF-8 text{f' and not {chosen}' if chosen else ''}; save it as UTF-8, or"
-        f" name its encoding in the environment variable {ENCODING}{_readings(data)}"
-    )
+    except LookupError:
+        raise WrongUse(
+            f"{ENCODING} is {chosen!r}, which is no encoding; expected such as gbk or cp1252"
+        ) from None
+    return chosen
 
 
-def _without_mark(data: bytes) -> list[str]:
-    """UTF-8, unless zeros stand on one side only of all pairs of bytes."""
+def _unicode(data: bytes) -> str | None:
+    """The text of data in one of Unicode's own encodings; None where it is in none of them."""
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return _in(encoding, data)
     high, low = 0 in data[1::2], 0 in data[::2]
-    return ["utf-16-le" if high else "utf-16-be"] if high != low else ["utf-8"]
+    if high != low:  # zeros on one side only of all pairs of bytes
+        return _in("utf-16-le" if high else "utf-16-be", data)
+    return _in("utf-8", data)
+
+
+def _in(encoding: str, data: bytes) -> str | None:
+    try:
+        return data.decode(encoding)
+    except UnicodeError:
+        return None
 
 
 def _readings(data: bytes) -> str:
     """How the first line that is not UTF-8 reads in other encodings."""
-    odd = next((line for line in data.splitlines() if not _is_utf8(line)), b"")[:_MAX_DIGITS]
-    said = []
-    for encoding in _USUAL:
-        try:
-            said.append(f"{encoding} reads {shown(odd.decode(encoding))!r}")
-        except UnicodeError:
-            continue
+    odd = next((line for line in data.splitlines() if _in("utf-8", line) is None), b"")
+    read = {encoding: _in(encoding, odd[:_MAX_DIGITS]) for encoding in _USUAL}
+    said = [f"{name} reads {shown(text)!r}" for name, text in read.items() if text is not None]
     return f" ({', '.join(said)})" if said else ""
 
 
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeError:
-        return False
-    return True
-
-
 def read_text(path: Path, wrong: type[BackbonesError] = BadData) -> str:
-    """A small text file, in any encoding that `decoded` knows.
+    """A small text file that is Unicode, as JSON, TOML and YAML are.
 
     Raises:
         NotFound: there is no such file.
@@ -201,7 +216,10 @@ def read_text(path: Path, wrong: type[BackbonesError] = BadData) -> str:
         raise wrong(f"{path} cannot be read: {reason}") from None
     if len(data) > _MAX_BYTES:
         raise wrong(f"{path} is larger than {_MAX_BYTES // 2**20} MiB; expected a small text file")
-    return decoded(data, str(path), wrong)
+    text = _unicode(data)
+    if text is None:
+        raise wrong(f"{path} is not UTF-8 text; save it as UTF-8")
+    return text
 
 
 Kind = Literal["json", "toml", "yaml"]

@@ -71,10 +71,10 @@ def test_what_does_not_fit_is_told_in_one_line(values: object, said: str) -> Non
 
 
 def test_files_that_are_not_there_or_not_yaml(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="no protocol file"):
+    with pytest.raises(NotFound, match="there is no file"):
         load_protocol(tmp_path / "none.yaml")
     (tmp_path / "bad.yaml").write_text("a: [")
-    with pytest.raises(ProtocolError, match="cannot be read as a protocol"):
+    with pytest.raises(ProtocolError, match="cannot be read as YAML"):
         load_protocol(tmp_path / "bad.yaml")
 
 

@@ -16,7 +16,7 @@ from backbones.api.training import TrainingRun, train
 from backbones.errors import WrongUse
 from backbones.prediction.run import Prediction
 from backbones.report.page import ShownPicture, write_page
-from backbones.report.pictures import annotate, contact_sheet
+from backbones.report.pictures import annotate, contact_sheet, save_image
 
 __all__ = ["DemoPictures", "predict_demo", "start_demo"]
 
@@ -86,7 +86,7 @@ def predict_demo(out: Path) -> DemoPictures:
         if cell.picture is not None
     ]
     sheet = out / "pictures.png"
-    contact_sheet(tiles, columns=4).save(sheet)
+    save_image(contact_sheet(tiles, columns=4), sheet)
     return DemoPictures(page, sheet, folder, right, len(shown))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from backbones.protocols.run import Evaluation, Member, evaluate_together
 from backbones.protocols.table import Protocol
 from backbones.report.confusion import Confusion, appearing, confusion_csv, draw_confusion
 from backbones.speed import Precision
+from backbones.text import raw_bytes, to_json
 from backbones.training.checkpoint import fingerprint
 from backbones.training.settings import read_recipe
 from backbones.weights.bundle import Bundle
@@ -178,11 +178,11 @@ def write_evaluation(found: Evaluation, folder: Path) -> tuple[Path, ...]:
     if found.classes_in_data < len(names):
         confusion, names = appearing(confusion, names)
     texts = {
-        "evaluation.json": json.dumps(found.to_json(), indent=2, ensure_ascii=False) + "\n",
+        "evaluation.json": to_json(found.to_json(), indent=2) + "\n",
         "evaluation.txt": found.to_text() + "\n",
         "confusion.csv": confusion_csv(confusion, names),
     }
     for name, text in texts.items():
-        write_atomic(folder / name, text.encode())
+        write_atomic(folder / name, raw_bytes(text))
     picture = draw_confusion(confusion, names, folder / "confusion.png")
     return (*(folder / name for name in texts), picture)

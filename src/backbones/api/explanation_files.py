@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from backbones.api.explained import Explanation
 from backbones.api.prediction import free_name
@@ -17,8 +13,10 @@ from backbones.errors import WrongUse
 from backbones.files import write_atomic
 from backbones.report.fonts import font_note
 from backbones.report.heat_page import ExplainedPicture, heat_page
+from backbones.report.pictures import save_image
+from backbones.text import to_json
 
-__all__ = ["WrittenExplanations", "write_explanations", "write_picture"]
+__all__ = ["WrittenExplanations", "write_explanations"]
 
 _PAGE_LIMIT = 100
 
@@ -65,19 +63,10 @@ def write_explanations(explanations: Iterable[Explanation], folder: Path) -> Wri
         notes.append(f"The page shows the first {_PAGE_LIMIT} of {len(rows)} pictures.")
     page = heat_page(cells, title="Explanations", notes=notes)
     write_atomic(folder / "index.html", page.encode())
-    text = json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+    text = to_json(rows, indent=1) + "\n"
     write_atomic(folder / "explain.json", text.encode())
     failures = tuple((row["path"], row["error"]) for row in rows if "error" in row)
     return WrittenExplanations(rows, failures)
-
-
-def write_picture(image: Image.Image, path: Path) -> Path:
-    """Write a picture as PNG, whole or not at all."""
-    data = io.BytesIO()
-    image.save(data, "PNG")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, data.getvalue())
-    return path
 
 
 def _written(each: Explanation, folder: Path, taken: set[str]) -> dict[str, str]:
@@ -85,12 +74,12 @@ def _written(each: Explanation, folder: Path, taken: set[str]) -> dict[str, str]
     if each.picture is None:
         return {}
     name = free_name(each.path, taken, ".png")
-    write_picture(each.draw(), folder / name)
+    save_image(each.draw(), folder / name)
     sheet = each.draw_features()
     if sheet is None:
         return {"file": name}
     features = free_name(f"{Path(name).stem}-maps", taken, ".png")
-    write_picture(sheet, folder / features)
+    save_image(sheet, folder / features)
     return {"file": name, "feature_maps_file": features}
 
 

@@ -209,7 +209,7 @@ def paint_field(
     """
     from backbones.data.decode import read_picture
     from backbones.report.field import paint_field as paint
-    from backbones.report.pictures import FORMATS
+    from backbones.report.pictures import FORMATS, save_image
 
     target = Path(out)
     if target.suffix.lower() not in FORMATS:
@@ -218,9 +218,7 @@ def paint_field(
     layer, row, column = unit
     label = f"{found.name}: unit ({row}, {column}) of {layer}"
     page = paint(read_picture(Path(picture)), (found.input[1], found.input[2]), box, label)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    page.save(target)
-    return target
+    return save_image(page, target)
 
 
 def find_network(name: str | Path, *, with_numbers: bool = False) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,12 +24,14 @@ from backbones.protocols.own import load_protocol
 from backbones.protocols.table import Protocol, find_protocol
 from backbones.report.fonts import font_note
 from backbones.report.page import ShownPicture, write_page
-from backbones.report.pictures import annotate
+from backbones.report.pictures import annotate, save_image
+from backbones.text import raw_bytes, same_name
 from backbones.weights.bundle import Bundle
 
 __all__ = ["Output", "Submission", "predict", "predict_files"]
 
 _PAGE_LIMIT = 500
+_LONGEST_NAME = 120  # bytes before the suffix; systems allow 255 in all, encrypted ones 143
 
 
 def predict(
@@ -205,9 +208,8 @@ def _annotated(predictions: Iterator[Prediction], folder: Path, top: int) -> Ite
     for each in predictions:
         guesses = tuple((guess.name, guess.probability) for guess in each.predictions[:top])
         if each.picture is not None:
-            annotate(each.picture, guesses).save(
-                folder / free_name(each.path, taken, ".jpg"), quality=92
-            )
+            copy = annotate(each.picture, guesses)
+            save_image(copy, folder / free_name(each.path, taken, ".jpg"))
         if len(cells) < _PAGE_LIMIT:
             cells.append(ShownPicture(each.path, each.picture, guesses, error=each.error))
         yield each
@@ -221,14 +223,19 @@ def _annotated(predictions: Iterator[Prediction], folder: Path, top: int) -> Ite
 def free_name(path: str, taken: set[str], suffix: str) -> str:
     """A file name for a drawn copy: the picture's own, numbered where two are alike.
 
+    The end of a name that is longer than systems allow is replaced by a few digits of its hash.
+
     Args:
         path: of the picture.
         taken: names that are in use; the new one is added.
         suffix: of the name, such as ".jpg".
     """
     stem = Path(path.replace("::", "/")).stem or "picture"
+    if len(whole := raw_bytes(stem)) > _LONGEST_NAME:
+        kept = whole[: _LONGEST_NAME - 9].decode("utf-8", "ignore")
+        stem = f"{kept}-{hashlib.sha256(whole).hexdigest()[:8]}"
     name, number = f"{stem}{suffix}", 2
-    while name.casefold() in taken:
+    while (key := same_name(name).casefold()) in taken:  # as file systems tell names apart
         name, number = f"{stem}-{number}{suffix}", number + 1
-    taken.add(name.casefold())
+    taken.add(key)
     return name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from backbones.models import find_row
 from backbones.report.rates import rate_figure
 from backbones.report.recipe_page import Pictures, RecipePicture
 from backbones.spec import InputSpec
+from backbones.text import to_json
 from backbones.training.mixing import mix
 from backbones.training.preview import differences, rate_curve, seen
 from backbones.training.recipe import Recipe
@@ -125,12 +125,12 @@ def dump_recipe(name: str | Path, *, settings: Sequence[str] = ()) -> str:
         256
     """
     recipe = apply_settings(load_recipe(name), settings)
-    return json.dumps(recipe.to_json(), indent=2, ensure_ascii=False)
+    return to_json(recipe.to_json(), indent=2)
 
 
 def said(value: Any) -> str:
     """A field's value as it would be written after `--set field=`."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else to_json(value)
 
 
 def _pictures(recipe: Recipe, data: str | Path | None) -> Split:

@@ -17,12 +17,13 @@ import backbones
 from backbones.api.evaluation import evaluate
 from backbones.api.training import resume, train
 from backbones.errors import WrongUse
-from backbones.files import write_atomic
+from backbones.files import expanded, write_atomic
 from backbones.ledger.entry import Arm, Entry, Measure
 from backbones.ledger.measured import Figure, Machine, Measured, Run
 from backbones.ledger.table import find_entry
 from backbones.ledger.text import file_name, measured_text
 from backbones.report.ledger import DottedLine, draw_lines
+from backbones.text import raw_bytes
 from backbones.training.folder import RunFolder
 from backbones.training.record import StartRecord, StepRecord
 from backbones.training.settings import load_recipe
@@ -86,7 +87,7 @@ class _Trial:
         assert arm.recipe is not None
         before = self._digest(self.named(arm.init_from)) if arm.init_from else None
         recipe = load_recipe(arm.recipe).model_dump(mode="json", exclude_defaults=True)
-        where = self.data if self.data in _NAMED else str(Path(self.data).expanduser().absolute())
+        where = self.data if self.data in _NAMED else str(expanded(self.data).absolute())
         decides = [arm.model, recipe, arm.settings, arm.weights, before, where, self.smoke]
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
@@ -277,7 +278,7 @@ def _write(row: Entry, measured: Measured, folder: Path) -> tuple[Path, ...]:
         "measured.md": measured_text(row, measured),
     }
     for name, text in texts.items():
-        write_atomic(folder / name, text.encode())
+        write_atomic(folder / name, raw_bytes(text))
     chart = draw_measured(row, measured, folder / "measured.png")
     return (*(folder / name for name in texts), chart)
 

@@ -9,6 +9,7 @@ from backbones.api.data import Downloading, open_for
 from backbones.api.weights import get_weights, is_id, spec_of, variant_of
 from backbones.data.source import DataSource
 from backbones.errors import NotFound, WrongUse
+from backbones.files import expanded
 from backbones.models import find_row
 from backbones.training.recipe import PUBLIC, Recipe, smoke
 from backbones.training.resolve import resolve
@@ -135,12 +136,12 @@ def _recipe_for(data: str | Path, weights: str | Path | None) -> str:
 
 def _lasting_weights(weights: str | Path) -> str:
     """The weights as a resume from another folder will find them."""
-    return str(weights) if is_id(weights) else str(Path(weights).expanduser().absolute())
+    return str(weights) if is_id(weights) else str(expanded(weights).absolute())
 
 
 def lasting_data(data: str | Path) -> str:
     """The data as a resume from another folder will find it."""
-    path = Path(data).expanduser()
+    path = expanded(data)
     return str(path.absolute()) if path.exists() and str(data) != "digits" else str(data)
 
 
@@ -168,7 +169,7 @@ def data_again(noted: str, data: str | Path | None, *, folder: Path, verb: str =
 
 def free_folder(data: str | Path, model: str) -> Path:
     """`runs/<data>-<model>`, with the first number that is free behind it."""
-    name = f"{Path(data).expanduser().absolute().stem}-{model}"
+    name = f"{expanded(data).absolute().stem}-{model}"
     folder, number = Path("runs") / name, 2
     while folder.exists():
         folder, number = Path("runs") / f"{name}-{number}", number + 1

@@ -19,7 +19,7 @@ from backbones.data.decode import read_picture
 from backbones.data.pixels import Pixels
 from backbones.errors import BadImage, WrongUse
 from backbones.features.style import StyleSettings, StyleStep, resized, restyle, with_layers
-from backbones.files import write_atomic
+from backbones.files import expanded, write_atomic
 from backbones.spec import InputSpec
 from backbones.weights import store, table
 from backbones.weights.bundle import Bundle
@@ -171,7 +171,7 @@ def _open(where: str | Path | Pixels, size_px: int) -> Tensor:
     """(1, 3, h, w) in 0..1, whose longer side is `size_px`."""
     if isinstance(where, str | Path):
         try:
-            pixels = read_picture(Path(where).expanduser())
+            pixels = read_picture(expanded(where))
         except BadImage as error:
             raise BadImage(f"{where}: {error}") from error
     else:

@@ -15,7 +15,8 @@ from backbones.api.tuning_trials import TrialProgress
 from backbones.api.weights import find_bundle, get_weights, is_id
 from backbones.data.source import DataSource
 from backbones.errors import BadData, NotFound, WrongUse, nearest
-from backbones.files import write_atomic
+from backbones.files import expanded, write_atomic
+from backbones.text import to_json
 from backbones.training.checkpoint import fingerprint, refuse_other_data
 from backbones.training.lock import FolderLock
 from backbones.training.recipe import Recipe, smoke
@@ -248,7 +249,7 @@ def _is_study(folder: Path) -> bool:
 
 def _free_folder(data: str | Path, model: str) -> Path:
     """`runs/tune-<data>-<model>`, with the first number that is free behind it."""
-    name = f"tune-{Path(data).expanduser().absolute().stem}-{model}"
+    name = f"tune-{expanded(data).absolute().stem}-{model}"
     folder, number = Path("runs") / name, 2
     while folder.exists():
         folder, number = Path("runs") / f"{name}-{number}", number + 1
@@ -256,4 +257,4 @@ def _free_folder(data: str | Path, model: str) -> Path:
 
 
 def _pretty(facts: Mapping[str, Any]) -> bytes:
-    return (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode()
+    return (to_json(facts, indent=1) + "\n").encode()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from backbones.files import write_atomic
 from backbones.report.trials import TrialPoint, draw_history, draw_slices
+from backbones.text import spelled
 from backbones.training.as_toml import recipe_toml
 from backbones.training.recipe import Recipe
 from backbones.tuning.book import TrialBook, TrialRow, ranked
@@ -91,7 +92,7 @@ def _write_recipe(
     )
     comments = [f"searched: {text}" for text in settings_of(plan.searches, best.parameters)]
     path = folder / "best.toml"
-    write_atomic(path, recipe_toml(named, comments).encode())
+    write_atomic(path, spelled(recipe_toml(named, comments)).encode())
     return path
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from backbones.api.data import Downloading
 from backbones.download import Progress, checksum_of
 from backbones.errors import BadWeights, NotFound, WrongUse, nearest
+from backbones.files import expanded
 from backbones.labels import label_set
 from backbones.models import find_row
 from backbones.spec import InputSpec
@@ -118,7 +119,7 @@ def import_weights(file: str | Path, *, name: str | None = None) -> tuple[str, P
         NotFound: no such file or weights, or nothing published has this hash.
         BadWeights: it is not what was published under that id.
     """
-    path = Path(file).expanduser()
+    path = expanded(file)
     if name is not None:
         row = table.find(name)
     else:
@@ -156,7 +157,7 @@ def convert(
     if is_id(source):
         bundle = _open_id(str(source), variant, downloading)
     else:
-        bundle = _bundle_of_file(Path(source).expanduser(), variant)
+        bundle = _bundle_of_file(expanded(source), variant)
     write_bundle(out, bundle)
     return bundle
 
@@ -198,7 +199,7 @@ def all_networks(
         raise WrongUse("no network was named; expected a run, a bundle or an id of weights")
     found: list[str | Path | Bundle] = []
     for each in named:
-        path = None if isinstance(each, Bundle) else Path(each).expanduser()
+        path = None if isinstance(each, Bundle) else expanded(each)
         if path is not None and FoldsFolder.is_there(path):
             found.extend(FoldsFolder.open(path).finished_runs())
         else:
@@ -259,7 +260,7 @@ def variant_of(where: str | Path) -> str | None:
 
 def is_id(where: str | Path) -> bool:
     """Whether this names published or shipped weights, and no file or folder."""
-    return not Path(where).expanduser().exists() and str(where) in table.known_ids()
+    return not expanded(where).exists() and str(where) in table.known_ids()
 
 
 def find_bundle(where: str | Path) -> Path:
@@ -268,7 +269,7 @@ def find_bundle(where: str | Path) -> Path:
     Raises:
         NotFound: there is no such file, or the folder holds no bundle.
     """
-    path = Path(where).expanduser()
+    path = expanded(where)
     if path.is_dir():
         FoldsFolder.refuse_as_run(path)
         for name in _RUN_BUNDLES:

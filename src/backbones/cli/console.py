@@ -6,7 +6,6 @@ Results go to standard output; progress, notes and errors go to standard error, 
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,10 +13,13 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+from backbones.text import shown, to_json
 from backbones.units import human_bytes
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_LAYOUT = "\n\t"  # the control characters that a text of several lines needs
 
 ProgressCallback = Callable[[int, int], None]
 
@@ -34,7 +36,7 @@ def out() -> Console:
     """Standard output. Without a terminal, lines are as long as they need to be."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return Console(highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
 
 
 @cache
@@ -42,22 +44,22 @@ def err() -> Console:
     """Standard error."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    return Console(stderr=True, highlight=False, emoji=False, soft_wrap=not sys.stderr.isatty())
 
 
 def say(text: str = "") -> None:
     """A note to the person at the terminal; never part of a result."""
-    err().print(text, markup=False)
+    err().print(shown(text, _LAYOUT), markup=False)
 
 
 def print_json(value: Any) -> None:
     """A result for another program: one JSON document on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(to_json(value, indent=2) + "\n")
 
 
 def print_text(text: str) -> None:
-    """A result for a person, exactly as it is."""
-    sys.stdout.write(text.rstrip("\n") + "\n")
+    """A result for a person, line by line as it is."""
+    sys.stdout.write(shown(text.rstrip("\n"), _LAYOUT) + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = "") -> None:
@@ -70,10 +72,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right:
     """
     if not sys.stdout.isatty():
         for row in (columns, *rows):
-            sys.stdout.write("\t".join(row) + "\n")
+            sys.stdout.write("\t".join(map(shown, row)) + "\n")
         return
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
@@ -83,7 +86,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right:
             no_wrap=column != columns[-1],
         )
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(shown(cell)) for cell in row))
     out().print(table)
 
 
@@ -109,7 +112,7 @@ def progress(label: str, *, unit: str = "pictures") -> Iterator[Moved]:
         TextColumn(label),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=err(), transient=True) as bar:
@@ -153,7 +156,7 @@ def preparing() -> Iterator[Preparing]:
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %  {task.fields[amount]}"),
         TimeRemainingColumn(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -35,12 +34,13 @@ def check(
     from backbones.api.data import check_data
     from backbones.files import write_atomic
     from backbones.report.check import check_text
+    from backbones.text import to_json
 
     with progress("checking") as report_progress:
         found = check_data(where, workers=workers, progress=report_progress)
     document = found.to_json()
     if out:
-        write_atomic(out, (dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
+        write_atomic(out, (to_json(document, indent=2) + "\n").encode())
     if json:
         print_json(document)
     else:

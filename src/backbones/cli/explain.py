@@ -85,7 +85,8 @@ def explain(
     """
     from backbones.api.explanation import Occluder, filters_picture, open_subject
     from backbones.api.explanation import explain as explain_pictures
-    from backbones.api.explanation_files import write_explanations, write_picture
+    from backbones.api.explanation_files import write_explanations
+    from backbones.report.pictures import save_image
     from backbones.speed import keep_large_buffers
 
     if not inputs and not filters:
@@ -97,7 +98,7 @@ def explain(
         subject = open_subject(bundle, downloading=bars.downloading)
     tell_nameless(subject.classes, lang)
     if filters:
-        say(f"wrote {write_picture(filters_picture(subject), out / 'filters.png')}")
+        say(f"wrote {save_image(filters_picture(subject), out / 'filters.png')}")
     if not inputs:
         return
     with progress("explaining", unit="passes") as report_progress:

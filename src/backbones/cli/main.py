@@ -1,19 +1,23 @@
 """The entry point of the command line, and how failures are told.
 
 Exit codes: 0 done, 1 failed, 2 wrong use, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP. A user's mistake
-never shows a traceback; `BACKBONES_TRACEBACK=1` shows it all the same, for whoever debugs this
+never shows a traceback, and neither does a mistake of this package: its details go into a file,
+which a line names. `BACKBONES_TRACEBACK=1` shows every one all the same, for whoever debugs this
 package.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from backbones import signals
 from backbones.errors import BackbonesError
+from backbones.text import shown
 
 # What typer answers to `--help`, in a fifth of its time; tests/golden compares the two.
 HELP = Path(__file__).with_name("help.txt")
@@ -34,22 +38,25 @@ def main() -> None:
 
 def _main() -> None:
     try:
+        _open_to_all_text()
         run(sys.argv[1:])
-    except BrokenPipeError:
-        # The reader has gone (`| head`): nothing is left to say, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except BackbonesError as error:
-        if os.environ.get("BACKBONES_TRACEBACK"):
-            raise
-        fail(str(error), error.exit_code)
-    except OSError as error:
-        if os.environ.get("BACKBONES_TRACEBACK"):
-            raise
-        where = f": {error.filename}" if error.filename else ""
-        fail(f"{error.strerror or error}{where}", 1)
+        sys.stdout.flush()
+    except SystemExit as end:
+        _leave(end)
     except KeyboardInterrupt:
         fail("interrupted", signals.exit_code(signals.asked() or signal.SIGINT))
+    except Exception as error:  # the net below all verbs: a line, and the rest in a file
+        if _reader_is_gone():
+            _say_no_more()
+            sys.exit(0)
+        if os.environ.get("BACKBONES_TRACEBACK"):
+            raise
+        told = _told(error)
+        if told is None:
+            from backbones.cli.unexpected import report
+
+            told = report(error)
+        fail(told, getattr(error, "exit_code", 1))
 
 
 def run(arguments: list[str]) -> None:
@@ -75,6 +82,66 @@ def run(arguments: list[str]) -> None:
     app()
 
 
+def _open_to_all_text() -> None:
+    """Let both streams escape what they cannot show; a stream that is closed takes everything."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # `>&-`
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _leave(end: SystemExit) -> NoReturn:
+    """End as a verb wanted to, once all that it said has left."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        end.__context__ = error
+    # typer catches a closed pipe, and calls it a failure.
+    if isinstance(end.__context__, OSError) and _reader_is_gone():
+        _say_no_more()
+        sys.exit(0)
+    raise end
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody reads what is said any more, as behind `| head`."""
+    try:
+        import select
+
+        poll = select.poll()
+        for stream in (sys.stdout, sys.stderr):
+            poll.register(stream.fileno(), 0)
+        return any(state & select.POLLERR for _, state in poll.poll(0))
+    except (ImportError, AttributeError, OSError, ValueError):  # Windows; no descriptor
+        return isinstance(sys.exc_info()[1], BrokenPipeError)
+
+
+def _say_no_more() -> None:
+    """Whatever is still said, at exit too, goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            os.dup2(nowhere, stream.fileno())
+        except (AttributeError, OSError, ValueError):
+            continue
+
+
+def _told(error: Exception) -> str | None:
+    """What happened, where the world and not this package is to blame."""
+    if isinstance(error, BackbonesError):
+        return str(error)
+    if isinstance(error, OSError):
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror or error}{where}"
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return "there is not enough memory; take smaller batches or images, or fewer workers"
+    if type(error).__name__ == "OutOfMemoryError":  # of a device, in torch
+        return "the device has not enough memory; take smaller batches or images"
+    return None
+
+
 def _columns() -> int:
     """How wide the terminal is; as typer finds out, without its imports."""
     if os.environ.get("COLUMNS", "").isdecimal():
@@ -85,7 +152,8 @@ def _columns() -> int:
         return _HELP_COLUMNS
 
 
-def fail(message: str, code: int) -> None:
+def fail(message: str, code: int) -> NoReturn:
     """Say what happened on standard error, in one line, and end; to be stopped is no error."""
-    signals.tell(("" if signals.is_stop(code) else "error: ") + message)
+    line = ("" if signals.is_stop(code) else "error: ") + " ".join(message.split())
+    signals.tell(shown(line))
     sys.exit(code)

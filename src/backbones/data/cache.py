@@ -41,6 +41,7 @@ from backbones.data.render import Pixels, resize_pixels
 from backbones.data.source import FilePictures
 from backbones.errors import BackbonesError, BadImage
 from backbones.spec import Interpolation
+from backbones.text import name_bytes
 
 VERSION = 2
 _TRAILER = struct.Struct("<QI8s")  # length and CRC-32 of index and description, then the mark
@@ -218,7 +219,7 @@ def open_cache(
 def _place_key(pictures: FilePictures, form: CacheForm) -> str:
     """Which pictures, in which form: names the file, so that a stale cache is replaced."""
     words = [str(pictures.root.resolve()), repr(form), *pictures.paths]
-    return hashlib.sha256("\0".join(words).encode()).hexdigest()[:12]
+    return hashlib.sha256(name_bytes("\0".join(words))).hexdigest()[:12]
 
 
 def _content_key(pictures: FilePictures, form: CacheForm) -> str:
@@ -233,7 +234,7 @@ def _content_key(pictures: FilePictures, form: CacheForm) -> str:
             stamp = f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}"
         except OSError:
             stamp = "missing"
-        digest.update(f"{relative}\0{stamp}\n".encode())
+        digest.update(name_bytes(f"{relative}\0{stamp}\n"))
     return digest.hexdigest()
 
 

@@ -18,6 +18,7 @@ from backbones.data.sets.listing import count_of, walk_pictures
 from backbones.data.sets.splitting import ordered
 from backbones.data.source import ArrayPictures, DataSource, Pictures
 from backbones.errors import BadData
+from backbones.files import expanded
 
 SMALLEST_FOR_NEAR_PX = 64
 """Pictures with a shorter side below this are compared exactly only: two digits look alike."""
@@ -180,7 +181,7 @@ def check(
         # nothing is drawn at random here: the splits are those that the set brings along
         source = open_data(where, val_fraction=0.0)
     except BadData as error:
-        root = Path(where).expanduser()
+        root = expanded(where)
         paths = walk_pictures(root)[0] if root.is_dir() else []
         if not paths:
             raise

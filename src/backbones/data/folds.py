@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from backbones.data.source import ArrayPictures, DataSource, FilePictures, Pictures, Split
 from backbones.errors import BadData, WrongUse
+from backbones.text import name_bytes
 
 POOLED = ("train", "val")
 """The parts that folds are drawn from; "test" is never one of them."""
@@ -43,10 +44,7 @@ def fold_numbers(
         >>> sorted(found[:3].tolist()), sorted(found[3:].tolist())
         ([1, 2, 3], [1, 2, 3])
     """
-    keys = [
-        hashlib.sha256(f"folds\n{seed}\n{name}".encode(errors="surrogatepass")).digest()
-        for name in names
-    ]
+    keys = [hashlib.sha256(name_bytes(f"folds\n{seed}\n{name}")).digest() for name in names]
     order = sorted(range(len(names)), key=lambda place: (int(labels[place]), keys[place]))
     numbers = np.empty(len(names), dtype=np.int64)
     numbers[order] = np.arange(len(names)) % num_folds + 1

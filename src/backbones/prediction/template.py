@@ -27,6 +27,7 @@ from backbones.errors import BadData, NotFound, WrongUse, nearest
 from backbones.files import write_atomic
 from backbones.prediction.run import Prediction
 from backbones.prediction.writers import Submission, Tally, Written, submitted
+from backbones.text import raw_bytes
 
 _SHOWN = 5
 
@@ -182,7 +183,7 @@ def write_filled(
     """
     seen = Tally()
     filled = fill(template, wanted, seen.count(predictions))
-    data = filled.text.encode("utf-8", "surrogateescape")
+    data = raw_bytes(filled.text)
     partial = target.with_name(f"{target.stem}.partial{target.suffix}")
     if filled.unanswered:
         write_atomic(partial, data)

@@ -25,6 +25,7 @@ from backbones.prediction.inputs import Inputs, Waiting
 from backbones.prediction.run import Prepared, Progress, batches
 from backbones.prediction.writers import Tally, Written
 from backbones.spec import InputSpec
+from backbones.text import spelled
 
 _PART = 1024  # pictures that are put into one group of rows of a Parquet file
 
@@ -168,10 +169,10 @@ def _npz(rows: Iterable[Features], file: IO[bytes], named: Mapping[str, str]) ->
     paths, values, unreadable, reasons = [], [], [], []
     for row in rows:
         if row.values is None:
-            unreadable.append(_spelled(row.path))
+            unreadable.append(spelled(row.path))
             reasons.append(row.error or "")
         else:
-            paths.append(_spelled(row.path))
+            paths.append(spelled(row.path))
             values.append(row.values)
     arrays = {
         "paths": np.array(paths, np.str_),
@@ -193,13 +194,8 @@ def _parquet(rows: Iterable[Features], file: IO[bytes], named: Mapping[str, str]
     with parquet.ParquetWriter(file, schema) as writer:
         while part := list(islice(left, _PART)):
             table = {
-                "path": [_spelled(row.path) for row in part],
+                "path": [spelled(row.path) for row in part],
                 "features": [row.values for row in part],
                 "error": [row.error for row in part],
             }
             writer.write_table(pyarrow.table(table, schema=schema))
-
-
-def _spelled(path: str) -> str:
-    """A file name that is not UTF-8 is spelled."""
-    return path.encode("utf-8", "backslashreplace").decode()

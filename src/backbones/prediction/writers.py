@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,6 +12,7 @@ from typing import Any, Literal, Protocol, TextIO, TypeVar
 from backbones.errors import BadData, MissingExtra, WrongUse, nearest
 from backbones.files import write_atomic
 from backbones.prediction.run import Guess, Prediction
+from backbones.text import raw_bytes, shown, spelled, to_json
 
 Rows = Iterator[str]
 
@@ -106,8 +106,7 @@ def write_predictions(
     else:
         rows = _ROWS[format](counted)
     if isinstance(target, Path):
-        # File names may hold bytes that are not UTF-8; they are written as they are.
-        write_atomic(target, "".join(rows).encode("utf-8", "surrogateescape"))
+        write_atomic(target, raw_bytes("".join(rows)))
     else:
         for row in rows:
             _say(target, row)
@@ -148,6 +147,8 @@ class Tally:
 
 
 def _say(stream: TextIO, text: str) -> None:
+    if stream.isatty():  # a program gets the names as they are
+        text = shown(text, keep="\n\t")
     try:
         stream.write(text)
     except UnicodeEncodeError:  # a terminal of another alphabet
@@ -163,10 +164,11 @@ def _number(probability: float) -> str:
 
 def _text(predictions: Iterable[Prediction]) -> Rows:
     for each in predictions:
-        lines = [each.path]
+        lines = [shown(each.path)]
         if each.error is not None:
-            lines.append(f"  cannot be read: {each.error}")
-        lines += [f"  {100 * guess.probability:5.1f} %  {guess.name}" for guess in each.predictions]
+            lines.append(f"  cannot be read: {shown(each.error)}")
+        answers = ((100 * guess.probability, shown(guess.name)) for guess in each.predictions)
+        lines += [f"  {percent:5.1f} %  {name}" for percent, name in answers]
         yield "\n".join(lines) + "\n"
 
 
@@ -179,12 +181,7 @@ def _json(predictions: Iterable[Prediction]) -> Rows:
             values["predictions"] = [
                 _answer(guess, float(_number(guess.probability))) for guess in each.predictions
             ]
-        line = json.dumps(values, ensure_ascii=False)
-        try:
-            line.encode()
-        except UnicodeEncodeError:  # a file name that is not UTF-8; JSON spells it
-            line = json.dumps(values)
-        yield line + "\n"
+        yield to_json(values) + "\n"
 
 
 def _answer(guess: Guess, probability: float) -> dict[str, Any]:
@@ -300,8 +297,7 @@ def _parquet(predictions: Iterable[Prediction]) -> bytes:
     )
     rows = [
         {
-            # Parquet's strings are UTF-8; a name that is not is spelled.
-            "path": each.path.encode("utf-8", "backslashreplace").decode(),
+            "path": spelled(each.path),
             "predictions": [_answer(one, one.probability) for one in each.predictions],
             "error": each.error,
         }

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from backbones.errors import NotFound, ProtocolError, nearest
+from backbones.errors import ProtocolError, nearest
 from backbones.protocols.row import Protocol
 from backbones.protocols.table import find_protocol, protocol_names
+from backbones.text import parse, read_document
 
 _FILES = (".yaml", ".yml", ".toml", ".json")
 _SIDE = re.compile(r"S\s*([+-]\s*\d+)?")
@@ -36,22 +34,7 @@ def load_protocol(name_or_file: str | Path) -> Protocol:
     path = Path(name_or_file)
     if str(name_or_file) in protocol_names() or path.suffix not in _FILES:
         return find_protocol(str(name_or_file))
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise NotFound(f"there is no protocol file {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ProtocolError(f"{path} cannot be read as a protocol: {_one_line(error)}") from None
-    return read_protocol(_parsed(text, path), str(path))
-
-
-def _parsed(text: str, path: Path) -> object:
-    try:
-        if path.suffix == ".toml":
-            return tomllib.loads(text)
-        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
-        raise ProtocolError(f"{path} cannot be read as a protocol: {_one_line(error)}") from None
+    return read_protocol(read_document(path, ProtocolError), str(path))
 
 
 def read_protocol(values: object, where: str) -> Protocol:
@@ -119,10 +102,7 @@ def apply_settings(protocol: Protocol, settings: Sequence[str]) -> Protocol:
         field, equals, text = setting.partition("=")
         if not equals:
             raise ProtocolError(f"--set {setting!r} has no value; expected field=value")
-        try:
-            values[field.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ProtocolError(f"--set {setting}: {_one_line(error)}") from None
+        values[field.strip()] = parse(text, "yaml", f"--set {setting[:80]}", ProtocolError)
     said = " ".join(settings)
     changed = read_protocol(values, f"--set {said}")
     return replace(changed, name=f"{protocol.name} with {said}", printed=())

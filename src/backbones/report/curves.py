@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from backbones.errors import BadData, NotFound
 from backbones.report.charts import label_font, save_figure
+from backbones.text import parse
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,14 +33,14 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         BadData: a line before the last one is not a JSON object.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_bytes().splitlines()
     except FileNotFoundError:
         raise NotFound(f"no metrics file {path}; a training run writes one") from None
     records: list[dict[str, Any]] = []
     for number, line in enumerate(lines, start=1):
         try:
-            record = json.loads(line)
-        except ValueError:
+            record = parse(line.decode(), "json", f"{path} line {number}")
+        except (BadData, UnicodeError):
             record = None
         if isinstance(record, dict):
             records.append(record)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -50,7 +51,7 @@ AnyFont = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 def font_folders() -> tuple[Path, ...]:
     """The folders where this platform keeps fonts, the user's own first."""
-    home = Path.home()
+    home = Path(os.path.expanduser("~"))  # which stays as it is where nobody is at home
     if sys.platform == "win32":
         local = Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local"))
         windows = Path(os.environ.get("WINDIR", r"C:\Windows"))
@@ -131,6 +132,8 @@ def covers(font: AnyFont, text: str) -> bool:
 
 
 def _lacks(font: AnyFont, character: str) -> bool:
+    if unicodedata.category(character) in ("Cc", "Cs"):  # a control; a byte that is not UTF-8
+        return True
     try:
         drawn, box = font.getmask(character), font.getmask(_UNASSIGNED)
     except UnicodeEncodeError:  # Pillow's bitmap font, on a build without FreeType: Latin-1 only

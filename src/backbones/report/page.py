@@ -15,6 +15,7 @@ from PIL import Image
 
 from backbones.files import write_atomic
 from backbones.report.pictures import to_image
+from backbones.text import shown, spelled
 
 _THUMB_PX = 288  # twice what is shown, for sharp screens
 _TINY_PX = 96  # smaller pictures are kept as they are, pixel by pixel
@@ -94,12 +95,17 @@ def document(cells: str, *, title: str, notes: Sequence[str] = (), style: str = 
         style: CSS beyond what all pages have.
     """
     below = " ".join(escape(note) for note in notes)
-    return (
+    return _plain(
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n<body>\n"
         f"<h1>{escape(title)}</h1>\n<p>{below}</p>\n<main>\n{cells}\n</main>\n</body>\n</html>\n"
     )
+
+
+def _plain(page: str) -> str:
+    """A page that every browser reads, whatever the names in it are made of."""
+    return spelled(shown(page, keep="\n\t"))
 
 
 def write_page(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from backbones.files import write_atomic
 from backbones.report.fonts import AnyFont, covers, find_font, spelled
 
 Guesses = Sequence[tuple[str, float]]
@@ -26,6 +29,22 @@ WRONG = (207, 34, 46)
 _MIN_WIDTH_PX, _MAX_SIDE_PX = 320, 640
 _TEXT_PX, LINE_PX, MARGIN_PX = 16, 28, 14
 NO_FONT_NOTE = "<U+...>: no font for this character (set BACKBONES_FONT)"
+
+
+def save_image(image: Image.Image, path: Path) -> Path:
+    """Write a drawn picture in the format of its name, whole or not at all.
+
+    Args:
+        image: RGB.
+        path: ends in one of `FORMATS`; its folder is made where it does not exist.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; an old file is untouched.
+    """
+    data = io.BytesIO()
+    image.save(data, Image.registered_extensions()[path.suffix.lower()], quality=92)
+    write_atomic(path, data.getvalue())
+    return path
 
 
 def annotate(

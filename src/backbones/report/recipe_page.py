@@ -19,6 +19,7 @@ from backbones.files import write_atomic
 from backbones.report.page import document
 from backbones.report.pictures import PAPER, contact_sheet, to_image
 from backbones.report.tiles import headed
+from backbones.text import spelled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,7 +77,7 @@ class RecipePicture:
             _stacked(parts, self.title).save(data, "PNG")
             write_atomic(path, data.getvalue())
         elif path.suffix.lower() in (".html", ".htm"):
-            write_atomic(path, self._page(parts).encode())
+            write_atomic(path, spelled(self._page(parts)).encode())
         else:
             raise WrongUse(f"{path.name} is no page or picture; expected .html or .png")
         return path

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from backbones.text import spelled
 from backbones.training.recipe import Recipe
 
 
@@ -44,7 +45,7 @@ def _toml(value: Any) -> str:
 
 def _text(value: str) -> str:
     """JSON's escapes are TOML's; TOML forbids one more letter."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return json.dumps(spelled(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _key(name: str) -> str:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from backbones.data.source import ArrayPictures, Split
 from backbones.errors import BadWeights, WrongUse
+from backbones.text import name_bytes
 from backbones.training.average import Average
 from backbones.training.recipe import Recipe
 from backbones.training.settings import one_line
@@ -157,7 +158,7 @@ def fingerprint(split: Split) -> dict[str, Any]:
         digest.update(repr(pictures.array.shape).encode())
         digest.update(np.ascontiguousarray(pictures.array).data)
     else:
-        digest.update("\0".join(pictures.paths).encode())
+        digest.update(name_bytes("\0".join(pictures.paths)))
     return {
         "classes": list(split.classes),
         "num_pictures": len(split),

@@ -29,6 +29,7 @@ import torch
 
 from backbones.errors import BadData, NotFound, TrainingStopped, WrongUse
 from backbones.files import write_atomic
+from backbones.text import to_json
 from backbones.training import events
 from backbones.training.images import Images
 from backbones.training.lines import as_line, lines_of
@@ -335,4 +336,4 @@ def _surroundings() -> dict[str, Any]:
 
 
 def _pretty(values: Mapping[str, Any]) -> bytes:
-    return (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()
+    return (to_json(values, indent=2) + "\n").encode()

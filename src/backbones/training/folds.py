@@ -17,6 +17,7 @@ from typing import Any
 
 from backbones.errors import BadData, NotFound, WrongUse
 from backbones.files import write_atomic
+from backbones.text import to_json
 from backbones.training.folder import RunFolder
 from backbones.training.lock import FolderLock
 from backbones.training.recipe import Recipe
@@ -171,4 +172,4 @@ class FoldsFolder:
 
 
 def _pretty(values: Mapping[str, Any]) -> bytes:
-    return (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()
+    return (to_json(values, indent=2) + "\n").encode()

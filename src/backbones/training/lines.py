@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from backbones.text import to_json
 from backbones.training.record import (
     CheckpointRecord,
     EpochRecord,
@@ -75,9 +74,5 @@ def _timing(
 
 
 def as_line(values: Mapping[str, Any]) -> bytes:
-    """One JSON line; a number that is not finite becomes null, which JSON can say."""
-    plain = {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in values.items()
-    }
-    return (json.dumps(plain, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    """One JSON line."""
+    return (to_json(values) + "\n").encode()

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from backbones.errors import BadData
 from backbones.files import write_atomic
+from backbones.text import raw_bytes
 
 NAME = "out_of_fold.csv"
 _BEFORE = ("path", "label", "fold", "predicted")
@@ -53,7 +54,7 @@ def write_held(path: Path, rows: Iterable[Held], classes: Sequence[str]) -> None
         best = classes[int(np.argmax(shares))] if shares else ""
         cells = [f"{share:.9g}" for share in shares] or [""] * len(classes)
         table.writerow([row.path, row.label, row.fold, best, *cells])
-    write_atomic(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    write_atomic(path, raw_bytes(text.getvalue()))
 
 
 def read_held(path: Path) -> list[Held]:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from backbones.errors import BadData
 from backbones.files import write_atomic
+from backbones.text import raw_bytes, to_json
 from backbones.tuning.search import Value
 
 State = Literal["running", "finished", "pruned", "diverged", "failed"]
@@ -121,8 +122,8 @@ class TrialBook:
     def put(self, row: TrialRow) -> None:
         """Keep a trial's newest state."""
         self.rows[row.number : row.number + 1] = [row]
-        rows = [_plain(each) for each in self.rows]
-        text = json.dumps({"monitor": self.monitor, "trials": rows}, indent=1, ensure_ascii=False)
+        rows = [asdict(each) for each in self.rows]
+        text = to_json({"monitor": self.monitor, "trials": rows}, indent=1)
         write_atomic(self.path, (text + "\n").encode())
 
     def broken_off(self) -> TrialRow | None:
@@ -150,18 +151,8 @@ class TrialBook:
                 (row.number, row.state, *found, len(row.measured), seconds, *values, row.note)
             )
         path = self.folder / "trials.csv"
-        write_atomic(path, text.getvalue().encode())
+        write_atomic(path, raw_bytes(text.getvalue()))
         return path
-
-
-def _plain(row: TrialRow) -> dict[str, Any]:
-    """A row as JSON can say it: what is not a number becomes null."""
-    values = asdict(row)
-    values["parameters"] = dict(row.parameters)
-    for one in values["measured"]:
-        for name, value in one.items():
-            one[name] = value if math.isfinite(value) else None
-    return values
 
 
 def _row(values: dict[str, Any]) -> TrialRow:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from backbones.errors import BadWeights
+from backbones.text import escaped
 from backbones.weights.atomic import atomic_save_safetensors
 
 _TENSORS = "tensors_sha256"
@@ -90,9 +91,9 @@ def tensors_sha256(state: Mapping[str, Tensor]) -> str:
 
 def _sealed(values: Mapping[str, Any]) -> str:
     """Plain values and their hash as text, written in one way."""
-    text = json.dumps(values, ensure_ascii=False, sort_keys=True)
+    text = escaped(json.dumps(values, ensure_ascii=False, sort_keys=True))
     header = {"header": values, "sha256": hashlib.sha256(text.encode()).hexdigest()}
-    return json.dumps(header, ensure_ascii=False, sort_keys=True)
+    return escaped(json.dumps(header, ensure_ascii=False, sort_keys=True))
 
 
 def _opened(text: str) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from backbones.data.sets.splitting import Holdout
 from backbones.data.sets.tables import SUFFIXES
 from backbones.data.source import DataSource
 from backbones.errors import BadData, NotFound, WrongUse, nearest, nearest_file
+from backbones.files import expanded
 
 NAMES = ("digits", *(row.name for row in SETS))
 
@@ -143,7 +144,7 @@ def open_data(
         raise WrongUse(f"val_fraction is {val_fraction:g}; expected 0 to below 1")
     holdout = Holdout(val_fraction, seed)
     read = _said(layout, label_pattern)
-    path = Path(where).expanduser()
+    path = expanded(where)
     table = layout is not None and _layout(layout).name == "manifest"
     if read is not None and not table and (where in NAMES or path.is_file()):
         raise WrongUse(f"{where} is no folder: a layout or a label pattern is for folders")

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from backbones.data.sets.listing import count_of, some
 from backbones.data.source import DataSource, FilePictures, Split
 from backbones.errors import BadData
+from backbones.text import name_bytes
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,7 @@ class Holdout:
         held = np.zeros(len(labels), dtype=np.bool_)
         if self.val_fraction <= 0:
             return held
-        keys = [
-            hashlib.sha256(f"{self.seed}\n{name}".encode(errors="surrogatepass")).digest()
-            for name in names
-        ]
+        keys = [hashlib.sha256(name_bytes(f"{self.seed}\n{name}")).digest() for name in names]
         for label in np.unique(labels):
             members = sorted(np.flatnonzero(labels == label).tolist(), key=lambda i: keys[i])
             wanted = max(1, round(len(members) * self.val_fraction))
