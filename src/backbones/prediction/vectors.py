@@ -170,7 +170,7 @@ def _npz(rows: Iterable[Features], file: IO[bytes], named: Mapping[str, str]) ->
     for row in rows:
         if row.values is None:
             unreadable.append(spelled(row.path))
-            reasons.append(row.error or "")
+            reasons.append(spelled(row.error or ""))
         else:
             paths.append(spelled(row.path))
             values.append(row.values)
@@ -196,6 +196,6 @@ def _parquet(rows: Iterable[Features], file: IO[bytes], named: Mapping[str, str]
             table = {
                 "path": [spelled(row.path) for row in part],
                 "features": [row.values for row in part],
-                "error": [row.error for row in part],
+                "error": [None if row.error is None else spelled(row.error) for row in part],
             }
             writer.write_table(pyarrow.table(table, schema=schema))

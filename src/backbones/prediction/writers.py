@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Protocol, TextIO, TypeVar
 
@@ -277,6 +277,12 @@ def submitted(each: Prediction, wanted: Submission, names: tuple[str, ...] | Non
     return [_number(min(max(found[name], low), 1 - low)) for name in columns]
 
 
+def _spelled(guess: Guess) -> dict[str, Any]:
+    """An answer in Parquet's strings, which are UTF-8."""
+    id_ = None if guess.id is None else spelled(guess.id)
+    return _answer(replace(guess, name=spelled(guess.name), id=id_), guess.probability)
+
+
 def _parquet(predictions: Iterable[Prediction]) -> bytes:
     try:
         import pyarrow
@@ -298,8 +304,8 @@ def _parquet(predictions: Iterable[Prediction]) -> bytes:
     rows = [
         {
             "path": spelled(each.path),
-            "predictions": [_answer(one, one.probability) for one in each.predictions],
-            "error": each.error,
+            "predictions": [_spelled(one) for one in each.predictions],
+            "error": None if each.error is None else spelled(each.error),
         }
         for each in answered
     ]
