@@ -99,6 +99,8 @@ class Report:
         per_class: one entry a class, in the order of the network's outputs.
         confusion: counts; rows are true classes, columns are predicted ones.
         calibration: the bins of the calibration error, for a reliability diagram.
+        misnamed: places of the images whose first class is wrong, in the order of the data; not
+            in the JSON.
     """
 
     num_samples: int
@@ -115,6 +117,7 @@ class Report:
     confusion: tuple[tuple[int, ...], ...]
     calibration: tuple[CalibrationBin, ...]
     skipped: tuple[Skipped, ...] = ()
+    misnamed: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain dictionaries, lists and numbers, ready for `json.dumps`.
@@ -128,7 +131,7 @@ class Report:
             {key: value for key, value in row.items() if key != "id" or value is not None}
             for row in plain["per_class"]
         ]
-        del plain["confusion"]
+        del plain["confusion"], plain["misnamed"]
         if len(self.confusion) <= _DENSE_UP_TO:
             plain["confusion"] = [list(row) for row in self.confusion]
         else:
@@ -342,6 +345,7 @@ def measure(
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         calibration=bins,
         skipped=tuple(skipped),
+        misnamed=tuple(np.flatnonzero(place >= 1).tolist()),
     )
 
 

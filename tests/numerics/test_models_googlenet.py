@@ -70,9 +70,17 @@ def test_the_first_line_was_printed_for_a_separable_convolution() -> None:
     separable = 7 * 7 * 3 * 8 + 3 * 8 * 64
     assert separable / 1000 == pytest.approx(2.7, abs=0.05)
     assert separable * 112 * 112 / 1e6 == pytest.approx(34, abs=0.5)
+    network_type, row = find_row("inception_v1")
     first = on_meta("inception_v1").conv1.conv
     assert first.weight.numel() == 9408
     assert (first.kernel_size, first.stride, first.groups) == ((7, 7), (2, 2), 1)
+    assert "conv1" in [deviation.field for deviation in row.deviations]
+    with torch.device("meta"):
+        as_counted: Any = make(network_type, replace(row, conv1="separable"))  # type: ignore[type-var]
+    weights = [p.numel() for p in as_counted.conv1.parameters() if p.dim() == 4]
+    assert sum(weights) == separable
+    assert "conv1" not in [deviation.field for deviation in as_counted.row.deviations]
+    assert as_counted(torch.zeros(2, 3, 224, 224, device="meta")).logits.shape == (2, 1000)
 
 
 def test_maps_are_as_many_as_table_1_prints() -> None:

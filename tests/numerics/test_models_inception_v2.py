@@ -11,7 +11,7 @@ import torch
 
 from backbones.inspection.trace import count
 from backbones.models import build, find_row, make
-from backbones.models.inception_v2 import SeparableNormAct
+from backbones.nn.conv import SeparableNormAct
 
 
 def on_meta(name: str, **changes: Any) -> Any:

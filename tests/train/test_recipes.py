@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from backbones.data.source import ArrayPictures, FilePictures, Split
 from backbones.errors import NotFound, RecipeError
 from backbones.models import build, find_row
 from backbones.spec import InputSpec
+from backbones.training import settings
 from backbones.training.recipe import (
     OPTIMIZER_FIELDS,
     OPTIMIZER_SHARED,
@@ -72,6 +75,30 @@ def test_vgg_is_section_3_1_of_the_paper():
         0.5,
         0.1,
     )
+
+
+def test_the_papers_constants_meet_the_papers_input_or_the_substitute_is_declared():
+    """AlexNet's rate and LRN are made for pixels from 0 to 255; divided by 58 they do nothing."""
+    folder = Path(settings.__file__).parent / "recipes"
+    for name in ("alexnet", "googlenet", "googlenet_quick"):
+        assert load_recipe(name).input.std == pytest.approx((1 / 255,) * 3)
+        assert all(100 < 255 * mean < 125 for mean in load_recipe(name).input.mean)
+    ink, paper = ((p - load_recipe("lenet").input.mean[0]) for p in (1, 0))
+    assert ink / load_recipe("lenet").input.std[0] == pytest.approx(1.175, abs=1e-4)
+    assert paper / load_recipe("lenet").input.std[0] == pytest.approx(-0.1, abs=1e-4)
+    for path in folder.glob("*.toml"):
+        recipe = load_recipe(path.stem)
+        if "arXiv" in recipe.source and not recipe.input.mean:
+            said = re.sub(r"\s*\n# ", " ", path.read_text(encoding="utf-8"))
+            assert re.search(r"deviation|normalised|scale of the input", said, re.I), path.stem
+
+
+@pytest.mark.parametrize(("name", "channels"), [("alexnet", 3), ("lenet", 1)])
+def test_recipes_with_colours_of_their_own_see_as_many_channels(name, channels):
+    for split in (grey(), photos(Path("nowhere"))):
+        row = find_row(load_recipe(name).model)[1]
+        found = resolve(load_recipe(name), row=row, train=split)
+        assert found.input.channels == channels == len(found.input.mean)
 
 
 def test_nin_fashion_is_the_tutorials():

@@ -227,6 +227,7 @@ def _measured(trial: _Trial, arm: Arm, measure: Measure, seed: int, target: str 
         low=interval.low,
         high=interval.high,
         num_samples=found.report.num_samples,
+        misnamed=found.report.misnamed,
         forward_passes=found.num_passes,
         seconds=round(found.seconds, 2),
     )

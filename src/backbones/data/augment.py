@@ -24,11 +24,20 @@ from backbones.data.geometry import (
 Pixel = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
-# Principal components of ImageNet's RGB values: rows R, G, B, columns the components.
-# fb.resnet.torch, datasets/transforms.lua.
-_COMPONENTS = np.array(
-    [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
-)
+# Principal components of ImageNet's RGB values: rows R, G, B, columns the components. The author's
+# from make-data/input_meta, the others from fb.resnet.torch, datasets/transforms.lua.
+_COMPONENTS = {
+    "author": np.array(
+        [
+            [-0.56351, -0.71258, 0.41796],
+            [-0.57618, -0.02354, -0.81698],
+            [-0.59200, 0.70120, 0.39731],
+        ]
+    ),
+    "fb.resnet": np.array(
+        [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
+    ),
+}
 # Step along each component for sigma = 1, on 0..255. The author's code takes the standard
 # deviations; fb.resnet.torch takes the variances (of values in 0..1) and is 2 to 17 times weaker.
 _COLOUR_STEPS = {
@@ -195,7 +204,7 @@ def _drawn_colour(augment: Augment, seed: int, epoch: int, indices: Integers) ->
     alphas = np.stack([normal(seed, epoch, indices, slot) for slot in slots], 1)
     steps = alphas * augment.pca_colour * _COLOUR_STEPS[augment.pca_scale]
     # written out: a matrix product may round differently for another number of rows
-    return np.stack([(steps * row).sum(1) for row in _COMPONENTS], 1)
+    return np.stack([(steps * row).sum(1) for row in _COMPONENTS[augment.pca_scale]], 1)
 
 
 def _drawn_erase(augment: Augment, count: int, share: Callable[[int], Floats]) -> Floats:

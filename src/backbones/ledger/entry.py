@@ -91,6 +91,7 @@ class Expectation(Table):
         figure: label of a figure.
         is_: "lower": its error is lower than the other's; "not lower": the other's is as low.
         than: label of the other figure.
+        margin: percent points that "not lower" may be lower by and still count as as high.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -98,6 +99,7 @@ class Expectation(Table):
     figure: str
     is_: Annotated[Literal["lower", "not lower"], Field(alias="is")]
     than: str
+    margin: Annotated[float, Field(gt=0)] = 1.0
 
 
 class Entry(Table):

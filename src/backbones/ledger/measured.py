@@ -21,6 +21,8 @@ class Run(Table):
         top1_error_percent: on the held-out pictures.
         low, high: its 95 % interval.
         num_samples: held-out pictures.
+        misnamed: which of them got the wrong first class, by position; None where an older version
+            measured.
         forward_passes: that it took to measure.
         seconds: that it took to measure.
     """
@@ -30,6 +32,7 @@ class Run(Table):
     low: float
     high: float
     num_samples: int
+    misnamed: tuple[int, ...] | None = None
     forward_passes: int = 0
     seconds: float = 0.0
 

@@ -8,8 +8,8 @@ Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke & Rabinovich, Goin
 Convolutions, arXiv:1409.4842. Here: table 1 and figure 3 (the network), figure 2b (the module),
 section 5 (the heads).
 
-Deviations, each a field of the row: `batch_norm`, `five_by_five`, `lrn`, `last_pool_px`, `dropout`,
-`auxiliary`, `init`.
+Deviations, each a field of the row: `conv1`, `batch_norm`, `five_by_five`, `lrn`, `last_pool_px`,
+`dropout`, `auxiliary`, `init`.
 
 Shapes: N pictures, C channels, H x W px; features are (N, 1024, 7, 7) at 224 px, logits
 (N, classes).
@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from backbones.nn.auxiliary import WithAuxiliary
-from backbones.nn.conv import ConvNormAct
+from backbones.nn.conv import ConvNormAct, SeparableNormAct
 from backbones.nn.init import he
 from backbones.nn.lrn import Constants, LocalResponseNorm
 from backbones.nn.pictures import check_pictures
@@ -95,6 +95,7 @@ class GoogLeNetRow:
         name, summary, claims: of the variant; tests check the claims.
         table: the Inception lines.
         stem: maps of the three convolutions in front of them.
+        conv1: "separable": a 7x7 for each channel with 8 maps each, then a 1x1.
         batch_norm: after every convolution, which then has no bias.
         five_by_five: px, the side of the filters in the paper's 5x5 branch.
         lrn: constants of the two local response normalisations; None leaves them out.
@@ -110,6 +111,7 @@ class GoogLeNetRow:
     claims: tuple[Claim, ...] = ()
     table: tuple[Inception, ...] = TABLE_1
     stem: tuple[int, int, int] = STEM
+    conv1: Literal["full", "separable"] = "full"
     batch_norm: bool = False
     five_by_five: int = 5
     lrn: Constants | None = "caffe"
@@ -148,6 +150,11 @@ DEVIATIONS: Choices = {
         " them; the paper does not say how it began",
     },
     "BVLC Caffe, models/bvlc_googlenet": {
+        (
+            "conv1",
+            "full",
+        ): "a full 7x7, 9,408 weights and 118 M MACs; the 2.7K and 34M of table 1 are"
+        " those of a separable one with 8 maps a channel, which the text does not mention",
         ("lrn", "caffe"): "n = 5, k = 1, alpha = 0.0001 / n; the paper prints no constants",
         ("init", "xavier"): "uniform weights with variance 1 / fan-in, biases 0.2 in front of"
         " ReLUs; the paper does not say how it began",
@@ -246,8 +253,9 @@ class InceptionModule(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        branches = (self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x))
-        return torch.cat(branches, dim=1)
+        return torch.cat(
+            [self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)], dim=1
+        )
 
 
 class AuxiliaryHead(nn.Module):
@@ -265,21 +273,21 @@ class AuxiliaryHead(nn.Module):
         if self.overlaps and min(x.shape[2:]) >= 5:
             x = F.avg_pool2d(x, 5, stride=3)
         x = self.conv(F.adaptive_avg_pool2d(x, AUXILIARY_SIDE_PX))
-        x = F.relu(self.fc1(torch.flatten(x, 1)), inplace=True)
-        logits: Tensor = self.fc2(self.dropout(x))
+        logits: Tensor = self.fc2(self.dropout(F.relu(self.fc1(torch.flatten(x, 1)), inplace=True)))
         return logits
 
 
 def lines_of_table_1(row: GoogLeNetRow, in_channels: int) -> dict[str, nn.Module]:
-    """Table 1 from the picture to the last Inception module, under torchvision's names.
+    """Table 1 up to the last Inception module, under torchvision's names.
 
-    Poolings round the sizes of maps up: 112, 56, 28, 14, 7 at 224 px. Figure 3 normalises after
-    the first and before the second.
+    Poolings round sizes up: 112, 56, ... 7. Figure 3 normalises after the first, before the second.
     """
     unit, (conv1, reduced, conv3) = _unit(row), row.stem
     pool1, pool2 = (nn.MaxPool2d(3, 2, ceil_mode=True) for _ in range(2))
     lines: dict[str, nn.Module] = {
-        "conv1": unit(in_channels, conv1, 7, stride=2, padding=3),
+        "conv1": unit(in_channels, conv1, 7, stride=2, padding=3)
+        if row.conv1 == "full"
+        else SeparableNormAct(in_channels, conv1, 7, 8, **unit.keywords),
         "maxpool1": nn.Sequential(pool1, LocalResponseNorm.of(row.lrn)) if row.lrn else pool1,
         "conv2": unit(conv1, reduced, 1),
         "conv3": unit(reduced, conv3, 3, padding=1),
@@ -308,12 +316,6 @@ class GoogLeNet(nn.Module):
     mode, with auxiliary heads, `WithAuxiliary`.
 
     Reference: table 1 and section 5. Parameter names are torchvision's.
-
-    Example:
-        >>> import torch
-        >>> network = GoogLeNet(ROWS[-1], num_classes=2)
-        >>> [logits.shape for logits in network(torch.zeros(4, 3, 64, 48)).auxiliary]
-        [torch.Size([4, 2]), torch.Size([4, 2])]
     """
 
     def __init__(
@@ -323,8 +325,7 @@ class GoogLeNet(nn.Module):
         self.row = row
         self.num_classes = num_classes or row.num_classes
         self.in_channels = in_channels or row.in_channels
-        lines = lines_of_table_1(row, self.in_channels)
-        self.lines = tuple(lines)
+        self.lines = tuple(lines := lines_of_table_1(row, self.in_channels))
         for name, layer in lines.items():
             self.add_module(name, layer)
         maps = {line.name: line.maps for line in row.table}
@@ -378,10 +379,7 @@ class GoogLeNet(nn.Module):
 
 
 def initialise(network: GoogLeNet, init: Init) -> None:
-    """The paper does not say how it began; `init` says whose numbers these are.
-
-    "xavier": uniform in +-sqrt(3 / fan-in), biases 0.2 in front of ReLUs, zero in the classifiers.
-    """
+    """By `init`; "xavier" is uniform in +-sqrt(3 / fan-in), biases 0.2, in the classifiers zero."""
     for name, layer in network.named_modules():
         if not isinstance(layer, nn.Conv2d | nn.Linear):
             continue

@@ -166,11 +166,11 @@ class InceptionResNetRow:
 SLIM = "tensorflow/models, research/slim/nets/inception_resnet_v2.py"
 FACENET = "davidsandberg/facenet, src/models/inception_resnet_v1.py"
 DEVIATIONS = (
+    ("stem", STEM_V2, "1x7 before 7x1; transcriptions of Figure 3 have 7x1 first", SLIM),
     (
         "stem",
         STEM_RELEASED,
-        "Inception v3's stem and one module, 320 maps, so that the later maps are 1088 and 2080;"
-        " Figure 15 puts Inception v4's stem there, 384 maps, and the later ones are 1152 and 2144",
+        "Inception v3's stem and one module, 320 maps; Figure 15 has Inception v4's stem, 384",
         SLIM,
     ),
     (

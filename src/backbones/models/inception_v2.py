@@ -19,10 +19,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from backbones.nn.branches import Branches
-from backbones.nn.conv import ConvNormAct
+from backbones.nn.conv import ConvNormAct, SeparableNormAct
 from backbones.nn.init import truncated_gaussian, truncated_he
 from backbones.nn.pictures import check_pictures
 from backbones.spec import Citation, Claim, Deviation
@@ -202,33 +201,6 @@ ROWS = (
         input_px=32,
     ),
 )
-
-
-class SeparableNormAct(nn.Module):
-    """A convolution of each channel by itself, one 1x1 that mixes them, batch norm, ReLU.
-
-    Args:
-        in_channels, maps: in and out.
-        kernel_px: side of the window, which moves by 2.
-        depth_multiplier: maps made of each channel.
-
-    Shapes: (N, in_channels, H, W) -> (N, maps, H/2, W/2), rounded up.
-
-    Reference: the appendix, which says how the first convolution is done.
-    """
-
-    def __init__(self, in_channels: int, maps: int, kernel_px: int, depth_multiplier: int) -> None:
-        super().__init__()
-        between = in_channels * depth_multiplier
-        around = kernel_px // 2
-        self.depthwise = nn.Conv2d(
-            in_channels, between, kernel_px, 2, around, groups=in_channels, bias=False
-        )
-        self.pointwise = nn.Conv2d(between, maps, 1, bias=False)
-        self.bn = nn.BatchNorm2d(maps, eps=1e-3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.bn(self.pointwise(self.depthwise(x))), inplace=True)
 
 
 class InceptionV2(nn.Module):

@@ -7,7 +7,9 @@ Szegedy, Ioffe, Vanhoucke & Alemi, Inception-v4, Inception-ResNet and the Impact
 Connections on Learning, arXiv:1602.07261. Here: Figures 3 to 9 and Table 1 (reduction A).
 Inception-ResNet, of the same paper, has a file of its own.
 
-No deviation from the paper is known; the released network has the widths of the figures.
+Deviations, each a field of the row: `stem`, `b`, `c`. The widths are the figures'; the order
+of 1x7 and 7x1, of 1x3 and 3x1 is that of the released network (TensorFlow-Slim). Transcriptions of
+figures 3, 5 and 6 have them the other way round; the counts are the same.
 
 Shapes: N pictures, C channels, H x W px; features are (N, maps, h, w) with 8 px for the row's 299,
 logits (N, classes).
@@ -22,7 +24,7 @@ from torch import Tensor, nn
 from backbones.nn.branches import module
 from backbones.nn.init import truncated_he
 from backbones.nn.pictures import check_pictures
-from backbones.spec import Citation, Claim, Deviation
+from backbones.spec import Choices, Citation, Claim, Deviation, deviations_in
 
 PAPER = Citation(
     "Szegedy, Ioffe, Vanhoucke & Alemi",
@@ -106,8 +108,18 @@ class InceptionV4Row:
 
     @property
     def deviations(self) -> tuple[Deviation, ...]:
-        """None is known."""
-        return ()
+        """What differs from the paper, from the fields."""
+        return deviations_in(self, DEVIATIONS)
+
+
+# Who does it; what is built, and what the paper has.
+DEVIATIONS: Choices = {
+    "the network released with TensorFlow-Slim": {
+        ("stem", STEM): "1x7 before 7x1; transcriptions of figure 3 have 7x1 before 1x7",
+        ("b", B): "1x7 and 7x1 in this order; a transcription of figure 5 has the other",
+        ("c", C): "1x3 before 3x1 in the long branch; a transcription of figure 6 has the other",
+    },
+}
 
 
 def _claims(params: int, macs: int, source: str) -> tuple[Claim, ...]:

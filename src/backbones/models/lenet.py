@@ -112,6 +112,15 @@ DEVIATIONS = (
     ("max", Deviation("subsampling", "2x2 maximum; the paper's subsampling is trainable", _MODERN)),
     ("full", Deviation("c3", "C3 sees all maps of S2; the paper connects by Table I", _MODERN)),
     ("relu", Deviation("activation", "ReLU; the paper squashes with 1.7159 tanh(2a/3)", _MODERN)),
+    (
+        "rbf",
+        Deviation(
+            "output",
+            "figure 3's codes are a third party's transcription; the top two rows of 0, 2, 4 and 5"
+            " are doubtful",
+            "mattwang44/LeNet-from-Scratch has the same",
+        ),
+    ),
     ("linear", Deviation("output", "a linear layer; the paper has RBF units", _MODERN)),
     ("pytorch", Deviation("init", "U(+-1 / sqrt(F)); the paper has U(+-2.4 / F)", _MODERN)),
 )

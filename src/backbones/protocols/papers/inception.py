@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backbones.protocols.papers import ILSVRC_VAL, Protocol, cite, results
+from backbones.protocols.papers import ILSVRC_TEST, ILSVRC_VAL, Protocol, cite, results
 from backbones.protocols.row import ShorterSide
 
 _FOUR_SCALES = tuple(ShorterSide(px=px) for px in (256, 288, 320, 352))
@@ -53,6 +53,13 @@ GOOGLENET = (
             *results((("GoogLeNet", None, 6.67),), "Table 3", num_models=7),
             *results((("BN-Inception", 21.99, 5.82),), "Figure 4", paper=_BN),
             *results((("BN-Inception", 20.1, 4.9),), "Figure 4", num_models=6, paper=_BN),
+            *results(
+                (("BN-Inception", None, 4.82),),
+                "section 4.2.3",
+                data=ILSVRC_TEST,
+                num_models=6,
+                paper=_BN,
+            ),
         ),
     ),
 )
@@ -69,6 +76,11 @@ INCEPTION_V3 = (
                     ("GoogLeNet", 29.0, 9.2),
                     ("BN-GoogLeNet", 26.8, None),
                     ("BN-Inception", 25.2, 7.8),
+                ),
+                "Table 3, of the older papers",
+            ),
+            *results(
+                (
                     ("Inception-v2", 23.4, None),
                     ("Inception-v2, RMSProp", 23.1, 6.3),
                     ("Inception-v2, label smoothing", 22.8, 6.1),
@@ -103,7 +115,7 @@ INCEPTION_V3 = (
             " smallest scale are taken, which is one twelfth of its 144",
         ),
         printed=(
-            *results((("Inception-v3", 19.47, 4.48),), "Table 4"),
+            *results((("Inception-v3", 19.47, 4.48),), "Table 4", data=_KEPT),
             *results(
                 (
                     ("Inception-v3", 19.8, 4.6),
@@ -129,8 +141,8 @@ INCEPTION_V3 = (
             " multiples of the network's side (8/7 to 11/7) are taken",
         ),
         printed=(
-            *results((("Inception-v3", 18.77, 4.2),), "Table 4"),
-            *results((("Inception-v3", 17.3, 3.5),), "abstract", num_models=4),
+            *results((("Inception-v3", 18.77, 4.2),), "Table 4", data=_KEPT),
+            *results((("Inception-v3", 17.3, 3.5),), "abstract", data=_KEPT, num_models=4),
             *results(
                 (
                     ("Inception-v3", 18.9, 4.3),
@@ -145,6 +157,13 @@ INCEPTION_V3 = (
             *results(
                 (("Inception-v4 and 3 Inception-ResNet-v2", 16.4, 3.1),),
                 "ensembles",
+                num_models=4,
+                paper=_V4,
+            ),
+            *results(
+                (("Inception-v4 and 3 Inception-ResNet-v2", None, 3.08),),
+                "ensembles",
+                data=ILSVRC_TEST,
                 num_models=4,
                 paper=_V4,
             ),

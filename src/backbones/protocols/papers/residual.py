@@ -36,7 +36,7 @@ RESNET = (
                     ("ResNet-101", 22.44, 6.21),
                     ("ResNet-152", 22.16, 6.16),
                 ),
-                "one crop",
+                "one crop; ResNet-50 has batch norm after the addition",
                 paper=_FB,
             ),
         ),
