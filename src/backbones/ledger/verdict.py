@@ -46,7 +46,7 @@ class Verdict:
         expected = self.expectation
         once = ", one run each" if self.num_runs == 1 else ""
         how = "lower" if self.difference > 0 else "higher"
-        claim = expected.is_
+        claim: str = expected.is_
         if claim == "not lower":
             claim += f" by more than {expected.margin:g} percent points"
         return (
