@@ -25,6 +25,9 @@ SMALLEST_FOR_NEAR_PX = 64
 
 LARGE_IMBALANCE = 10.0
 
+DARK = 64
+"""Images without a brighter value are remarked on: 14 bits stored as if they were 16 end here."""
+
 _SUFFIXES = {
     "JPEG": ".jpg .jpeg .jpe .jfif",
     "MPO": ".jpg .jpeg .jpe .mpo",
@@ -119,6 +122,8 @@ class Check:
         wrong_extensions: see `WrongExtension`.
         exact_duplicates: groups of names of equal files (or equal pictures of an array).
         near_duplicates: groups of names of pictures that look the same.
+        blank: images of one colour.
+        nearly_black: others without a value above `DARK` of 255.
         leaks: the same picture in train and in another split.
         conflicts: the same file under two labels.
     """
@@ -140,6 +145,8 @@ class Check:
     wrong_extensions: tuple[WrongExtension, ...]
     exact_duplicates: tuple[tuple[str, ...], ...]
     near_duplicates: tuple[tuple[str, ...], ...]
+    blank: tuple[str, ...]
+    nearly_black: tuple[str, ...]
     leaks: tuple[Leak, ...]
     conflicts: tuple[Conflict, ...]
 
@@ -222,7 +229,15 @@ def _examined(pictures: Pictures, workers: int | None, progress: Progress | None
     mode = "RGB" if channels == 3 else "L"
     same = Examined(format="array", mode=mode, width=width, height=height)
     rows = np.ascontiguousarray(pictures.array).reshape(len(pictures), -1)
-    found = [replace(same, sha256=hashlib.sha256(row.data).hexdigest()) for row in rows]
+    found = [
+        replace(
+            same,
+            sha256=hashlib.sha256(row.data).hexdigest(),
+            blank=bool((row.reshape(-1, channels) == row[:channels]).all()),
+            brightest=int(row.max()),
+        )
+        for row in rows
+    ]
     if progress is not None:
         progress(len(found), len(found))
     return found
@@ -265,6 +280,10 @@ def _report(
         wrong_extensions=tuple(_wrong_extensions(items, found)),
         exact_duplicates=_named(exact, items),
         near_duplicates=_named(near, items),
+        blank=tuple(items[i].name for i in readable if found[i].blank),
+        nearly_black=tuple(
+            items[i].name for i in readable if found[i].brightest <= DARK and not found[i].blank
+        ),
         leaks=tuple(_leaks(exact, near, items)),
         conflicts=tuple(_conflicts(exact, items)),
     )
@@ -329,6 +348,12 @@ def _judged(result: Check, problems: list[str], remarks: list[str]) -> Check:
         remarks.append(f"{count_of(number, 'group')} of equal pictures")
     if number := len(result.near_duplicates):
         remarks.append(f"{count_of(number, 'group')} of pictures that look the same")
+    if number := len(result.blank):
+        remarks.append(f"{count_of(number, 'image')} of one colour")
+    if number := len(result.nearly_black):
+        remarks.append(
+            f"{count_of(number, 'image')} nearly black: were 10 to 14 bits stored as if 16?"
+        )
     if list(result.splits) == ["train"] and (result.exact_duplicates or result.near_duplicates):
         remarks.append("a val split drawn from it may hold copies of training pictures")
     if result.imbalance >= LARGE_IMBALANCE:

@@ -47,6 +47,8 @@ class Examined:
         brightness: 64-bit difference hash: whether each of 8 x 8 cells is darker than its
             neighbour on the right.
         thumbnail: 16 x 16 grey values in base64.
+        blank: whether all pixels have one colour.
+        brightest: the largest value of any pixel and channel, 0 to 255.
     """
 
     reason: str = ""
@@ -57,6 +59,8 @@ class Examined:
     sha256: str = ""
     brightness: int = 0
     thumbnail: str = ""
+    blank: bool = False
+    brightest: int = 255
 
     def grey(self) -> npt.NDArray[np.uint8]:
         """The thumbnail as uint8 (16, 16)."""
@@ -84,6 +88,7 @@ def examine(path: Path) -> Examined:
     return Examined(
         "", kind, mode, width, height, sha256,
         _difference_hash(grey), base64.b64encode(thumbnail.tobytes()).decode("ascii"),
+        bool((pixels == pixels[0, 0]).all()), int(pixels.max()),
     )  # fmt: skip
 
 

@@ -43,6 +43,8 @@ def check_text(found: Check) -> str:
         [f"{w.path}: holds {w.format}, named {w.extension}" for w in found.wrong_extensions],
     )
     lines += _listing("equal pictures", [" = ".join(group) for group in found.exact_duplicates])
+    lines += _listing("one colour", found.blank)
+    lines += _listing("nearly black", found.nearly_black)
     lines += _listing("look the same", [" ~ ".join(group) for group in found.near_duplicates])
     return "\n".join(lines)
 
