@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backbones.api.training import TrainingRun, resume
+from backbones.api.training import resume
 from backbones.api.training import train as begin_training
+from backbones.api.training_run import TrainingRun
 from backbones.errors import BadWeights, NotFound, RecipeError, TrainingStopped, WrongUse
 from backbones.models import build
 from backbones.spec import InputSpec

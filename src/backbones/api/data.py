@@ -52,11 +52,12 @@ def open_for(
     """The data as a recipe sees it: its validation pictures held out, its limit applied.
 
     Where the data has no "val" of its own, the recipe's share of the training pictures becomes
-    one, chosen by its seed; so an evaluation later holds out the same pictures again. With
-    `folds`, the recipe's `fold` is "val" whatever the data has.
+    one, chosen by its seed; so an evaluation later holds out the same pictures again. Where it has
+    no "test" either, its share of that is held out too, and nothing is chosen by it. With `folds`,
+    the recipe's `fold` is "val" whatever the data has.
 
     Args:
-        recipe: whose `val_fraction`, `folds`, `fold`, `seed` and `limit` count.
+        recipe: whose `val_fraction`, `test_fraction`, `folds`, `fold`, `seed` and `limit` count.
         where: a folder, a manifest or a set name.
         downloading: hears of a download, where the set has to be fetched first.
 
@@ -68,10 +69,9 @@ def open_for(
     if recipe.folds is not None:
         source = folds_for(recipe, where, downloading=downloading).held_out(recipe.fold)
         return _with_limit(source, recipe, ["test"])
-    source = open_data(
-        where, val_fraction=recipe.val_fraction, seed=recipe.seed, progress=downloading
-    )
-    holdout = Holdout(recipe.val_fraction, recipe.seed)
+    source = open_data(where, val_fraction=0.0, seed=recipe.seed, progress=downloading)
+    third = 0.0 if "test" in source.splits else recipe.test_fraction
+    holdout = Holdout(recipe.val_fraction, recipe.seed, third)
     splits, notes = dict(source.splits), list(source.notes)
     train = splits.get("train")
     if train is not None and "val" not in splits and recipe.val_fraction > 0:

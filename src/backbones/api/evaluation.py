@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from backbones.api.data import Progress, open_data, open_for
@@ -20,11 +21,11 @@ from backbones.protocols.table import Protocol
 from backbones.report.confusion import Confusion, appearing, confusion_csv, draw_confusion
 from backbones.speed import Precision
 from backbones.text import raw_bytes, to_json
-from backbones.training.checkpoint import fingerprint
+from backbones.training.checkpoint import file_names_digest, fingerprint
 from backbones.training.settings import read_recipe
 from backbones.weights.bundle import Bundle
 
-__all__ = ["evaluate", "pictures_to_measure", "write_evaluation"]
+__all__ = ["evaluate", "pictures_to_measure", "was_chosen_by", "write_evaluation"]
 
 
 def evaluate(
@@ -79,13 +80,24 @@ def evaluate(
     ]
     shown(opened[0].classes, lang)  # a language that is none is told before any work
     with together() as (rank, _):
+        pictures = _pictures_for_all(opened, called, data, split)
         found = evaluate_together(
             members,
-            _spread(_pictures_for_all(opened, called, data, split), limit),
+            _spread(pictures, limit),
             Asking(row, batch_size, precision),
             progress=progress if rank == 0 else None,
         )
-    return found.named(shown(opened[0].classes, lang))
+    selected = any(was_chosen_by(each, pictures) for each in opened)
+    return replace(found.named(shown(opened[0].classes, lang)), selected_on_this_split=selected)
+
+
+def was_chosen_by(bundle: Bundle, split: Split) -> bool:
+    """Whether a bundle's weights are the ones that did best on these very pictures."""
+    digest = (bundle.trained_on or {}).get("chosen_by")
+    if digest is None:
+        return False
+    limited = bundle.recipe is not None and bundle.recipe.get("limit") is not None
+    return digest == file_names_digest(split) or (limited and split.name == "val")
 
 
 def _spread(split: Split, limit: int | None) -> Split:
@@ -142,7 +154,9 @@ def pictures_to_measure(bundle: Bundle, data: str | Path, split: str | None) -> 
         BadData: it is no data set.
     """
     if bundle.recipe is not None:
-        recipe = read_recipe(bundle.recipe, f"the recipe of {bundle.variant}")
+        # a recipe of before there was this part held no such pictures out
+        fields = {"test_fraction": 0.0, **bundle.recipe}
+        recipe = read_recipe(fields, f"the recipe of {bundle.variant}")
         if _trained_on(bundle, open_for(recipe, data)):
             whole = open_for(recipe.model_copy(update={"limit": None}), data)
             return whole.split(split) if split else whole.held_out()
@@ -157,7 +171,8 @@ def _trained_on(bundle: Bundle, source: DataSource) -> bool:
     if bundle.trained_on is None or "train" not in source.splits:
         return False
     found = fingerprint(source.splits["train"])
-    return bundle.trained_on == {name: found.get(name) for name in bundle.trained_on}
+    known = {name: value for name, value in bundle.trained_on.items() if name != "chosen_by"}
+    return known == {name: found.get(name) for name in known}
 
 
 def write_evaluation(found: Evaluation, folder: Path) -> tuple[Path, ...]:

@@ -20,7 +20,8 @@ from backbones.api.starting import (
     lasting_data,
     resolved_with,
 )
-from backbones.api.training import TrainingRun, begin_run, evaluation_batch, resume
+from backbones.api.training import begin_run, resume
+from backbones.api.training_run import TrainingRun, evaluation_batch
 from backbones.api.weights import find_bundle, open_bundle
 from backbones.data.folds import Folds
 from backbones.data.source import Split
@@ -356,7 +357,7 @@ def _sum_up(folder: FoldsFolder, data: str | Path) -> FoldsFinished:
         "mean_top1_error_percent": mean,
         "sd_top1_error_percent": deviation,
         "last_top1_error_percent": last,
-        "out_of_fold": report.to_json(),
+        "out_of_fold": {**report.to_json(), "selected_on_this_split": True},
         "test": None if test is None else test.to_json(),
     }
     folder.save()

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 from backbones.api.data import Downloading, Progress, open_for
-from backbones.api.evaluation import write_evaluation
 from backbones.api.networks import create
 from backbones.api.starting import (
     chosen_recipe,
@@ -21,99 +17,24 @@ from backbones.api.starting import (
     lasting_data,
     resolved_with,
 )
-from backbones.api.weights import find_bundle, open_bundle
+from backbones.api.training_run import Finished, TrainingRun, Workshop, evaluation_batch
+from backbones.api.weights import open_bundle
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource
 from backbones.download import cache_folder
 from backbones.errors import WrongUse
-from backbones.labels import shown
-from backbones.protocols.run import Evaluation, quick_evaluate
-from backbones.protocols.run import evaluate as evaluate_split
-from backbones.report.curves import draw_curves
-from backbones.spec import InputSpec
-from backbones.speed import Precision
 from backbones.training.checkpoint import refuse_other_recipe
 from backbones.training.folder import RunFolder
 from backbones.training.folds import FoldsFolder
 from backbones.training.images import describe_images, refuse_other_images
 from backbones.training.lone import refuse_batches_of_one
-from backbones.training.loop import fit
 from backbones.training.recipe import Recipe
-from backbones.training.record import Record
 from backbones.training.rehearsal import refuse_other_shapes, refuse_unfit
 from backbones.training.resolve import input_spec
 from backbones.training.transplant import TakenLayer, transplant
-from backbones.weights.bundle import read_bundle
 from backbones.weights.sealed import tensors_sha256
 
 __all__ = ["Finished", "TrainingRun", "begin_run", "resume", "train"]
-
-_EVALUATION_PICTURES = 64
-_EVALUATION_PIXELS = _EVALUATION_PICTURES * 224 * 224
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What a run ends with.
-
-    Args:
-        evaluation: of the kept weights on the held-out pictures; None where there are none.
-        split: the name of those pictures' split.
-        bundle: the kept weights.
-        files: everything that was drawn and written for people.
-    """
-
-    evaluation: Evaluation | None
-    split: str
-    bundle: Path
-    files: tuple[Path, ...]
-
-
-class TrainingRun:
-    """A run that trains while it is iterated over, record by record.
-
-    Args:
-        folder: of the run.
-        workshop: what trains.
-        resume: go on from the folder's checkpoint.
-
-    Attributes:
-        taken: layer by layer, what `init_from` gave; empty without it and when a run goes on.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     [record.step for record in train("digits", smoke_run=True, out=folder)][-1]
-        8
-    """
-
-    def __init__(self, folder: RunFolder, workshop: Workshop, *, resume: bool) -> None:
-        self.folder = folder.path
-        self.recipe = folder.recipe
-        self.source = workshop.source
-        self.taken = workshop.taken
-        self.finished: Finished | None = None
-        self._run, self._workshop, self._resume = folder, workshop, resume
-
-    def __iter__(self) -> Iterator[Record]:
-        with self._run.lock:
-            yield from self.records()
-            self.finished = _finish(self._run, self.source)
-
-    def records(self) -> Generator[Record, None, None]:
-        """The training alone: nothing is measured or drawn when it is over."""
-        workshop = self._workshop
-        watched = workshop.watched
-        with self._run, closing(workshop):
-            yield from fit(
-                workshop.network,
-                self.recipe,
-                workshop.batches,
-                evaluate=None if watched is None else _watcher(watched, self.recipe),
-                run=self._run,
-                resume=self._resume,
-                select=watched is not None and watched.split.name == "val",
-            )
 
 
 def train(
@@ -129,7 +50,7 @@ def train(
     progress: Progress | None = None,
     downloading: Downloading | None = None,
 ) -> TrainingRun:
-    """Train a network; iterate over the result to do it.
+    """Train a network: `.run()` does it, or iterate over the result to see how it goes.
 
     Args:
         data: a folder, a manifest or a set name.
@@ -194,8 +115,8 @@ def begin_run(
     RunFolder.refuse_taken(path)
     FoldsFolder.refuse_taken(path)
     workshop = set_up(resolved, source, fresh=True, progress=progress)
-    folder = new_folder(path, resolved, workshop, where=lasting_data(data))
-    return TrainingRun(folder, workshop, resume=False)
+    make = partial(new_folder, path, resolved, workshop, where=lasting_data(data))
+    return TrainingRun(path, resolved, workshop, make, resume=False)
 
 
 def new_folder(path: Path, recipe: Recipe, workshop: Workshop, *, where: str) -> RunFolder:
@@ -252,7 +173,8 @@ def resume(
     folder.lock.refuse_held()  # before the data is looked at, which can take minutes
     where = data_again(folder.facts["where"], data, folder=folder.path)
     source = open_for(folder.recipe, where, downloading=downloading)
-    return TrainingRun(folder, taken_up(folder, source, progress=progress), resume=True)
+    workshop = taken_up(folder, source, progress=progress)
+    return TrainingRun(folder.path, folder.recipe, workshop, lambda: folder, resume=True)
 
 
 def taken_up(folder: RunFolder, source: DataSource, *, progress: Progress | None) -> Workshop:
@@ -276,31 +198,6 @@ def taken_up(folder: RunFolder, source: DataSource, *, progress: Progress | None
             f" again with backbones train DATA --out {folder.path}"
         )
     return workshop
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """Everything that a run trains with, ready before its folder is touched.
-
-    Args:
-        source: the data, as the recipe sees it.
-        network: with its first weights.
-        batches: to learn from.
-        watched: what is evaluated on the way: val, else test, else nothing.
-        taken: layer by layer, what `init_from` gave.
-    """
-
-    source: DataSource
-    network: nn.Module
-    batches: Pipeline
-    watched: Pipeline | None
-    taken: tuple[TakenLayer, ...] = ()
-
-    def close(self) -> None:
-        """Stop the threads that decode."""
-        for each in (self.batches, self.watched):
-            if each is not None:
-                each.close()
 
 
 def set_up(
@@ -357,41 +254,3 @@ def _take_over(recipe: Recipe, source: DataSource, network: nn.Module) -> tuple[
         recipe.init_layers,
         same_classes=tuple(bundle.classes) == tuple(source.classes),
     )
-
-
-def _watcher(pipeline: Pipeline, recipe: Recipe) -> Callable[[nn.Module], Mapping[str, float]]:
-    precision: Precision = "bf16" if recipe.precision == "bf16" else "fp32"
-
-    def evaluate(network: nn.Module) -> dict[str, Any]:
-        return quick_evaluate(network, pipeline, precision=precision)
-
-    return evaluate
-
-
-def evaluation_batch(spec: InputSpec) -> int:
-    """As many pictures as have the pixels of 64 at 224 px, between 16 and 512."""
-    return max(16, min(512, _EVALUATION_PIXELS // spec.size**2))
-
-
-def _finish(run: RunFolder, source: DataSource) -> Finished:
-    """Measure the kept weights on pictures they were not chosen by, and draw the curves."""
-    run.lock.refuse_lost()
-    files: tuple[Path, ...] = draw_curves(
-        run.path / "metrics.jsonl", run.path, title=f"{run.recipe.model} on {source.where}"
-    )
-    bundle = find_bundle(run.path)
-    if not {"val", "test"} & set(source.splits):
-        return Finished(None, "", bundle, files)
-    held_out = source.held_out()
-    kept = read_bundle(bundle)
-    evaluation = evaluate_split(
-        kept.build(),
-        held_out,
-        kept.spec,
-        classes=kept.classes,
-        batch_size=evaluation_batch(kept.spec),
-    )
-    evaluation = evaluation.named(shown(kept.classes, "en"))
-    run.lock.refuse_lost()
-    files += write_evaluation(evaluation, run.path)
-    return Finished(evaluation, held_out.name, bundle, files)

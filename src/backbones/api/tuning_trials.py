@@ -7,13 +7,15 @@ import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from backbones.api.starting import resolved_with
-from backbones.api.training import TrainingRun, new_folder, set_up, taken_up
+from backbones.api.training import new_folder, set_up, taken_up
+from backbones.api.training_run import TrainingRun
 from backbones.errors import BackbonesError, Busy, Diverged, Interrupted, TrainingStopped
 from backbones.report.curves import read_metrics
 from backbones.training.folder import RunFolder
@@ -101,10 +103,11 @@ class Trial:
         resolved, source = resolved_with(self.recipe, self.where)
         if (self.folder / "run.json").exists():
             folder = RunFolder.open(self.folder)
-            return TrainingRun(folder, taken_up(folder, source, progress=None), resume=True)
+            workshop = taken_up(folder, source, progress=None)
+            return TrainingRun(self.folder, folder.recipe, workshop, lambda: folder, resume=True)
         workshop = set_up(resolved, source, fresh=True, progress=None)
-        folder = new_folder(self.folder, resolved, workshop, where=self.where)
-        return TrainingRun(folder, workshop, resume=False)
+        make = partial(new_folder, self.folder, resolved, workshop, where=self.where)
+        return TrainingRun(self.folder, resolved, workshop, make, resume=False)
 
 
 class _Watched:

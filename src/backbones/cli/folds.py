@@ -10,7 +10,7 @@ from backbones.errors import Interrupted, TrainingStopped
 
 if TYPE_CHECKING:
     from backbones.api.folds import FoldsFinished, FoldsTraining
-    from backbones.api.training import TrainingRun
+    from backbones.api.training_run import TrainingRun
     from backbones.metrics import Interval
 
 
@@ -54,11 +54,10 @@ def tell_folds(training: FoldsTraining, finished: FoldsFinished) -> None:
         table_rows(finished),
         right="pictures",
     )
-    if finished.out_of_fold.top1_error_percent != finished.last_top1_error_percent:
-        say(
-            "each fold's best weights were chosen by the pictures it is measured on, which"
-            " flatters them a little; `last epoch %` is of the weights that nobody chose"
-        )
+    say(
+        "each fold's best weights were chosen by the pictures it is measured on, which"
+        " flatters them a little; `last epoch %` is of the weights that nobody chose"
+    )
     if finished.test is not None:
         report = finished.test.report
         say(

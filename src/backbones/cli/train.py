@@ -15,7 +15,7 @@ from backbones.units import human_seconds
 
 if TYPE_CHECKING:
     from backbones.api.folds import FoldsTraining
-    from backbones.api.training import TrainingRun
+    from backbones.api.training_run import TrainingRun
     from backbones.training.recipe import Recipe
     from backbones.training.record import Record, StepRecord
 
@@ -275,13 +275,14 @@ def tell_end(run: TrainingRun) -> None:
     if finished.evaluation is not None:
         report = finished.evaluation.report
         interval = report.top1_interval_percent
+        chose = ", which chose the weights" if finished.evaluation.selected_on_this_split else ""
         print_table(
             ("figure", "value"),
             [
-                (f"pictures ({finished.split})", f"{report.num_samples:,}"),
-                ("accuracy", f"{1 - report.top1_error_percent / 100:.4f}"),
+                (f"pictures ({finished.split}{chose})", f"{report.num_samples:,}"),
                 ("top-1 error", f"{report.top1_error_percent:.2f} %"),
                 ("95 % interval", f"{interval.low:.2f} to {interval.high:.2f} %"),
+                ("accuracy", f"{100 - report.top1_error_percent:.2f} %"),
                 ("loss", f"{report.loss:.4f}"),
                 ("calibration error", f"{report.calibration_error:.4f}"),
             ],

@@ -44,6 +44,8 @@ class Evaluation:
         classes_in_data: of how many of the network's classes the data has pictures.
         num_passes: views, or parts of large ones, that went through the networks.
         models: the networks, as they were named.
+        selected_on_this_split: whether these pictures chose the weights, which flatters the
+            figures.
     """
 
     protocol: Protocol
@@ -54,6 +56,7 @@ class Evaluation:
     classes_in_data: int
     num_passes: int = 0
     models: tuple[str, ...] = ("network",)
+    selected_on_this_split: bool = False
 
     @property
     def views_per_image(self) -> int:
@@ -74,6 +77,7 @@ class Evaluation:
             "seconds": self.seconds,
             "classes_in_data": self.classes_in_data,
             "models": list(self.models),
+            "selected_on_this_split": self.selected_on_this_split,
             "reduction": self.protocol.reduction,
             "views_per_image": self.views_per_image,
             "forward_passes": self.num_passes,
@@ -92,6 +96,7 @@ class Evaluation:
             models=self.models,
             views_per_image=self.views_per_image,
             num_passes=self.num_passes,
+            selected=self.selected_on_this_split,
         )
         return evaluation_text(self.report, told)
 

@@ -18,6 +18,9 @@ _FUSED = {
 }
 
 
+SELECTED = "these pictures chose the weights, which flatters every figure here"
+
+
 @dataclass(frozen=True)
 class Told:
     """What a report says besides its numbers.
@@ -30,6 +33,7 @@ class Told:
         models: the networks.
         views_per_image: how many views each of them was shown of a picture.
         num_passes: views that went through the networks.
+        selected: whether the pictures chose the weights.
     """
 
     title: str
@@ -39,6 +43,7 @@ class Told:
     models: tuple[str, ...]
     views_per_image: int
     num_passes: int
+    selected: bool = False
 
 
 def evaluation_text(report: Report, told: Told) -> str:
@@ -56,6 +61,7 @@ def evaluation_text(report: Report, told: Told) -> str:
         f"pictures           {report.num_samples:,} in {human_seconds(told.seconds)}"
         f" ({speed:{',.0f' if speed >= 10 else '.2g'}} images/s)",
         f"views              {told.views_per_image} a picture; {told.num_passes:,} forward passes",
+        *(["                   " + SELECTED] if told.selected else []),
         *_classes_lines(told.classes_in_data, len(report.per_class)),
         f"top-1 error        {_rate(report.top1_error_percent, report.top1_interval_percent)}",
     ]

@@ -105,9 +105,15 @@ class BundleCard:
             "input": bundle.spec.to_json(),
             "recipe": bundle.recipe,
             "metrics": bundle.metrics,
+            "selected_on_this_split": self._selected,
             "versions": bundle.versions,
             "provenance": bundle.provenance,
         }
+
+    @property
+    def _selected(self) -> bool:
+        """Whether the metrics are of the pictures that chose these weights."""
+        return (self.bundle.trained_on or {}).get("chosen_by") is not None
 
     def to_text(self) -> str:
         """The same as a page of text."""
@@ -132,6 +138,10 @@ class BundleCard:
         for name, value in bundle.metrics.items():
             text = f"{value:.4f}" if isinstance(value, float) else str(value)
             lines.append(f"measured     {name} = {text}")
+        if self._selected:
+            lines.append(
+                "             on the pictures that chose these weights, which flatters them"
+            )
         versions = ", ".join(f"{name} {version}" for name, version in bundle.versions.items())
         lines.append(f"written by   {versions}")
         return "\n".join(lines)

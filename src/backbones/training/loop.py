@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from torch import nn
 
@@ -67,6 +67,7 @@ def fit(
     run: RunFolder,
     resume: bool = False,
     select: bool = True,
+    chosen_by: str | None = None,
 ) -> Iterator[Record]:
     """Train a network, and say what happens as it happens.
 
@@ -79,6 +80,8 @@ def fit(
         resume: go on from the run's checkpoint, or from the start where there is none yet.
         select: keep the weights with the lowest error as "best". False keeps the last ones
             there: choosing by the pictures that are also the final test would flatter them.
+        chosen_by: digest of the pictures that `evaluate` is about, by which "best" is known later
+            to have been chosen by them.
 
     Yields:
         Start, step, epoch, evaluation and checkpoint records, in the order of events.
@@ -94,6 +97,7 @@ def fit(
         speed.keep_large_buffers()
     plan = plan_of(recipe, train)
     training = begin(model, recipe, plan, train)
+    training.chosen_by = chosen_by if select else None
     notes = _resume(training, run) if resume else run.start_notes
     run.thin(plan.steps_per_epoch)
     yield run.record(
@@ -226,12 +230,16 @@ def _keep(
         spec=train.spec,
         recipe=training.recipe.to_json(),
         metrics={"step": training.step, "epoch": training.epoch, **metrics},
-        trained_on={name: training.data[name] for name in ("num_pictures", "sha256")},
+        trained_on={
+            **{name: training.data[name] for name in ("num_pictures", "sha256")},
+            "chosen_by": None,
+        },
     )
     try:
         write_bundle(run.last_path, bundle)
         if best:
-            write_bundle(run.best_path, bundle)
+            by = {**(bundle.trained_on or {}), "chosen_by": training.chosen_by}
+            write_bundle(run.best_path, replace(bundle, trained_on=by))
     except OSError as error:
         raise run.cannot_write(error, training.step) from None
 

@@ -208,6 +208,10 @@ class Recipe(Table):
         val_fraction: share of each class that is held out of the training pictures to choose
             the best weights by, where the data has no "val" of its own. With 0, all pictures
             are learned from, and the "test" part is only watched.
+        test_fraction: share of each class that is held out besides, as "test", where the data has
+            neither "val" nor "test" of its own; it chooses nothing, and is measured once, at the
+            end. 0 = no such part; nor is there one without `val_fraction`, with `folds`, or where
+            a class has fewer than five pictures.
         folds: train that many networks, each on all but one of so many stratified parts of the
             training pictures ("train" and "val" together), so that every one of them is held out
             exactly once; "test" is left alone. none = one network, and `val_fraction` counts.
@@ -255,6 +259,7 @@ class Recipe(Table):
     length: LengthText = Length(10, "epochs")
     limit: Count | None = None
     val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    test_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
     folds: Annotated[int, Field(ge=2)] | None = None
     fold: Count | None = None
     batch_size: Count = 32
@@ -310,6 +315,8 @@ class Recipe(Table):
             raise ValueError("ema and polyak_from are two averages of the weights; keep one")
         if self.weights is not None and self.init_from is not None:
             raise ValueError("weights and init_from both say where to start; keep one")
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ValueError("val_fraction and test_fraction leave nothing to learn from")
         if (self.mixup or self.cutmix) and self.class_weights != "none":
             raise ValueError("mixup and cutmix mix classes, so class_weights cannot apply")
         return self

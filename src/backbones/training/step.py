@@ -68,6 +68,7 @@ class Training:
         sums: of the epoch that is under way.
         best: metrics of the best evaluation so far.
         due: whether an evaluation of this step was given up, and is done when the run goes on.
+        chosen_by: digest of the pictures that choose the best weights; None where none do.
     """
 
     model: nn.Module
@@ -86,6 +87,7 @@ class Training:
     sums: EpochSums = field(default_factory=EpochSums)
     best: dict[str, float] | None = None
     due: bool = False
+    chosen_by: str | None = None
 
     @property
     def epoch(self) -> int:

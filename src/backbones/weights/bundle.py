@@ -44,7 +44,8 @@ class Bundle:
         spec: how a picture becomes the network's input.
         recipe: the resolved recipe that trained it, or None.
         metrics: by name, as measured after the training.
-        trained_on: fingerprint of the training pictures ("num_pictures", "sha256"), by which an
+        trained_on: fingerprint of the training pictures ("num_pictures", "sha256") and digest of
+            those that chose these weights ("chosen_by", None where none did), by which an
             evaluation knows whether it has to hold some of them out; or None.
         versions: of backbones, torch and Python that wrote it.
         provenance: where the weights come from ("weights", "file", "sha256", "url", "licence"),

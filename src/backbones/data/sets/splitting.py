@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from backbones.data.source import DataSource, FilePictures, Split
 from backbones.errors import BadData
 from backbones.text import name_bytes
 
+FEWEST_FOR_THREE = 5  # pictures of a class: three to learn from, one for each other part
+
 
 @dataclass(frozen=True)
 class Holdout:
@@ -23,10 +25,12 @@ class Holdout:
     Args:
         val_fraction: the share of each class that becomes "val", 0 to below 1.
         seed: which pictures they are.
+        test_fraction: the share of each class that becomes "test" besides, 0 to below 1.
     """
 
     val_fraction: float = 0.1
     seed: int = 0
+    test_fraction: float = 0.0
 
     def choose(self, labels: npt.NDArray[np.int64], names: Sequence[str]) -> npt.NDArray[np.bool_]:
         """Mark the pictures that are held out, class by class.
@@ -42,19 +46,42 @@ class Holdout:
         held = np.zeros(len(labels), dtype=np.bool_)
         if self.val_fraction <= 0:
             return held
+        for members in self._dealt(labels, names):
+            held[members[: _share(len(members), self.val_fraction)]] = True
+        return held
+
+    def choose_test(
+        self, labels: npt.NDArray[np.int64], names: Sequence[str]
+    ) -> npt.NDArray[np.bool_]:
+        """Mark the pictures of "test": those after the ones of `choose`, one a class or more.
+
+        None where a class has fewer than five pictures: too few for three parts.
+
+        Args:
+            labels, names: as of `choose`; of all pictures.
+        """
+        held = np.zeros(len(labels), dtype=np.bool_)
+        dealt = list(self._dealt(labels, names))
+        if self.test_fraction > 0 and min(map(len, dealt), default=0) >= FEWEST_FOR_THREE:
+            for members in dealt:
+                first = _share(len(members), self.val_fraction)
+                held[members[first : first + _share(len(members), self.test_fraction)]] = True
+        return held
+
+    def _dealt(self, labels: npt.NDArray[np.int64], names: Sequence[str]) -> Iterator[list[int]]:
+        """Each class's places, in the order in which they are held out."""
         keys = [hashlib.sha256(name_bytes(f"{self.seed}\n{name}")).digest() for name in names]
         for label in np.unique(labels):
-            members = sorted(np.flatnonzero(labels == label).tolist(), key=lambda i: keys[i])
-            wanted = max(1, round(len(members) * self.val_fraction))
-            held[members[: min(wanted, len(members) - 1)]] = True
-        return held
+            yield sorted(np.flatnonzero(labels == label).tolist(), key=lambda i: keys[i])
 
     def split(self, whole: Split, names: Sequence[str], name: str = "val") -> dict[str, Split]:
         """Part "train" from what is held out, both in the order of `whole`."""
         held = self.choose(whole.labels, names)
-        parts = {"train": whole.take(np.flatnonzero(~held), "train")}
-        if held.any():
-            parts[name] = whole.take(np.flatnonzero(held), name)
+        tested = self.choose_test(whole.labels, names)
+        parts = {"train": whole.take(np.flatnonzero(~(held | tested)), "train")}
+        for part, chosen in ((name, held), ("test", tested)):
+            if chosen.any():
+                parts[part] = whole.take(np.flatnonzero(chosen), part)
         return parts
 
     def describe(self, parts: Mapping[str, Split], name: str = "val") -> str:
@@ -70,10 +97,22 @@ class Holdout:
             asked += " one kept"
         if alone := int((whole == 1).sum()):
             asked += f"; {count_of(alone, 'class')} of one picture not in {name}"
+        third = ""
+        if self.test_fraction > 0:
+            third = (
+                f"; {len(parts['test']):,} more as test"
+                if "test" in parts
+                else (f"; no test part, as a class has fewer than {FEWEST_FOR_THREE} pictures")
+            )
         return (
             f"split by seed {self.seed}: {held.sum():,} of {total:,} pictures held out as {name}"
-            f" ({asked})"
+            f" ({asked}){third}"
         )
+
+
+def _share(count: int, fraction: float) -> int:
+    """How many of a class are held out: one or more, and not all."""
+    return min(max(1, round(count * fraction)), count - 1)
 
 
 Listed = Mapping[str, Sequence[tuple[str, str]]]

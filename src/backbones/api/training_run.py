@@ -1,0 +1,209 @@
+"""A training run: what it trains with, the records it gives, what it ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from backbones.api.evaluation import was_chosen_by, write_evaluation
+from backbones.api.weights import find_bundle
+from backbones.data.pipeline import Pipeline
+from backbones.data.source import DataSource
+from backbones.labels import shown
+from backbones.protocols.run import Evaluation, quick_evaluate
+from backbones.protocols.run import evaluate as evaluate_split
+from backbones.report.curves import draw_curves
+from backbones.spec import InputSpec
+from backbones.speed import Precision
+from backbones.training.checkpoint import file_names_digest
+from backbones.training.folder import RunFolder
+from backbones.training.loop import fit
+from backbones.training.recipe import Recipe
+from backbones.training.record import Record
+from backbones.training.transplant import TakenLayer
+from backbones.weights.bundle import read_bundle
+
+__all__ = ["Finished", "TrainingRun", "Workshop", "evaluation_batch"]
+
+_EVALUATION_PICTURES = 64
+_EVALUATION_PIXELS = _EVALUATION_PICTURES * 224 * 224
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Everything that a run trains with, ready before its folder is touched.
+
+    Args:
+        source: the data, as the recipe sees it.
+        network: with its first weights.
+        batches: to learn from.
+        watched: what is evaluated on the way: val, else test, else nothing.
+        taken: layer by layer, what `init_from` gave.
+    """
+
+    source: DataSource
+    network: nn.Module
+    batches: Pipeline
+    watched: Pipeline | None
+    taken: tuple[TakenLayer, ...] = ()
+
+    def close(self) -> None:
+        """Stop the threads that decode."""
+        for each in (self.batches, self.watched):
+            if each is not None:
+                each.close()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run ends with.
+
+    Args:
+        evaluation: of the kept weights on the held-out pictures; None where there are none.
+        split: the name of those pictures' split.
+        bundle: the kept weights.
+        files: everything that was drawn and written for people.
+    """
+
+    evaluation: Evaluation | None
+    split: str
+    bundle: Path
+    files: tuple[Path, ...]
+
+
+class TrainingRun:
+    """A run that trains while it is iterated over, record by record, or at once with `run()`.
+
+    Args:
+        path: of its folder, which is made when the training starts.
+        recipe: resolved.
+        workshop: what trains.
+        open_folder: makes the folder of a new run, or gives that of one that goes on.
+        resume: go on from the folder's checkpoint.
+
+    Attributes:
+        taken: layer by layer, what `init_from` gave; empty without it and when a run goes on.
+        finished: what came of it; None before the end.
+
+    Example:
+        >>> import tempfile
+        >>> from backbones import train
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     [record.step for record in train("digits", smoke_run=True, out=folder)][-1]
+        8
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        recipe: Recipe,
+        workshop: Workshop,
+        open_folder: Callable[[], RunFolder],
+        *,
+        resume: bool,
+    ) -> None:
+        self.folder, self.recipe = path, recipe
+        self.source = workshop.source
+        self.taken = workshop.taken
+        self.finished: Finished | None = None
+        self._workshop, self._open, self._resume = workshop, open_folder, resume
+        self._run: RunFolder | None = None
+        self._step = 0
+
+    def __repr__(self) -> str:
+        what = f"TrainingRun({self.recipe.model} on {self.source.where}, folder {self.folder}): "
+        if self.finished is not None:
+            return what + "finished"
+        if self._run is not None:
+            return what + f"at step {self._step}"
+        return what + "not started; call .run(), or iterate over it record by record"
+
+    def __iter__(self) -> Iterator[Record]:
+        run = self._begun()
+        with run.lock:
+            yield from self.records()
+            self.finished = _finish(run, self.source)
+
+    def run(self) -> Finished:
+        """Train to the end.
+
+        Returns:
+            the evaluation, where the bundle is, and what else was written.
+
+        Raises:
+            TrainingStopped, Interrupted: as the iteration.
+        """
+        for _ in self:
+            pass
+        assert self.finished is not None
+        return self.finished
+
+    def records(self) -> Generator[Record, None, None]:
+        """The training alone: nothing is measured or drawn when it is over."""
+        run, workshop = self._begun(), self._workshop
+        watched = workshop.watched
+        with run, closing(workshop):
+            for record in fit(
+                workshop.network,
+                self.recipe,
+                workshop.batches,
+                evaluate=None if watched is None else _watcher(watched, self.recipe),
+                run=run,
+                resume=self._resume,
+                select=watched is not None and watched.split.name == "val",
+                chosen_by=None if watched is None else file_names_digest(watched.split),
+            ):
+                self._step = record.step
+                yield record
+
+    def _begun(self) -> RunFolder:
+        """The folder; a new run's is made here, so that a run that never starts leaves nothing."""
+        if self._run is None:
+            self._run = self._open()
+        return self._run
+
+
+def _watcher(pipeline: Pipeline, recipe: Recipe) -> Callable[[nn.Module], Mapping[str, float]]:
+    precision: Precision = "bf16" if recipe.precision == "bf16" else "fp32"
+
+    def evaluate(network: nn.Module) -> dict[str, Any]:
+        return quick_evaluate(network, pipeline, precision=precision)
+
+    return evaluate
+
+
+def evaluation_batch(spec: InputSpec) -> int:
+    """As many pictures as have the pixels of 64 at 224 px, between 16 and 512."""
+    return max(16, min(512, _EVALUATION_PIXELS // spec.size**2))
+
+
+def _finish(run: RunFolder, source: DataSource) -> Finished:
+    """Measure the kept weights, on pictures that they were not chosen by where there are some."""
+    run.lock.refuse_lost()
+    files: tuple[Path, ...] = draw_curves(
+        run.path / "metrics.jsonl", run.path, title=f"{run.recipe.model} on {source.where}"
+    )
+    bundle = find_bundle(run.path)
+    if not {"val", "test"} & set(source.splits):
+        return Finished(None, "", bundle, files)
+    held_out = source.held_out()
+    kept = read_bundle(bundle)
+    evaluation = evaluate_split(
+        kept.build(),
+        held_out,
+        kept.spec,
+        classes=kept.classes,
+        batch_size=evaluation_batch(kept.spec),
+    )
+    evaluation = replace(
+        evaluation.named(shown(kept.classes, "en")),
+        selected_on_this_split=was_chosen_by(kept, held_out),
+    )
+    run.lock.refuse_lost()
+    files += write_evaluation(evaluation, run.path)
+    return Finished(evaluation, held_out.name, bundle, files)
