@@ -99,7 +99,7 @@ def test_without_a_recipe_it_says_that_the_weights_are_random(
 ) -> None:
     answer = backbones("train", photos, "--model", "vgg_tiny", "--smoke", "--out", tmp_path / "run")
     assert answer.code == 0
-    assert "no recipe named: scratch, which begins with random weights" in answer.err
+    assert "on photos --recipe finetune goes on from public weights" in answer.err
     assert "vgg_tiny from random weights on" in answer.err
 
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import statistics
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from backbones.api.data import Downloading, Progress, folds_for, open_for
-from backbones.api.evaluation import write_evaluation
+from backbones.api.data import Downloading, Progress, folds_for
+from backbones.api.folds_measured import FoldFigures, FoldsFinished, measured, summed_up
 from backbones.api.starting import (
     chosen_recipe,
     data_again,
@@ -21,22 +17,13 @@ from backbones.api.starting import (
     resolved_with,
 )
 from backbones.api.training import begin_run, resume
-from backbones.api.training_run import TrainingRun, evaluation_batch
-from backbones.api.weights import find_bundle, open_bundle
+from backbones.api.training_run import TrainingRun
 from backbones.data.folds import Folds
-from backbones.data.source import Split
 from backbones.errors import WrongUse
-from backbones.labels import shown
-from backbones.metrics import Interval, Report, Skipped, measure
-from backbones.protocols.answering import Asking, answer
-from backbones.protocols.run import Evaluation, Member, evaluate_together
-from backbones.protocols.table import find_protocol
 from backbones.training.checkpoint import fingerprint, refuse_other_data
 from backbones.training.folder import RunFolder
 from backbones.training.folds import FoldsFolder
-from backbones.training.out_of_fold import NAME, Held, in_order, read_held, scores_of, write_held
 from backbones.training.recipe import Recipe
-from backbones.weights.bundle import Bundle, read_bundle
 
 __all__ = [
     "FoldFigures",
@@ -49,66 +36,14 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class FoldFigures:
-    """What one fold's network made of the pictures that it never saw.
-
-    Args:
-        fold: counted from 1.
-        num_pictures: that were held out and could be read.
-        num_skipped: that could not be read.
-        top1_error_percent: of the kept weights.
-        top1_interval_percent: its 95 % Wilson interval.
-        loss: mean negative log-likelihood of the true class, in nats.
-        best_epoch: that the kept weights are of.
-        last_top1_error_percent: of the weights at the last evaluation, which nobody chose.
-    """
-
-    fold: int
-    num_pictures: int
-    num_skipped: int
-    top1_error_percent: float
-    top1_interval_percent: Interval
-    loss: float
-    best_epoch: int
-    last_top1_error_percent: float
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> FoldFigures:
-        """Read what folds.json holds."""
-        interval = Interval(**values["top1_interval_percent"])
-        return cls(**{**values, "top1_interval_percent": interval})
-
-
-@dataclass(frozen=True)
-class FoldsFinished:
-    """What all folds end with.
-
-    Args:
-        folds: one entry a fold.
-        out_of_fold: over all pictures, each answered by the network that never saw it.
-        last_top1_error_percent: over all pictures too, of the weights at the last evaluation.
-        test: of all networks together on the data's own "test"; None where it has none.
-        files: that were written.
-    """
-
-    folds: tuple[FoldFigures, ...]
-    out_of_fold: Report
-    last_top1_error_percent: float
-    test: Evaluation | None
-    files: tuple[Path, ...]
-
-    def spread(self, figure: str) -> tuple[float, float]:
-        """Mean and sample standard deviation of a figure over the folds."""
-        values = [float(getattr(each, figure)) for each in self.folds]
-        return statistics.fmean(values), statistics.stdev(values)
-
-
 class FoldsTraining:
-    """The runs of all folds; iterate over it, and over each run that it gives.
+    """The runs of all folds: `run()`, or iterate over it, and over each run that it gives.
 
     Args:
-        folder: of the folds.
+        path: of the folder, which is made when the training starts.
+        recipe: with its number of folds.
+        open_folder: makes the folder, or gives the one that is gone on with.
+        kept: the folds that are finished.
         data: where the pictures are.
         progress, downloading: as of `train`.
 
@@ -129,35 +64,57 @@ class FoldsTraining:
 
     def __init__(
         self,
-        folder: FoldsFolder,
+        path: Path,
+        recipe: Recipe,
+        open_folder: Callable[[], FoldsFolder],
         data: str | Path,
         *,
+        kept: tuple[int, ...] = (),
         progress: Progress | None = None,
         downloading: Downloading | None = None,
     ) -> None:
-        self.folder = folder.path
-        self.recipe = folder.recipe
-        self.num_folds = folder.num_folds
-        self.kept = tuple(n for n in range(1, folder.num_folds + 1) if folder.measured(n))
+        self.folder, self.recipe, self.kept = path, recipe, kept
+        self.num_folds = recipe.folds or 0
         self.finished: FoldsFinished | None = None
-        self._folds, self._data = folder, data
+        self._open, self._data = open_folder, data
+        self._folds: FoldsFolder | None = None
         self._progress, self._downloading = progress, downloading
 
+    def __repr__(self) -> str:
+        what = f"FoldsTraining({self.num_folds} folds of {self.recipe.model}, {self.folder}): "
+        if self._folds is None:
+            return what + "not started; call .run(), or iterate over it and over each run"
+        return what + ("under way" if self.finished is None else "finished")
+
     def __iter__(self) -> Iterator[TrainingRun]:
-        with self._folds.lock:
+        if self._folds is None:
+            self._folds = self._open()
+        folds = self._folds
+        with folds.lock:
             for fold in range(1, self.num_folds + 1):
-                if self._folds.measured(fold):
+                if folds.measured(fold):
                     continue
-                run = self._run(fold)
+                run = self._run_of(fold, folds.run(fold))
                 yield run
                 if run.finished is None:
                     raise WrongUse(f"fold {fold} was not trained to its end; iterate over its run")
-                self._folds.note(_measure(fold, run))
-            self.finished = _sum_up(self._folds, self._data)
+                folds.note(measured(fold, run))
+            self.finished = summed_up(folds, self._data)
 
-    def _run(self, fold: int) -> TrainingRun:
+    def run(self) -> FoldsFinished:
+        """Train all folds to the end.
+
+        Raises:
+            TrainingStopped, Interrupted: as a run.
+        """
+        for each in self:
+            each.run()
+        assert self.finished is not None
+        return self.finished
+
+    def _run_of(self, fold: int, path: Path) -> TrainingRun:
         """A fold's run, as far as it has come."""
-        path, hears = self._folds.run(fold), (self._progress, self._downloading)
+        hears = (self._progress, self._downloading)
         chosen = self.recipe.model_copy(update={"fold": fold})
         if (path / "run.json").exists():
             run = resume(path, data=self._data, progress=hears[0], downloading=hears[1])
@@ -181,7 +138,7 @@ def train_folds(
     progress: Progress | None = None,
     downloading: Downloading | None = None,
 ) -> FoldsTraining:
-    """Train one network a fold; iterate over the result, and over each run in it, to do it.
+    """Train one network a fold: `.run()`, or iterate over the result, and over each run in it.
 
     The training pictures ("train", and "val" where the data has one) are dealt out to as many
     stratified folds by the recipe's seed. Each network learns from all folds but one, and its best
@@ -237,10 +194,9 @@ def begin_folds(
     FoldsFolder.refuse_taken(path)
     drawn = folds_for(chosen, data, downloading=downloading)
     resolved_with(chosen, data)  # what does not fit is told before anything is written
-    folder = FoldsFolder.create(
-        path, recipe=chosen, data=_fingerprint(drawn), where=lasting_data(data)
-    )
-    return FoldsTraining(folder, data, progress=progress, downloading=downloading)
+    known, where = _fingerprint(drawn), lasting_data(data)
+    make = partial(FoldsFolder.create, path, recipe=chosen, data=known, where=where)
+    return FoldsTraining(path, chosen, make, data, progress=progress, downloading=downloading)
 
 
 def resume_folds(
@@ -267,7 +223,15 @@ def resume_folds(
     where = data_again(opened.facts["where"], data, folder=opened.path)
     drawn = folds_for(opened.recipe, where, downloading=downloading)
     refuse_other_data(opened.facts["data"], _fingerprint(drawn))
-    return FoldsTraining(opened, where, progress=progress, downloading=downloading)
+    return FoldsTraining(
+        opened.path,
+        opened.recipe,
+        lambda: opened,
+        where,
+        kept=tuple(n for n in range(1, opened.num_folds + 1) if opened.measured(n)),
+        progress=progress,
+        downloading=downloading,
+    )
 
 
 def asks_for_folds(recipe: Recipe) -> bool:
@@ -282,99 +246,3 @@ def _drawing(recipe: Recipe) -> tuple[Any, ...]:
 
 def _fingerprint(drawn: Folds) -> dict[str, Any]:
     return {"drawn_from": list(drawn.drawn_from), **fingerprint(drawn.pool)}
-
-
-def _measure(fold: int, run: TrainingRun) -> dict[str, Any]:
-    """Put the fold's own pictures to its kept network; the answers go into the run folder."""
-    held_out = run.source.split("val")
-    kept = read_bundle(find_bundle(run.folder))
-    asking = Asking(find_protocol("single"), evaluation_batch(kept.spec))
-    found = answer(kept.build(), held_out, kept.spec, asking)
-    rows = _held(held_out, found.log_probabilities, found.indices, fold)
-    write_held(run.folder / NAME, rows, kept.classes)
-    report = _report(rows, kept, found.skipped)
-    return asdict(
-        FoldFigures(
-            fold,
-            report.num_samples,
-            report.num_skipped,
-            report.top1_error_percent,
-            report.top1_interval_percent,
-            report.loss,
-            int(kept.metrics["epoch"]),
-            _last_error(run.folder),
-        )
-    )
-
-
-def _held(split: Split, scores: Any, indices: Any, fold: int) -> list[Held]:
-    """A row for every picture of the split."""
-    shares = dict(zip(indices.tolist(), np.exp(scores.astype(np.float64)).tolist(), strict=True))
-    return [
-        Held(
-            split.pictures.name(place),
-            split.classes[label],
-            fold,
-            tuple(shares.get(place, ())),
-        )
-        for place, label in enumerate(split.labels.tolist())
-    ]
-
-
-def _report(rows: Sequence[Held], kept: Bundle, skipped: Sequence[Skipped]) -> Report:
-    scores, labels = scores_of(rows, kept.classes)
-    return measure(scores, labels, kept.classes, skipped=skipped)
-
-
-def _last_error(run: Path) -> float:
-    """The top-1 error of the run's last evaluation on the way, in percent."""
-    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    found = [json.loads(line) for line in lines]
-    errors = [row["top1_error_percent"] for row in found if row["record"] == "evaluation"]
-    return float(errors[-1])
-
-
-def _sum_up(folder: FoldsFolder, data: str | Path) -> FoldsFinished:
-    """One table of all folds, and the answers to all pictures, each by who never saw it."""
-    runs = folder.finished_runs()
-    figures = tuple(FoldFigures.from_json(each) for each in folder.facts["folds"])
-    drawn = folds_for(folder.recipe, data)
-    names = [drawn.pool.pictures.name(place) for place in range(len(drawn.pool))]
-    rows = in_order((row for run in runs for row in read_held(run / NAME)), names)
-    bundles = [open_bundle(run) for run in runs]
-    write_held(folder.path / NAME, rows, bundles[0].classes)
-    unread = [Skipped(row.path, "it could not be read") for row in rows if not row.probabilities]
-    report = _report(rows, bundles[0], unread)
-    weights = [each.num_pictures for each in figures]
-    last = float(np.average([each.last_top1_error_percent for each in figures], weights=weights))
-    files: tuple[Path, ...] = (folder.path / "folds.json", folder.path / NAME)
-    test = _together_on_test(folder, data, runs, bundles)
-    if test is not None:
-        files += write_evaluation(test, folder.path)
-    done = FoldsFinished(figures, report, last, test, files)
-    mean, deviation = done.spread("top1_error_percent")
-    folder.facts |= {
-        "mean_top1_error_percent": mean,
-        "sd_top1_error_percent": deviation,
-        "last_top1_error_percent": last,
-        "out_of_fold": {**report.to_json(), "selected_on_this_split": True},
-        "test": None if test is None else test.to_json(),
-    }
-    folder.save()
-    return done
-
-
-def _together_on_test(
-    folder: FoldsFolder, data: str | Path, runs: Sequence[Path], bundles: Sequence[Bundle]
-) -> Evaluation | None:
-    """All folds' networks as one on the "test" that the data itself has."""
-    source = open_for(folder.recipe, data)
-    if "test" not in source.splits:
-        return None
-    members = [
-        Member(each.build, each.spec, each.classes, str(run))
-        for each, run in zip(bundles, runs, strict=True)
-    ]
-    asking = Asking(find_protocol("single"), evaluation_batch(bundles[0].spec))
-    found = evaluate_together(members, source.split("test"), asking)
-    return found.named(shown(bundles[0].classes, "en"))

@@ -91,13 +91,18 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right:
 
 
 @contextmanager
-def progress(label: str, *, unit: str = "pictures") -> Iterator[Moved]:
+def progress(label: str, *, unit: str = "pictures", quiet: bool = False) -> Iterator[Moved]:
     """A progress bar on standard error while the block runs; silent where there is no terminal.
+
+    Args:
+        label: what is going on.
+        unit: what is counted.
+        quiet: no bar: what the block prints meanwhile would stand in the bar's line.
 
     Yields:
         a function to be called with (done, total), and a word on the state where there is one.
     """
-    if not sys.stderr.isatty():
+    if quiet or not sys.stderr.isatty():
         yield lambda done, total, said="": None
         return
     from rich.progress import (

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from backbones.cli.console import say
-from backbones.cli.train import follow, tell_end
+from backbones.cli.following import follow, tell_end
 
 
 def demo(
@@ -33,4 +33,4 @@ def demo(
     say(f"  backbones predict {out} {pictures.folder}")
     say(f"  backbones evaluate {out} digits --protocol ten_crop")
     say(f"  backbones show {out}")
-    say("  backbones train FOLDER_OF_PHOTOS --model vgg11_bn --recipe scratch")
+    say("  backbones train FOLDER_OF_PHOTOS --recipe finetune")

@@ -141,7 +141,9 @@ def answered(networks: list[str], inputs: list[str], output: Output, asked: Aske
     with preparing() as bars:
         opened = [open_bundle(each, downloading=bars.downloading) for each in everyone]
     tell_nameless(opened[0].classes, asked.lang)
-    with progress("predicting") as report_progress:
+    # answers that come to the terminal one by one are a progress of their own
+    shown = sys.stdout.isatty() and output.target is sys.stdout
+    with progress("predicting", quiet=shown) as report_progress:
         return predict_files(
             opened,
             inputs,

@@ -1,0 +1,179 @@
+"""What each fold made of the pictures that it never saw, and all folds together."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backbones.api.data import folds_for, open_for
+from backbones.api.evaluation import write_evaluation
+from backbones.api.training_run import TrainingRun, evaluation_batch
+from backbones.api.weights import find_bundle, open_bundle
+from backbones.data.source import Split
+from backbones.labels import shown
+from backbones.metrics import Interval, Report, Skipped, measure
+from backbones.protocols.answering import Asking, answer
+from backbones.protocols.run import Evaluation, Member, evaluate_together
+from backbones.protocols.table import find_protocol
+from backbones.training.folds import FoldsFolder
+from backbones.training.out_of_fold import NAME, Held, in_order, read_held, scores_of, write_held
+from backbones.weights.bundle import Bundle, read_bundle
+
+__all__ = ["FoldFigures", "FoldsFinished", "measured", "summed_up"]
+
+
+@dataclass(frozen=True)
+class FoldFigures:
+    """What one fold's network made of the pictures that it never saw.
+
+    Args:
+        fold: counted from 1.
+        num_pictures: that were held out and could be read.
+        num_skipped: that could not be read.
+        top1_error_percent: of the kept weights.
+        top1_interval_percent: its 95 % Wilson interval.
+        loss: mean negative log-likelihood of the true class, in nats.
+        best_epoch: that the kept weights are of.
+        last_top1_error_percent: of the weights at the last evaluation, which nobody chose.
+    """
+
+    fold: int
+    num_pictures: int
+    num_skipped: int
+    top1_error_percent: float
+    top1_interval_percent: Interval
+    loss: float
+    best_epoch: int
+    last_top1_error_percent: float
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> FoldFigures:
+        """Read what folds.json holds."""
+        interval = Interval(**values["top1_interval_percent"])
+        return cls(**{**values, "top1_interval_percent": interval})
+
+
+@dataclass(frozen=True)
+class FoldsFinished:
+    """What all folds end with.
+
+    Args:
+        folds: one entry a fold.
+        out_of_fold: over all pictures, each answered by the network that never saw it.
+        last_top1_error_percent: over all pictures too, of the weights at the last evaluation.
+        test: of all networks together on the data's own "test"; None where it has none.
+        files: that were written.
+    """
+
+    folds: tuple[FoldFigures, ...]
+    out_of_fold: Report
+    last_top1_error_percent: float
+    test: Evaluation | None
+    files: tuple[Path, ...]
+
+    def spread(self, figure: str) -> tuple[float, float]:
+        """Mean and sample standard deviation of a figure over the folds."""
+        values = [float(getattr(each, figure)) for each in self.folds]
+        return statistics.fmean(values), statistics.stdev(values)
+
+
+def measured(fold: int, run: TrainingRun) -> dict[str, Any]:
+    """Put the fold's own pictures to its kept network; the answers go into the run folder."""
+    held_out = run.source.split("val")
+    kept = read_bundle(find_bundle(run.folder))
+    asking = Asking(find_protocol("single"), evaluation_batch(kept.spec))
+    found = answer(kept.build(), held_out, kept.spec, asking)
+    rows = _held(held_out, found.log_probabilities, found.indices, fold)
+    write_held(run.folder / NAME, rows, kept.classes)
+    report = _report(rows, kept, found.skipped)
+    return asdict(
+        FoldFigures(
+            fold,
+            report.num_samples,
+            report.num_skipped,
+            report.top1_error_percent,
+            report.top1_interval_percent,
+            report.loss,
+            int(kept.metrics["epoch"]),
+            _last_error(run.folder),
+        )
+    )
+
+
+def _held(split: Split, scores: Any, indices: Any, fold: int) -> list[Held]:
+    """A row for every picture of the split."""
+    shares = dict(zip(indices.tolist(), np.exp(scores.astype(np.float64)).tolist(), strict=True))
+    return [
+        Held(
+            split.pictures.name(place),
+            split.classes[label],
+            fold,
+            tuple(shares.get(place, ())),
+        )
+        for place, label in enumerate(split.labels.tolist())
+    ]
+
+
+def _report(rows: Sequence[Held], kept: Bundle, skipped: Sequence[Skipped]) -> Report:
+    scores, labels = scores_of(rows, kept.classes)
+    return measure(scores, labels, kept.classes, skipped=skipped)
+
+
+def _last_error(run: Path) -> float:
+    """The top-1 error of the run's last evaluation on the way, in percent."""
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    found = [json.loads(line) for line in lines]
+    errors = [row["top1_error_percent"] for row in found if row["record"] == "evaluation"]
+    return float(errors[-1])
+
+
+def summed_up(folder: FoldsFolder, data: str | Path) -> FoldsFinished:
+    """One table of all folds, and the answers to all pictures, each by who never saw it."""
+    runs = folder.finished_runs()
+    figures = tuple(FoldFigures.from_json(each) for each in folder.facts["folds"])
+    drawn = folds_for(folder.recipe, data)
+    names = [drawn.pool.pictures.name(place) for place in range(len(drawn.pool))]
+    rows = in_order((row for run in runs for row in read_held(run / NAME)), names)
+    bundles = [open_bundle(run) for run in runs]
+    write_held(folder.path / NAME, rows, bundles[0].classes)
+    unread = [Skipped(row.path, "it could not be read") for row in rows if not row.probabilities]
+    report = _report(rows, bundles[0], unread)
+    weights = [each.num_pictures for each in figures]
+    last = float(np.average([each.last_top1_error_percent for each in figures], weights=weights))
+    files: tuple[Path, ...] = (folder.path / "folds.json", folder.path / NAME)
+    test = _together_on_test(folder, data, runs, bundles)
+    if test is not None:
+        files += write_evaluation(test, folder.path)
+    done = FoldsFinished(figures, report, last, test, files)
+    mean, deviation = done.spread("top1_error_percent")
+    folder.facts |= {
+        "mean_top1_error_percent": mean,
+        "sd_top1_error_percent": deviation,
+        "last_top1_error_percent": last,
+        "out_of_fold": {**report.to_json(), "selected_on_this_split": True},
+        "test": None if test is None else test.to_json(),
+    }
+    folder.save()
+    return done
+
+
+def _together_on_test(
+    folder: FoldsFolder, data: str | Path, runs: Sequence[Path], bundles: Sequence[Bundle]
+) -> Evaluation | None:
+    """All folds' networks as one on the "test" that the data itself has."""
+    source = open_for(folder.recipe, data)
+    if "test" not in source.splits:
+        return None
+    members = [
+        Member(each.build, each.spec, each.classes, str(run))
+        for each, run in zip(bundles, runs, strict=True)
+    ]
+    asking = Asking(find_protocol("single"), evaluation_batch(bundles[0].spec))
+    found = evaluate_together(members, source.split("test"), asking)
+    return found.named(shown(bundles[0].classes, "en"))
