@@ -41,8 +41,9 @@ def test_both_readmes_show_the_same_code() -> None:
             ]
 
 
-def test_the_commands_of_the_readme_run(backbones, photos, tmp_path, monkeypatch) -> None:
-    """As printed, but for a tiny network in place of VGG-11, `--smoke`, and two trials of 20."""
+def test_the_commands_of_the_readme_run(backbones, photos, trained, tmp_path, monkeypatch) -> None:
+    """As printed, but offline: a tiny network's weights and a shipped network in place of public
+    ones; with `--smoke`, and two trials of 20."""
     shutil.copytree(photos, tmp_path / "photos")
     (tmp_path / "photos" / "disc" / "broken.jpg").unlink()
     shutil.copytree(tmp_path / "photos" / "disc", tmp_path / "test")
@@ -51,7 +52,10 @@ def test_the_commands_of_the_readme_run(backbones, photos, tmp_path, monkeypatch
     for command in commands("README.md"):
         if command[0] != "backbones":
             continue
-        arguments = ["vgg_tiny" if word == "vgg11_bn" else word for word in command[1:]]
+        offline = {"resnet50.tv_in1k": "lenet5.fashion"}
+        arguments = [offline.get(word, word) for word in command[1:]]
+        if "finetune" in arguments:
+            arguments += ["--weights", str(trained)]
         if arguments[0] in ("train", "tune", "reproduce") and "--resume" not in arguments:
             arguments.append("--smoke")
         if arguments[0] == "tune":
@@ -69,6 +73,22 @@ def test_the_make_targets_of_the_readme_exist() -> None:
     assert targets == ["demo", "test"]
     for target in targets:
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE)
+
+
+def test_photos_are_shown_to_networks_for_photos() -> None:
+    for readme in READMES:
+        for command in commands(readme):
+            assert not ("photos" in command and any("lenet5" in word for word in command)), command
+
+
+def test_the_readme_begins_on_photos_with_public_weights_in_the_environment_of_make() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert ".venv" in makefile
+    for readme in READMES:
+        shown = commands(readme)
+        first = next(command for command in shown if command[:2] == ["backbones", "train"])
+        assert first[3:5] == ["--recipe", "finetune"]
+        assert shown.index([".", ".venv/bin/activate"]) < shown.index(first)
 
 
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys) -> None:

@@ -188,9 +188,8 @@ def tell_end(run: TrainingRun) -> None:
             ("figure", "value"),
             [
                 (f"pictures ({finished.split}{chose})", f"{report.num_samples:,}"),
-                ("top-1 error", f"{report.top1_error_percent:.2f} %"),
-                ("95 % interval", f"{interval.low:.2f} to {interval.high:.2f} %"),
-                ("accuracy", f"{100 - report.top1_error_percent:.2f} %"),
+                ("accuracy", f"{1 - report.top1_error_percent / 100:.4f}"),
+                ("95 % interval", f"{1 - interval.high / 100:.4f} to {1 - interval.low / 100:.4f}"),
                 ("loss", f"{report.loss:.4f}"),
                 ("calibration error", f"{report.calibration_error:.4f}"),
             ],
