@@ -173,7 +173,7 @@ def file_names_digest(split: Split) -> str:
         return str(fingerprint(split)["sha256"])
     names = [path.rpartition("/")[2] for path in pictures.paths]
     text = "\0".join([*names, *split.classes, *map(str, split.labels.tolist())])
-    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+    return hashlib.sha256(name_bytes(text)).hexdigest()
 
 
 def refuse_other_recipe(then: Mapping[str, Any], now: Recipe, file: Path) -> None:
