@@ -46,6 +46,8 @@ def _main() -> None:
     except KeyboardInterrupt:
         fail("interrupted", signals.exit_code(signals.asked() or signal.SIGINT))
     except Exception as error:  # the net below all verbs: a line, and the rest in a file
+        if signals.asked() is not None:
+            raise
         if _reader_is_gone():
             _say_no_more()
             sys.exit(0)
