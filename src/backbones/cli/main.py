@@ -29,11 +29,14 @@ def main() -> None:
     signals.answer()
     try:
         _main()
-    except BaseException:  # a library may turn what was raised in it into something else
-        number = signals.asked()
-        if number is None or signals.told():
+    except BaseException as error:  # a library may turn what was raised in it into another one
+        number, code = signals.asked(), getattr(error, "code", None)
+        if number is not None and not signals.told():
+            signals.tell("interrupted")
+            code = signals.exit_code(number)
+        if not isinstance(code, int) or not signals.is_stop(code):
             raise
-        fail("interrupted", signals.exit_code(number))
+        signals.leave(code)
 
 
 def _main() -> None:
