@@ -16,6 +16,7 @@ not like goes to Pillow for the verdict. What becomes of the unusual:
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import threading
@@ -122,7 +123,8 @@ def _tried(data: bytes, read: Callable[[bytes], _T]) -> _T:
         BadImage: neither can be read.
     """
     try:
-        with _quiet(), quiet_libtiff(data):
+        tiff = data[:2] in (b"II", b"MM")
+        with _quiet(), quiet_libtiff() if tiff else contextlib.nullcontext():
             try:
                 return read(data)
             except BadImage:

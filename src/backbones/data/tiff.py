@@ -251,14 +251,14 @@ def _libtiff() -> ctypes.CDLL | None:
 
 
 @contextlib.contextmanager
-def quiet_libtiff(data: bytes) -> Iterator[None]:
+def quiet_libtiff() -> Iterator[None]:
     """Take libtiff's error handler away while any thread decodes a TIFF, and put it back.
 
     The handler belongs to the process; other users of Pillow miss its lines for that long. What
     went wrong still comes out as an exception.
     """
     global _inside, _handler
-    library = _libtiff() if data[:2] in (b"II", b"MM") else None
+    library = _libtiff()
     if library is None:
         yield
         return
