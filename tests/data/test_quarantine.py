@@ -150,3 +150,19 @@ def test_every_reader_gives_the_same_reason(tmp_path: Path) -> None:
         with pytest.raises(BadImage) as caught:
             read(path.read_bytes())
         assert str(caught.value) == reason
+
+
+def test_jpeg_whose_rest_is_zeros_is_not_taken_for_whole() -> None:
+    """Its rows below the break came out grey, without a word."""
+    whole = encoded("JPEG", np.tile(PHOTO, (9, 9, 1)))
+    broken = whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2)
+    for data in (broken, encoded("JPEG", progressive=True)[:-90] + bytes(90)):
+        with pytest.raises(BadImage, match="ends in zeros"):
+            decode(data)
+    assert decode(whole + bytes(5000)).shape == (81, 117, 3)  # padding behind the end is none
+
+
+def test_tiff_with_a_cut_directory_is_called_damaged() -> None:
+    for length in (12, 30, 60):
+        with pytest.raises(BadImage, match="a TIFF image whose header is damaged or cut off"):
+            decode(encoded("TIFF")[:length])

@@ -31,7 +31,7 @@ from PIL import Image, UnidentifiedImageError
 
 from backbones.data.apart import decode_apart, takes_long
 from backbones.data.files import read_bytes
-from backbones.data.jpeg_header import JpegHeader, num_scans, read_jpeg_header
+from backbones.data.jpeg_header import JpegHeader, num_scans, read_jpeg_header, unfinished
 from backbones.data.pixels import Pixels, to_rgb
 from backbones.data.png import without_metadata
 from backbones.data.tiff import check_tags, quiet_libtiff, read_tags, readable, why_not
@@ -76,6 +76,8 @@ def decode(data: bytes, *, shorter_px: int | None = None) -> Pixels:
         [[[255, 0, 0], [0, 0, 255]]]
     """
     header = read_jpeg_header(data)
+    if header is not None and unfinished(data):
+        raise BadImage("a JPEG that ends in zeros: the copy or download was not finished")
     if header is not None and header.plain:
         _check_size(header.width, header.height)
         if not header.one_scan:

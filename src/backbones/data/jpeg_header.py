@@ -98,6 +98,18 @@ def num_scans(data: bytes, enough: int) -> int:
     return scans
 
 
+def unfinished(data: bytes) -> bool:
+    """Whether a JPEG's last scan runs into zeros in place of its end.
+
+    So look copies and downloads that were broken off, where the room was reserved. Zeros are valid
+    in a scan, and a decoder makes grey or smeared rows of them without an error.
+    """
+    if data[-64:].count(0) < 64:
+        return False
+    # within a scan, 0xFF is followed by 0 or a restart marker only
+    return data.rfind(b"\xff\xda") > data.rfind(b"\xff\xd9")
+
+
 def tiff_orientation(block: bytes) -> int:
     """The orientation tag of a TIFF block, such as EXIF is.
 

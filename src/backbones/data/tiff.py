@@ -94,10 +94,11 @@ def byte_order(data: bytes) -> Literal["little", "big"]:
 
 
 def directory(data: bytes) -> tuple[list[Entry], int]:
-    """The entries of a TIFF's first directory, and where the next directory is (0: nowhere).
+    """The entries of a TIFF's first directory, and where the next directory is.
 
     Returns:
-        As many as can be read; none where this is no TIFF.
+        As many entries as can be read, none where this is no TIFF; and 0 where there is no other
+        directory, -1 where this one is cut off.
     """
     if data[:2] not in (b"II", b"MM") or len(data) < 8:
         return [], 0
@@ -121,13 +122,14 @@ def directory(data: bytes) -> tuple[list[Entry], int]:
         if size * values > wide:
             place = number(place, wide)
         found.append(Entry(number(at, 2), values, size, place))
-    return found, number(start + step * count, wide)
+    cut_off = start + step * count + wide > len(data)
+    return found, -1 if cut_off else number(start + step * count, wide)
 
 
 def read_tags(data: bytes) -> Tags | None:
-    """The tags of a TIFF; None where this is none, or has no directory that can be read."""
+    """The tags of a TIFF; None where this is none, or its directory is not whole."""
     found, following = directory(data)
-    if not found or data[2:4] not in (b"*\0", b"\0*", b"+\0", b"\0+"):
+    if not found or following < 0 or data[2:4] not in (b"*\0", b"\0*", b"+\0", b"\0+"):
         return None
     order = byte_order(data)
     values: dict[int, tuple[int, ...]] = {}
