@@ -317,11 +317,11 @@ def test_evaluate_writes_report_and_pictures(backbones, trained, photos, tmp_pat
     out = tmp_path / "report"
     assert backbones("evaluate", trained, photos, "--split", "train", "--out", out).code == 0
     document = json.loads((out / "evaluation.json").read_text())
-    assert document["num_samples"] == 64
+    assert document["num_samples"] == 72
     assert document["num_skipped"] == 1
     assert (out / "confusion.png").stat().st_size > 5000
     rows = list(csv.reader((out / "confusion.csv").read_text(encoding="utf-8").splitlines()))
-    assert sum(int(cell) for row in rows[1:] for cell in row[1:]) == 64
+    assert sum(int(cell) for row in rows[1:] for cell in row[1:]) == 72
 
 
 def test_evaluate_with_other_classes_shows_the_difference(backbones, trained) -> None:

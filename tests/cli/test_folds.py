@@ -32,6 +32,13 @@ def begin(out: Path, **options) -> FoldsTraining:
     return train_folds("digits", folds=3, settings=SETTINGS, smoke_run=True, out=out, **options)
 
 
+def start(training: FoldsTraining) -> None:
+    """Make the folder, and train nothing."""
+    runs = iter(training)
+    next(runs)
+    runs.close()
+
+
 def finish(training: FoldsTraining) -> None:
     for run in training:
         for _ in run:
@@ -338,14 +345,14 @@ def test_a_run_that_was_passed_over_is_a_mistake(tmp_path: Path) -> None:
 def test_another_run_in_the_place_of_a_fold_is_refused(folds: Path, tmp_path: Path) -> None:
     import shutil
 
-    begin(tmp_path / "runs")
+    start(begin(tmp_path / "runs"))
     shutil.copytree(folds / "fold-2", tmp_path / "runs" / "fold-1")
     with pytest.raises(WrongUse, match=r"is another run than fold 1 of"):
         finish(resume_folds(tmp_path / "runs"))
 
 
 def test_other_data_is_refused(tmp_path: Path, photos: Path) -> None:
-    begin(tmp_path / "runs")
+    start(begin(tmp_path / "runs"))
     with pytest.raises(WrongUse, match="the data is not what the run began with"):
         resume_folds(tmp_path / "runs", data=photos)
     (tmp_path / "runs" / "folds.json").write_text("{}")

@@ -34,6 +34,16 @@ def test_folds_that_are_never_started_leave_no_folder(tmp_path: Path) -> None:
     assert "finished" in repr(training)
 
 
+def test_a_search_says_that_it_is_not_started_and_runs(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    out = tmp_path / "tune"
+    search = package.tune("digits", trials=1, smoke_run=True, out=out)
+    assert "not started; call .run()" in repr(search)
+    best = search.run()
+    assert best is not None
+    assert best.state == "finished"
+
+
 def test_a_log_has_a_line_each_so_many_steps(backbones, tmp_path: Path) -> None:
     answer = backbones(
         *("train", "digits", "--recipe", "digits", "--set", "length=2epochs"),

@@ -193,18 +193,21 @@ def test_a_folder_without_a_checkpoint_is_used_again(photos, tmp_path):
 
 def test_files_of_others_in_a_folder_are_never_replaced(photos, tmp_path):
     out = tmp_path / "run"
-    begin(photos, out)
+    break_off(begin(photos, out), StepRecord)
     (out / "notes.txt").write_text("mine")
     with pytest.raises(WrongUse, match=r"beside it notes\.txt; move that"):
         begin(photos, out)
 
 
 def test_a_run_that_was_replaced_does_not_write(photos, tmp_path):
-    first, second = begin(photos, tmp_path / "run"), begin(photos, tmp_path / "run", "seed=1")
+    first, second, late = (begin(photos, tmp_path / "run", f"seed={seed}") for seed in range(3))
+    first._begun()  # its folder is made, and no step taken
     list(second)
     before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
     with pytest.raises(WrongUse, match="another run began in"):
         list(first)
+    with pytest.raises(WrongUse, match="holds a run already"):
+        list(late)
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
 
 

@@ -65,8 +65,26 @@ class TuningRun:
         self.files: TunedFiles | None = None
         self.ending = ""
         self._facts = facts
+        self._started = False
+
+    def __repr__(self) -> str:
+        what = f"TuningRun({self.recipe.model} on {self.source.where}, folder {self.folder}): "
+        if not self._started:
+            return what + "not started; call .run(), or iterate over it"
+        return what + (self.ending or f"{len(self.book.rows)} trials so far")
+
+    def run(self) -> TrialRow | None:
+        """Search to the end; gives the best trial, or None where none finished.
+
+        Raises:
+            Interrupted, WrongUse, RecipeError: as the iteration.
+        """
+        for _ in self:
+            pass
+        return self.best()
 
     def __iter__(self) -> Iterator[TrialProgress | TrialRow]:
+        self._started = True
         with FolderLock(self.folder):
             yield from self._trials()
 

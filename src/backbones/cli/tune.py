@@ -216,6 +216,7 @@ def as_json(study: TuningRun) -> dict[str, Any]:
         "ending": study.ending,
         "states": {state: count for state, count in study.states().items() if count},
         "best": None if best is None else _plain(study, best),
+        "selected_on_this_split": True,  # the validation pictures chose weights and trial
         "best_recipe": None if files is None else str(files.best),
         "importances": {} if files is None else files.importances,
         "trials": [_plain(study, row) for row in study.book.rows],
@@ -256,6 +257,7 @@ def tell_end(study: TuningRun, data: str, *, table: bool) -> None:
         print_table(
             ("trial", "error_%", "loss", "epoch", *fields), rows, right="trial error_% loss epoch"
         )
+        say("the figures are of the validation pictures, which chose weights and trial")
     files = study.files
     if files is None:
         say("no trial finished: no best.toml; trials.json says why")
