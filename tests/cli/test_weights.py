@@ -310,3 +310,92 @@ def test_mobilenet_names_photos(backbones: Command, test_data: Path, tmp_path: P
 def test_find_bundle_says_what_it_expected(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="holds no bundle"):
         open_bundle(tmp_path)
+
+
+def test_a_file_that_its_hash_tells_is_as_good_as_its_id(
+    backbones: Command, published: str, photos: Path, tmp_path: Path
+) -> None:
+    """Under any name, wherever a bundle is taken."""
+    file = tmp_path / "from a friend.pth"
+    shutil.copy(tmp_path / "made.pth", file)
+    picture = photos / "disc" / "00.jpg"
+    numbered = tmp_path / "numbered"
+    for number, folder in enumerate(sorted(photos.iterdir())):
+        shutil.copytree(folder, numbered / str(number))
+    said = [backbones("predict", which, picture, "--format", "json") for which in (published, file)]
+    assert said[1].code == 0, said[1].err
+    assert said[0].out == said[1].out
+    for verb in (
+        ("evaluate", file, numbered),
+        ("features", file, photos, "--out", tmp_path / "f.npz"),
+        ("explain", file, picture, "--out", tmp_path / "e"),
+        ("inspect", file),
+        ("memory", file),
+    ):
+        done = backbones(*verb)
+        assert done.code == 0, (verb, done.err)
+    shown = backbones("show", file).out
+    assert "licence" in shown
+    assert str(file) in shown
+    run = package.train(
+        photos, model="vgg_tiny", weights=file, smoke_run=True, out=tmp_path / "run"
+    )
+    assert list(run)
+    assert package.read_bundle(tmp_path / "run" / "last.safetensors").spec == SPEC
+
+
+def test_a_file_of_anybody_gives_the_line_that_converts_it(
+    backbones: Command, photos: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "my net.pth"
+    torch.save({"state_dict": build("vgg_tiny", 4, seed=1).state_dict()}, file)
+    line = f"weights convert '{file}' --variant vgg_tiny -o 'my net.safetensors'"
+    for verb in (("predict", file, photos), ("show", file), ("inspect", file)):
+        refused = backbones(*verb)
+        assert refused.code == 1
+        assert line in refused.err
+    page = tmp_path / "page.pth"
+    page.write_text("<!DOCTYPE html><html>")
+    for verb in (("predict", page, photos), ("show", page), ("evaluate", page, photos)):
+        refused = backbones(*verb)
+        assert refused.code == 1
+        assert "page.pth is an HTML page" in refused.err
+
+
+def test_weights_that_are_no_numbers_are_refused_unless_told(
+    backbones: Command, published: str, tmp_path: Path
+) -> None:
+    state = build("vgg_tiny", 4, seed=1).state_dict()
+    state["features.0.weight"][:] = float("nan")
+    file, out = tmp_path / "nan.pth", tmp_path / "nan.safetensors"
+    torch.save(state, file)
+    convert = ("weights", "convert", file, "--variant", "vgg_tiny", "-o", out)
+    refused = backbones(*convert)
+    assert refused.code == 1
+    assert "of features.0.weight are not finite" in refused.err
+    assert not out.exists()
+    assert backbones(*convert, "--allow-non-finite").code == 0
+    assert package.read_bundle(out).provenance["non_finite"] == "allowed"
+    package.show(out)
+
+
+def test_a_python_file_without_a_function_is_told_what_is_missing(
+    backbones: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text("def build(): pass\n")
+    refused = backbones("inspect", tmp_path / "mine.py")
+    assert refused.code == 2
+    assert "behind a colon, such as" in refused.err
+
+
+def test_what_was_changed_on_the_way_is_told_and_kept(backbones: Command, tmp_path: Path) -> None:
+    state = {f"_orig_mod.{n}": t.half() for n, t in build("vgg_tiny", 4).state_dict().items()}
+    torch.save({"model": state, "model_ema": dict(state)}, tmp_path / "w.pth")
+    convert = ("weights", "convert", tmp_path / "w.pth", "--variant", "vgg_tiny", "-o")
+    done = backbones(*convert, tmp_path / "w.safetensors")
+    assert done.code == 0, done.err
+    assert "note: taken from below 'model_ema._orig_mod'" in done.err
+    assert "the usual is taken" in done.err
+    changes = package.read_bundle(tmp_path / "w.safetensors").provenance["changes"]
+    assert all(change in done.err for change in changes)
+    assert backbones(*convert, tmp_path / "v.safetensors", "--entry", "model").code == 0

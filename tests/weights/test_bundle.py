@@ -250,3 +250,23 @@ def test_the_hash_sees_names_types_shapes_and_contents() -> None:
     ]
     assert len({tensors_sha256(state) for state in variants}) == len(variants)
     assert tensors_sha256({"a": tensor, "b": tensor}) == tensors_sha256({"b": tensor, "a": tensor})
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_bundle_of_another_precision_answers_in_single(path: Path, kind: torch.dtype) -> None:
+    bundle = read_bundle(path)
+    state = {n: t.to(kind) if t.is_floating_point() else t for n, t in bundle.state.items()}
+    write_bundle(path, replace(bundle, state=state))
+    again = read_bundle(path)
+    assert {t.dtype for t in again.state.values()} <= {torch.float32, torch.int64}
+    with torch.inference_mode():
+        size = again.spec.size
+        assert again.build()(torch.zeros(1, again.in_channels, size, size)).isfinite().all()
+
+
+def test_a_bundle_of_no_numbers_is_refused(path: Path) -> None:
+    bundle = read_bundle(path)
+    state = {**bundle.state, "classifier.6.bias": bundle.state["classifier.6.bias"] * float("nan")}
+    write_bundle(path, replace(bundle, state=state))
+    with pytest.raises(BadWeights, match=r"numbers of classifier\.6\.bias are not finite"):
+        read_bundle(path)

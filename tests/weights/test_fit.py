@@ -10,8 +10,9 @@ from backbones.models import build
 from backbones.spec import InputSpec
 from backbones.weights.adapt import load_adapted
 from backbones.weights.convert import bundle_from
-from backbones.weights.fit import nearest_variants, shapes_of
+from backbones.weights.fit import shapes_of
 from backbones.weights.keymaps import KEYMAPS
+from backbones.weights.nearest import Nearest, nearest_variants
 
 SPEC = InputSpec(32, 36)
 
@@ -22,18 +23,18 @@ SPEC = InputSpec(32, 36)
 def test_a_variant_is_recognised_by_its_tensors(name: str) -> None:
     with torch.device("meta"):
         shapes = shapes_of(build(name).state_dict())
-        found, exact = nearest_variants(shapes)
-    assert name in found
-    assert exact
+        nearest = nearest_variants(shapes)
+    assert name in nearest.variants
+    assert nearest.exact
 
 
 def test_another_head_is_no_obstacle_and_nonsense_fits_nothing() -> None:
     with torch.device("meta"):
-        found, exact = nearest_variants(shapes_of(build("vgg13", 7).state_dict()))
-    assert found == ("vgg13",)
-    assert not exact
-    assert nearest_variants({"a": (3, 3), "b": (1000,)}) == ((), False)
-    assert nearest_variants({}) == ((), False)
+        nearest = nearest_variants(shapes_of(build("vgg13", 7).state_dict()))
+    assert nearest == Nearest(("vgg13",), ("classifier.6.bias", "classifier.6.weight"))
+    assert not nearest.exact
+    assert nearest_variants({"a": (3, 3), "b": (1000,)}) == Nearest()
+    assert nearest_variants({}) == Nearest()
 
 
 def test_the_error_lists_names_and_the_variant_that_fits() -> None:
@@ -69,7 +70,10 @@ def test_a_bundle_of_foreign_weights() -> None:
     bundle = bundle_from(state, "vgg_tiny", spec=spec, provenance={"file": "x.pth"})
     assert (bundle.num_classes, bundle.in_channels) == (7, 1)
     assert bundle.classes == tuple("0123456")
-    assert bundle.provenance == {"file": "x.pth"}
+    assert bundle.provenance == {
+        "file": "x.pth",
+        "changes": ["numbers of float16 are turned to float32"],
+    }
     picture = torch.rand(2, 1, 32, 32)
     with torch.inference_mode():
         torch.testing.assert_close(bundle.build()(picture), network(picture), rtol=1e-2, atol=1e-2)
@@ -96,6 +100,6 @@ def test_a_named_map_is_used_even_where_names_fit_without_it() -> None:
 @pytest.mark.parametrize("name", ["resnet50", "densenet121", "efficientnet_b0", "alexnet"])
 def test_a_fine_tuned_network_is_recognised(name: str) -> None:
     with torch.device("meta"):
-        found, exact = nearest_variants(shapes_of(build(name, 2).state_dict()))
-    assert name in found
-    assert not exact
+        nearest = nearest_variants(shapes_of(build(name, 2).state_dict()))
+    assert name in nearest.variants
+    assert not nearest.exact

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from backbones.errors import BadWeights
 from backbones.models import build
 from backbones.weights.files import read_state
-from backbones.weights.fit import our_state
+from backbones.weights.fit import read_as
 from backbones.weights.keymaps import KEYMAPS
 from backbones.weights.keymaps.rules import _TURNS, KeyMap, Rule
 
@@ -159,8 +159,9 @@ def test_timm_s_vgg_answers_alike_in_ours(timm: ModuleType) -> None:
     theirs = timm.create_model("vgg11", num_classes=10).eval()
     with torch.device("meta"):
         ours = build("vgg11", 10).eval()
-    state, used = our_state(theirs.state_dict(), ours.state_dict())
-    assert used == "timm_vgg"
+    reading = read_as(ours.state_dict(), theirs.state_dict())
+    assert reading.keymap == "timm_vgg"
+    state = reading.state
     ours.load_state_dict(state, strict=True, assign=True)
     picture = torch.randn(1, 3, 224, 224)
     with torch.inference_mode():
@@ -194,8 +195,9 @@ def test_auxiliary_heads_are_left_out_where_the_network_has_none(torchvision: Mo
     file = meta_state(models.googlenet, init_weights=False, aux_logits=True)
     plain = meta_state(models.googlenet, init_weights=False, aux_logits=False)
     for network, number in ((plain, 0), (file, 2)):
-        state, used = our_state(file, network, "auxiliary_heads")
-        assert used == "auxiliary_heads"
+        reading = read_as(network, file, "auxiliary_heads")
+        assert reading.keymap == "auxiliary_heads"
+        state = reading.state
         assert state.keys() == network.keys()
         assert len({n.partition(".")[0] for n in state if n.startswith("aux")}) == number
 
@@ -207,7 +209,7 @@ def test_caffe_s_vgg(depth: int) -> None:
         theirs = KEYMAPS[name].to_theirs(ours)
         there_and_back(KEYMAPS[name], theirs, ours)
         if not name.startswith("keras"):
-            assert our_state(theirs, ours)[1] == name
+            assert read_as(ours, theirs).keymap == name
     layers = KEYMAPS[f"caffe_vgg{depth}_layers"].to_theirs(ours)
     assert {"conv1_1.weight", "conv5_3.bias", "fc6.weight", "fc8.bias"} < layers.keys()
     assert len(layers) == 2 * depth
@@ -243,8 +245,9 @@ def test_keras_mobilenet_from_an_npz(test_data: Path, tmp_path: Path) -> None:
     assert not any("." in name for name in theirs)
     arrays = {f"{n.split('/')[0]}/{n}:0": t.numpy() for n, t in theirs.items()}
     np.savez(tmp_path / "keras.npz", **arrays)
-    state, used = our_state(read_state(tmp_path / "keras.npz"), ours)
-    assert used == "keras_mobilenet_v1"
+    reading = read_as(ours, read_state(tmp_path / "keras.npz"))
+    assert reading.keymap == "keras_mobilenet_v1"
+    state = reading.state
     assert state.keys() == ours.keys()
     assert all(torch.equal(state[name], ours[name]) for name in ours)
 
@@ -252,7 +255,7 @@ def test_keras_mobilenet_from_an_npz(test_data: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("depth", [20, 32, 44, 56])
 def test_akamaster_s_resnets(test_data: Path, depth: int) -> None:
     (path,) = (test_data / "weights" / "cifar10_resnet").glob(f"resnet{depth}-*.th")
-    theirs = read_state(path)
+    theirs = read_state(path, entry="state_dict.module")
     ours = KEYMAPS["akamaster_resnet"].to_ours(theirs)
     assert tuple(ours["fc.weight"].shape) == (10, 64)
     assert {"conv1.weight", "layer1.0.conv1.weight", "fc.bias"} < ours.keys()
@@ -279,4 +282,4 @@ def test_a_tensor_of_other_dimensions_is_refused() -> None:
     wrong = {**KEYMAPS["keras_vgg16"].to_theirs(own), "fc2/kernel": torch.zeros(3)}
     wrong["block1_conv1/kernel"] = torch.zeros(3)
     with pytest.raises(BadWeights, match="these weights are not Keras' VGG 16"):
-        our_state(wrong, own, "keras_vgg16")
+        read_as(own, wrong, "keras_vgg16")

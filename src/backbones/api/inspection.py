@@ -16,7 +16,7 @@ from typing import Any
 from torch import nn
 
 from backbones import catalog
-from backbones.api.weights import find_bundle, is_id
+from backbones.api.weights import header_of, is_id
 from backbones.errors import BackbonesError, NotFound, WrongUse, nearest
 from backbones.inspection.classic import ClassicSum, add_up, hearing_outputs
 from backbones.inspection.memory import (
@@ -34,7 +34,7 @@ from backbones.models import build
 from backbones.nn.meta import ShapesOnly
 from backbones.nn.refusals import place_of
 from backbones.units import human_bytes
-from backbones.weights.bundle import read_bundle_header
+from backbones.weights.bundle import Bundle
 
 __all__ = ["Inspection", "Memory", "find_network", "inspect", "memory", "paint_field"]
 
@@ -238,13 +238,20 @@ def find_network(name: str | Path, *, with_numbers: bool = False) -> nn.Module:
     if _is_maker(text):
         return _made_by(text, with_numbers=with_numbers)
     path = Path(text)
+    if path.suffix == ".py":
+        raise WrongUse(
+            f"{text} is a Python file: name the function or class in it that makes the network,"
+            f" behind a colon, such as {text}:build"
+        )
     # Whose name is a variant's need not be looked for in the table of weights, which takes 50 ms.
     named = text in catalog.names() and not path.exists()
     if not named and (is_id(text) or path.exists() or path.suffix == ".safetensors"):
-        bundle = read_bundle_header(find_bundle(path))
-        variant: str = bundle.variant
-        classes: int | None = bundle.num_classes
-        channels: int | None = bundle.in_channels
+        known = header_of(path)
+        variant: str = known.variant
+        classes: int | None = None
+        channels: int | None = None
+        if isinstance(known, Bundle):
+            classes, channels = known.num_classes, known.in_channels
     else:
         variant, classes, channels = catalog.facts(text).name, None, None
     with nullcontext() if with_numbers else ShapesOnly():

@@ -9,16 +9,16 @@ from pathlib import Path
 from torch import nn
 
 from backbones.api.data import Downloading
-from backbones.api.weights import find_bundle, is_id, open_state
+from backbones.api.weights import find_bundle, header_of, is_id, open_state
 from backbones.errors import WrongUse
 from backbones.labels import Lang, labels_of, shown
 from backbones.models import Row, build
 from backbones.report.cards import BundleCard, WeightsCard
 from backbones.report.network_card import NetworkCard, network_card
 from backbones.scaling import largest_row
-from backbones.weights import store, table
+from backbones.weights import store
 from backbones.weights.adapt import load_adapted
-from backbones.weights.bundle import Bundle, read_bundle, read_bundle_header
+from backbones.weights.bundle import Bundle, read_bundle
 
 __all__ = ["Bundle", "create", "read_bundle", "show"]
 
@@ -81,7 +81,8 @@ def show(name: str | Path, *, lang: Lang = "en") -> NetworkCard | WeightsCard | 
     """What a network is, on one card, or what is known of weights, or what a bundle holds.
 
     Args:
-        name: of a variant, the id of weights, or the path of a bundle or run folder.
+        name: of a variant, the id of weights, or the path of a bundle, a run folder, or a file that
+            its hash tells to be published weights.
         lang: of a bundle's class names: "en", "zh" or "both".
 
     Raises:
@@ -94,15 +95,14 @@ def show(name: str | Path, *, lang: Lang = "en") -> NetworkCard | WeightsCard | 
         138357544
     """
     path = Path(name)
-    if is_id(name) and table.is_known(str(name)):
-        row = table.find(str(name))
-        file = store.path_of(row)
-        return WeightsCard(row, str(file) if file.is_file() else None)
-    if is_id(name) or path.exists() or path.suffix == ".safetensors" or len(path.parts) > 1:
+    if not (is_id(name) or path.exists() or path.suffix == ".safetensors" or len(path.parts) > 1):
+        return network_card(str(name))
+    known = header_of(name)
+    if isinstance(known, Bundle):
         path = find_bundle(path)
-        bundle = read_bundle_header(path)
-        return BundleCard(str(path), path.stat().st_size, bundle, shown(bundle.classes, lang))
-    return network_card(str(name))
+        return BundleCard(str(path), path.stat().st_size, known, shown(known.classes, lang))
+    file = store.path_of(known) if is_id(name) else find_bundle(path)
+    return WeightsCard(known, str(file) if file.is_file() else None)
 
 
 def nameless_note(classes: Sequence[str]) -> str | None:

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from backbones.api.data import Downloading
+from backbones.api.weight_files import (
+    Told,
+    bare,
+    bundle_of_file,
+    bundle_of_row,
+    class_ids,
+    recognised,
+)
 from backbones.download import Progress, checksum_of
 from backbones.errors import BadWeights, NotFound, WrongUse, nearest
 from backbones.files import expanded
-from backbones.labels import label_set
-from backbones.models import find_row
 from backbones.spec import InputSpec
 from backbones.training.folds import FoldsFolder
 from backbones.units import human_bytes
 from backbones.weights import store, table
-from backbones.weights.bundle import Bundle, read_bundle, read_bundle_header, write_bundle
-from backbones.weights.convert import bundle_from
+from backbones.weights.bundle import (
+    Bundle,
+    is_bundle,
+    read_bundle,
+    read_bundle_header,
+    write_bundle,
+)
 from backbones.weights.files import read_state
-from backbones.weights.fit import say_nearest, shapes_of
 from backbones.weights.table import WeightsRow
 
 __all__ = [
@@ -31,6 +41,7 @@ __all__ = [
     "convert",
     "find_bundle",
     "get_weights",
+    "header_of",
     "import_weights",
     "is_id",
     "open_bundle",
@@ -41,7 +52,6 @@ __all__ = [
 ]
 
 _RUN_BUNDLES = ("best.safetensors", "last.safetensors")
-_PHOTO_MARGIN = 256 / 224
 
 
 @dataclass(frozen=True)
@@ -105,19 +115,22 @@ def verify_weights(name: str | None = None) -> Iterator[Verified]:
             yield Verified(row.id, path, problem=str(error))
 
 
-def import_weights(file: str | Path, *, name: str | None = None) -> tuple[str, Path]:
+def import_weights(
+    file: str | Path, *, name: str | None = None, allow_non_finite: bool = False
+) -> tuple[str, Path]:
     """Put a copy of a published file into the store, recognised by its hash.
 
     Args:
         file: the file, under any name.
         name: id of the weights that it is; needed where no hash was published.
+        allow_non_finite: take infinities and what is not a number.
 
     Returns:
         the id, and where the copy is.
 
     Raises:
         NotFound: no such file or weights, or nothing published has this hash.
-        BadWeights: it is not what was published under that id.
+        BadWeights: it is not what was published under that id, or its numbers are not finite.
     """
     path = expanded(file)
     if name is not None:
@@ -131,7 +144,7 @@ def import_weights(file: str | Path, *, name: str | None = None) -> tuple[str, P
                 " or make a bundle with `backbones weights convert`"
             )
         row = recognised
-    return row.id, store.put(row, path)
+    return row.id, store.put(row, path, allow_non_finite=allow_non_finite)
 
 
 def convert(
@@ -139,25 +152,32 @@ def convert(
     out: str | Path,
     *,
     variant: str | None = None,
+    entry: str = "",
+    allow_non_finite: bool = False,
     downloading: Downloading | None = None,
 ) -> Bundle:
     """Make a bundle of published weights, or of a weight file of anybody.
+
+    What had to be changed on the way stands in the bundle's `provenance` under "changes".
 
     Args:
         source: id of weights, or a file.
         out: the bundle's path.
         variant: the network; needed for a file that is not recognised by its hash.
+        entry: what in the file is meant, where it holds several networks: "model_ema".
+        allow_non_finite: take infinities and what is not a number.
         downloading: hears of a download.
 
     Raises:
         NotFound: no such weights, file or network.
-        WrongUse: the network has to be named.
+        WrongUse: the network, or which of several in the file is meant, has to be named.
         BadWeights: the file cannot be trusted, or does not fit the network.
     """
+    told = Told(variant, entry, allow_non_finite)
     if is_id(source):
-        bundle = _open_id(str(source), variant, downloading)
+        bundle = _open_id(str(source), told, downloading)
     else:
-        bundle = _bundle_of_file(expanded(source), variant)
+        bundle = bundle_of_file(expanded(source), told)
     write_bundle(out, bundle)
     return bundle
 
@@ -166,7 +186,8 @@ def open_bundle(where: str | Path | Bundle, *, downloading: Downloading | None =
     """A trained network with all that belongs to it.
 
     Args:
-        where: a bundle, its path, a run folder, or the id of weights.
+        where: a bundle, its path, a run folder, the id of weights, or a file that its hash tells to
+            be published weights.
         downloading: hears of a download.
 
     Raises:
@@ -177,8 +198,14 @@ def open_bundle(where: str | Path | Bundle, *, downloading: Downloading | None =
     if isinstance(where, Bundle):
         return where
     if is_id(where):
-        return _open_id(str(where), None, downloading)
-    return read_bundle(find_bundle(where))
+        return _open_id(str(where), Told(), downloading)
+    path = find_bundle(where)
+    if is_bundle(path):
+        return read_bundle(path)
+    row = recognised(path)
+    if row is None:
+        raise bare(path)
+    return bundle_of_row(row, path, Told())
 
 
 def all_networks(
@@ -225,9 +252,31 @@ def open_state(
     """
     if not is_id(where):
         path = find_bundle(where)
-        return read_state(path), "", str(path)
+        row = None if is_bundle(path) else recognised(path)
+        return read_state(path), row.keymap if row else "", str(path)
     keymap = table.find(str(where)).keymap if table.is_known(str(where)) else ""
     return read_state(get_weights(str(where), downloading=downloading)), keymap, str(where)
+
+
+def header_of(where: str | Path) -> Bundle | WeightsRow:
+    """What is known of trained weights without their numbers: a bundle's header, or a row.
+
+    Args:
+        where: as `open_bundle`.
+
+    Raises:
+        NotFound: there is nothing of that name.
+        BadWeights: a file that is no bundle, and no published weights.
+    """
+    if is_id(where) and table.is_known(str(where)):
+        return table.find(str(where))
+    path = find_bundle(where)
+    if is_bundle(path):
+        return read_bundle_header(path)
+    row = recognised(path)
+    if row is None:
+        raise bare(path)
+    return row
 
 
 def spec_of(where: str | Path) -> InputSpec | None:
@@ -236,10 +285,8 @@ def spec_of(where: str | Path) -> InputSpec | None:
     Raises:
         NotFound: there is nothing of that name.
     """
-    if is_id(where) and table.is_known(str(where)):
-        return table.find(str(where)).spec
     try:
-        return read_bundle_header(find_bundle(where)).spec
+        return header_of(where).spec
     except BadWeights:
         return None  # a bare weight file; reading it will say if it is broken
 
@@ -250,10 +297,8 @@ def variant_of(where: str | Path) -> str | None:
     Raises:
         NotFound: there is nothing of that name.
     """
-    if is_id(where) and table.is_known(str(where)):
-        return table.find(str(where)).variant
     try:
-        return read_bundle_header(find_bundle(where)).variant
+        return header_of(where).variant
     except BadWeights:
         return None
 
@@ -290,69 +335,11 @@ def find_bundle(where: str | Path) -> Path:
     )
 
 
-def class_ids(labels: str, num_classes: int) -> tuple[str, ...]:
-    """What the outputs of published weights stand for, in order.
-
-    Args:
-        labels: the name of a label set, whose ids these are: for ImageNet the WordNet ids.
-        num_classes: outputs; their numbers are given where the set is of another length.
-    """
-    ids = tuple(label.id for label in label_set(labels).labels)
-    return ids if len(ids) == num_classes else tuple(map(str, range(num_classes)))
-
-
-def _open_id(name: str, variant: str | None, downloading: Downloading | None) -> Bundle:
+def _open_id(name: str, told: Told, downloading: Downloading | None) -> Bundle:
     path = get_weights(name, downloading=downloading)
     if name in table.shipped():
         return read_bundle(path)
-    return _bundle_of_row(table.find(name), path, variant)
-
-
-def _bundle_of_row(row: WeightsRow, path: Path, variant: str | None) -> Bundle:
-    state = read_state(path)
-    bundle = bundle_from(
-        state,
-        variant or row.variant,
-        spec=row.spec,
-        keymap=row.keymap,
-        provenance={
-            "weights": row.id,
-            "file": row.file,
-            "sha256": checksum_of(path),
-            "url": row.url,
-            "licence": row.licence,
-            "note": row.notes,
-        },
-    )
-    return replace(bundle, classes=class_ids(row.labels, bundle.num_classes))
-
-
-def _bundle_of_file(path: Path, variant: str | None) -> Bundle:
-    sha256 = store.sha256_of(path)
-    row = store.recognise(sha256)
-    if row is not None:
-        return _bundle_of_row(row, path, variant)
-    state = read_state(path)
-    if variant is None:
-        raise WrongUse(
-            f"{path} is no published file, so its weights need a network, --variant NAME"
-            + say_nearest(shapes_of(state))
-        )
-    return bundle_from(
-        state,
-        variant,
-        spec=_usual_spec(variant),
-        provenance={"file": path.name, "sha256": sha256},
-    )
-
-
-def _usual_spec(variant: str) -> InputSpec:
-    """The photo convention, for files that say nothing: 256 of 224, ImageNet's colours."""
-    _, row = find_row(variant)
-    resize = round(row.input_px * _PHOTO_MARGIN)
-    if row.in_channels == 1:
-        return InputSpec(row.input_px, row.input_px, 1, (0.5,), (0.5,))
-    return InputSpec(row.input_px, resize)
+    return bundle_of_row(table.find(name), path, told)
 
 
 def _progress(row: WeightsRow, downloading: Downloading | None) -> Progress | None:

@@ -16,6 +16,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+NonFinite = Annotated[
+    bool, typer.Option("--allow-non-finite", help="Take NaN and infinities in the weights.")
+]
 Id = Annotated[str, typer.Argument(metavar="ID", help="See `backbones weights list`.")]
 
 
@@ -75,6 +78,7 @@ def import_(
     name: Annotated[
         str | None, typer.Option("--as", metavar="ID", help="What it is; else told by its hash.")
     ] = None,
+    allow_non_finite: NonFinite = False,
 ) -> None:
     """Take in a file that was fetched by hand.
 
@@ -82,7 +86,7 @@ def import_(
     """
     from backbones.api.weights import import_weights
 
-    found, path = import_weights(file, name=name)
+    found, path = import_weights(file, name=name, allow_non_finite=allow_non_finite)
     print_text(f"{found}\t{path}")
 
 
@@ -93,20 +97,33 @@ def convert(
     variant: Annotated[
         str | None, typer.Option(help="The network, for a file that is not recognised.")
     ] = None,
+    entry: Annotated[
+        str, typer.Option(metavar="NAME", help="Which of several networks in the file.")
+    ] = "",
+    allow_non_finite: NonFinite = False,
     offline: Offline = False,
 ) -> None:
     """Make a bundle of weights.
 
-    Of published ones or of anybody's .safetensors, .npz, .pth, .pt, .th or .tar, under names of
-    torchvision, timm, Caffe or Keras. Example:
+    Of published ones or of anybody's .safetensors, .npz or file of torch.save, under names of
+    torchvision, timm, Caffe or Keras and whatever wrappers put before them. Example:
     `backbones weights convert vgg16.tv_in1k -o vgg16.safetensors`.
     """
     from backbones.api.weights import convert as to_bundle
 
     with preparing() as bars:
-        bundle = to_bundle(source, out, variant=variant, downloading=bars.downloading)
+        bundle = to_bundle(
+            source,
+            out,
+            variant=variant,
+            entry=entry,
+            allow_non_finite=allow_non_finite,
+            downloading=bars.downloading,
+        )
     say(f"wrote {out}: {bundle.variant}, {bundle.num_classes} classes")
     known = bundle.provenance or {}
+    for change in known.get("changes", ()):
+        say(f"note: {change}")
     for what in ("licence", "note"):
         if known.get(what):
             say(f"{what}: {known[what]}")

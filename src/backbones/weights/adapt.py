@@ -16,7 +16,10 @@ from torch import Tensor, nn
 from backbones.errors import BadWeights
 from backbones.models import make
 from backbones.nn.meta import ShapesOnly
-from backbones.weights.fit import may_lack, our_state, say_names, say_nearest, shapes_of
+from backbones.weights.fit import COUNTER, may_lack, read_as, say_names, shapes_of
+from backbones.weights.heads import with_head
+from backbones.weights.nearest import say_nearest
+from backbones.weights.numbers import in_single_precision, refuse_non_finite
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -26,9 +29,10 @@ def load_adapted(
 ) -> tuple[str, ...]:
     """Load all weights that fit; adapt the head and the first convolution where they must change.
 
-    A head for other classes keeps the network's own fresh weights. A first convolution for other
-    channels keeps its answer on a picture whose channels are all equal: fewer channels take the
-    sum of the old ones (3 -> 1: over RGB), more share them in turn (1 -> 3: a third each).
+    A head for other classes, of another form or none keeps the network's own fresh weights. A
+    first convolution for other channels keeps its answer on a picture whose channels are all equal:
+    fewer channels take the sum of the old ones (3 -> 1: over RGB), more share them in turn (1 -> 3:
+    a third each).
 
     Args:
         model: a network of this package; changed in place, and untouched where an error is raised.
@@ -40,11 +44,13 @@ def load_adapted(
         A sentence for each change; empty where everything was loaded as it is.
 
     Raises:
-        BadWeights: the weights are those of another network; names the first tensors that differ.
+        BadWeights: the weights are those of another network, names the first tensors that differ;
+            or numbers are not finite.
+        WrongUse: the file holds the network several times.
     """
     network: Any = model
     own = model.state_dict()
-    state, changes = named_alike(network.row.name, own, state, keymap)
+    state, changes, _ = named_alike(network, state, keymap)
     shapes = shapes_of(state)
     classes, channels = _dependent(network, 1, 0), _dependent(network, 0, 1)
     old_classes = _old_size(own, shapes, classes, network.num_classes)
@@ -69,8 +75,10 @@ def load_adapted(
             f"{_layers(classes)}: {network.num_classes} classes instead of {old_classes},"
             " so this head starts afresh"
         )
+    loaded, more = in_single_precision(loaded, own)
+    refuse_non_finite(loaded)
     model.load_state_dict(loaded)
-    return tuple(changes)
+    return (*changes, *more)
 
 
 def sizes_of(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[int, int]:
@@ -110,38 +118,50 @@ def adapt_channels(weight: Tensor, new: int) -> Tensor:
 
 
 def named_alike(
-    variant: str, own: Mapping[str, Tensor], state: Mapping[str, Tensor], keymap: str = ""
-) -> tuple[dict[str, Tensor], list[str]]:
-    """Weights under exactly the names of a network, and a sentence for each that it keeps.
+    model: nn.Module, state: Mapping[str, Tensor], keymap: str = ""
+) -> tuple[dict[str, Tensor], list[str], set[str]]:
+    """Weights under exactly the names of a network, a sentence for each change, and what is fresh.
 
-    Batch counters (files from before PyTorch 0.4.1 lack them) and auxiliary heads may be absent
-    from the file; the network's own take their place.
+    Batch counters (files from before PyTorch 0.4.1 lack them), auxiliary heads and the head may be
+    absent from the file; the network's own take their place. A head of one layer may have another
+    name, or stand in an `nn.Sequential`.
 
     Args:
-        variant: the network's name, for messages.
-        own: its tensors.
-        state: the file's tensors.
+        model: the network, possibly on the meta device.
+        state: the file's tensors, as `files.read_state` gives them.
         keymap: the name of the map to use; found by the names where empty.
+
+    Returns:
+        the tensors, the sentences, and names of the head's tensors that the file lacks.
 
     Raises:
         BadWeights: names are missing or unknown; lists them, and the variants that would fit.
+        WrongUse: the file holds the network several times.
     """
-    found, used = our_state(state, own, keymap)
-    kept = {name for name in own.keys() - found if may_lack(name, used)}
-    missing, extra = own.keys() - found - kept, found.keys() - own
-    if missing or extra:
-        parts = [f"{len(missing)} tensors missing ({say_names(missing)})"] if missing else []
+    network: Any = model
+    own = network.state_dict()
+    reading = read_as(own, state, keymap)
+    heads = {name for name in _dependent(network, 1, 0) if not may_lack(name)}
+    found, changes = with_head(reading.state, own, heads)
+    changes = [*reading.notes, *changes]
+    area = {name.partition(".")[0] for name in heads}
+    missing, extra = own.keys() - found, found.keys() - own
+    fresh = {name for name in missing if not may_lack(name)}
+    if not all(name.partition(".")[0] in area for name in fresh) or extra:
+        parts = [f"{len(fresh)} tensors missing ({say_names(fresh)})"] if fresh else []
         parts += [f"{len(extra)} unknown ({say_names(extra)})"] if extra else []
+        variant = network.row.name
         raise BadWeights(
             f"these weights are not {variant}'s: {', '.join(parts)}"
             + (
-                say_nearest(shapes_of(found), besides=variant)
+                say_nearest(shapes_of(state), besides=variant)
                 or "; build the network they come from"
             )
         )
-    fresh = sorted({name.partition(".")[0] for name in kept if not name.endswith("_tracked")})
-    changes = [f"{', '.join(fresh)}: not in the file, so it starts afresh"] if fresh else []
-    return {name: found.get(name, own[name]) for name in own}, changes
+    auxiliary = {n.partition(".")[0] for n in missing - fresh if not n.endswith(COUNTER)}
+    for layers in (_layers(sorted(fresh)), ", ".join(sorted(auxiliary))):
+        changes += [f"{layers}: not in the file, so it starts afresh"] if layers else []
+    return {name: found.get(name, own[name]) for name in own}, changes, fresh
 
 
 def _shapes(network: Any, num_classes: int, in_channels: int) -> Shapes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import platform
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
@@ -24,11 +25,14 @@ from backbones.errors import BadWeights, NotFound, WrongUse
 from backbones.models import make
 from backbones.nn.meta import ShapesOnly
 from backbones.spec import InputSpec
+from backbones.weights.numbers import NON_FINITE, in_single_precision, refuse_non_finite
 from backbones.weights.rows import row_from_json, row_to_json
 from backbones.weights.sealed import read_sealed, write_sealed
 
 FORMAT = 1
 _HEADER = "backbones"
+_BEGIN = re.compile(rb'.{8}\s*\{\s*"__metadata__"\s*:\s*\{\s*"' + _HEADER.encode(), re.DOTALL)
+_BEGIN_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -159,18 +163,35 @@ def write_bundle(path: str | Path, bundle: Bundle) -> None:
     write_sealed(Path(path), _HEADER, values, bundle.state)
 
 
+def is_bundle(path: Path) -> bool:
+    """Whether a file begins as a bundle does, be it whole or not; other weight files do not.
+
+    Raises:
+        NotFound: there is no such file.
+    """
+    if not path.is_file():
+        raise NotFound(f"there is no bundle {path}")
+    with path.open("rb") as stream:
+        return _BEGIN.match(stream.read(_BEGIN_BYTES)) is not None
+
+
 def read_bundle(path: str | Path) -> Bundle:
     """Read a bundle and check it: hashes, row, names and shapes of the tensors.
 
     Raises:
         NotFound: there is no such file.
-        BadWeights: the file is truncated, was changed, or is something else.
+        BadWeights: the file is truncated, was changed, or is something else; or its numbers are
+            not finite, and were not allowed to be.
     """
     with _named(path):
         values, state = _read(Path(path), with_tensors=True)
         bundle = replace(_bundle_from(values), state=state)
-        _check_state(bundle, _network_on_meta(bundle))
-        return bundle
+        network = _network_on_meta(bundle)
+        _check_state(bundle, network)
+        state, _ = in_single_precision(state, network.state_dict())
+        if NON_FINITE not in (bundle.provenance or {}):
+            refuse_non_finite(state)
+        return replace(bundle, state=state)
 
 
 def read_bundle_header(path: str | Path) -> Bundle:
@@ -247,5 +268,3 @@ def _check_state(bundle: Bundle, network: nn.Module) -> None:
                 f"{name} has the shape {tuple(found.shape)}, {bundle.variant} expects"
                 f" {tuple(tensor.shape)}"
             )
-        if found.is_floating_point() != tensor.is_floating_point():
-            raise BadWeights(f"{name} has the type {found.dtype}, expected {tensor.dtype}")

@@ -15,6 +15,7 @@ from backbones.errors import BadWeights, DownloadFailed, NotFound
 from backbones.files import copy_atomic, write_atomic
 from backbones.weights import table
 from backbones.weights.files import read_state
+from backbones.weights.numbers import refuse_non_finite
 from backbones.weights.table import WeightsRow
 
 
@@ -82,12 +83,17 @@ def recognise(sha256: str) -> WeightsRow | None:
     return next((row for row in table.rows() if row.checksum and row.checksum.fits(sha256)), None)
 
 
-def put(row: WeightsRow, file: Path) -> Path:
+def put(row: WeightsRow, file: Path, *, allow_non_finite: bool = False) -> Path:
     """Copy a file into the store as the one of a row.
+
+    Args:
+        row: of the table.
+        file: wherever it is.
+        allow_non_finite: take infinities and what is not a number.
 
     Raises:
         NotFound: there is no such file.
-        BadWeights: it is not what was published, or holds no weights.
+        BadWeights: it is not what was published, holds no weights, or numbers that are not finite.
         OSError: the disk is full or the store cannot be written.
     """
     found = sha256_of(file)
@@ -98,7 +104,9 @@ def put(row: WeightsRow, file: Path) -> Path:
         )
     if file.suffix != Path(row.stored_as).suffix:
         raise BadWeights(f"{file} ends in {file.suffix}, {row.id} is a {row.stored_as}")
-    read_state(file)
+    state = read_state(file)
+    if not allow_non_finite:
+        refuse_non_finite(state)
     path = path_of(row)
     _receipt(path).unlink(missing_ok=True)
     copy_atomic(file, path)

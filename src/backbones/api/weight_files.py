@@ -1,0 +1,118 @@
+"""Bundles of weight files: of published ones, told by their hash, and of anybody's."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from backbones.download import checksum_of
+from backbones.errors import BadWeights, WrongUse
+from backbones.labels import label_set
+from backbones.models import find_row
+from backbones.spec import InputSpec
+from backbones.weights import store
+from backbones.weights.bundle import Bundle
+from backbones.weights.convert import bundle_from
+from backbones.weights.files import read_state
+from backbones.weights.fit import shapes_of
+from backbones.weights.nearest import nearest_variants, say_nearest
+from backbones.weights.table import WeightsRow
+
+_PHOTO_MARGIN = 256 / 224
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the caller says of weights, beyond what is known."""
+
+    variant: str | None = None
+    entry: str = ""
+    allow_non_finite: bool = False
+
+
+def class_ids(labels: str, num_classes: int) -> tuple[str, ...]:
+    """What the outputs of published weights stand for, in order.
+
+    Args:
+        labels: the name of a label set, whose ids these are: for ImageNet the WordNet ids.
+        num_classes: outputs; their numbers are given where the set is of another length.
+    """
+    ids = tuple(label.id for label in label_set(labels).labels)
+    return ids if len(ids) == num_classes else tuple(map(str, range(num_classes)))
+
+
+def bundle_of_row(row: WeightsRow, path: Path, told: Told) -> Bundle:
+    bundle = bundle_from(
+        read_state(path, entry=told.entry),
+        told.variant or row.variant,
+        spec=row.spec,
+        keymap=row.keymap,
+        provenance={
+            "weights": row.id,
+            "file": row.file,
+            "sha256": checksum_of(path),
+            "url": row.url,
+            "licence": row.licence,
+            "note": row.notes,
+        },
+        allow_non_finite=told.allow_non_finite,
+    )
+    return replace(bundle, classes=class_ids(row.labels, bundle.num_classes))
+
+
+def bundle_of_file(path: Path, told: Told) -> Bundle:
+    sha256 = store.sha256_of(path)
+    row = store.recognise(sha256)
+    if row is not None:
+        return bundle_of_row(row, path, told)
+    state = read_state(path, entry=told.entry)
+    if told.variant is None:
+        raise WrongUse(
+            f"{path} is no published file, so its weights need a network, --variant NAME"
+            + say_nearest(shapes_of(state))
+        )
+    bundle = bundle_from(
+        state,
+        told.variant,
+        spec=_usual_spec(told.variant),
+        provenance={"file": path.name, "sha256": sha256},
+        allow_non_finite=told.allow_non_finite,
+    )
+    known = dict(bundle.provenance or {})
+    known["changes"] = [*known.get("changes", []), _say_usual(bundle.spec)]
+    return replace(bundle, provenance=known)
+
+
+def _say_usual(spec: InputSpec) -> str:
+    return (
+        "the file does not say how images become its input nor what its classes are called: the"
+        f" usual is taken ({spec.size} px of {spec.resize}, mean {spec.mean}, std {spec.std}), and"
+        " classes are numbers"
+    )
+
+
+def recognised(path: Path) -> WeightsRow | None:
+    """The row whose file this is, by its hash."""
+    return store.recognise(store.sha256_of(path))
+
+
+def bare(path: Path) -> BadWeights:
+    """Weights alone, of a network that nobody named: what makes a bundle of them."""
+    nearest = nearest_variants(shapes_of(read_state(path)))
+    variant = nearest.variants[0] if len(nearest.variants) == 1 else "NAME"
+    several = f" (NAME is {' or '.join(nearest.variants)})" if len(nearest.variants) > 1 else ""
+    file, out = shlex.quote(str(path)), shlex.quote(f"{path.stem}.safetensors")
+    return BadWeights(
+        f"{path} holds weights alone, which no published hash tells the network of: `backbones"
+        f" weights convert {file} --variant {variant} -o {out}` makes a bundle of them{several}"
+    )
+
+
+def _usual_spec(variant: str) -> InputSpec:
+    """The photo convention, for files that say nothing: 256 of 224, ImageNet's colours."""
+    _, row = find_row(variant)
+    resize = round(row.input_px * _PHOTO_MARGIN)
+    if row.in_channels == 1:
+        return InputSpec(row.input_px, row.input_px, 1, (0.5,), (0.5,))
+    return InputSpec(row.input_px, resize)
