@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import http.client
 import os
+import re
 import sys
 import time
 import urllib.error
@@ -14,15 +16,20 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from backbones.errors import DownloadFailed
+from backbones.errors import DownloadFailed, WrongUse
 from backbones.files import expanded
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there and the total, or None where the server doesn't say."""
 
 _CHUNK_BYTES = 256 * 1024
+_LARGEST_BYTES = 8 << 30  # of a file whose length nobody knows
+_SLOWEST_BYTES_S = 1024
+_WINDOW_S = 60.0
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _ATTEMPTS = 4
 _TIMEOUT_S = 30.0
 
@@ -79,6 +86,59 @@ def is_offline() -> bool:
     return os.environ.get("BACKBONES_OFFLINE", "").lower() not in ("", "0", "no", "false")
 
 
+def checked_address(text: str, what: str = "address") -> str:
+    """An address that can be asked, without a slash at its end.
+
+    Args:
+        text: as somebody gave it.
+        what: to call it in the message; what is wrong is said without the address, which may hold
+            a password.
+
+    Raises:
+        WrongUse: no http or https, no host, or signs that an address cannot have.
+
+    Example:
+        >>> checked_address("https://mirror.example:8000/files/")
+        'https://mirror.example:8000/files'
+    """
+    expected = f"{what}: expected http://HOST/PATH or https://HOST/PATH"
+    try:
+        parts = urllib.parse.urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise WrongUse(f"{expected}, and its host or port cannot be read") from None
+    if not usable:
+        raise WrongUse(f"{expected}, got the scheme {parts.scheme[:20]!a}")
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise WrongUse(f"{expected}, with other signs than ASCII's percent-encoded")
+    if parts.query or parts.fragment:
+        raise WrongUse(f"{expected}, without ? and #")
+    return text.rstrip("/")
+
+
+def mirror() -> str:
+    """The address that `BACKBONES_MIRROR` names, or nothing.
+
+    Raises:
+        WrongUse: it is no address; the public ones are not asked instead.
+    """
+    given = os.environ.get("BACKBONES_MIRROR", "")
+    return checked_address(given, "BACKBONES_MIRROR") if given else ""
+
+
+def shown(url: str) -> str:
+    """An address without what may be secret in it: a name, a password, a query.
+
+    Example:
+        >>> shown("https://me:secret@mirror.example/a.pth?token=1")
+        'https://mirror.example/a.pth'
+    """
+    parts = urllib.parse.urlsplit(url)
+    return urllib.parse.urlunsplit(
+        (parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")
+    )
+
+
 def cache_folder() -> Path:
     """Where downloads are kept: `BACKBONES_CACHE`, else the platform's folder for caches.
 
@@ -100,6 +160,8 @@ def download(
     to: Path,
     *,
     checksum: Checksum | None,
+    num_bytes: int | None = None,
+    at_most: int = _LARGEST_BYTES,
     progress: Progress | None = None,
     wait_s: float = 1.0,
 ) -> Path:
@@ -112,25 +174,30 @@ def download(
         url: where from; the schemes http and https.
         to: where to.
         checksum: the publisher's; None where there is none, and only the length is checked.
+        num_bytes: the file's length; None where it is not known.
+        at_most: bytes that are taken where the length is not known.
         progress: called after each chunk.
         wait_s: seconds before the second attempt; doubled for each further one.
 
     Raises:
-        DownloadFailed: no connection, a refusal, `BACKBONES_OFFLINE`, or a wrong checksum; a
-            wrong file is removed.
+        DownloadFailed: no connection, a refusal, `BACKBONES_OFFLINE`, another length, less than a
+            KiB a second for a minute, or a wrong checksum; a wrong file is removed.
     """
     if to.is_file():
         return to
     if is_offline():
+        given = os.environ["BACKBONES_OFFLINE"]
+        what = given if given.startswith("--") else "BACKBONES_OFFLINE"
         raise DownloadFailed(
-            f"{to.name} is not here, and BACKBONES_OFFLINE forbids to fetch it; unset that, or"
-            f" put the file from {url} by hand to {to}"
+            f"{to.name} is not here, and {what} forbids to fetch it; leave that out, or"
+            f" put the file from {shown(url)} by hand to {to}"
         )
+    wanted = _Wanted(url, to.with_name(to.name + ".part"), num_bytes, at_most, progress)
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with _alone(to):
             if not to.is_file():  # another process may have fetched it meanwhile
-                _fetch_checked(url, to, checksum, progress, wait_s)
+                _fetch_checked(wanted, to, checksum, wait_s)
     except OSError as error:
         raise DownloadFailed(f"{to} cannot be written: {error.strerror or error}") from error
     return to
@@ -145,7 +212,7 @@ def _alone(to: Path) -> Iterator[None]:
         yield
         return
     lock = to.with_name(to.name + ".lock")
-    with lock.open("w") as held:
+    with os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666), "wb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         try:
             yield
@@ -153,11 +220,34 @@ def _alone(to: Path) -> Iterator[None]:
             lock.unlink(missing_ok=True)
 
 
-def _fetch_checked(
-    url: str, to: Path, checksum: Checksum | None, progress: Progress | None, wait_s: float
-) -> None:
-    part = to.with_name(to.name + ".part")
-    failure = _fetch_persistently(url, part, progress, wait_s)
+@dataclass(frozen=True)
+class _Wanted:
+    """One file to fetch.
+
+    Args:
+        url: where from.
+        part: where to, until it is whole.
+        num_bytes: its length; None where nobody knows.
+        at_most: bytes that are taken where its length is not known.
+        progress: hears how far it is.
+    """
+
+    url: str
+    part: Path
+    num_bytes: int | None
+    at_most: int
+    progress: Progress | None
+
+
+class _GiveUp(Exception):
+    """What another attempt would not change; the message says it."""
+
+
+def _fetch_checked(wanted: _Wanted, to: Path, checksum: Checksum | None, wait_s: float) -> None:
+    url, part = shown(wanted.url), wanted.part
+    if part.is_symlink() or (part.exists() and not part.is_file()):
+        raise DownloadFailed(f"{part} is a link or no regular file; remove it, and try again")
+    failure = _fetch_persistently(wanted, wait_s)
     if failure is not None:
         raise DownloadFailed(
             f"{url} cannot be fetched ({failure}); try again later, or put the file by hand to {to}"
@@ -173,55 +263,119 @@ def _fetch_checked(
     os.replace(part, to)
 
 
-def _fetch_persistently(
-    url: str, part: Path, progress: Progress | None, wait_s: float
-) -> str | None:
+def _fetch_persistently(wanted: _Wanted, wait_s: float) -> str | None:
     """Try until the file is whole; the reason of the last failure, or None."""
     failure = ""
     for attempt in range(_ATTEMPTS):
         if attempt:
             time.sleep(wait_s * 2 ** (attempt - 1))
         try:
-            if _fetch(url, part, progress):
+            if _fetch(wanted):
                 return None
             failure = "the connection was cut"
+        except _GiveUp as error:
+            return str(error)
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == 416:  # the part is longer than the file: start again
-                part.unlink(missing_ok=True)
-            failure = f"HTTP {error.code} {error.reason}"
+                wanted.part.unlink(missing_ok=True)
+            # in our words: the server's may hold anything
+            failure = f"HTTP {error.code} {http.client.responses.get(error.code, '')}".rstrip()
             if error.code < 500 and error.code not in (408, 416, 429):
                 return failure
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError) as error:
+        except (urllib.error.URLError, TimeoutError) as error:
             failure = str(getattr(error, "reason", error)) or type(error).__name__
-            if attempt and not part.is_file():
+            if attempt and not wanted.part.is_file():
                 return failure  # nobody answers: most likely this machine is offline
+        except http.client.HTTPException as error:
+            failure = f"the answer is no HTTP ({type(error).__name__})"
         except ConnectionError as error:
             failure = str(error)
+        except ValueError:  # urllib cannot read the address that it was sent on to
+            return "the server sends on to something that is no address"
     return failure
 
 
-def _fetch(url: str, part: Path, progress: Progress | None) -> bool:
+def _fetch(wanted: _Wanted) -> bool:
     """One request for what is missing; whether the file is whole afterwards."""
-    if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise DownloadFailed(f"{url} is not an http or https address")
+    part = wanted.part
     have = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(url, headers={"User-Agent": "backbones"})
-    if have:
-        request.add_header("Range", f"bytes={have}-")
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+    with _OPENER.open(_request(wanted.url, have), timeout=_TIMEOUT_S) as answer:
         if have and answer.status != 206:
             have = 0  # a server that cannot continue sends all of it again
-        length = answer.headers.get("Content-Length")
-        total = have + int(length) if length is not None and length.isdigit() else None
-        with part.open("ab" if have else "wb") as out:
-            try:
-                while chunk := answer.read(_CHUNK_BYTES):
-                    out.write(chunk)
-                    have += len(chunk)
-                    if progress is not None:
-                        progress(have, total)
-            except http.client.IncompleteRead as error:
-                out.write(error.partial)
-                return False
-    return total is None or have == total
+        length = answer.headers.get("Content-Length") or ""
+        total = have + int(length) if _LENGTH.fullmatch(length) else None
+        _refuse_length(total, wanted)
+        flags = os.O_WRONLY | os.O_CREAT | _NO_LINK | (os.O_APPEND if have else os.O_TRUNC)
+        with os.fdopen(os.open(part, flags, 0o666), "ab" if have else "wb") as out:
+            pace = _Pace(time.monotonic(), have)
+            while chunk := answer.read1(_CHUNK_BYTES):
+                have += len(chunk)
+                if have > (wanted.num_bytes or wanted.at_most):
+                    part.unlink()
+                    _refuse_length(have, wanted)
+                out.write(chunk)
+                pace = pace.after(have)
+                if wanted.progress is not None:
+                    wanted.progress(have, total)
+    return have == (total or wanted.num_bytes or have)
+
+
+def _request(url: str, have: int) -> urllib.request.Request:
+    """A request for what lies behind the first bytes; a name and password go into its header."""
+    try:
+        checked_address(url.partition("?")[0], shown(url))
+    except WrongUse as error:
+        raise DownloadFailed(f"{shown(url)} is not an http or https address ({error})") from None
+    parts = urllib.parse.urlsplit(url)
+    who, _, where = parts.netloc.rpartition("@")
+    request = urllib.request.Request(
+        urllib.parse.urlunsplit(parts._replace(netloc=where)), headers={"User-Agent": "backbones"}
+    )
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    if who:  # not sent to where a server sends on to
+        encoded = base64.b64encode(urllib.parse.unquote(who).encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {encoded}")
+    return request
+
+
+def _refuse_length(length: int | None, wanted: _Wanted) -> None:
+    """End a download that is not as long as its file, or longer than any."""
+    if length is None or length == wanted.num_bytes:
+        return
+    if wanted.num_bytes is not None:
+        raise _GiveUp(f"it has {length:,} bytes or more, expected {wanted.num_bytes:,}")
+    if length > wanted.at_most:
+        raise _GiveUp(f"it has {length:,} bytes or more, expected {wanted.at_most:,} at most")
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """How far a download was when the running minute began."""
+
+    since: float
+    had: int
+
+    def after(self, have: int) -> _Pace:
+        """The pace with what is there now; a minute of almost nothing ends the download."""
+        passed = time.monotonic() - self.since
+        if passed < _WINDOW_S:
+            return self
+        if have - self.had < _SLOWEST_BYTES_S * passed:
+            raise _GiveUp(f"slower than {_SLOWEST_BYTES_S} bytes a second for {passed:.0f} s")
+        return _Pace(time.monotonic(), have)
+
+
+class _OnlyHttp(urllib.request.HTTPRedirectHandler):
+    """Servers may send on to other http and https addresses, and to nothing else."""
+
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        if urllib.parse.urlsplit(newurl).scheme not in ("http", "https"):
+            raise _GiveUp("the server sends on to something that is no http or https address")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+_OPENER = urllib.request.build_opener(_OnlyHttp)

@@ -114,7 +114,8 @@ def test_offline_is_an_option_of_every_verb_that_may_fetch(
     ):
         answer = backbones(*verb, "--offline")
         assert answer.code == 1, verb
-        assert "BACKBONES_OFFLINE" in answer.err
+        assert "--offline" in answer.err
+        assert "BACKBONES_OFFLINE" not in answer.err
     assert site.asked == []
 
 
@@ -399,3 +400,9 @@ def test_what_was_changed_on_the_way_is_told_and_kept(backbones: Command, tmp_pa
     changes = package.read_bundle(tmp_path / "w.safetensors").provenance["changes"]
     assert all(change in done.err for change in changes)
     assert backbones(*convert, tmp_path / "v.safetensors", "--entry", "model").code == 0
+
+
+def test_fetch_is_called_get(backbones: Command) -> None:
+    refused = backbones("weights", "fetch", "resnet18.tv_in1k")
+    assert refused.code == 2
+    assert "backbones weights get resnet18.tv_in1k" in refused.err

@@ -7,15 +7,17 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from backbones.errors import BadWeights, DownloadFailed, NotFound
+from backbones.errors import BadWeights, DownloadFailed, NotFound, WrongUse
 from backbones.models import build
 from backbones.weights import store, table
 from backbones.weights.table import WeightsRow
@@ -275,3 +277,133 @@ def test_a_payload_runs_nothing_and_is_refused_by_name(
     assert not trap.exists()
     pickle.loads(pickle.dumps(Evil(trap)))  # the trap works where pickles are run
     assert trap.exists()
+
+
+@pytest.mark.parametrize("announced", [None, 10**15, 10**30])
+def test_a_download_stops_at_the_length_that_the_table_knows(
+    site: Any, publish: Publish, content: bytes, cache: Path, announced: int | None
+) -> None:
+    site.announced = announced
+    row = publish(content + bytes(1 << 20), num_bytes=len(content))
+    with pytest.raises(DownloadFailed, match=f"bytes or more, expected {len(content):,}"):
+        store.fetch(row)
+    assert len(site.asked) == 1
+    part = cache / (row.stored_as + ".part")
+    assert not part.exists() or part.stat().st_size <= len(content)
+
+
+def test_without_a_known_length_the_printed_one_is_the_limit(
+    site: Any, publish: Publish, content: bytes
+) -> None:
+    row = publish(content + bytes(1 << 20), mib=len(content) / 2**20)
+    with pytest.raises(DownloadFailed, match="at most"):
+        store.fetch(row)
+    assert row.at_most_bytes < len(content) * 1.02
+
+
+def test_a_trickle_ends(
+    site: Any, publish: Publish, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A minute with less than a KiB a second; here the clock runs 100 s at each look."""
+    ticks = iter(range(0, 10**6, 100))
+    monkeypatch.setattr("backbones.download.time.monotonic", lambda: float(next(ticks)))
+    with pytest.raises(DownloadFailed, match="slower than 1024 bytes a second for"):
+        store.fetch(publish())
+    assert len(site.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "foo",
+        "file:///etc",
+        "ftp://host/x",
+        "http://[::1",
+        "http://host:port",
+        "http://",
+        "http://127.0.0.1/\u4e2d",
+        "http://h\u00f6st/",
+        "http://a b/",
+        "http://host/?x=1",
+        "http://me:secret@host:bad/x",
+    ],
+)
+def test_a_mirror_that_is_no_address_is_refused_and_nobody_else_is_asked(
+    site: Any, publish: Publish, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("BACKBONES_MIRROR", address)
+    with pytest.raises(WrongUse, match="BACKBONES_MIRROR: expected http://HOST/PATH") as caught:
+        store.fetch(publish())
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert site.asked == []
+
+
+def test_a_password_of_the_mirror_is_sent_and_never_said(
+    site: Any, publish: Publish, content: bytes, monkeypatch: pytest.MonkeyPatch, cache: Path
+) -> None:
+    row = publish(url="")
+    monkeypatch.setenv("BACKBONES_MIRROR", site.base.replace("://", "://me:secret@"))
+    with pytest.raises(DownloadFailed, match="HTTP 404") as caught:
+        store.fetch(row)
+    assert "secret" not in str(caught.value)
+    site.files["/weights/vgg_tiny.test.pth"] = content
+    path = store.fetch(row)
+    assert b"secret" not in path.with_name(path.name + ".sha256").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "target", ["http://[::1/", "ftp://127.0.0.1/x", "file:///etc/passwd", "http://h\u00f6st/"]
+)
+def test_a_server_that_sends_on_to_something_else_is_refused(
+    publish: Publish, redirecting: Callable[[str], str], target: str
+) -> None:
+    with pytest.raises(DownloadFailed, match=r"sends on to something|cannot be fetched") as caught:
+        store.fetch(publish(url=redirecting(target)))
+    assert "passwd" not in str(caught.value)
+
+
+@pytest.fixture
+def redirecting() -> Iterator[Callable[[str], str]]:
+    """A server that sends everybody on."""
+    servers = []
+
+    def start(target: str) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.wfile.write(f"HTTP/1.0 302 \x1b[31mBad\r\nLocation: {target}\r\n\r\n".encode())
+
+            def log_message(self, *_: object) -> None: ...
+
+        servers.append(HTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=servers[-1].serve_forever, args=(0.01,), daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}/tiny.pth"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
+@pytest.mark.parametrize("end", [".part", ".lock"])
+def test_a_link_in_the_place_of_a_part_is_not_followed(
+    publish: Publish, cache: Path, tmp_path: Path, end: str
+) -> None:
+    row, victim = publish(), tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    cache.mkdir(parents=True)
+    (cache / (row.stored_as + end)).symlink_to(victim)
+    with pytest.raises(DownloadFailed, match=r"is a link|cannot be written"):
+        store.fetch(row)
+    assert victim.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("content_of_it", [b"\xff\xfe", b"", b"{}", b"caf\xc3\xa9 x\n", b"0" * 64])
+def test_a_receipt_that_is_none_is_one_line(publish: Publish, content_of_it: bytes) -> None:
+    row = publish()
+    path = store.fetch(row)
+    path.with_name(path.name + ".sha256").write_bytes(content_of_it)
+    with pytest.raises(BadWeights, match=r"\.sha256 is damaged: .*backbones weights get"):
+        store.check(row)
+    assert len(store.check(publish(digits=64))) == 64  # the publisher's own is whole

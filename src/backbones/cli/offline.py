@@ -11,7 +11,7 @@ import typer
 def forbid_downloads(wanted: bool) -> bool:
     """Forbid downloads for the rest of this process."""
     if wanted:
-        os.environ["BACKBONES_OFFLINE"] = "1"
+        os.environ["BACKBONES_OFFLINE"] = "--offline"  # what a message calls it
     return wanted
 
 

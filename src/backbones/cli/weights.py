@@ -9,6 +9,7 @@ import typer
 
 from backbones.cli.console import preparing, print_table, print_text, say
 from backbones.cli.offline import Offline
+from backbones.errors import WrongUse
 
 app = typer.Typer(
     help="Published weights: list, fetch, verify, import, convert.",
@@ -45,6 +46,12 @@ def get(name: Id, offline: Offline = False) -> None:
     with preparing() as bars:
         path = get_weights(name, downloading=bars.downloading)
     print_text(str(path))
+
+
+@app.command(hidden=True)
+def fetch(name: Id = "ID") -> None:
+    """Say what it is called here."""
+    raise WrongUse(f"there is no `weights fetch`: expected `backbones weights get {name}`")
 
 
 @app.command()

@@ -7,16 +7,18 @@ nothing at all.
 
 from __future__ import annotations
 
-import os
+import re
 from pathlib import Path
 
-from backbones.download import Progress, cache_folder, checksum_of, download
+from backbones.download import Progress, cache_folder, checksum_of, download, mirror
 from backbones.errors import BadWeights, DownloadFailed, NotFound
 from backbones.files import copy_atomic, write_atomic
 from backbones.weights import table
 from backbones.weights.files import read_state
 from backbones.weights.numbers import refuse_non_finite
 from backbones.weights.table import WeightsRow
+
+_WHOLE = 64  # digits of a SHA-256
 
 
 def path_of(row: WeightsRow) -> Path:
@@ -65,7 +67,7 @@ def check(row: WeightsRow) -> str:
     if not path.is_file():
         raise NotFound(f"{row.id} is not here; `backbones weights get {row.id}` fetches it")
     found, receipt = checksum_of(path), _receipt(path)
-    expected = receipt.read_text(encoding="ascii").split()[:1] if receipt.is_file() else []
+    expected = _expected(receipt, row)
     published_fits = row.checksum is None or row.checksum.fits(found)
     if not published_fits or expected not in ([], [found]):
         wanted = row.sha256 if not published_fits else expected[0]
@@ -125,13 +127,26 @@ def sha256_of(file: Path) -> str:
     return checksum_of(file)
 
 
+def _expected(receipt: Path, row: WeightsRow) -> list[str]:
+    """The hash in a receipt; none where there is no receipt, or the publisher's hash is whole."""
+    if not receipt.is_file() or len(row.sha256) == _WHOLE:
+        return []
+    digits = receipt.read_bytes()[: _WHOLE + 1]
+    if not re.fullmatch(rb"[0-9a-f]{64}\s", digits):
+        raise BadWeights(
+            f"{receipt} is damaged: expected a line of sha256sum; remove it and {row.stored_as}"
+            f" beside it, and `backbones weights get {row.id}` fetches that again"
+        )
+    return [digits[:_WHOLE].decode()]
+
+
 def _receipt(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
 def _download(row: WeightsRow, path: Path, progress: Progress | None) -> None:
-    mirror = os.environ.get("BACKBONES_MIRROR", "").rstrip("/")
-    mirrored = f"{mirror}/weights/{row.stored_as}" if mirror else ""
+    base = mirror()
+    mirrored = f"{base}/weights/{row.stored_as}" if base else ""
     addresses = [address for address in (mirrored, row.url) if address]
     if not addresses:
         raise NotFound(
@@ -141,7 +156,14 @@ def _download(row: WeightsRow, path: Path, progress: Progress | None) -> None:
     reasons = []
     for address in addresses:
         try:
-            download(address, path, checksum=row.checksum, progress=progress)
+            download(
+                address,
+                path,
+                checksum=row.checksum,
+                num_bytes=row.num_bytes,
+                at_most=row.at_most_bytes,
+                progress=progress,
+            )
         except DownloadFailed as error:
             reasons.append(str(error))
         else:

@@ -88,6 +88,11 @@ class WeightsRow:
         return self.id + PurePosixPath(self.file).suffix
 
     @property
+    def at_most_bytes(self) -> int:
+        """More than the file can have, by its printed length; 2 GiB where none was printed."""
+        return self.num_bytes or round((self.mib * 1.01 if self.mib else 2048) * 2**20)
+
+    @property
     def checksum(self) -> Checksum | None:
         """What the file must hash to."""
         from backbones.download import Checksum  # the network's libraries would slow a listing

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from backbones.data.sets import cifar, idx
 from backbones.data.sets.splitting import Holdout
 from backbones.data.source import DataSource
-from backbones.download import Checksum, cache_folder, download
+from backbones.download import Checksum, cache_folder, download, mirror
 
 Progress = Callable[[str, int, int | None], None]
 """Called with the file's name, the bytes that are there, and the total or None."""
@@ -79,8 +78,8 @@ def fetch(row: NamedSet, holdout: Holdout, progress: Progress | None) -> DataSou
     Raises:
         DownloadFailed: a file cannot be fetched, or is not what its checksum says.
     """
-    mirror = os.environ.get("BACKBONES_MIRROR", "").rstrip("/")
-    base = f"{mirror}/{row.name}" if mirror else row.base
+    mirrored = mirror()
+    base = f"{mirrored}/{row.name}" if mirrored else row.base
     folder = cache_folder() / "data" / row.name
     for name, md5 in row.files.items():
 
