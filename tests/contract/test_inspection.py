@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from backbones import catalog
+from backbones.errors import WrongUse
 from backbones.inspection.summary import Inspection, inspect
 from backbones.models import build, find_row, make
 from backbones.nn.meta import ShapesOnly
@@ -130,3 +131,30 @@ def test_an_inspection_shows_itself() -> None:
     found = inspect("lenet5")
     assert "C3" in str(found)
     assert found._repr_html_().startswith("<pre>lenet5: 61,706 parameters")
+
+
+@pytest.mark.parametrize("name", [*TINY, "resnet50", "densenet121", "lenet5_1998"])
+def test_every_name_that_a_table_prints_is_taken_by_at(name: str) -> None:
+    """Layers, the papers' names, stages, folded parts, functions: what can be read can be asked."""
+    found = inspect(name, functions=True)
+    printed = {stage.name: stage.output for stage in found.stages}
+    printed |= {layer.name: layer.output for depth in (1, 2, 3) for layer in found.folded(depth)}
+    printed |= {layer.name: layer.output for layer in found.layers}
+    printed |= {found.paper_names.get(layer.name, ""): layer.output for layer in found.layers}
+    for title, output in printed.items():
+        if not title:
+            continue
+        row, column = output[1:] if len(output) == 3 else (1, 1)
+        top, left, bottom, right = found.sees(title, row - 1, column - 1)
+        assert 0 <= top < bottom <= found.input[1]
+        assert 0 <= left < right <= found.input[2]
+        with pytest.raises(WrongUse, match=f"its map has {row}, counted from 0"):
+            found.sees(title, row, 0)
+        assert found.layer(title.upper()).output == output
+
+
+def test_a_stage_sees_what_its_end_sees() -> None:
+    found = inspect("resnet50")
+    assert found.sees("conv4_x", 7, 7) == found.sees("layer3", 7, 7)
+    assert found.layer("layer3.5").name == "layer3.5.relu"
+    assert found.layer("conv4_x").output == (1024, 14, 14)

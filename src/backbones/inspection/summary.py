@@ -34,13 +34,18 @@ class Stage:
 
     Args:
         name: the paper's; of a foreign network the module's path.
-        output: of its last layer, for one picture.
+        end: its last layer or function.
         layers: in the order of execution.
     """
 
     name: str
-    output: tuple[int, ...]
+    end: Layer
     layers: tuple[Layer, ...]
+
+    @property
+    def output(self) -> tuple[int, ...]:
+        """Shape of what it gives, for one image."""
+        return self.end.output
 
     @property
     def params(self) -> int:
@@ -83,6 +88,7 @@ class Inspection:
         idle: those in parts that an evaluation does not run, such as auxiliary heads.
         layers: in the order of execution.
         stages: the same layers, part by part.
+        every: the layers with all functions among them, by which parts end.
         paper_names: module path -> the paper's name, for every part that has one.
         notes: what papers print and why it differs, and what else a reader must know.
         missing: columns that cannot be told for this network.
@@ -101,6 +107,7 @@ class Inspection:
     notes: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     not_counted: tuple[NotCounted, ...] = ()
+    every: tuple[Layer, ...] = ()
 
     @property
     def macs(self) -> int:
@@ -112,18 +119,25 @@ class Inspection:
         return sum(layer.num_bytes for layer in self.layers)
 
     def layer(self, name: str) -> Layer:
-        """The last run of a layer, by module path or by the paper's name.
+        """What a name in one of the tables stands for: the last run of a layer, or a part's end.
+
+        Args:
+            name: of a layer, by module path or by the paper's name; of a stage; or the path of a
+                part, whose end may be a function, such as the sum of a residual block.
 
         Raises:
-            NotFound: no such layer; names the nearest.
+            NotFound: no such layer or part; names the nearest.
         """
         known = {
-            **{layer.name.lower(): layer for layer in self.layers},
-            **{self._called(layer).lower(): layer for layer in self.layers if self._called(layer)},
+            **{path: layer for layer in self.every for path in _parts_of(layer.name)},
+            **{stage.name: stage.end for stage in self.stages},
+            **{layer.name: layer for layer in (*self.every, *self.layers)},
+            **{self._called(layer): layer for layer in self.layers if self._called(layer)},
         }
-        if name.lower() in known:
-            return known[name.lower()]
-        raise NotFound(f"{self.name} has no layer {name!r}.{nearest(name, known)}")
+        folded = {title.lower(): layer for title, layer in known.items()}
+        if name in known or name.lower() in folded:
+            return known.get(name) or folded[name.lower()]
+        raise NotFound(f"{self.name} has no layer or part {name!r}.{nearest(name, known)}")
 
     def sees(self, name: str, row: int, column: int) -> tuple[int, int, int, int]:
         """The box of the input that a unit of a layer sees, clipped to the picture.
@@ -140,8 +154,10 @@ class Inspection:
             WrongUse: no such unit, or the layer's field is unknown.
         """
         layer = self.layer(name)
-        if layer.field is None or len(layer.field.spans) != 2:
+        if layer.field is None:
             raise WrongUse(f"the receptive field of {name} is not known, see the notes")
+        if len(layer.field.spans) != 2:
+            raise WrongUse(f"{name} sees no image with rows and columns: input {self.input}")
         sides = layer.output[-2:] if len(layer.output) == 3 else (1, 1)
         for what, at, side in (("row", row, sides[0]), ("column", column, sides[1])):
             if not 0 <= at < side:
@@ -275,6 +291,7 @@ def inspect(
         (*_notes(graph, total - run, left_out), *(f"printed: {line}" for line in printed)),
         _missing(graph, layers),
         left_out,
+        every,
     )
 
 
@@ -335,7 +352,7 @@ def _stages(network: Any, layers: Sequence[Layer], every: Sequence[Layer]) -> tu
     if not hasattr(network, "row") or not isinstance(stages, tuple):
         runs = groupby(layers, key=lambda layer: _begin(layer.name, 1))
         parts = [(name, tuple(run)) for name, run in runs]
-        return tuple(Stage(name, _output(every, name, run[-1]), run) for name, run in parts)
+        return tuple(Stage(name, _end(every, name, run[-1]), run) for name, run in parts)
     found, rest = [], list(layers)
     for title, path in stages:
         inside = [
@@ -343,8 +360,8 @@ def _stages(network: Any, layers: Sequence[Layer], every: Sequence[Layer]) -> tu
         ]
         if not inside:
             continue
-        output = _output(every, path, rest[inside[-1]])
-        found.append(Stage(title, output, tuple(rest[: inside[-1] + 1])))
+        end = _end(every, path, rest[inside[-1]])
+        found.append(Stage(title, end, tuple(rest[: inside[-1] + 1])))
         rest = rest[inside[-1] + 1 :]
     if rest and found:
         last = found.pop()
@@ -352,9 +369,16 @@ def _stages(network: Any, layers: Sequence[Layer], every: Sequence[Layer]) -> tu
     return tuple(found)
 
 
-def _output(every: Sequence[Layer], path: str, last: Layer) -> tuple[int, ...]:
+def _end(every: Sequence[Layer], path: str, last: Layer) -> Layer:
     inside = (layer for layer in reversed(every) if layer.name == path or _within(layer.name, path))
-    return next(inside, last).output
+    return next(inside, last)
+
+
+def _parts_of(name: str) -> list[str]:
+    """All paths that hold a layer or function: "a", "a.b" of "a.b.c" and of "a.b:add"."""
+    inside, function, _ = name.partition(":")
+    steps = inside.split(".")
+    return [".".join(steps[:depth]) for depth in range(1, len(steps) + bool(function)) if inside]
 
 
 def _within(name: str, path: str) -> bool:
