@@ -62,7 +62,8 @@ def test_figures_are_those_of_inspect_and_of_the_tables(backbones) -> None:
 
 def test_accuracy_is_the_one_for_the_size_of_the_costs() -> None:
     at_224, at_288 = (
-        compare("resnet50", shape, measure=False).rows[0] for shape in (None, (3, 288, 288))
+        compare("resnet50", shape, measure=False, accuracy="best").rows[0]
+        for shape in (None, (3, 288, 288))
     )
     for row, size in ((at_224, 224), (at_288, 288)):
         assert row.published is not None
@@ -73,6 +74,51 @@ def test_accuracy_is_the_one_for_the_size_of_the_costs() -> None:
     other = compare("resnet50", (3, 64, 64), measure=False)
     assert not other.rows[0].accuracy_is_for_this_input
     assert any("its costs are for 64 px" in note for note in other.notes())
+
+
+def test_networks_are_compared_under_one_training() -> None:
+    """ResNet-50's accuracy after a billion other photos does not stand beside VGG-16's."""
+    names = ["vgg16", "resnet18", "resnet50", "resnet20_cifar", "inception_v4", "vgg_tiny"]
+    found = compare(names, measure=False)
+    assert [row.weights for row in found.rows] == [
+        *("vgg16.tv_in1k", "resnet18.tv_in1k", "resnet50.tv_in1k"),
+        *("resnet20_cifar.akamaster_cifar10", None, None),
+    ]
+    notes = " ".join(found.notes())
+    assert "torchvision's first weights (tv_in1k" in notes
+    assert "another training only (accuracy best): inception_v4" in notes
+    assert "no accuracy published for weights known here: vgg_tiny" in notes
+    best = compare(names, measure=False, accuracy="best")
+    assert best.rows[2].weights == "resnet50.fb_swsl_ig1b_ft_in1k"
+    assert "recipes and training images differ" in " ".join(best.notes())
+    with pytest.raises(WrongUse, match="expected torchvision or best"):
+        compare("vgg16", measure=False, accuracy="top")  # type: ignore[arg-type]
+
+
+DEPTHS = {
+    "lenet5": 5,
+    "alexnet_2012": 8,
+    "nin_imagenet": 12,
+    "vgg11": 11,
+    "vgg16_bn": 16,
+    "vgg19": 19,
+    "googlenet": 22,
+    "inception_v1": 22,
+    "resnet18": 18,
+    "resnet34_a": 34,
+    "resnet50": 50,
+    "resnet152": 152,
+    "resnet20_cifar": 20,
+    "densenet121": 121,
+    "densenet_bc_100_12": 100,
+    "mobilenet_v1_100": 28,
+}
+
+
+@pytest.mark.parametrize("name", DEPTHS)
+def test_layers_are_as_many_as_papers_count(name: str) -> None:
+    """Shortcuts, side branches and auxiliary heads are not in the longest way."""
+    assert package.inspect(name).depth == DEPTHS[name]
 
 
 def test_ids_of_weights_bring_their_own_accuracy() -> None:
@@ -212,7 +258,7 @@ def test_charts_are_the_same_twice(backbones, tmp_path: Path, suffix: str) -> No
         (("vg16",), "Did you mean vgg"),
         (("vggg*",), "no network fits 'vggg*'"),
         (("nowhere.py:build",), "there is no file nowhere.py"),
-        (("broken_library:build",), "broken_library failed: RuntimeError: too old"),
+        (("broken_library:build",), '`raise RuntimeError("too old")`: RuntimeError: too old'),
         (("lenet5", "--sort", "size"), "there is no column 'size'"),
         (("lenet5", "--input", "3,224"), "lenet5"),
         (("lenet5", "--input", "big"), "C,H,W"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import nn
@@ -13,15 +13,16 @@ from torch import nn
 from backbones import catalog
 from backbones.api.inspection import Inspection, find_network, inspect
 from backbones.errors import WrongUse
-from backbones.inspection.trace import last_field, num_weighted
+from backbones.inspection.trace import last_field
 from backbones.nn.evaluating import evaluating
-from backbones.report.comparison import Compared, Comparison, Measured
+from backbones.report.comparison import Accuracy, Compared, Comparison, Measured
 from backbones.speed import choose_device, keep_large_buffers, time_passes
 from backbones.weights import table
 
-__all__ = ["Compared", "Comparison", "Measured", "compare"]
+__all__ = ["Accuracy", "Compared", "Comparison", "Measured", "compare"]
 
 _ROUNDS = 3
+_SERIES = (".tv_in1k", ".akamaster_cifar10")  # whose weights have a training in common
 Progress = Callable[[int, int], None]
 
 
@@ -31,6 +32,7 @@ def compare(
     *,
     batch: int = 1,
     measure: bool = True,
+    accuracy: Accuracy = "torchvision",
     device: Literal["auto", "cpu", "cuda", "mps"] = "cpu",
     progress: Progress | None = None,
 ) -> Comparison:
@@ -43,12 +45,17 @@ def compare(
         batch: pictures, at least 1; MACs, activations and times are for all of them.
         measure: time forward passes, in rounds in which all networks take turns; they are made
             one at a time, so that memory holds only the largest.
+        accuracy: whose weights the published accuracy is of. "torchvision": of one series, trained
+            on ImageNet alone (for CIFAR-10 akamaster's), so that networks and not training are
+            compared; "best": the highest, whatever images and recipe it took. Ids of weights bring
+            their own.
         device: to measure on.
         progress: hears (passes timed, passes in all), a pass a network and round.
 
     Raises:
         NotFound: no such variant, file or function, or nothing fits a pattern.
-        WrongUse: no networks, a device that is not there, or a shape that a network does not take.
+        WrongUse: no networks, no such choice of accuracy, a device that is not there, or a shape
+            that a network does not take.
 
     Example:
         >>> found = compare(["lenet5", "vgg16"], measure=False)
@@ -58,16 +65,18 @@ def compare(
     entries = _entries([models] if isinstance(models, nn.Module | str | Path) else models)
     if not entries:
         raise WrongUse("nothing to compare: name at least one network")
+    if accuracy not in get_args(Accuracy):
+        raise WrongUse(f"accuracy is {accuracy!r}, expected torchvision or best")
     place = choose_device(device) if measure else "cpu"
-    rows = [_look(entry, input_shape, batch) for entry in entries]
+    rows = [_look(entry, input_shape, batch, accuracy) for entry in entries]
     if not measure:
-        return Comparison(tuple(rows), batch)
+        return Comparison(tuple(rows), batch, accuracy)
     times = _take_turns(entries, [(batch, *row.input) for row in rows], place, progress)
     rows = [
         replace(row, measured=Measured(batch, tuple(rounds)))
         for row, rounds in zip(rows, times, strict=True)
     ]
-    return Comparison(tuple(rows), batch, place, torch.get_num_threads())
+    return Comparison(tuple(rows), batch, accuracy, place, torch.get_num_threads())
 
 
 @dataclass(frozen=True)
@@ -118,15 +127,18 @@ def _entry(name: str, source: nn.Module | str) -> _Entry:
     return _Entry(name, source)
 
 
-def _look(entry: _Entry, input_shape: Sequence[int] | None, batch: int) -> Compared:
+def _look(
+    entry: _Entry, input_shape: Sequence[int] | None, batch: int, accuracy: Accuracy
+) -> Compared:
     try:
         seen: Inspection = inspect(entry.source, input_shape, batch=batch)
     except WrongUse as error:
         if type(error) is not WrongUse:
             raise
         raise WrongUse(f"{entry.name}: {error}") from error
-    best = table.best_result(entry.weights, seen.input[-1])
-    weights, published = best or (None, None)
+    own = len(entry.weights) == 1 and entry.weights[0].id == entry.name
+    taken = [w for w in entry.weights if own or accuracy == "best" or w.id.endswith(_SERIES)]
+    weights, published = table.best_result(taken, seen.input[-1]) or (None, None)
     sizes, sees_all = last_field(seen.layers) or (None, False)
     return Compared(
         entry.name,
@@ -135,13 +147,14 @@ def _look(entry: _Entry, input_shape: Sequence[int] | None, batch: int) -> Compa
         seen.params,
         seen.macs,
         seen.input,
-        num_weighted(seen.layers),
+        seen.depth,
         sizes,
         sees_all,
         seen.activation_bytes,
         published,
         weights.id if weights else None,
         weights.labels if weights else None,
+        elsewhere=weights is None and any(w.results for w in entry.weights),
     )
 
 

@@ -11,6 +11,15 @@ from backbones.cli.console import print_json, print_text, progress, say
 from backbones.cli.network import InputShape, shape_of
 from backbones.errors import WrongUse
 
+Whose = Annotated[
+    Literal["torchvision", "best"],
+    typer.Option(help="Published for weights of one training, or for the best."),
+]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda", "mps"],
+    typer.Option(help="To measure on; auto is the fastest there is."),
+]
+
 
 def compare(
     names: Annotated[
@@ -26,10 +35,8 @@ def compare(
     no_measure: Annotated[
         bool, typer.Option("--no-measure", help="Don't time anything: the answer comes at once.")
     ] = False,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"],
-        typer.Option(help="To measure on; auto is the fastest there is."),
-    ] = "cpu",
+    accuracy: Whose = "torchvision",
+    device: Device = "cpu",
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Draw accuracy against costs: .png, .svg or .pdf."),
@@ -61,7 +68,14 @@ def compare(
         check_format(out)
     shape, measure = shape_of(input), not no_measure
     with progress("measuring", unit="turns") as told:
-        found = look(names, shape, batch=batch, measure=measure, device=device, progress=told)
+        found = look(
+            *(names, shape),
+            batch=batch,
+            measure=measure,
+            accuracy=accuracy,
+            device=device,
+            progress=told,
+        )
     if sort is not None:
         found = found.sorted(sort, reverse=reverse)
     if json:

@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from backbones.errors import BackbonesError, NotFound, WrongUse, nearest
+from backbones.inspection.depth import depth
 from backbones.inspection.graph import Graph, record
 from backbones.inspection.printed import PRINTED
 from backbones.inspection.spans import Span
@@ -89,6 +90,7 @@ class Inspection:
         layers: in the order of execution.
         stages: the same layers, part by part.
         every: the layers with all functions among them, by which parts end.
+        depth: layers with weights on the longest way through, as papers count; see `depth`.
         paper_names: module path -> the paper's name, for every part that has one.
         notes: what papers print and why it differs, and what else a reader must know.
         missing: columns that cannot be told for this network.
@@ -108,6 +110,7 @@ class Inspection:
     missing: tuple[str, ...] = ()
     not_counted: tuple[NotCounted, ...] = ()
     every: tuple[Layer, ...] = ()
+    depth: int = 0
 
     @property
     def macs(self) -> int:
@@ -217,6 +220,7 @@ class Inspection:
             "params": self.params,
             "trainable": self.trainable,
             "idle_params": self.idle,
+            "depth": self.depth,
             "macs": self.macs,
             "activation_bytes": self.activation_bytes,
             "convention": CONVENTION,
@@ -292,6 +296,7 @@ def inspect(
         _missing(graph, layers),
         left_out,
         every,
+        depth(graph),
     )
 
 

@@ -201,25 +201,6 @@ def count(model: nn.Module | str, input_px: int | None = None) -> Count:
     )
 
 
-def num_weighted(layers: Sequence[Layer]) -> int:
-    """How many layers have weights of their own, as papers count a network's depth.
-
-    Normalisations and learned slopes of activations are left out; a layer that runs again counts
-    once. Projections on shortcuts count, which the ResNet paper leaves out.
-
-    Example:
-        >>> num_weighted(trace("vgg16")), num_weighted(trace("resnet50"))
-        (16, 54)
-    """
-    return sum(
-        bool(layer.params or layer.frozen)
-        and not layer.shared
-        and "Norm" not in layer.kind
-        and layer.kind != "PReLU"
-        for layer in layers
-    )
-
-
 def last_field(layers: Sequence[Layer]) -> tuple[tuple[int | float, ...], bool] | None:
     """What the units of the last maps see, before what makes all units see the same.
 

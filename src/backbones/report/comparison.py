@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 from backbones.inspection.summary import CONVENTION
 from backbones.report.columns import (
@@ -24,6 +24,16 @@ from backbones.units import aligned, human_bytes
 from backbones.weights.table import Published
 
 _BUSY = 1.25  # the slowest round took so many times the fastest one: somebody else was computing
+
+
+Accuracy = Literal["torchvision", "best"]
+_WHOSE: dict[Accuracy, str] = {
+    "torchvision": "accuracy of torchvision's first weights (tv_in1k; CIFAR-10: akamaster's):"
+    " trained on the data set alone; GoogLeNet, Inception, DenseNet and EfficientNet were"
+    " converted from others' training, EfficientNet's longer than the rest",
+    "best": "accuracy of the best weights known here: recipes and training images differ, so that"
+    " rows compare training as well as networks",
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,7 @@ class Compared:
         params: all parameters.
         macs: multiply-accumulates, for the whole batch.
         input: shape of one picture.
-        num_layers: layers with weights of their own, norms left out.
+        num_layers: layers with weights on the longest way through, as papers count; see `depth`.
         field: px (height, width) of the largest receptive field in the last maps; None where it
             is not known.
         sees_all: every unit of the last maps sees the same, as behind squeeze-and-excitation.
@@ -73,6 +83,7 @@ class Compared:
         weights: id of the weights that it was printed for.
         labels: what these weights tell apart: "imagenet" or "cifar10".
         measured: None where that was not asked for.
+        elsewhere: weights of another training have a published accuracy, these have none.
     """
 
     name: str
@@ -89,6 +100,7 @@ class Compared:
     weights: str | None = None
     labels: str | None = None
     measured: Measured | None = None
+    elsewhere: bool = False
 
     @property
     def accuracy_is_for_this_input(self) -> bool:
@@ -148,12 +160,14 @@ class Comparison:
     Args:
         rows: in the order that they were asked for.
         batch: pictures; MACs, activations and measured times are for all of them.
+        accuracy: whose; see `backbones.compare`.
         device: that was measured on; empty where nothing was measured.
         threads: that PyTorch computed with.
     """
 
     rows: tuple[Compared, ...]
     batch: int
+    accuracy: Accuracy = "torchvision"
     device: str = ""
     threads: int = 0
 
@@ -173,6 +187,9 @@ class Comparison:
             found.append("field: px that one unit of the last maps sees; * all of them see this.")
         else:
             found.append("field: px that one unit of the last maps sees.")
+        found.append("layers: with weights, on the longest way from the image to the answer.")
+        if any(row.published for row in self.rows):
+            found.append(_WHOSE[self.accuracy])
         found += sorted(
             {f"accuracy: {p.protocol} [{p.source}]" for row in self.rows if (p := row.published)}
         )
@@ -182,7 +199,13 @@ class Comparison:
             for row in self.rows
             if (p := row.published) and not row.accuracy_is_for_this_input
         ]
-        without = [row.name for row in self.rows if row.published is None]
+        other = [row.name for row in self.rows if row.elsewhere]
+        if other:
+            found.append(
+                "published for weights of another training only (accuracy best): "
+                + ", ".join(other)
+            )
+        without = [row.name for row in self.rows if not (row.published or row.elsewhere)]
         if without:
             found.append(f"no accuracy published for weights known here: {', '.join(without)}")
         if self.device:
@@ -204,6 +227,7 @@ class Comparison:
         """One dictionary: a list of networks, and what the figures mean."""
         return {
             "batch": self.batch,
+            "accuracy": self.accuracy,
             "device": self.device or None,
             "threads": self.threads or None,
             "networks": [
