@@ -8,6 +8,7 @@ import pytest
 from PIL import ImageFont
 
 from backbones.errors import NotFound
+from backbones.report import fonts
 from backbones.report.fonts import (
     covers,
     find_font,
@@ -17,7 +18,7 @@ from backbones.report.fonts import (
 )
 
 GREEK = "αβγ → δ"  # in DejaVu, not in Pillow's own font
-CHINESE = "虎斑猫"
+CHINESE = "虎斑龘"  # the last is in no label set
 
 
 def path_of(font: object) -> str:
@@ -53,6 +54,20 @@ def test_names_that_pillow_cannot_write_take_a_font_of_the_machine(font_folder: 
     assert font_note([GREEK], folders=(font_folder,)) is None
 
 
+def test_the_names_of_our_label_sets_are_written_on_a_machine_without_fonts(tmp_path: Path) -> None:
+    """`benchmarks/label_font.py` cuts the font anew where a label set has new characters."""
+    tables = (Path(fonts.__file__).parents[1] / "labels").glob("*.tsv")
+    text = "".join(table.read_text(encoding="utf-8") for table in tables) + "…：（），"
+    font = find_font([text], 16, folders=(tmp_path,))
+    assert Path(str(getattr(font, "path", ""))) == fonts.SHIPPED
+    assert covers(font, text)
+    assert font_note([text], folders=(tmp_path,)) is None
+    assert fonts.SHIPPED.stat().st_size < 2**20
+    licence = fonts.SHIPPED.with_name("OFL.txt").read_text(encoding="utf-8")
+    assert "SIL OPEN FONT LICENSE Version 1.1" in licence
+    assert "Adobe" in licence
+
+
 def test_a_broken_font_file_is_passed_over(tmp_path: Path, dejavu: Path) -> None:
     (tmp_path / "NotoSansCJK-Regular.ttc").write_bytes(b"broken")
     (tmp_path / "wqy-microhei.ttc").write_bytes(dejavu.read_bytes())
@@ -61,7 +76,7 @@ def test_a_broken_font_file_is_passed_over(tmp_path: Path, dejavu: Path) -> None
 
 def test_without_a_font_characters_are_spelled_and_the_user_is_told(tmp_path: Path) -> None:
     font = find_font([CHINESE, "cat"], 16, folders=(tmp_path,))
-    assert spelled("cat 猫", font) == "cat <U+732B>"
+    assert spelled("cat 龘", font) == "cat <U+9F98>"
     assert covers(font, spelled(CHINESE, font))
     note = font_note([CHINESE], folders=(tmp_path,))
     assert note is not None
@@ -72,7 +87,7 @@ def test_without_a_font_characters_are_spelled_and_the_user_is_told(tmp_path: Pa
 def test_the_font_that_has_most_characters_is_taken(font_folder: Path) -> None:
     font = find_font([GREEK + CHINESE], 16, folders=(font_folder,))
     assert path_of(font) == "NotoSansCJK-Regular.ttc"
-    assert spelled("α猫", font) == "α<U+732B>"
+    assert spelled("α龘", font) == "α<U+9F98>"
 
 
 def test_the_environment_chooses_first(

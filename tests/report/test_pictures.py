@@ -14,7 +14,7 @@ from PIL import Image
 
 from backbones.report import fonts
 from backbones.report.page import ShownPicture, picture_page, write_page
-from backbones.report.pictures import NEUTRAL, RIGHT, WRONG, annotate, contact_sheet
+from backbones.report.pictures import NEUTRAL, RIGHT, WRONG, annotate, contact_sheet, wrapped
 
 GUESSES = (("tabby cat", 0.75), ("dog", 0.2), ("a name " * 20, 0.05))
 PHOTO = np.random.default_rng(0).integers(60, 200, (90, 120, 3), dtype=np.uint8)
@@ -43,7 +43,7 @@ def test_bars_are_as_long_as_the_probabilities() -> None:
         return count(annotate(PHOTO, [("cat", probability)]), NEUTRAL) // 9
 
     assert length(0.0) == 0
-    assert length(1.0) > 100
+    assert length(1.0) > 300, "below the name, over the whole width"
     assert length(0.5) == pytest.approx(length(1.0) / 2, abs=1)
 
 
@@ -60,7 +60,7 @@ def test_the_first_bar_says_whether_it_is_right(
 
 def test_chinese_names_without_a_font_are_spelled_with_a_note() -> None:
     plain = annotate(PHOTO, [("cat", 0.5)])
-    chinese = annotate(PHOTO, [("虎斑猫", 0.5)])
+    chinese = annotate(PHOTO, [("龘", 0.5)])  # in no label set, nor in the font for them
     assert chinese.height == plain.height + 28  # the line of the note
 
 
@@ -71,6 +71,28 @@ def test_names_are_drawn_with_the_machine_s_font_where_it_has_them(
     monkeypatch.setattr(fonts, "font_folders", lambda: (font_folder,))
     with_font = annotate(PHOTO, [("αβγ", 0.5)])
     assert with_font.height == without.height - 28  # no note is needed
+
+
+@pytest.mark.parametrize(
+    "name", ["金毛寻回犬 golden retriever", "虎斑猫，" * 9, "a long name " * 5]
+)
+def test_names_on_portrait_photos_are_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside its bar a Chinese name was cut to nothing on a picture of 320 px."""
+    monkeypatch.setattr(fonts, "font_folders", lambda: ())
+    font = fonts.find_font([name], 16)
+    lines = wrapped(name, font, 240)
+    assert "".join(lines).replace(" ", "") == name.replace(" ", "")
+    assert all(font.getlength(line) <= 240 for line in lines)
+    portrait = np.zeros((600, 200, 3), np.uint8)
+    drawn = annotate(portrait, [(name, 0.5)])
+    assert drawn.height == annotate(portrait, [("cat", 0.5)]).height + 21 * (len(lines) - 1)
+
+
+def test_a_name_of_many_lines_ends_in_an_ellipsis() -> None:
+    lines = wrapped("word " * 100, fonts.find_font([""], 16), 200)
+    assert len(lines) == 3
+    assert lines[-1].endswith(("…", "..."))
+    assert wrapped("", fonts.find_font([""], 16), 200) == [""]
 
 
 def test_contact_sheet_holds_every_tile() -> None:

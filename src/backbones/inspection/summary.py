@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from html import escape
 from itertools import groupby
 from typing import Any
@@ -17,6 +17,7 @@ from backbones.inspection.depth import depth
 from backbones.inspection.graph import Graph, record
 from backbones.inspection.printed import PRINTED
 from backbones.inspection.spans import Span
+from backbones.inspection.stages import Stage, fold, parts_of, path_begin, stages_of
 from backbones.inspection.trace import Layer, layers_of, on_meta
 from backbones.nn.naming import paper_names
 from backbones.nn.refusals import refusal
@@ -27,38 +28,6 @@ CONVENTION = (
     " out); FLOPs are twice as many. Biases, norms, activations, poolings: none."
 )
 _DEFAULT_SHAPE = (3, 224, 224)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A part of a network, in the paper's terms.
-
-    Args:
-        name: the paper's; of a foreign network the module's path.
-        end: its last layer or function.
-        layers: in the order of execution.
-    """
-
-    name: str
-    end: Layer
-    layers: tuple[Layer, ...]
-
-    @property
-    def output(self) -> tuple[int, ...]:
-        """Shape of what it gives, for one image."""
-        return self.end.output
-
-    @property
-    def params(self) -> int:
-        return sum(layer.params + layer.frozen for layer in self.layers)
-
-    @property
-    def macs(self) -> int:
-        return sum(layer.macs for layer in self.layers)
-
-    @property
-    def num_bytes(self) -> int:
-        return sum(layer.num_bytes for layer in self.layers)
 
 
 @dataclass(frozen=True)
@@ -132,7 +101,7 @@ class Inspection:
             NotFound: no such layer or part; names the nearest.
         """
         known = {
-            **{path: layer for layer in self.every for path in _parts_of(layer.name)},
+            **{path: layer for layer in self.every for path in parts_of(layer.name)},
             **{stage.name: stage.end for stage in self.stages},
             **{layer.name: layer for layer in (*self.every, *self.layers)},
             **{self._called(layer): layer for layer in self.layers if self._called(layer)},
@@ -175,9 +144,9 @@ class Inspection:
             depth: parts of a module path, at least 1.
         """
         found = []
-        for path, run in groupby(self.layers, key=lambda layer: _begin(layer.name, depth)):
+        for path, run in groupby(self.layers, key=lambda layer: path_begin(layer.name, depth)):
             layers = list(run)
-            found.append(layers[0] if len(layers) == 1 else _fold(path, layers))
+            found.append(layers[0] if len(layers) == 1 else fold(path, layers))
         return tuple(found)
 
     def __str__(self) -> str:
@@ -290,7 +259,7 @@ def inspect(
         sum(p.numel() for p in parameters if p.requires_grad),
         max(0, total - run),
         layers,
-        _stages(network, layers, every),
+        stages_of(network, layers, every),
         named,
         (*_notes(graph, total - run, left_out), *(f"printed: {line}" for line in printed)),
         _missing(graph, layers),
@@ -346,69 +315,6 @@ def _missing(graph: Graph, layers: Sequence[Layer]) -> tuple[str, ...]:
     hidden = [layer.name for layer in layers if layer.field is None]
     where = f" behind {hidden[0]}" if hidden else ""
     return (f"MACs of {graph.num_unseen} parts that hide what they do", f"receptive field{where}")
-
-
-def _stages(network: Any, layers: Sequence[Layer], every: Sequence[Layer]) -> tuple[Stage, ...]:
-    """Each layer belongs to the first stage that is not over; foreign ones to a child module.
-
-    `every` has functions too: a module of branches ends in a concatenation, not in a layer.
-    """
-    stages = getattr(network, "stages", None)
-    if not hasattr(network, "row") or not isinstance(stages, tuple):
-        runs = groupby(layers, key=lambda layer: _begin(layer.name, 1))
-        parts = [(name, tuple(run)) for name, run in runs]
-        return tuple(Stage(name, _end(every, name, run[-1]), run) for name, run in parts)
-    found, rest = [], list(layers)
-    for title, path in stages:
-        inside = [
-            i for i, layer in enumerate(rest) if layer.name == path or _within(layer.name, path)
-        ]
-        if not inside:
-            continue
-        end = _end(every, path, rest[inside[-1]])
-        found.append(Stage(title, end, tuple(rest[: inside[-1] + 1])))
-        rest = rest[inside[-1] + 1 :]
-    if rest and found:
-        last = found.pop()
-        found.append(replace(last, layers=(*last.layers, *rest)))
-    return tuple(found)
-
-
-def _end(every: Sequence[Layer], path: str, last: Layer) -> Layer:
-    inside = (layer for layer in reversed(every) if layer.name == path or _within(layer.name, path))
-    return next(inside, last)
-
-
-def _parts_of(name: str) -> list[str]:
-    """All paths that hold a layer or function: "a", "a.b" of "a.b.c" and of "a.b:add"."""
-    inside, function, _ = name.partition(":")
-    steps = inside.split(".")
-    return [".".join(steps[:depth]) for depth in range(1, len(steps) + bool(function)) if inside]
-
-
-def _within(name: str, path: str) -> bool:
-    return name.startswith((f"{path}.", f"{path}:"))
-
-
-def _begin(name: str, depth: int) -> str:
-    return ".".join(name.split(":")[0].split(".")[:depth]) or name
-
-
-def _fold(path: str, layers: Sequence[Layer]) -> Layer:
-    last = layers[-1]
-    return Layer(
-        path,
-        f"{len(layers)} layers",
-        last.output,
-        sum(layer.params for layer in layers),
-        sum(layer.macs for layer in layers),
-        sum(layer.connections for layer in layers),
-        sum(layer.frozen for layer in layers),
-        sum(layer.num_bytes for layer in layers),
-        "",
-        last.field,
-        all(layer.shared for layer in layers),
-    )
 
 
 def _field_columns(layer: Layer) -> dict[str, Any]:

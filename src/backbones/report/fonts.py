@@ -1,6 +1,7 @@
 """A font that can write the class names, found without asking the system.
 
-Latin, Greek and Cyrillic come from the font that Pillow carries. Chinese needs a font of the
+Latin, Greek and Cyrillic come from the font that Pillow carries; the Chinese names of our label
+sets from a font that comes with this package, cut to their characters. Others need a font of the
 machine; the usual ones are looked for by file name, because asking fontconfig is not portable and
 opening every font is slow. Where there is none, characters are spelled as code points, so that a
 picture never shows empty boxes, and `font_note` says what to install.
@@ -43,6 +44,7 @@ KNOWN = (
     "notoserifcjk",
     "dejavusans",
 )
+SHIPPED = Path(__file__).parent / "font" / "NotoSansCJKsc-labels.otf"  # benchmarks/label_font.py
 SUFFIXES = (".ttf", ".ttc", ".otf", ".otc")
 _UNASSIGNED = "\U0010fffe"  # no font has it, so it draws the box of a missing glyph
 
@@ -144,7 +146,7 @@ def _lacks(font: AnyFont, character: str) -> bool:
 def find_font(
     texts: Sequence[str], size_px: int, *, folders: tuple[Path, ...] | None = None
 ) -> AnyFont:
-    """A font for all of `texts`: the environment's choice, Pillow's own, or the machine's.
+    """A font for all of `texts`: the environment's choice, Pillow's, ours, or the machine's.
 
     Args:
         texts: what will be written.
@@ -169,7 +171,7 @@ def _search(wanted: str, size_px: int, folders: tuple[Path, ...], chosen: str | 
     fewest = _count_missing(best, wanted)
     if not fewest:
         return best
-    for path in _candidates(folders):
+    for path in (SHIPPED, *_candidates(folders)):
         try:
             font = _load(path, size_px)
         except OSError:  # a broken font file is no reason to draw nothing
@@ -214,7 +216,7 @@ def font_note(texts: Sequence[str], *, folders: tuple[Path, ...] | None = None) 
     if covers(find_font(texts, 16, folders=folders), "".join(texts)):
         return None
     return (
-        "no font on this machine can write all class names, so some characters are spelled as"
-        " code points; install Noto Sans CJK or WenQuanYi Micro Hei, or set BACKBONES_FONT to a"
+        "no font here can write all class names, so some characters are spelled as code points;"
+        " install Noto Sans CJK or WenQuanYi Micro Hei, or set BACKBONES_FONT to a"
         " font file"
     )

@@ -21,7 +21,8 @@ from backbones.report.pictures import (
     NO_FONT_NOTE,
     PAPER,
     Guesses,
-    answer_line,
+    answers_height,
+    draw_answers,
     shortened,
     to_image,
 )
@@ -164,8 +165,9 @@ def draw_heat_maps(
     rows = math.ceil(len(titles) / across)
     width = MARGIN_PX + across * cell_width
     top = MARGIN_PX // 2 + rows * cell_height
-    lines = len(predictions) + spelled_out
-    canvas = Image.new("RGB", (width, top + lines * LINE_PX + MARGIN_PX // 2), PAPER)
+    right = min(width, _ANSWERS_PX)
+    below = top + answers_height(predictions, font, right)
+    canvas = Image.new("RGB", (width, below + spelled_out * LINE_PX + MARGIN_PX // 2), PAPER)
     draw = ImageDraw.Draw(canvas)
     for place, title in enumerate(titles):
         x = MARGIN_PX + place % across * cell_width
@@ -179,13 +181,10 @@ def draw_heat_maps(
         y += _TITLE_PX + panel.height + MARGIN_PX // 2
         canvas.paste(colour_bar(room, _BAR_PX, signed=each.signed), (x, y))
         _ends(draw, (x, y + _BAR_PX), each, room)
-    for place, (name, probability) in enumerate(predictions):
-        right = min(width, _ANSWERS_PX)
-        y = top + place * LINE_PX
-        answer_line(draw, y, right, font, name, probability, NEUTRAL, place == 0)
+    draw_answers(draw, top, right, font, predictions, NEUTRAL)
     if spelled_out:
         small = find_font([NO_FONT_NOTE], 12)
-        middle = top + len(predictions) * LINE_PX + LINE_PX / 2
+        middle = below + LINE_PX / 2
         text = shortened(NO_FONT_NOTE, small, width - 2 * MARGIN_PX)
         draw.text((MARGIN_PX, middle), text, FAINT_INK, small, anchor="lm")
     return canvas

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,6 +29,7 @@ WRONG = (207, 34, 46)
 
 _MIN_WIDTH_PX, _MAX_SIDE_PX = 320, 640
 _TEXT_PX, LINE_PX, MARGIN_PX = 16, 28, 14
+_NAME_PX, _BAR_PX, _MOST_LINES = 21, 18, 3  # a line of a name, the bar below it
 NO_FONT_NOTE = "<U+...>: no font for this character (set BACKBONES_FONT)"
 
 
@@ -50,7 +52,7 @@ def save_image(image: Image.Image, path: Path) -> Path:
 def annotate(
     picture: npt.NDArray[np.uint8], predictions: Guesses, *, true_name: str | None = None
 ) -> Image.Image:
-    """Draw the answers below a picture, the likeliest first, each with a bar.
+    """Draw the answers below a picture, the likeliest first, each name above its bar.
 
     The first bar is green where it is the true class, red where it is not, and blue where the
     truth is unknown.
@@ -71,22 +73,22 @@ def annotate(
     font = find_font([*names, true_name or "", "…%"], _TEXT_PX)
     texts = [*names, true_name or ""]
     spelled_out = not covers(font, "".join(texts))
-    lines = len(predictions) + (true_name is not None) + spelled_out
     width = max(shown.width, _MIN_WIDTH_PX) + 2 * MARGIN_PX
     top = shown.height + 2 * MARGIN_PX
-    canvas = Image.new("RGB", (width, top + lines * LINE_PX + MARGIN_PX // 2), PAPER)
+    y = top + answers_height(predictions, font, width)
+    true = [] if true_name is None else [f"true class: {spelled(true_name, font)}"]
+    truth = [line for text in true for line in wrapped(text, font, width - 2 * MARGIN_PX)]
+    height = y + len(truth) * _NAME_PX + spelled_out * LINE_PX + MARGIN_PX // 2
+    canvas = Image.new("RGB", (width, height), PAPER)
     canvas.paste(shown, ((width - shown.width) // 2, MARGIN_PX))
     draw = ImageDraw.Draw(canvas)
-    for place, (name, probability) in enumerate(predictions):
-        colour = NEUTRAL
-        if place == 0 and true_name is not None:
-            colour = RIGHT if name == true_name else WRONG
-        answer_line(draw, top + place * LINE_PX, width, font, name, probability, colour, place == 0)
-    y = top + len(predictions) * LINE_PX
-    if true_name is not None:
-        text = shortened(f"true class: {spelled(true_name, font)}", font, width - 2 * MARGIN_PX)
-        draw.text((MARGIN_PX, y + LINE_PX / 2), text, FAINT_INK, font, anchor="lm")
-        y += LINE_PX
+    colour = NEUTRAL
+    if predictions and true_name is not None:
+        colour = RIGHT if predictions[0][0] == true_name else WRONG
+    draw_answers(draw, top, width, font, predictions, colour)
+    for line in truth:
+        draw.text((MARGIN_PX, y + _NAME_PX / 2), line, FAINT_INK, font, anchor="lm")
+        y += _NAME_PX
     if spelled_out:
         small = find_font([NO_FONT_NOTE], 12)
         text = shortened(NO_FONT_NOTE, small, width - 2 * MARGIN_PX)
@@ -94,30 +96,63 @@ def annotate(
     return canvas
 
 
-def answer_line(
+def answers_height(predictions: Guesses, font: AnyFont, width: int) -> int:
+    """px that `draw_answers` takes."""
+    return sum(_NAME_PX * len(_lines(name, font, width)) + _BAR_PX for name, _ in predictions)
+
+
+def draw_answers(
     draw: ImageDraw.ImageDraw,
-    top: float,
+    top: int,
     width: int,
     font: AnyFont,
-    name: str,
-    probability: float,
+    predictions: Guesses,
     colour: tuple[int, int, int],
-    first: bool,
 ) -> None:
-    """One line: the name, a bar on its track, the percentage."""
-    middle = top + LINE_PX / 2
-    number = f"{100 * probability:.1f} %"
-    right = width - MARGIN_PX
-    bar_right = right - font.getlength("100.0 %") - 10
-    bar_left = MARGIN_PX + (bar_right - MARGIN_PX) * 0.52
-    ink = INK if first else FAINT_INK
-    text = shortened(spelled(name, font), font, bar_left - MARGIN_PX - 10)
-    draw.text((MARGIN_PX, middle), text, ink, font, anchor="lm")
-    draw.text((right, middle), number, ink, font, anchor="rm")
-    draw.rectangle((bar_left, middle - 4, bar_right, middle + 4), TRACK)
-    length = (bar_right - bar_left) * min(max(probability, 0.0), 1.0)
-    if length >= 1:
-        draw.rectangle((bar_left, middle - 4, bar_left + length, middle + 4), colour)
+    """Each answer: its whole name with the percentage, and below it a bar on its track.
+
+    Args:
+        draw: onto the canvas.
+        top, width: px, of the room.
+        font: of the names.
+        predictions: (name, probability 0..1), best first.
+        colour: of the first bar.
+    """
+    left, right = MARGIN_PX, width - MARGIN_PX
+    y = float(top)
+    for place, (name, probability) in enumerate(predictions):
+        ink = FAINT_INK if place else INK
+        number = f"{100 * probability:.1f} %"
+        draw.text((right, y + _NAME_PX / 2), number, ink, font, anchor="rm")
+        for line in _lines(name, font, width):
+            draw.text((left, y + _NAME_PX / 2), line, ink, font, anchor="lm")
+            y += _NAME_PX
+        draw.rectangle((left, y + 1, right, y + 9), TRACK)
+        length = (right - left) * min(max(probability, 0.0), 1.0)
+        if length >= 1:
+            draw.rectangle((left, y + 1, left + length, y + 9), NEUTRAL if place else colour)
+        y += _BAR_PX
+
+
+def _lines(name: str, font: AnyFont, width: int) -> list[str]:
+    room = width - 2 * MARGIN_PX - font.getlength("100.0 %") - 10
+    return wrapped(spelled(name, font), font, room)
+
+
+def wrapped(text: str, font: AnyFont, room_px: float) -> list[str]:
+    """`text` in lines of at most `room_px`, broken between words or Chinese characters.
+
+    At most three: what is left of a longer text is cut with an ellipsis.
+    """
+    lines = [""]
+    for piece in re.findall(r"[ -ÿ]*[!-ÿ] ?|\s+|.", text):
+        for part in re.findall(r"\S+\s*|\s+", piece):
+            if lines[-1] and font.getlength((lines[-1] + part).rstrip()) > room_px:
+                lines.append("")
+            lines[-1] += part
+    kept = [line.strip() for line in lines[: _MOST_LINES - 1]]
+    kept += ["".join(lines[_MOST_LINES - 1 :]).strip()] if len(lines) >= _MOST_LINES else []
+    return [shortened(line, font, room_px) for line in kept]
 
 
 def shortened(text: str, font: AnyFont, room_px: float) -> str:
