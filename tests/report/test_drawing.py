@@ -26,8 +26,9 @@ from backbones.nn.meta import ShapesOnly
 from backbones.report.drawing.drawing import Drawing
 from backbones.report.drawing.layered import Room, place
 from backbones.report.drawing.outline import outline
-from backbones.report.drawing.scene import Cuboid, Line, Plate, Scene, Text
+from backbones.report.drawing.scene import ACTIVATION, Cuboid, Line, Plate, Scene, Text
 from backbones.report.drawing.steps import Step, steps_of
+from backbones.report.drawing.towers import in_towers
 
 TINY = [name for name in catalog.names() if name.endswith("_tiny")]
 POSTERS = ["lenet5", "vgg16", "inception_v1", "resnet50", "densenet121", "efficientnet_b0"]
@@ -96,7 +97,7 @@ def test_lines_connect_what_the_graph_connects(name: str) -> None:
 
     What only training runs is dashed, and tested in `test_heads`.
     """
-    scene, expected = drawn(name, "full").scene, steps(name)
+    scene, expected = drawn(name, "full").scene, in_towers(steps(name))
     lines = {(i.source, i.target) for i in scene.items if isinstance(i, Line) and not i.dashed}
     assert lines == {(str(s), str(step.index)) for step in expected for s in step.inputs}
     assert {key for key in keys(scene) if "/" not in key} == {str(s.index) for s in expected}
@@ -180,6 +181,70 @@ def test_parallel_towers_and_shortcuts_are_drawn_as_such() -> None:
     assert len({round(boxes[str(index)].y) for index in firsts}) == 4
     arcs = [i for i in drawn("resnet50").scene.items if isinstance(i, Line) and len(i.points) == 4]
     assert len(arcs) == 4
+
+
+@pytest.mark.parametrize("style", ["blocks", "graph", "full"])
+@pytest.mark.parametrize(
+    ("name", "active"), [("resnet50", True), ("resnet_tiny", True), ("mobilenet_v2", False)]
+)
+def test_the_activation_after_a_sum_is_drawn(name: str, style: str, active: bool) -> None:
+    """ResNet has a ReLU after each sum (Figure 2), MobileNet v2 has none."""
+    items = drawn(name, style).scene.items
+    texts = [i for i in items if isinstance(i, Text)]
+    sums = [i for i in texts if i.text == "+"]
+    rings = [i for i in items if isinstance(i, Plate) and i.fill == ACTIVATION]
+    assert sums
+    for sign in sums:
+        around = [
+            r for r in rings if r.x < sign.x < r.x + r.width and r.y < sign.y < r.y + r.height
+        ]
+        named = [
+            i for i in texts if i.text == "ReLU" and abs(i.x - sign.x) + abs(i.y - sign.y) < 16
+        ]
+        assert len(around) == len(named) == active
+
+
+def edges(name: str, style: str) -> set[tuple[str, str]]:
+    lines = [i for i in drawn(name, style).scene.items if isinstance(i, Line)]
+    assert all(line.head for line in lines if line.target), "no loose end"
+    return {(line.source, line.target) for line in lines}
+
+
+@pytest.mark.parametrize("style", ["blocks", "graph", "full"])
+def test_alexnets_towers_are_two_columns_that_cross_where_the_papers_do(style: str) -> None:
+    """Figure 2: the third convolution and the fully connected layers see both towers."""
+    columns = [(number, number + 1) for number in range(1, 21, 2)]
+    crossing = {columns[4], columns[8], columns[9]}  # conv3, fc6, fc7
+    expected = {("0", "1"), ("0", "2"), ("19", "21"), ("20", "21")}
+    for before, here in pairwise(columns):
+        ways = (
+            [(a, b) for a in before for b in here]
+            if here in crossing
+            else zip(before, here, strict=True)
+        )
+        expected |= {(str(a), str(b)) for a, b in ways}
+    assert edges("alexnet_2012", style) == expected
+    texts = Counter(drawn("alexnet_2012", style).scene.texts)
+    for shape in ("48×55×55", "128×27×27", "192×13×13", "128×6×6", "2048"):
+        assert texts[shape] >= 2, shape
+    assert texts["1000"] == 1
+    assert not any(" g2" in text for text in texts)
+    assert any("LRN" in text for text in texts)
+    assert any("g2" in step.title for step in steps("alexnet_2012")), "the network's own graph"
+
+
+@pytest.mark.parametrize("style", ["blocks", "graph", "full"])
+def test_lenets_c3_is_three_parts_side_by_side(style: str) -> None:
+    """Table I: 6 maps see 3 of S2, 9 see 4, one sees all 6; none of them sees another."""
+    found = {(s, t) for s, t in edges("lenet5_1998", style) if s in "23456" and t in "23456"}
+    assert found == {("2", "3"), ("2", "4"), ("2", "5"), ("3", "6"), ("4", "6"), ("5", "6")}
+    parts = [(step.kind, step.title, step.shape[0]) for step in steps("lenet5_1998")[3:7]]
+    assert parts == [
+        ("convolution", "5×5, 3 maps each", 6),
+        ("convolution", "5×5, 4 maps each", 9),
+        ("convolution", "5×5", 1),
+        ("concat", "concat", 16),
+    ]
 
 
 @pytest.mark.parametrize("kind", ["svg", "png", "pdf"])

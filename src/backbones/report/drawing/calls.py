@@ -60,7 +60,7 @@ ACTIVATIONS = {
     "log_softmax": "log-softmax",
 }
 ATTENTION = {"scaled_dot_product_attention", "multi_head_attention_forward"}
-_JOINS: dict[str, tuple[Kind, str]] = {
+JOINS: dict[str, tuple[Kind, str]] = {
     "add": ("add", "+"),
     "sub": ("add", "+"),
     "cat": ("concat", "concat"),
@@ -105,8 +105,8 @@ def named(node: Node, num_inputs: int) -> tuple[Kind, str]:
         return "activation", ACTIVATIONS[op]
     if op in ATTENTION:
         return "attention", "attention"
-    if num_inputs > 1 and op in _JOINS:
-        return _JOINS[op]
+    if num_inputs > 1 and op in JOINS:
+        return JOINS[op]
     return "other", op
 
 
@@ -136,6 +136,8 @@ def _convolution(node: Node) -> tuple[Kind, str]:
     if isinstance(groups, int) and groups > 1:
         if weight[1] == 1:
             return "depthwise", title
+        if groups == weight[0]:  # each map has maps of its own below, as Table I of LeNet-5 says
+            return "convolution", f"{title}, {weight[1]} maps each"
         return "convolution", f"{title} g{groups}"
     return "convolution", title if sides else "conv"
 

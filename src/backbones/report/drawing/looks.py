@@ -113,7 +113,7 @@ class MapLook:
 
     def glyph(self, step: Step, name: str, *, labels: bool = True) -> Glyph:
         if step.kind == "add" or (step.kind == "other" and step.title == "×"):
-            return _disc(step)
+            return _disc(step, self.downwards)
         width, height, depth = self.face(step)
         left, half = -(width + depth) / 2, height / 2
         band = min(max(0.22, 1.6 / width), 0.45)
@@ -146,7 +146,7 @@ class NodeLook:
 
     def glyph(self, step: Step, name: str, *, labels: bool = True) -> Glyph:
         if step.kind == "add" or (step.kind == "other" and step.title == "×"):
-            return _disc(step)
+            return _disc(step, self.downwards)
         first = _long(step)
         if name:
             first = f"{name}: {first}"
@@ -168,11 +168,24 @@ def _acts(folded: Sequence[str]) -> bool:
     return any(word in ACTIVATIONS.values() for word in folded)
 
 
-def _disc(step: Step) -> Glyph:
+def _disc(step: Step, downwards: bool) -> Glyph:
+    """A sum or product; an activation after it is a ring around it, and is named."""
     r = 5.6
     body = Plate(-r, -r, 2 * r, 2 * r, "#ffffff", "#57606a", r, key=key_of(step))
     sign = Text(0.0, 0.0, step.title, 9.0, text_width(step.title, 9.0, True), bold=True)
-    return Glyph((body, sign), Room(2 * r, r, r), r, r)
+    if not step.after:
+        return Glyph((body, sign), Room(2 * r, r, r), r, r)
+    out = r + 2.2
+    ring = Plate(-out, -out, 2 * out, 2 * out, ACTIVATION, ACTIVATION, out, is_ground=True)
+    named, size = " · ".join(step.after), 5.6
+    wide = text_width(named, size)
+    if downwards:
+        name = Text(out + 2.0, 0.0, named, size, wide, colour=FAINT, anchor="start")
+        room = Room(2 * out, out, out + 2.0 + wide)
+    else:
+        name = Text(0.0, out + 5.0, named, size, wide, colour=FAINT)
+        room = Room(max(2 * out, wide), out, out + 5.0 + size / 2)
+    return Glyph((ring, body, sign, name), room, out, out)
 
 
 def _lines(lines: Sequence[tuple[str, bool]], begin: float) -> tuple[Text, ...]:
@@ -192,7 +205,9 @@ def _lines(lines: Sequence[tuple[str, bool]], begin: float) -> tuple[Text, ...]:
 
 def _short(step: Step) -> str:
     """The layer in a label under a coloured box, where the colour says the rest."""
-    return ", ".join((step.title, *step.after)) if step.kind == "norm" else step.title
+    if step.kind == "norm":
+        return ", ".join((step.title, *step.after))
+    return f"{step.title}, LRN" if "LRN" in step.after else step.title
 
 
 def _long(step: Step) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from backbones.inspection.graph import Graph, Node
 from backbones.report.drawing.calls import (
+    JOINS,
     MAIN,
     UNSEEN,
     Kind,
@@ -112,6 +113,7 @@ def _grouped(graph: Graph) -> tuple[dict[int, Draft], dict[int, int]]:
             and node.module not in parents
             and last.index in node.inputs
             and not (node.op in MAIN and any(n.op in MAIN for n in groups[-1]))
+            and not (len(node.inputs) > 1 and _joins_parts(node, groups[-1]))
         )
         if joins:
             groups[-1].append(node)
@@ -124,6 +126,12 @@ def _grouped(graph: Graph) -> tuple[dict[int, Draft], dict[int, int]]:
         inputs = list(dict.fromkeys(source for source in sources if source != number))
         drafts[number] = _draft(group, inputs, graph.kinds)
     return drafts, place
+
+
+def _joins_parts(node: Node, group: list[Node]) -> bool:
+    """Whether it brings together what several layers made: LeNet-5's C3 is parallel parts."""
+    inside = {member.index for member in group}
+    return node.op in JOINS and any(source not in inside for source in node.inputs)
 
 
 def _draft(group: list[Node], inputs: list[int], kinds: dict[str, str]) -> Draft:
