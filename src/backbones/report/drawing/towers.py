@@ -30,7 +30,7 @@ def in_towers(steps: Sequence[Step]) -> tuple[Step, ...]:
     if not has_towers(steps):
         return tuple(steps)
     found = [steps[0]]
-    below = (0,)
+    below: tuple[int, ...] = (0,)
     for step in steps[1:-1]:
         if step.kind == "norm" and len(below) == 2:
             for place in below:
