@@ -3,41 +3,53 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any
 
 import torch
 
+from backbones.inspection.arguments import Inputs, Rule, argument, each_axis
 from backbones.inspection.graph import Node
-from backbones.inspection.spans import Field, Span
+from backbones.inspection.index_maps import of_windows, through
+from backbones.inspection.spans import BOUND, EXACT, MERGED, Field, Span, hull, span_of
+from backbones.inspection.uneven_rules import (
+    adaptive_pool,
+    flipped,
+    interpolated,
+    padded,
+    shuffled,
+    transposed_convolution,
+    unshuffled,
+)
 
-Inputs = Sequence[tuple[Field, tuple[int, ...]]]
-Rule = Callable[[Node, Inputs], Field]
 
-
-def _lost(inputs: Inputs) -> Field:
-    """Every unit sees what any unit of any input sees."""
+def _lost(inputs: Inputs, doubt: int = BOUND) -> Field:
+    """Every unit sees what any unit of any input sees, or less where there is doubt."""
     spans = tuple(
-        _joined([_all_of(known, shape, dim) for known, shape in inputs])
+        _joined([_all_of(known, shape, dim, doubt) for known, shape in inputs], 1)
         for dim in range(len(inputs[0][0].spans))
     )
     return Field((None,) * len(spans), spans)
 
 
-def _all_of(known: Field, shape: Sequence[int], dim: int) -> Span:
+def _all_of(known: Field, shape: Sequence[int], dim: int, doubt: int = EXACT) -> Span:
     axis = known.axes[dim]
-    return known.spans[dim].of_all(1 if axis is None else shape[axis])
+    return known.spans[dim].of_all(1 if axis is None else shape[axis], doubt)
 
 
-def _joined(spans: Sequence[Span]) -> Span:
-    """The smallest interval around several, of maps with the same number of units."""
+def _joined(spans: Sequence[Span], units: int) -> Span:
+    """The smallest intervals around several, of maps with the same number of units."""
     if len(set(spans)) == 1:
         return spans[0]
+    doubt = max(span.doubt for span in spans)
+    if len({(span.jump, span.fixed) for span in spans}) > 1 or any(span.each for span in spans):
+        every = zip(*(span.units(units) for span in spans), strict=True)
+        jump = next((span.jump for span in spans if not span.fixed), spans[0].jump)
+        return span_of([hull(seen) for seen in every], jump, doubt)
     low = min(span.low for span in spans)
     high = max(span.low + span.size for span in spans)
-    return Span(high - low, spans[0].jump, low, spans[0].fixed)
+    return Span(high - low, spans[0].jump, low, spans[0].fixed, doubt=doubt)
 
 
 def pointwise(node: Node, inputs: Inputs) -> Field:
@@ -54,16 +66,26 @@ def pointwise(node: Node, inputs: Inputs) -> Field:
             old = known.axes[dim]
             whole = axes_[dim] is None or old is None or shape[old] != units
             parts.append(
-                known.spans[dim].of_all(1 if old is None else shape[old])
+                known.spans[dim].of_all(1 if old is None else shape[old], BOUND)
                 if whole
                 else known.spans[dim]
             )
-        if any(part.fixed for part in parts) or len({part.jump for part in parts}) > 1:
-            jump = next((part.jump for part in parts if not part.fixed), parts[0].jump)
-            parts = [replace(part.of_all(units), jump=jump) for part in parts]
         axes.append(axis)
-        spans.append(_joined(parts))
+        spans.append(_gated(parts, units) or _joined(parts, units))
     return Field(tuple(axes), tuple(spans))
+
+
+def _gated(parts: Sequence[Span], units: int) -> Span | None:
+    """The interval of an input that all units see, where it is the whole of what the others see."""
+    whole = [part for part in parts if part.fixed]
+    if not whole:
+        return None
+    jump = next((part.jump for part in parts if not part.fixed), whole[0].jump)
+    all_of = [replace(part.of_all(units), jump=jump) for part in parts]
+    seen = _joined(all_of, 1)
+    low, high = min(p.low for p in whole), max(p.low + p.size for p in whole)
+    border = max((part.size for part in parts if not part.fixed), default=0)
+    return seen if low - seen.low <= border and seen.low + seen.size - high <= border else None
 
 
 def _aligned(known: Field, shape: Sequence[int], output: Sequence[int]) -> tuple[int | None, ...]:
@@ -77,19 +99,6 @@ def _aligned(known: Field, shape: Sequence[int], output: Sequence[int]) -> tuple
     )
 
 
-def _argument(node: Node, place: int, name: str, default: Any = None) -> Any:
-    args, named = node.call
-    value = named.get(name, args[place] if place < len(args) else default)
-    return default if value is None else value
-
-
-def _each(value: Any, count: int) -> list[int]:
-    if isinstance(value, int):
-        return [value] * count
-    values = list(value)
-    return values * count if len(values) == 1 else values
-
-
 @dataclass(frozen=True, slots=True)
 class _Window:
     """Unit i sees `size` units of the input from `i * stride - padding`, each `gap` apart."""
@@ -99,42 +108,47 @@ class _Window:
     padding: int
     gap: int = 1
 
-    def over(self, span: Span) -> Span:
+    def over(self, span: Span, units: int, count: int) -> Span:
+        """What the `count` units of the output see, by what those of the input see."""
         if span.fixed:
             return replace(span, jump=span.jump * self.stride)
+        if span.each:
+            how = (self.size, self.stride, self.padding, self.gap)
+            found = through(span, units, of_windows(units, count, *how))
+            return replace(found, jump=span.jump * self.stride) if found.each else found
         low = span.low - self.padding * span.jump
         size = span.size + (self.size - 1) * self.gap * span.jump
-        return Span(size, span.jump * self.stride, low)
+        return Span(size, span.jump * self.stride, low, doubt=span.doubt)
 
 
-def _windowed(inputs: Inputs, windows: Sequence[_Window]) -> Field:
+def _windowed(node: Node, inputs: Inputs, windows: Sequence[_Window]) -> Field:
     """Windows over the last axes of the first input."""
     known, shape = inputs[0]
     spans = list(known.spans)
     for dim, axis in enumerate(known.axes):
         place = -1 if axis is None else axis - (len(shape) - len(windows))
         if axis is not None and place >= 0:
-            spans[dim] = windows[place].over(spans[dim])
+            spans[dim] = windows[place].over(spans[dim], shape[axis], node.shape[axis])
         elif axis is not None and axis == len(shape) - len(windows) - 1:
             spans[dim] = spans[dim].of_all(shape[axis])  # the unit moved along the channels
     return Field(known.axes, tuple(spans))
 
 
 def _convolution(node: Node, inputs: Inputs) -> Field:
-    kernel = _argument(node, 1, "weight")[2:]
+    kernel = argument(node, 1, "weight")[2:]
     rank = len(kernel)
-    stride = _each(_argument(node, 3, "stride", 1), rank)
-    gap = _each(_argument(node, 5, "dilation", 1), rank)
-    padding = _argument(node, 4, "padding", 0)
+    stride = each_axis(argument(node, 3, "stride", 1), rank)
+    gap = each_axis(argument(node, 5, "dilation", 1), rank)
+    padding = argument(node, 4, "padding", 0)
     if padding == "same":
         padding = [d * (k - 1) // 2 for d, k in zip(gap, kernel, strict=True)]
-    pads = _each(0 if padding == "valid" else padding, rank)
+    pads = each_axis(0 if padding == "valid" else padding, rank)
     windows = [_Window(*sides) for sides in zip(kernel, stride, pads, gap, strict=True)]
-    return _windowed(inputs, windows)
+    return _windowed(node, inputs, windows)
 
 
 def _max_pool(node: Node, inputs: Inputs) -> Field:
-    return _pool(node, inputs, _argument(node, 4, "dilation", 1))
+    return _pool(node, inputs, argument(node, 4, "dilation", 1))
 
 
 def _avg_pool(node: Node, inputs: Inputs) -> Field:
@@ -143,47 +157,17 @@ def _avg_pool(node: Node, inputs: Inputs) -> Field:
 
 def _pool(node: Node, inputs: Inputs, dilation: Any) -> Field:
     rank = int(node.op[-2]) if node.op.endswith("d") else int(node.op.split("d_")[0][-1])
-    kernel = _each(_argument(node, 1, "kernel_size"), rank)
-    stride = _argument(node, 2, "stride", ()) or kernel
-    pads = _each(_argument(node, 3, "padding", 0), rank)
-    sides = zip(kernel, _each(stride, rank), pads, _each(dilation, rank), strict=True)
-    return _windowed(inputs, [_Window(*side) for side in sides])
-
-
-def _adaptive_pool(node: Node, inputs: Inputs) -> Field:
-    known, shape = inputs[0]
-    spans = list(known.spans)
-    for dim, axis in enumerate(known.axes):
-        if axis is None:
-            continue
-        units, wanted = shape[axis], node.shape[axis]
-        if wanted == 1:
-            spans[dim] = spans[dim].of_all(units)
-        elif units % wanted == 0:
-            spans[dim] = _Window(units // wanted, units // wanted, 0).over(spans[dim])
-        else:  # windows of several sizes: the largest, and the mean jump
-            sizes = [-(-(i + 1) * units // wanted) - i * units // wanted for i in range(wanted)]
-            wide = _Window(max(sizes), 1, 0).over(spans[dim])
-            spans[dim] = replace(wide, jump=wide.jump * Fraction(units, wanted))
-    return Field(known.axes, tuple(spans))
-
-
-def _padded(node: Node, inputs: Inputs) -> Field:
-    known, shape = inputs[0]
-    pads = _argument(node, 1, "pad")
-    spans = list(known.spans)
-    for dim, axis in enumerate(known.axes):
-        place = None if axis is None else 2 * (len(shape) - 1 - axis)
-        if place is not None and place < len(pads) and not spans[dim].fixed:
-            low = spans[dim].low - pads[place] * spans[dim].jump
-            spans[dim] = replace(spans[dim], low=low)
-    return Field(known.axes, tuple(spans))
+    kernel = each_axis(argument(node, 1, "kernel_size"), rank)
+    stride = argument(node, 2, "stride", ()) or kernel
+    pads = each_axis(argument(node, 3, "padding", 0), rank)
+    sides = zip(kernel, each_axis(stride, rank), pads, each_axis(dilation, rank), strict=True)
+    return _windowed(node, inputs, [_Window(*side) for side in sides])
 
 
 def _indexed(node: Node, inputs: Inputs) -> Field:
     """`x[...]` with whole numbers, slices, None, an ellipsis, and one list of places."""
     known, shape = inputs[0]
-    index = _argument(node, 1, "", ())
+    index = argument(node, 1, "", ())
     parts = list(index) if isinstance(index, tuple) else [index]
     plain = all(part is None or part is ... or isinstance(part, int | slice) for part in parts)
     if not plain and not _is_one_list(parts):
@@ -218,10 +202,15 @@ def _sliced(span: Span, part: int | slice | tuple[int, ...], units: int) -> Span
     if span.fixed:
         return span
     if isinstance(part, tuple):
-        return span.of_all(units)
+        if all(isinstance(place, int) for place in part):
+            return through(span, units, [[place % units] for place in part])
+        return span.of_all(units, BOUND)
     if isinstance(part, int):
-        return replace(span, low=span.low + (part % units) * span.jump, fixed=True)
-    first, _, step = part.indices(units)
+        low, high = span.seen_by(part % units)
+        return Span(high - low, span.jump, low, True, doubt=span.doubt)
+    first, stop, step = part.indices(units)
+    if span.each:
+        return through(span, units, [[place] for place in range(first, stop, step)])
     return replace(span, low=span.low + first * span.jump, jump=span.jump * step)
 
 
@@ -248,7 +237,7 @@ def _reshaped(node: Node, inputs: Inputs) -> Field:
 def _moved(known: Field, shape: Sequence[int], axes: tuple[int | None, ...]) -> Field:
     """The same units under other axes; where an axis is gone, all of them are in one."""
     spans = tuple(
-        _all_of(known, shape, dim) if axis is None else known.spans[dim]
+        _all_of(known, shape, dim, MERGED) if axis is None else known.spans[dim]
         for dim, axis in enumerate(axes)
     )
     return Field(axes, spans)
@@ -266,17 +255,17 @@ def _permuted(node: Node, inputs: Inputs) -> Field:
 
 def _transposed(node: Node, inputs: Inputs) -> Field:
     known, shape = inputs[0]
-    one = _argument(node, 1, "dim0", 0) % len(shape)
-    other = _argument(node, 2, "dim1", 1) % len(shape)
+    one = argument(node, 1, "dim0", 0) % len(shape)
+    other = argument(node, 2, "dim1", 1) % len(shape)
     swap = {one: other, other: one}
     return Field(tuple(a if a is None else swap.get(a, a) for a in known.axes), known.spans)
 
 
 def _reduced(node: Node, inputs: Inputs) -> Field:
     known, shape = inputs[0]
-    dims = _argument(node, 1, "dim", None)
+    dims = argument(node, 1, "dim", None)
     if dims is None or isinstance(dims, bool):
-        return _lost(inputs)
+        return _lost(inputs, EXACT)
     gone = {dim % len(shape) for dim in ([dims] if isinstance(dims, int) else dims)}
     kept = len(node.shape) == len(shape)
     axes = tuple(
@@ -298,28 +287,30 @@ def _fully_connected(node: Node, inputs: Inputs) -> Field:
     known, shape = inputs[0]
     last = len(shape) - 1
     axes = tuple(None if axis == last else axis for axis in known.axes)
-    return _moved(known, shape, axes)
+    spans = [_all_of(known, shape, d) if a is None else known.spans[d] for d, a in enumerate(axes)]
+    if last == 1:  # all that was merged into one vector is mixed
+        spans = [replace(s, doubt=EXACT) if s.doubt == MERGED else s for s in spans]
+    return Field(axes, tuple(spans))
 
 
 def _concatenated(node: Node, inputs: Inputs) -> Field:
-    place = _argument(node, 1, "dim", 0) % len(node.shape)
+    place = argument(node, 1, "dim", 0) % len(node.shape)
     if any(place in known.axes for known, _ in inputs):
         return _lost(inputs)
     return pointwise(node, inputs)
 
 
-def _interpolated(node: Node, inputs: Inputs) -> Field:
-    """Neighbours are mixed by all modes but "nearest"; the jump may become a fraction."""
+def _shared_out(node: Node, inputs: Inputs) -> Field:
+    """Softmax: what is on one axis is divided by its sum."""
     known, shape = inputs[0]
-    mode = _argument(node, 3, "mode", "nearest")
-    reach = {"nearest": 1, "nearest-exact": 1, "bicubic": 4}.get(mode, 2)
-    spans = list(known.spans)
-    for dim, axis in enumerate(known.axes):
-        if axis is None or spans[dim].fixed or node.shape[axis] == shape[axis]:
-            continue
-        wide = _Window(reach, 1, reach // 2).over(spans[dim])
-        spans[dim] = replace(wide, jump=wide.jump * Fraction(shape[axis], node.shape[axis]))
-    return Field(known.axes, tuple(spans))
+    dim = argument(node, 1, "dim")
+    if not isinstance(dim, int):
+        return _lost(inputs)
+    spans = tuple(
+        span.of_all(shape[axis]) if axis == dim % len(shape) else span
+        for axis, span in zip(known.axes, known.spans, strict=True)
+    )
+    return Field(known.axes, spans)
 
 
 def _everything(node: Node, inputs: Inputs) -> Field:
@@ -329,17 +320,25 @@ def _everything(node: Node, inputs: Inputs) -> Field:
 _POOLS = ("max_pool1d", "max_pool2d", "max_pool3d")
 _RESHAPES = ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as")
 _MIX_ALL = (
-    *("matmul", "mm", "bmm", "einsum", "tensordot", "scaled_dot_product_attention", "roll", "flip"),
+    *("matmul", "mm", "bmm", "einsum", "tensordot", "scaled_dot_product_attention", "roll"),
     *("multi_head_attention_forward", "index_select", "gather", "take", "sort", "cumsum", "fft2"),
-    *("pixel_shuffle", "pixel_unshuffle", "unfold", "fold", "grid_sample", "conv_transpose1d"),
-    *("conv_transpose2d", "conv_transpose3d", "as_strided", "repeat", "tile", "lstm", "gru"),
+    *("unfold", "fold", "grid_sample", "as_strided", "repeat", "tile", "lstm", "gru", "rnn_tanh"),
+    *("linalg_matmul", "lstm_cell", "gru_cell", "rnn_relu", "repeat_interleave", "index", "mv"),
+)
+# Copies, parts and casts: units stay where they are, as far as their axes have the same length.
+PLACED = frozenset(
+    [
+        *("chunk", "split", "narrow", "expand", "expand_as", "contiguous", "clone", "to", "float"),
+        *("double", "half", "type", "type_as", "detach", "max", "min", "setitem", "stack", "glu"),
+        *("unbind", "select", "data", "real", "imag", "embedding", "tensor_split", "slice"),
+    ]
 )
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("conv1d", "conv2d", "conv3d"), _convolution),
     **dict.fromkeys((*_POOLS, *(f"{name}_with_indices" for name in _POOLS)), _max_pool),
     **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _avg_pool),
     **{
-        f"adaptive_{kind}_pool{rank}d": _adaptive_pool
+        f"adaptive_{kind}_pool{rank}d": adaptive_pool
         for kind in ("avg", "max")
         for rank in (1, 2, 3)
     },
@@ -348,9 +347,14 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("transpose", "swapaxes", "swapdims"), _transposed),
     **dict.fromkeys(("cat", "concat", "concatenate"), _concatenated),
     **dict.fromkeys(_MIX_ALL, _everything),
-    "pad": _padded,
+    **{f"conv_transpose{rank}d": transposed_convolution for rank in (1, 2, 3)},
+    **dict.fromkeys(("softmax", "log_softmax"), _shared_out),
+    "pixel_shuffle": shuffled,
+    "pixel_unshuffle": unshuffled,
+    "flip": flipped,
+    "pad": padded,
     "getitem": _indexed,
     "permute": _permuted,
     "linear": _fully_connected,
-    "interpolate": _interpolated,
+    "interpolate": interpolated,
 }

@@ -2,7 +2,9 @@
 
 Each function of the graph moves or widens the interval that a unit sees, axis by axis; where
 branches meet, the intervals are joined. What makes every unit see the same (a global average, a
-fully connected layer, attention) is remembered as fixed.
+fully connected layer, attention) is remembered as fixed. Where units do not move evenly
+(interpolation, transposed convolution) each is followed by itself; where an operator is not
+followed unit by unit, what any unit may see is remembered as a bound.
 
 Reference: Araujo, Norris & Sim (2019), Computing Receptive Fields of Convolutional Neural
 Networks, Distill.
@@ -10,7 +12,8 @@ Networks, Distill.
 
 from __future__ import annotations
 
-from backbones.inspection.field_rules import RULES, Inputs, pointwise
+from backbones.inspection.arguments import Inputs
+from backbones.inspection.field_rules import PLACED, RULES, pointwise
 from backbones.inspection.graph import Graph, Node
 from backbones.inspection.spans import Field, Number, Span
 
@@ -42,18 +45,21 @@ def receptive_fields(graph: Graph) -> tuple[Field | None, ...]:
                 continue
         read = [(found[index], graph.nodes[index].shape) for index in node.inputs]
         inputs = [(known, shape) for known, shape in read if known is not None]
+        rule = RULES.get(node.op)
+        if rule is None and (node.pointwise or node.op in PLACED):
+            rule = pointwise
         hidden = node.op == "unseen" or len(inputs) < len(read) or not inputs
-        if hidden:
+        if hidden or rule is None:
             found.append(None)
             continue
-        known = RULES.get(node.op, pointwise)(node, inputs)
+        known = rule(node, inputs)
         found.append(Field(known.axes, known.spans, _bounds(node, known, inputs)))
     return tuple(found)
 
 
 def _is_plain(graph: Graph, node: Node) -> bool:
     """Whether unit i sees what unit i of the only input sees."""
-    if len(node.inputs) != 1 or node.op in RULES or node.op == "unseen":
+    if len(node.inputs) != 1 or node.op in RULES or node.op == "unseen" or not node.pointwise:
         return False
     return graph.nodes[node.inputs[0]].shape == node.shape
 

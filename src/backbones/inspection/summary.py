@@ -135,6 +135,8 @@ class Inspection:
             if not 0 <= at < side:
                 raise WrongUse(f"{what} {at} of {name}: its map has {side}, counted from 0")
         (top, bottom), (left, right) = layer.field.box((row, column))
+        if top >= bottom or left >= right:
+            raise WrongUse(f"unit ({row}, {column}) of {name} sees no pixel, only its bias")
         return math.floor(top), math.floor(left), math.ceil(bottom), math.ceil(right)
 
     def folded(self, depth: int) -> tuple[Layer, ...]:
@@ -296,6 +298,8 @@ def _notes(graph: Graph, idle: int, left_out: Sequence[NotCounted]) -> list[str]
     notes = [] if graph.on_meta else ["numbers were computed: shapes alone were not enough"]
     if graph.looks:
         notes.append("forward looks at the image's numbers: another image may take another path")
+    if any(node.op in ("group_norm", "instance_norm") for node in graph.nodes):
+        notes.append("fields leave out the statistics of group and instance norms, of whole maps")
     if left_out:
         told = [
             one.op
@@ -322,6 +326,9 @@ def _field_columns(layer: Layer) -> dict[str, Any]:
     known = layer.field is not None
     return {
         "receptive_field": [_number(span.size) for span in spans] if known else None,
+        "receptive_field_least": [_number(span.least) for span in spans] if known else None,
+        "receptive_field_even": not any(span.each for span in spans) if known else None,
+        "receptive_field_exact": not any(span.doubt for span in spans) if known else None,
         "jump": [_number(span.jump) for span in spans] if known else None,
         "start": [span.start for span in spans] if known else None,
         "sees_all": all(span.fixed for span in spans) if spans else None,

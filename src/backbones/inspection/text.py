@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from backbones.inspection.spans import Field
+from backbones.inspection.spans import Field, Span
 from backbones.inspection.summary import CONVENTION, Inspection
 from backbones.inspection.trace import Layer
 from backbones.units import aligned, human_bytes, human_count
@@ -100,6 +100,8 @@ def _legend(found: Inspection) -> list[str]:
         lines.append(
             "field: px that one unit sees; jump: px between neighbours' fields; start: centre of"
             " the first unit's field, where the first pixel's centre is 0.5. * all units see this."
+            " a..b: units see unequal fields; ~: on average, they do not move evenly;"
+            " <=: at most, not followed unit by unit."
         )
     return lines
 
@@ -125,10 +127,17 @@ def _field(field: Field | None) -> tuple[str, str, str]:
     if field is None or not field.spans:
         return "", "", ""
     fixed = "*" if all(span.fixed for span in field.spans) else ""
-    sizes = [f"{float(span.size):g}" for span in field.spans]
-    jumps = [f"{float(span.jump):g}" for span in field.spans]
+    most = "<=" if any(span.doubt for span in field.spans) else ""
+    sizes = [_sizes(span) for span in field.spans]
+    jumps = [("~" if span.each else "") + f"{float(span.jump):g}" for span in field.spans]
     starts = [f"{span.start:g}" for span in field.spans]
-    return _same(sizes) + fixed, _same(jumps), _same(starts)
+    return most + _same(sizes) + fixed, _same(jumps), _same(starts)
+
+
+def _sizes(span: Span) -> str:
+    """One size, or "from..to" where units see unequal intervals."""
+    least, size = f"{float(span.least):g}", f"{float(span.size):g}"
+    return size if least == size else f"{least}..{size}"
 
 
 def _same(sides: Sequence[str]) -> str:
