@@ -9,6 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from backbones.api.data import open_data
+from backbones.api.recipes import view_recipe
 from backbones.models import build
 from backbones.nn.meta import ShapesOnly
 from backbones.nn.naming import paper_names
@@ -126,3 +128,20 @@ def test_the_deeper_networks_of_the_table_have_the_layers_that_are_taken():
         with ShapesOnly():
             names = set(paper_names(build(name)).values())
         assert set(load_recipe("vgg_staged").init_layers) <= names
+
+
+@pytest.mark.parametrize("name", ["vgg", "finetune"])
+def test_what_a_run_depends_on_most_is_shown_though_it_is_the_default(backbones, name):
+    fields = [
+        line.split()[0] for line in backbones("recipe", "show", name).out.splitlines() if line
+    ]
+    for field in ("length", "batch_size", "optimizer.kind", "optimizer.lr", "schedule.kind"):
+        assert field in fields, field
+    assert "optimizer.momentum" in fields
+
+
+def test_the_chart_counts_the_images_that_there_are() -> None:
+    assert view_recipe("vgg").images() == 1_281_167, "ILSVRC-2012"
+    assert view_recipe("vgg", num_pictures=500).images() == 500
+    digits = view_recipe("digits", data="digits")
+    assert digits.images() == len(open_data("digits").split("train"))

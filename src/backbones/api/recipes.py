@@ -19,7 +19,7 @@ from backbones.report.recipe_page import Pictures, RecipePicture
 from backbones.spec import InputSpec
 from backbones.text import to_json
 from backbones.training.mixing import mix
-from backbones.training.preview import differences, rate_curve, seen
+from backbones.training.preview import differences, flat, rate_curve, seen
 from backbones.training.recipe import Recipe
 from backbones.training.resolve import input_spec, resolve
 from backbones.training.settings import apply_settings, load_recipe
@@ -27,7 +27,9 @@ from backbones.training.settings import apply_settings, load_recipe
 __all__ = ["RecipeView", "compare_recipes", "dump_recipe", "view_recipe"]
 
 _ROWS, _DRAWS, _BATCH = 4, 7, 24
-_USUAL_PICTURES = 50_000
+_USUAL_PICTURES, _ILSVRC_PICTURES = 50_000, 1_281_167  # CIFAR's and ILSVRC-2012's training images
+# What a run depends on most, told although it may be the default.
+_ALWAYS = ("length", "batch_size", "optimizer.kind", "optimizer.lr", "schedule.kind")
 _FALLS_BY_FACTORS = ("step", "multistep", "piecewise", "plateau")
 
 
@@ -37,17 +39,34 @@ class RecipeView:
 
     Args:
         recipe: with its settings.
-        num_pictures: in a training split, for lengths that are counted in steps.
+        num_pictures: in a training split, for lengths that are counted in steps; where None, as
+            many as `data` has, or ImageNet for a network of 1000 classes, or 50,000.
         data: whose pictures are shown; None = photos or digits that scikit-learn brings along.
     """
 
     recipe: Recipe
-    num_pictures: int = _USUAL_PICTURES
+    num_pictures: int | None = None
     data: str | Path | None = None
 
     def fields(self) -> tuple[tuple[str, Any], ...]:
-        """What the recipe sets: (dotted path, value) of every field that is not the default."""
-        return tuple((path, value) for path, _, value in differences(Recipe(), self.recipe))
+        """What the recipe sets: (dotted path, value) of every field that is not the default.
+
+        Length, batch, optimiser, rate, momentum and schedule are always among them.
+        """
+        changed = {path for path, *_ in differences(Recipe(), self.recipe)}
+        momentum = ("optimizer.momentum",) if self.recipe.optimizer.kind == "sgd" else ()
+        wanted = changed.union(_ALWAYS, momentum)
+        every = flat(self.recipe.to_json())
+        return tuple((path, value) for path, value in every.items() if path in wanted)
+
+    def images(self) -> int:
+        """How many a training split has, for the chart."""
+        if self.num_pictures is not None:
+            return self.num_pictures
+        if self.data is not None:
+            return len(open_data(self.data).split("train"))
+        classes = find_row(self.recipe.model)[1].num_classes
+        return _ILSVRC_PICTURES if classes == 1000 else _USUAL_PICTURES
 
     def draw(self, path: Path) -> Path:
         """Draw learning rate, augmentation and a batch as an HTML page or a PNG.
@@ -60,10 +79,11 @@ class RecipeView:
         split = _pictures(recipe, self.data)
         resolved = resolve(recipe, row=find_row(recipe.model)[1], train=split)
         spec = input_spec(resolved)
-        curve = rate_curve(recipe, self.num_pictures)
+        images = self.images()
+        curve = rate_curve(recipe, images)
         title = f"{recipe.name}: {recipe.summary}"
         heading = f"{curve.total_steps:,} steps of {recipe.batch_size}"
-        heading += f", {self.num_pictures:,} pictures"
+        heading += f", {images:,} images"
         # a warm-up from 0 and a curve that ends at 0 have no place on an axis of powers
         in_powers = recipe.schedule.kind in _FALLS_BY_FACTORS and min(curve.rates) > 0
         batch, note = _batch(resolved, split, spec)
@@ -86,7 +106,7 @@ def view_recipe(
     name: str | Path,
     *,
     settings: Sequence[str] = (),
-    num_pictures: int = _USUAL_PICTURES,
+    num_pictures: int | None = None,
     data: str | Path | None = None,
 ) -> RecipeView:
     """Look at a recipe.

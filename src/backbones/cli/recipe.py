@@ -38,8 +38,11 @@ def show(
         str | None, typer.Option(help="Show it on these pictures; a set, a folder or a manifest.")
     ] = None,
     pictures: Annotated[
-        int, typer.Option(min=1, help="In the training split, to count epochs in steps.")
-    ] = 50_000,
+        int | None,
+        typer.Option(
+            min=1, help="In the training split, to count steps; else as many as --data has."
+        ),
+    ] = None,
 ) -> None:
     """Show what a recipe sets; draw its learning rate, its augmentation and a batch.
 
