@@ -28,12 +28,18 @@ Downloading = Callable[[str, int, int | None], None]
 
 
 def check_data(
-    where: str | Path, *, workers: int | None = None, progress: Progress | None = None
+    where: str | Path,
+    *,
+    layout: str | None = None,
+    label_pattern: str | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
 ) -> Check:
     """Look at every picture of a data set: sizes, classes, broken files, duplicates, leaks.
 
     Args:
         where: a folder, a manifest or a set name.
+        layout, label_pattern: as of `open_data`.
         workers: that decode side by side; all cores where None.
         progress: called with (pictures done, pictures in all).
 
@@ -43,7 +49,9 @@ def check_data(
     """
     from backbones.data.check import check
 
-    return check(where, workers=workers, progress=progress)
+    return check(
+        where, layout=layout, label_pattern=label_pattern, workers=workers, progress=progress
+    )
 
 
 def open_for(
@@ -57,7 +65,8 @@ def open_for(
     the recipe's `fold` is "val" whatever the data has.
 
     Args:
-        recipe: whose `val_fraction`, `test_fraction`, `folds`, `fold`, `seed` and `limit` count.
+        recipe: whose `val_fraction`, `test_fraction`, `folds`, `fold`, `seed`, `limit` count, and
+            what it says about where the labels come from.
         where: a folder, a manifest or a set name.
         downloading: hears of a download, where the set has to be fetched first.
 
@@ -69,7 +78,7 @@ def open_for(
     if recipe.folds is not None:
         source = folds_for(recipe, where, downloading=downloading).held_out(recipe.fold)
         return _with_limit(source, recipe, ["test"])
-    source = open_data(where, val_fraction=0.0, seed=recipe.seed, progress=downloading)
+    source = _opened(recipe, where, downloading)
     third = 0.0 if "test" in source.splits else recipe.test_fraction
     holdout = Holdout(recipe.val_fraction, recipe.seed, third)
     splits, notes = dict(source.splits), list(source.notes)
@@ -79,6 +88,18 @@ def open_for(
         splits = {**splits, **parts}
         notes.append(holdout.describe(parts))
     return _with_limit(replace(source, splits=splits, notes=tuple(notes)), recipe, list(splits))
+
+
+def _opened(recipe: Recipe, where: str | Path, downloading: Downloading | None) -> DataSource:
+    """The data, read as the recipe says, with nothing drawn from it."""
+    return open_data(
+        where,
+        val_fraction=0.0,
+        seed=recipe.seed,
+        layout=recipe.layout,
+        label_pattern=recipe.label_pattern,
+        progress=downloading,
+    )
 
 
 def _with_limit(source: DataSource, recipe: Recipe, names: Sequence[str]) -> DataSource:
@@ -110,7 +131,7 @@ def folds_for(
     """
     if recipe.folds is None:
         raise ValueError("the recipe has no folds")
-    source = open_data(where, val_fraction=0.0, seed=recipe.seed, progress=downloading)
+    source = _opened(recipe, where, downloading)
     folds = draw_folds(source, recipe.folds, recipe.seed)
     if recipe.limit is None:
         return folds

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from backbones.api.data import Progress, open_data, open_for
 from backbones.api.weights import all_networks, open_bundle
@@ -25,7 +26,7 @@ from backbones.training.checkpoint import file_names_digest, fingerprint
 from backbones.training.settings import read_recipe
 from backbones.weights.bundle import Bundle
 
-__all__ = ["evaluate", "pictures_to_measure", "was_chosen_by", "write_evaluation"]
+__all__ = ["evaluate", "was_chosen_by", "write_evaluation"]
 
 
 def evaluate(
@@ -40,6 +41,8 @@ def evaluate(
     precision: Precision = "fp32",
     names: Sequence[str] | None = None,
     limit: int | None = None,
+    layout: str | None = None,
+    label_pattern: str | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Measure a trained network, or several as one, on a data set as a paper would.
@@ -59,6 +62,8 @@ def evaluate(
         batch_size: pictures at a time, of the size that the network sees.
         precision: "fp32" is exact; "bf16" is faster on processors with bf16 units.
         names: what the report calls the networks; as they were given where None.
+        layout, label_pattern: as of `open_data`; where both are None, what the bundle was trained
+            with counts.
         limit: measure only so many pictures, evenly spread over the split; all where None.
         progress: called with (pictures done, pictures in all).
 
@@ -79,16 +84,20 @@ def evaluate(
         for each, name in zip(opened, called, strict=True)
     ]
     shown(opened[0].classes, lang)  # a language that is none is told before any work
+    reading = _Reading(layout, label_pattern)
+    source, pictures = _pictures_for_all(opened, called, _Wanted(data, split, reading))
     with together() as (rank, _):
-        pictures = _pictures_for_all(opened, called, data, split)
         found = evaluate_together(
             members,
             _spread(pictures, limit),
             Asking(row, batch_size, precision),
             progress=progress if rank == 0 else None,
         )
-    selected = any(was_chosen_by(each, pictures) for each in opened)
-    return replace(found.named(shown(opened[0].classes, lang)), selected_on_this_split=selected)
+    return replace(
+        found.named(shown(opened[0].classes, lang)),
+        selected_on_this_split=any(was_chosen_by(each, pictures) for each in opened),
+        data=f"{source.summary()}; measured: {pictures.name}",
+    )
 
 
 def was_chosen_by(bundle: Bundle, split: Split) -> bool:
@@ -111,59 +120,81 @@ def _called(where: str | Path | Bundle, bundle: Bundle) -> str:
     return bundle.variant if isinstance(where, Bundle) else str(where)
 
 
+class _Reading(NamedTuple):
+    """Where the labels come from, as far as it was said."""
+
+    layout: str | None
+    label_pattern: str | None
+
+
+class _Wanted(NamedTuple):
+    """What to measure on: the data, its split, and how it is to be read."""
+
+    data: str | Path
+    split: str | None
+    reading: _Reading
+
+
 def _pictures_for_all(
-    bundles: Sequence[Bundle], names: Sequence[str], data: str | Path, split: str | None
-) -> Split:
-    """The pictures that none of several bundles has learned from."""
+    bundles: Sequence[Bundle], names: Sequence[str], wanted: _Wanted
+) -> tuple[DataSource, Split]:
+    """The data, and the pictures of it that none of several bundles has learned from."""
     for name, each in zip(names, bundles, strict=True):
         column_order(each.classes, bundles[0].classes, name)
-    first, *others = (pictures_to_measure(each, data, split) for each in bundles)
-    wanted = fingerprint(first)
-    for name, other in zip(names[1:], others, strict=True):
-        if fingerprint(other) != wanted and _are_folds(bundles):
+    (source, first), *others = (_pictures_to_measure(each, wanted) for each in bundles)
+    data, known = wanted.data, fingerprint(first)
+    for name, (_, other) in zip(names[1:], others, strict=True):
+        if fingerprint(other) != known and _are_folds(bundles):
             raise WrongUse(
                 f"each fold held out other pictures of {data}, so there are none that are new to"
                 f" all; what each made of its own is in {Path(name).parent / 'folds.json'}. Give"
                 " data that no fold has seen"
             )
-        if fingerprint(other) != wanted:
+        if fingerprint(other) != known:
             raise WrongUse(
                 f"{names[0]} and {name} did not hold out the same pictures of {data}, so there is"
                 " no fair set for both; name one with --split, or give data that is new to both"
             )
-    return first
+    return source, first
 
 
 def _are_folds(bundles: Sequence[Bundle]) -> bool:
     return all(each.recipe is not None and each.recipe.get("fold") for each in bundles)
 
 
-def pictures_to_measure(bundle: Bundle, data: str | Path, split: str | None) -> Split:
-    """The split that an evaluation of a bundle on some data is about.
+def _pictures_to_measure(bundle: Bundle, wanted: _Wanted) -> tuple[DataSource, Split]:
+    """The data and the split of it that an evaluation of a bundle is about.
 
     Data that the bundle was trained on is split as it was then, so that only pictures that were
     held out count. Other data is taken whole, unless it has a "test" or "val" part of its own.
 
     Args:
         bundle: its recipe and the fingerprint of its training pictures decide.
-        data: a folder, a manifest or a set name.
-        split: asked for by name, or None.
+        wanted: the data, the split that is asked for by name, and how the data is to be read.
 
     Raises:
         NotFound: no such data or split.
         BadData: it is no data set.
     """
+    data, split, reading = wanted
     if bundle.recipe is not None:
         # a recipe of before there was this part held no such pictures out
         fields = {"test_fraction": 0.0, **bundle.recipe}
         recipe = read_recipe(fields, f"the recipe of {bundle.variant}")
+        if any(reading):
+            recipe = recipe.model_copy(update=reading._asdict())
+        elif Path(data).expanduser().is_dir():
+            reading = _Reading(recipe.layout, recipe.label_pattern)
+        else:  # a set or a table of another place says itself how it is read
+            recipe = recipe.model_copy(update=_Reading(None, None)._asdict())
         if _trained_on(bundle, open_for(recipe, data)):
             whole = open_for(recipe.model_copy(update={"limit": None}), data)
-            return whole.split(split) if split else whole.held_out()
-    source = open_data(data, val_fraction=0.0)
+            return whole, whole.split(split) if split else whole.held_out()
+    source = open_data(data, val_fraction=0.0, **reading._asdict())
     if split:
-        return source.split(split)
-    return source.split("train") if set(source.splits) == {"train"} else source.held_out()
+        return source, source.split(split)
+    alone = set(source.splits) == {"train"}
+    return source, source.split("train") if alone else source.held_out()
 
 
 def _trained_on(bundle: Bundle, source: DataSource) -> bool:

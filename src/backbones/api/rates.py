@@ -24,10 +24,12 @@ class FoundRate:
     Args:
         recipe: that a training would use, resolved.
         test: the curve, and the rate that it suggests.
+        data: what was understood of the data, in one line.
     """
 
     recipe: Recipe
     test: RangeTest
+    data: str
 
     def draw(self, path: Path) -> Path:
         """Draw the curve; the suffix decides the format (.png or .svg)."""
@@ -89,4 +91,4 @@ def find_rate(
             steps=steps,
             progress=progress,
         )
-    return FoundRate(resolved, test)
+    return FoundRate(resolved, test, source.summary())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from backbones.api.data import open_data
 from backbones.data.augment import Augment
 from backbones.data.pipeline import Pipeline
-from backbones.data.source import FilePictures, Split
+from backbones.data.source import DataSource, FilePictures, Split
 from backbones.models import find_row
 from backbones.report.rates import rate_figure
 from backbones.report.recipe_page import Pictures, RecipePicture
@@ -48,6 +49,17 @@ class RecipeView:
     num_pictures: int | None = None
     data: str | Path | None = None
 
+    @cached_property
+    def source(self) -> DataSource | None:
+        """The data whose pictures are shown, read as the recipe says; None where there is none."""
+        data = self.data
+        if data is None and find_row(self.recipe.model)[1].in_channels == 1:
+            data = "digits"
+        if data is None:
+            return None
+        recipe = self.recipe
+        return open_data(data, layout=recipe.layout, label_pattern=recipe.label_pattern)
+
     def fields(self) -> tuple[tuple[str, Any], ...]:
         """What the recipe sets: (dotted path, value) of every field that is not the default.
 
@@ -76,7 +88,7 @@ class RecipeView:
             WrongUse: neither .html nor .png.
         """
         recipe = self.recipe
-        split = _pictures(recipe, self.data)
+        split = _pictures(self.source)
         resolved = resolve(recipe, row=find_row(recipe.model)[1], train=split)
         spec = input_spec(resolved)
         images = self.images()
@@ -153,12 +165,10 @@ def said(value: Any) -> str:
     return value if isinstance(value, str) else to_json(value)
 
 
-def _pictures(recipe: Recipe, data: str | Path | None) -> Split:
+def _pictures(source: DataSource | None) -> Split:
     """A few pictures: spread over the data's training split, or some that are always there."""
-    if data is None and find_row(recipe.model)[1].in_channels == 1:
-        data = "digits"
-    if data is not None:
-        split = open_data(data).split("train")
+    if source is not None:
+        split = source.split("train")
         return split.take(np.linspace(0, len(split) - 1, min(len(split), _BATCH)).astype(np.int64))
     import sklearn.datasets
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from backbones.cli.console import print_json, print_text, progress
+from backbones.cli.layout import LabelPattern, Layout
 
 app = typer.Typer(help="Look at a data set.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -20,6 +21,8 @@ def root() -> None:
 @app.command()
 def check(
     where: Annotated[str, typer.Argument(metavar="DATA", help="A folder, manifest or set name.")],
+    layout: Layout = None,
+    label_pattern: LabelPattern = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     out: Annotated[Path | None, typer.Option(help="Also write the JSON report here.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads; all cores if left out.")] = (
@@ -37,7 +40,13 @@ def check(
     from backbones.text import to_json
 
     with progress("checking") as report_progress:
-        found = check_data(where, workers=workers, progress=report_progress)
+        found = check_data(
+            where,
+            layout=layout,
+            label_pattern=label_pattern,
+            workers=workers,
+            progress=report_progress,
+        )
     document = found.to_json()
     if out:
         write_atomic(out, (to_json(document, indent=2) + "\n").encode())

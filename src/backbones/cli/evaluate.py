@@ -9,6 +9,7 @@ import typer
 
 from backbones.cli.console import preparing, print_json, print_text, progress, say
 from backbones.cli.language import Language, tell_nameless
+from backbones.cli.layout import LabelPattern, Layout
 from backbones.cli.offline import Offline
 from backbones.errors import WrongUse
 
@@ -36,6 +37,8 @@ def evaluate(
     split: Annotated[
         str | None, typer.Option(help="train, val or test; the held-out one if left out.")
     ] = None,
+    layout: Layout = None,
+    label_pattern: LabelPattern = None,
     lang: Language = "en",
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures in a batch.")] = 64,
     precision: Annotated[
@@ -65,8 +68,9 @@ def evaluate(
             "evaluate needs a network and data: backbones evaluate RUN_OR_BUNDLE... DATA; what"
             " protocols there are says `backbones evaluate --protocol list`"
         )
+    reading = {"split": split, "layout": layout, "label_pattern": label_pattern}
     found = _measured(
-        (given[:-1], given[-1]), (protocol, set_ or []), split, lang, (batch_size, precision)
+        (given[:-1], given[-1]), (protocol, set_ or []), reading, lang, (batch_size, precision)
     )
     if found is None:
         return
@@ -87,7 +91,7 @@ def evaluate(
 def _measured(
     what: tuple[list[str], str],
     how: tuple[str, list[str]],
-    split: str | None,
+    reading: dict[str, str | None],
     lang: Language,
     means: tuple[int, Literal["fp32", "bf16"]],
 ) -> Evaluation | None:
@@ -111,7 +115,9 @@ def _measured(
             data,
             protocol=how[0],
             settings=how[1],
-            split=split,
+            split=reading["split"],
+            layout=reading["layout"],
+            label_pattern=reading["label_pattern"],
             lang=lang,
             batch_size=means[0],
             precision=means[1],

@@ -31,6 +31,7 @@ def follow(run: TrainingRun, log_every: int | None = None) -> None:
     )
     if recipe.name == "scratch" and not recipe.weights and not recipe.init_from:
         say("note: on photos --recipe finetune goes on from public weights, and needs fewer images")
+    say(f"data: {run.source.summary()}")
     for note in run.source.notes:
         say(f"note: {note}")
     tell_taken(run)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backbones.cli.console import print_json, print_table, progress, say
+from backbones.cli.layout import LabelPattern, Layout, with_reading
 from backbones.cli.offline import Offline
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def lr_find(
     out: Annotated[Path, typer.Option("--out", "-o", help="The chart, .png or .svg.")] = Path(
         "lr-find.png"
     ),
+    layout: Layout = None,
+    label_pattern: LabelPattern = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     offline: Offline = False,
 ) -> None:
@@ -50,12 +53,13 @@ def lr_find(
             data,
             model=model,
             recipe=recipe,
-            settings=settings or (),
+            settings=with_reading(settings, layout, label_pattern),
             weights=weights,
             rates=(lowest, highest),
             steps=steps,
             progress=done,
         )
+    say(f"data: {found.data}")
     chart = found.draw(out)
     if json:
         print_json(as_json(found) | {"chart": str(chart)})

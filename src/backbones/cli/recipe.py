@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from backbones.cli.console import print_json, print_table, print_text, say
+from backbones.cli.layout import LabelPattern, Layout, with_reading
 
 app = typer.Typer(
     help="Training recipes: show, diff, dump.",
@@ -37,6 +38,8 @@ def show(
     data: Annotated[
         str | None, typer.Option(help="Show it on these pictures; a set, a folder or a manifest.")
     ] = None,
+    layout: Layout = None,
+    label_pattern: LabelPattern = None,
     pictures: Annotated[
         int | None,
         typer.Option(
@@ -50,13 +53,16 @@ def show(
     """
     from backbones.api.recipes import said, view_recipe
 
-    view = view_recipe(name, settings=settings or (), num_pictures=pictures, data=data)
+    settings = with_reading(settings, layout, label_pattern)
+    view = view_recipe(name, settings=settings, num_pictures=pictures, data=data)
     recipe = view.recipe
     print_text(f"{recipe.name}: {recipe.summary}")
     for title, text in (("from", recipe.source), ("result", recipe.expected)):
         if text:
             print_text(f"{title}: {text}")
     print_table(("field", "value"), [(path, said(value)) for path, value in view.fields()])
+    if data is not None and view.source is not None:
+        say(f"data: {view.source.summary()}")
     if out is not None:
         say(f"drawn: {view.draw(out)}")
 

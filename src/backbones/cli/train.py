@@ -10,6 +10,7 @@ import typer
 
 from backbones.cli.console import preparing
 from backbones.cli.following import follow, tell_end
+from backbones.cli.layout import LabelPattern, Layout, with_reading
 from backbones.cli.offline import Offline
 from backbones.errors import WrongUse
 
@@ -82,6 +83,8 @@ def train(
     init_from: InitFrom = None,
     out: Out = None,
     folds: FoldCount = None,
+    layout: Layout = None,
+    label_pattern: LabelPattern = None,
     smoke: Smoke = False,
     resume: Resume = None,
     log_every: LogEvery = None,
@@ -104,7 +107,7 @@ def train(
     `backbones train photos --folds 5 --out runs/five` (one of them alone: `--set fold=2`),
     `backbones train --resume runs/photos-resnet18`.
     """
-    given = (model, recipe, settings, weights, init_from, out, smoke, folds)
+    given = (model, recipe, settings, weights, init_from, out, smoke, folds, layout, label_pattern)
     if resume is not None:
         if any(each not in (None, False) for each in given):
             raise WrongUse("--resume goes on with the run as it was started; give no other option")
@@ -116,11 +119,12 @@ def train(
         raise WrongUse(f"--folds is {folds}; expected 2 or more")
     from backbones.api.starting import chosen_recipe
 
+    settings = with_reading(settings, layout, label_pattern)
     chosen = chosen_recipe(
         data,
         model=model,
         recipe=recipe,
-        settings=[*(settings or []), *([] if folds is None else [f"folds={folds}"])],
+        settings=[*settings, *([] if folds is None else [f"folds={folds}"])],
         weights=weights,
         init_from=init_from,
         smoke_run=smoke,

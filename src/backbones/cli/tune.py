@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backbones.cli.console import preparing, print_json, print_table, progress, say
+from backbones.cli.layout import LabelPattern, Layout, with_reading
 from backbones.cli.offline import Offline
 from backbones.errors import WrongUse
 from backbones.units import human_seconds, parse_duration
@@ -72,6 +73,8 @@ def tune(
     out: Annotated[
         Path | None, typer.Option(help="The folder; runs/tune-DATA-MODEL if left out.")
     ] = None,
+    layout: Layout = None,
+    label_pattern: LabelPattern = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Tiny trials, to see it work.")] = False,
     resume: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Go on with this search.")
@@ -89,7 +92,8 @@ def tune(
     --search augment.flip=0,0.5 --trials 30`, `backbones tune --resume runs/tune-photos-vgg11_bn`.
     """
     time_s = None if time is None else _read_duration(time)
-    asked = Asked(model, recipe, settings or [], weights, search or [], monitor, seed, smoke)
+    settings = with_reading(settings, layout, label_pattern)
+    asked = Asked(model, recipe, settings, weights, search or [], monitor, seed, smoke)
     if resume is not None:
         if out is not None:
             raise WrongUse("--resume names the folder already; leave --out away")
@@ -162,6 +166,7 @@ def follow(study: TuningRun) -> None:
     )
     for search in study.plan.searches:
         say(f"search: {search}")
+    say(f"data: {study.source.summary()}")
     for note in study.source.notes:
         say(f"note: {note}")
     if study.book.rows:

@@ -167,6 +167,8 @@ class _Item:
 def check(
     where: str | Path,
     *,
+    layout: str | None = None,
+    label_pattern: str | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Check:
@@ -177,6 +179,7 @@ def check(
 
     Args:
         where: whatever `open_data` opens, or any folder with pictures.
+        layout, label_pattern: as of `open_data`.
         workers: how many processes decode; all cores by default.
         progress: called with (done, total) as pictures are looked at.
 
@@ -186,7 +189,7 @@ def check(
     """
     try:
         # nothing is drawn at random here: the splits are those that the set brings along
-        source = open_data(where, val_fraction=0.0)
+        source = open_data(where, val_fraction=0.0, layout=layout, label_pattern=label_pattern)
     except BadData as error:
         root = expanded(where)
         paths = walk_pictures(root)[0] if root.is_dir() else []

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from backbones.data.files import read_bytes
 from backbones.errors import BadData, NotFound, nearest
 
+_CLASSES_SAID = 8  # by name; of more, only how many there are
+
 
 @dataclass(frozen=True)
 class FilePictures:
@@ -158,6 +160,26 @@ class DataSource:
     classes: tuple[str, ...]
     splits: Mapping[str, Split]
     notes: tuple[str, ...] = ()
+
+    def summary(self) -> str:
+        """What was understood, in one line.
+
+        Example:
+            >>> from backbones.data.sets import open_data
+            >>> open_data("digits").summary()
+            'digits: 10 classes, 174 to 183 pictures each; train 1,438, test 359 (split by seed 0)'
+        """
+        counts = sum(
+            np.bincount(split.labels, minlength=len(self.classes)) for split in self.splits.values()
+        )
+        each = list(zip(self.classes, np.asarray(counts).tolist(), strict=True))
+        said = ", ".join(f"{name} {number:,}" for name, number in each)
+        if len(each) > _CLASSES_SAID:
+            fewest, most = min(number for _, number in each), max(number for _, number in each)
+            said = f"{len(each):,} classes, {fewest:,} to {most:,} pictures each"
+        splits = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
+        drawn = next((note.split(":")[0] for note in self.notes if "split by seed" in note), "")
+        return f"{self.kind}: {said}; {splits}{drawn and f' ({drawn})'}"
 
     def split(self, name: str) -> Split:
         """The split called `name`.

@@ -46,6 +46,7 @@ class Evaluation:
         models: the networks, as they were named.
         selected_on_this_split: whether these pictures chose the weights, which flatters the
             figures.
+        data: what was understood of the data, and which split was measured; empty if not told.
     """
 
     protocol: Protocol
@@ -57,6 +58,7 @@ class Evaluation:
     num_passes: int = 0
     models: tuple[str, ...] = ("network",)
     selected_on_this_split: bool = False
+    data: str = ""
 
     @property
     def views_per_image(self) -> int:
@@ -75,6 +77,7 @@ class Evaluation:
             "precision": self.precision,
             "input": self.spec.to_json(),
             "seconds": self.seconds,
+            **({"data": self.data} if self.data else {}),
             "classes_in_data": self.classes_in_data,
             "models": list(self.models),
             "selected_on_this_split": self.selected_on_this_split,
@@ -97,6 +100,7 @@ class Evaluation:
             views_per_image=self.views_per_image,
             num_passes=self.num_passes,
             selected=self.selected_on_this_split,
+            data=self.data,
         )
         return evaluation_text(self.report, told)
 

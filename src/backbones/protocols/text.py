@@ -34,6 +34,7 @@ class Told:
         views_per_image: how many views each of them was shown of a picture.
         num_passes: views that went through the networks.
         selected: whether the pictures chose the weights.
+        data: what was understood of the data; empty if not told.
     """
 
     title: str
@@ -44,6 +45,7 @@ class Told:
     views_per_image: int
     num_passes: int
     selected: bool = False
+    data: str = ""
 
 
 def evaluation_text(report: Report, told: Told) -> str:
@@ -58,6 +60,7 @@ def evaluation_text(report: Report, told: Told) -> str:
         told.title,
         "",
         *_models_lines(told),
+        *([f"data               {told.data}"] if told.data else []),
         f"pictures           {report.num_samples:,} in {human_seconds(told.seconds)}"
         f" ({speed:{',.0f' if speed >= 10 else '.2g'}} images/s)",
         f"views              {told.views_per_image} a picture; {told.num_passes:,} forward passes",

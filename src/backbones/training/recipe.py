@@ -205,6 +205,9 @@ class Recipe(Table):
         seed: of everything random: initial weights, order, augmentation, dropout.
         length: of the run, such as 10epochs or 370000steps.
         limit: use only so many pictures of each split, drawn by the seed; none = all.
+        layout: how the data is laid out, by a name of `data.sets.LAYOUTS`; none = looked at.
+        label_pattern: a regular expression whose first group, in a picture's path below the data,
+            is its class; none = the layout tells.
         val_fraction: share of each class that is held out of the training pictures to choose
             the best weights by, where the data has no "val" of its own. With 0, all pictures
             are learned from, and the "test" part is only watched.
@@ -258,6 +261,8 @@ class Recipe(Table):
     seed: Annotated[int, Field(ge=0)] = 0
     length: LengthText = Length(10, "epochs")
     limit: Count | None = None
+    layout: str | None = None
+    label_pattern: str | None = None
     val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
     test_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
     folds: Annotated[int, Field(ge=2)] | None = None
