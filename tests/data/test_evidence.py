@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from backbones.data.check import check
+from backbones.data.pipeline import Pipeline
 from backbones.data.sets import open_data
 from backbones.data.source import DataSource, FilePictures
 from backbones.errors import BadData, NotFound, WrongUse
+from backbones.spec import InputSpec
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -446,3 +451,114 @@ def test_label_patterns_that_find_nothing(
     with pytest.raises(error, match=said) as caught:
         open_data(tmp_path, label_pattern=pattern)
     assert "\n" not in str(caught.value)
+
+
+# --- what only lies beside ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "cell"),
+    [
+        ("filename,width", "{w}"),  # sizes count no classes
+        ("filename,width,height", "{w},{w}"),
+        ("filename,score", "0.{i}"),
+        ("path,kind,source", "{c},{w}"),  # one column says what the folders say
+    ],
+)
+def test_facts_about_pictures_in_class_folders_are_no_labels(
+    tmp_path: Path, header: str, cell: str
+) -> None:
+    names = [f"{c}/{c}{i}.jpg" for c in ("cat", "dog") for i in range(6)]
+    cells = [cell.format(i=i, w=(640, 480)[i % 2], c=name[:3]) for i, name in enumerate(names)]
+    rows = [f"{name},{said}" for name, said in zip(names, cells, strict=True)]
+    write(touch(tmp_path, *names) / "facts.csv", header, *rows)
+    source = open_data(tmp_path)
+    assert (source.kind, source.classes) == ("class folders", ("cat", "dog"))
+
+
+def test_a_column_that_may_be_labels_beside_class_folders_is_a_question(tmp_path: Path) -> None:
+    names = [f"{c}/{c}{i}.jpg" for c in ("cat", "dog") for i in range(6)]
+    rows = [f"{name},{('ann', 'bob')[i % 2]}" for i, name in enumerate(names)]
+    write(touch(tmp_path, *names) / "facts.csv", "filename,photographer", *rows)
+    with pytest.raises(BadData, match=r"may hold labels .*photographer.* --layout class-folders"):
+        open_data(tmp_path)
+    assert open_data(tmp_path, layout="class-folders").classes == ("cat", "dog")
+    assert open_data(tmp_path, layout="manifest").classes == ("ann", "bob")
+
+
+def test_text_in_another_encoding_beside_the_pictures_is_no_table(tmp_path: Path) -> None:
+    touch(tmp_path, "cat/1.jpg", "dog/1.jpg")
+    (tmp_path / "notes.txt").write_bytes("小狗".encode("gb18030"))
+    assert open_data(tmp_path).classes == ("cat", "dog")
+
+
+def test_lists_in_a_folder_of_their_own(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"images/{c}/{name}.jpg" for name, c in BY_THREE.items()))
+    rows = [f"{c}/{name}" for name, c in BY_THREE.items()]
+    write(tmp_path / "meta" / "train.txt", *rows[:9])
+    write(tmp_path / "meta" / "test.txt", *rows[9:])
+    assert sizes(open_data(tmp_path)) == {"train": 9, "test": 3}
+
+
+def test_a_set_in_a_folder_of_its_own_is_named(tmp_path: Path) -> None:
+    touch(tmp_path, "data/images/cat/1.jpg", "data/images/dog/1.jpg", "data/readme.md")
+    with pytest.raises(BadData, match=r"data[/\\]images is a data set; open that one"):
+        open_data(tmp_path)
+
+
+# --- Parquet tables with pictures in them -------------------------------------------------------
+
+
+def parquet_of(path: Path, labels: list[int], *, plain: bool = False) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    def encoded(number: int) -> bytes:
+        out = io.BytesIO()
+        Image.new("RGB", (24, 20), (number, 50 * len(labels), 0)).save(out, "PNG")
+        return out.getvalue()
+
+    cells = [
+        encoded(i) if plain else {"bytes": encoded(i), "path": None} for i in range(len(labels))
+    ]
+    table = pyarrow.table({"image": cells, "label": labels})
+    features = {"image": {"_type": "Image"}, "label": {"names": ["cat", "dog"]}}
+    meta = {"huggingface": json.dumps({"info": {"features": features}})}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(table.replace_schema_metadata(meta), path)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_parquet_tables_with_pictures_in_them(tmp_path: Path, plain: bool) -> None:
+    folder = tmp_path / "set"
+    parquet_of(folder / "data" / "train-00000-of-00002.parquet", [0, 1, 0, 1], plain=plain)
+    parquet_of(folder / "data" / "train-00001-of-00002.parquet", [1, 0], plain=plain)
+    parquet_of(folder / "data" / "test-00000-of-00001.parquet", [0, 1, -1], plain=plain)
+    source = open_data(folder)
+    assert (source.kind, source.classes, sizes(source)) == (
+        "parquet",
+        ("cat", "dog"),
+        {"train": 6, "test": 2},
+    )
+    assert "1 row without a label left out" in source.notes
+    assert labelled(source, "train")["data/train-00001-of-00002.parquet#0"] == "dog"
+    spec = InputSpec(size=16, resize=16, channels=3)
+    for cache in (None, tmp_path / "cache"):
+        pipeline = Pipeline(source.split("train"), spec, batch_size=6, workers=0, cache=cache)
+        (batch,) = pipeline.epoch(0)
+        assert (len(batch.images), batch.bad) == (6, ())
+    found = check(folder)
+    assert (found.ok, found.readable, found.formats) == (True, 8, {"PNG": 8})
+    alone = open_data(folder / "data" / "test-00000-of-00001.parquet", val_fraction=0)
+    assert sizes(alone) == {"train": 2}
+
+
+def test_a_parquet_table_with_pictures_and_no_label_is_one_short_line(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    cells = [{"bytes": bytes(5000), "path": "1.png"}] * 4
+    parquet.write_table(pyarrow.table({"image": cells}), tmp_path / "train.parquet")
+    with pytest.raises(BadData, match=r"holds pictures \(column image\) and no label") as caught:
+        open_data(tmp_path)
+    assert len(str(caught.value)) < 400

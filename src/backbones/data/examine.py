@@ -74,6 +74,11 @@ def examine(path: Path) -> Examined:
         data = read_bytes(path)
     except BadImage as error:
         return Examined(reason=str(error))
+    return examine_bytes(data)
+
+
+def examine_bytes(data: bytes) -> Examined:
+    """Decode what a file holds and note what can be said about it; never raises `BadImage`."""
     sha256 = hashlib.sha256(data).hexdigest()
     kind, mode, width, height = "", "", 0, 0
     try:

@@ -75,6 +75,25 @@ class LoosePictures(FilePictures):
 
 
 @dataclass(frozen=True)
+class RowPictures(FilePictures):
+    """Encoded pictures in the rows of tables; each is called `table#row`.
+
+    Args:
+        read: gives the bytes of a picture by its name, or raises BadImage.
+    """
+
+    read: Callable[[str], bytes] = field(default=str.encode, repr=False)
+
+    def path(self, index: int) -> Path:
+        """Where the table is."""
+        return self.root / self.paths[index].rpartition("#")[0]
+
+    def data(self, index: int) -> bytes:
+        """What the picture's file would hold."""
+        return self.read(self.paths[index])
+
+
+@dataclass(frozen=True)
 class ArrayPictures:
     """Pictures of one size that sit decoded in memory.
 
@@ -148,7 +167,7 @@ class DataSource:
 
     Args:
         kind: what it was recognised as: "class folders", "flat folder", "manifest", "idx",
-            "cifar", "digits", "imagenet", "imagenet names".
+            "cifar", "digits", "imagenet", "imagenet names", "parquet", "label pattern".
         where: the path or name that was opened.
         classes: class names, in the order of the labels.
         splits: by name; always "train", where there is anything to learn from.

@@ -156,7 +156,10 @@ def _named(name: str) -> Iterator[_Part]:
 def _matching(pattern: str) -> Iterator[_Part]:
     """Pictures, archives and folders that match; other files are passed over."""
     found = False
+    said = Path(pattern).parts
     for name in sorted(glob.glob(pattern, recursive=True)):
+        if any(of_the_system(part) and part not in said for part in Path(name).parts):
+            continue
         if os.path.isdir(name):
             # `**` lists the folders and their files alike; each picture is wanted once.
             if "**" not in pattern and walk_pictures(Path(name))[0]:

@@ -5,11 +5,12 @@ A folder is tried against these layouts in this order, and the first that fits i
     1. IDX files              train-images-idx3-ubyte[.gz] and its labels
     2. CIFAR                  data_batch_1.bin, train.bin, or the binary version's .tar.gz
     3. ImageNet               train/n01440764/*.JPEG, val/ in folders or flat with its label file
-    4. manifest               tables that name the pictures: labels.csv, train/_classes.csv, ...
-    5. splits in classes      cat/train/ cat/val/ dog/train/ dog/val/
-    6. class folders          train/ (val/ test/) holding class folders; or only class folders
-    7. ImageNet names         n01440764_tench.JPEG: pictures that begin with their WordNet id
-    8. flat folder            cat.0.jpg, dog_12.jpg; or train/ (val/ test/) holding such
+    4. Parquet                train-00000-of-00002.parquet with the pictures in it
+    5. manifest               tables that name the pictures: labels.csv, train/_classes.csv, ...
+    6. splits in classes      cat/train/ cat/val/ dog/train/ dog/val/
+    7. class folders          train/ (val/ test/) holding class folders; or only class folders
+    8. ImageNet names         n01440764_tench.JPEG: pictures that begin with their WordNet id
+    9. flat folder            cat.0.jpg, dog_12.jpg; or train/ (val/ test/) holding such
 
 The stronger evidence comes first: a table that names the pictures, then folders, then file names.
 A table that says what the class folders around the pictures say is a description of them. Where
@@ -32,6 +33,7 @@ from backbones.data.sets import (
     imagenet,
     imagenet_names,
     manifest,
+    parquet_pictures,
     pattern,
 )
 from backbones.data.sets.listing import count_of, has_picture, look, some, walk_pictures
@@ -72,6 +74,9 @@ LAYOUTS = (
     Layout("idx", idx.LOOKS_LIKE, idx.recognise, idx.read),
     Layout("cifar", cifar.LOOKS_LIKE, cifar.recognise, cifar.read),
     Layout("imagenet", imagenet.LOOKS_LIKE, imagenet.recognise, imagenet.read),
+    Layout(
+        "parquet", parquet_pictures.LOOKS_LIKE, parquet_pictures.recognise, parquet_pictures.read
+    ),
     Layout("manifest", manifest.LOOKS_LIKE, manifest.recognise, manifest.read),
     Layout(
         "splits-in-classes",
@@ -195,14 +200,30 @@ def _open_folder(folder: Path, holdout: Holdout) -> DataSource:
             return layout.read(folder, holdout)
     if manifest.looks_like_one(folder):
         return manifest.read(folder, holdout)
+    if inner := _inside(folder):
+        raise BadData(f"{folder} holds {_seen(folder)}, where {inner} is a data set; open that one")
     raise BadData(
         f"{folder} holds {_seen(folder)}, which is no layout that is understood; expected one of:"
         f" {'; '.join(layout.looks_like for layout in LAYOUTS)}"
     )
 
 
+def _inside(folder: Path) -> Path | None:
+    """The one folder in a folder, where that is a data set and nothing else lies beside it."""
+    held = look(folder)
+    if len(held.folders) != 1 or held.pictures:
+        return None
+    inner = folder / held.folders[0]
+    try:
+        return inner if any(layout.recognise(inner) for layout in LAYOUTS) else _inside(inner)
+    except BadData:  # a set that wants a decision
+        return inner
+
+
 def _open_file(path: Path, holdout: Holdout) -> DataSource:
     name = path.name.lower()
+    if name.endswith(".parquet") and parquet_pictures.picture_column(path):
+        return parquet_pictures.read_tables(path.parent, [path], holdout, str(path))
     if name.endswith((*SUFFIXES, ".txt")):
         return manifest.read_manifest(path, holdout)
     if name.endswith((".tar.gz", ".tgz", ".tar")):

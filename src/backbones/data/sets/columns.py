@@ -18,11 +18,13 @@ _PATH = (
 )
 _LABEL = (
     "label labels class classes category target class_name label_name classname labelname"
-    " category_name class_label breed species dx diagnosis disease cell_type variety cultivar"
-    " emotion expression choice finding finding_labels finding_label genre landmark_id tag tags"
+    " category_name class_label fine_label breed species dx diagnosis disease cell_type"
+    " variety cultivar emotion expression choice finding finding_labels finding_label genre"
+    " landmark_id tag"
 )
 _SPLIT = "split subset set partition phase usage is_valid is_val is_test valid data_set dataset"
 _LOOKED_AT = 1000  # rows, to find the column of the paths
+_FEW = 10  # different words, which may be labels of as many rows
 _MISSING = ("nan", "<na>")
 _FLAGS = {"true": "1", "false": "0", "1.0": "1", "0.0": "0", "1": "1", "0": "0"}
 
@@ -40,6 +42,11 @@ class Columns:
     path: str
     labels: tuple[str, ...]
     split: str = ""
+
+    @property
+    def named(self) -> bool:
+        """Whether what the columns are called says that they are labels, or their form does."""
+        return len(self.labels) > 1 or bool(_called(self.labels, _LABEL))
 
     def __str__(self) -> str:
         return f"{self.path}, {some(self.labels)}"
@@ -88,9 +95,10 @@ def columns_of(table: Table, path: str) -> Columns | None:
     named = [name for name in _called(table.header, _LABEL) if name in others]
     if named:
         return Columns(path, (_chosen(table, named),), split)
-    if len(others) == 1:
+    may_be = [name for name in others if _may_be_labels(table, name)]
+    if len(others) == len(may_be) == 1:
         return Columns(path, (others[0],), split)
-    if may_be := [name for name in others if _may_be_labels(table, name)]:
+    if may_be:
         raise BadData(
             f"{table.path} names the pictures (column {path}), but which of its other columns is"
             f" the label cannot be told ({some(may_be, 8)}); call that column label"
@@ -208,9 +216,12 @@ def _partition(table: Table, name: str) -> list[int]:
 
 
 def _may_be_labels(table: Table, name: str) -> bool:
+    """Whether cells repeat as labels do; of numbers, only those that count classes."""
     cells = set(table.column(name)) - {""}
-    fractions = any(_is_number(cell) and not cell.lstrip("-").isdigit() for cell in cells)
-    return not fractions and 2 <= len(cells) <= len(table.rows) / 2
+    if all(map(_is_number, cells)):
+        counting = {str(number) for number in range(len(cells) + 1)}
+        return len(cells) > 1 and (cells <= counting or cells == {"-1", "1"})
+    return 2 <= len(cells) <= max(len(table.rows) / 2, _FEW)
 
 
 def _is_number(text: str) -> bool:

@@ -6,11 +6,9 @@ What forms and columns are understood stands in docs/data.md.
 from __future__ import annotations
 
 import os
-import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 from backbones.data.sets import class_folders, lists
@@ -24,13 +22,12 @@ from backbones.data.sets.columns import (
 )
 from backbones.data.sets.listing import (
     count_of,
-    is_picture_name,
     look,
     some,
     split_of,
     walk_pictures,
 )
-from backbones.data.sets.places import Places
+from backbones.data.sets.places import Finder, plain, split_in
 from backbones.data.sets.splitting import Holdout, assemble
 from backbones.data.sets.tables import SUFFIXES, Table, is_table_name, read_table
 from backbones.data.source import DataSource
@@ -39,6 +36,7 @@ from backbones.errors import BadData
 LOOKS_LIKE = "a table that names the pictures (.csv, .tsv, .json, .parquet: path,label[,split])"
 
 _NOT_LABELS = re.compile(r"submission|readme|requirements|license", re.IGNORECASE)
+_ASIDE = ("meta", "metadata", "annotations", "annotation", "labels", "lists", "splits", "csv")
 _ABOUT = re.compile(r"[_\W]*(labels?|classes|annotations?|metadata|list|images?|df|set)$", re.I)
 
 
@@ -65,12 +63,29 @@ def recognise(folder: Path) -> bool:
     Raises:
         BadData: what tables and folders say cannot be brought together.
     """
-    listings = _listings(folder)
-    if not listings:
-        return False
     if not class_folders.recognise(folder):
-        return True
-    return not all(_describes(each, folder) for each in listings)
+        return bool(_listings(folder))
+    try:
+        return _says_more(folder, _listings(folder))
+    except BadData as error:
+        raise BadData(
+            f"{error}; or, if the folders' names are the classes: --layout class-folders"
+        ) from error
+
+
+def _says_more(folder: Path, listings: Sequence[Listing]) -> bool:
+    """Whether tables beside class folders are no mere descriptions of them.
+
+    Raises:
+        BadData: they may be labels, but nothing says so; or they contradict some of the folders.
+    """
+    more = [each for each in listings if not _describes(each, folder)]
+    if more and not more[0].columns.named and not class_folders.doubt(folder):
+        raise BadData(
+            f"{more[0].table.path} may hold labels of the pictures ({more[0].columns}), and"
+            " folders as well; call that column label"
+        )
+    return bool(more)
 
 
 def looks_like_one(folder: Path) -> bool:
@@ -116,7 +131,7 @@ def read_manifest(path: Path, holdout: Holdout) -> DataSource:
         MissingExtra: Parquet without pyarrow.
     """
     table = lists.read_list(path) if path.suffix.lower() == lists.SUFFIX else read_table(path)
-    finder = _Finder(path.parent, "", walk_pictures(path.parent)[0])
+    finder = Finder(path.parent, "", walk_pictures(path.parent)[0])
     listing = _listing(table, finder)
     if listing is None:
         columns = columns_by_name(table)
@@ -129,69 +144,6 @@ def read_manifest(path: Path, holdout: Holdout) -> DataSource:
     return _assembled(path.parent, [_with_split(listing)], holdout, str(path))
 
 
-class _Finder:
-    """Finds the pictures below a folder by what a table calls them.
-
-    Args:
-        root: the folder that is read.
-        base: where the table lies below it, with a slash behind; or nothing.
-        paths: of all pictures below the root.
-    """
-
-    def __init__(self, root: Path, base: str, paths: Sequence[str]) -> None:
-        self._root, self._base = root, base
-        self._paths = [path for path in paths if path.startswith(base)]
-        self._known = frozenset(self._paths)
-
-    @cached_property
-    def _places(self) -> Places:
-        return Places(self._paths)
-
-    @cached_property
-    def _folded(self) -> dict[str, str]:
-        return {path.casefold(): path for path in self._paths}
-
-    def of(self, cells: Sequence[str], split: str = "") -> Callable[[str], list[str]]:
-        """How to find what a column names; see `Listing.find`."""
-        sample = [cell for cell in cells[:: max(1, len(cells) // 50)] if cell]
-        depth = max((_plain(cell).count("/") for cell in sample), default=0)
-        for skip in range(depth + 1):  # the paths may count from a folder above
-            if 2 * sum(bool(self._exact(cell, skip)) for cell in sample) >= len(sample):
-                return lambda cell: self._find(cell, skip, split)
-        return lambda cell: self._find(cell, 0, split)
-
-    def _find(self, cell: str, skip: int, split: str) -> list[str]:
-        name = _plain(cell).lstrip("./")
-        found = self._exact(cell, skip) or self._places.find(name)
-        if not found and is_picture_name(name):  # .JPG for .jpg, or .png for .jpg
-            found = self._places.find(os.path.splitext(name)[0])
-        if len(found) > 1:  # train/1.jpg and test/1.jpg
-            inside = [path for path in found if _split_in(path) == (split or "train")]
-            return inside if len(inside) == 1 else found
-        return found
-
-    def _exact(self, cell: str, skip: int) -> list[str]:
-        parts = _plain(cell).split("/")
-        if skip and len(parts) <= skip:
-            return []
-        path = posixpath.normpath(self._base + "/".join(parts[skip:]))
-        if path in self._known:
-            return [path]
-        if other := self._folded.get(path.casefold()):
-            return [other]
-        whole = self._root / path
-        return [path] if os.path.lexists(whole) and not os.path.isdir(whole) else []
-
-
-def _plain(cell: str) -> str:
-    return posixpath.normpath(cell.replace("\\", "/"))
-
-
-def _split_in(path: str) -> str:
-    """The split that a path's folders name, or nothing."""
-    return next(filter(None, map(split_of, path.split("/")[:-1])), "")
-
-
 def _listings(folder: Path) -> list[Listing]:
     """The tables that name pictures below a folder; those that don't are of no account."""
     tables = list(_tables(folder))
@@ -201,8 +153,8 @@ def _listings(folder: Path) -> list[Listing]:
     found = []
     for table in tables:
         base = table.path.parent.relative_to(folder).as_posix()
-        base = "" if base == "." else base + "/"
-        listing = _listing(table, _Finder(folder, base, paths), _split_of_table(table.path, base))
+        base = "" if base == "." or base.lower() in _ASIDE else base + "/"
+        listing = _listing(table, Finder(folder, base, paths), _split_of_table(table.path, base))
         if listing is not None:
             found.append(listing)
     return found
@@ -213,30 +165,56 @@ def _tables(folder: Path) -> Iterator[Table]:
     if lists.is_cub(folder):
         yield lists.read_cub(folder)
         return
-    for place in (
-        folder,
-        *(folder / name for name in class_folders.split_folders(folder).values()),
-    ):
+    for place in _table_places(folder):
         for name in look(place).others:
             if _NOT_LABELS.search(name):
                 continue
-            if name.lower().endswith(lists.SUFFIX):
-                yield lists.read_list(place / name)
-            elif is_table_name(name):
-                try:
+            try:
+                if name.lower().endswith(lists.SUFFIX):
+                    yield lists.read_list(place / name)
+                elif is_table_name(name):
                     yield read_table(place / name)
-                except BadData:
-                    if not name.lower().endswith((".json", ".jsonl", ".ndjson")):
-                        raise  # JSON holds many things that are no tables
+            except BadData:
+                if name.lower().endswith((".csv", ".tsv", ".parquet")):
+                    raise  # text and JSON hold many things that are no tables
 
 
-def _listing(table: Table, finder: _Finder, split: str = "") -> Listing | None:
+def _table_places(folder: Path) -> Iterator[Path]:
+    """The folder, its split folders, and folders of nothing but tables."""
+    yield folder
+    yield from (folder / name for name in class_folders.split_folders(folder).values())
+    yield from (folder / name for name in look(folder).folders if name.lower() in _ASIDE)
+
+
+def _listing(table: Table, finder: Finder, split: str = "") -> Listing | None:
     finds = {
         name: finder.of([row.get(name, "") for row in table.rows], split) for name in table.header
     }
     path = path_column(table, lambda column, cell: bool(finds[column](cell)))
-    columns = columns_of(table, path) if path else None
+    if not path:
+        return None
+    try:
+        columns = columns_of(table, path)
+    except BadData:
+        column = _said_by_folders(table, path, finds[path])
+        if not column:
+            raise
+        columns = Columns(path, (column,))
     return Listing(table, columns, finds[path], split) if columns else None
+
+
+def _said_by_folders(table: Table, path: str, find: Callable[[str], list[str]]) -> str:
+    """The column that names one of the folders that each picture lies in; else nothing."""
+    folders = [{part for each in find(row[path]) for part in each.split("/")} for row in table.rows]
+    return next(
+        (
+            name
+            for name in table.header
+            if name != path
+            and all(row[name] in held for row, held in zip(table.rows, folders, strict=True))
+        ),
+        "",
+    )
 
 
 def _split_of_table(path: Path, base: str) -> str:
@@ -246,7 +224,7 @@ def _split_of_table(path: Path, base: str) -> str:
         stem = stem.removesuffix(suffix)
     while stem != before:
         before, stem = stem, _ABOUT.sub("", stem)
-    return _split_in(base + "x") or split_of(stem) or ""
+    return split_in(base + "x") or split_of(stem) or ""
 
 
 def _describes(listing: Listing, folder: Path) -> bool:
@@ -269,8 +247,7 @@ def _describes(listing: Listing, folder: Path) -> bool:
     if agreeing < len(pairs) and 2 * agreeing >= len(pairs) and not one_to_one:
         raise BadData(
             f"{listing.table.path} says of {agreeing:,} pictures what their folders say, and of"
-            f" {len(pairs) - agreeing:,} something else; say which counts: --layout manifest or"
-            " --layout class-folders"
+            f" {len(pairs) - agreeing:,} something else; say which counts: --layout manifest"
         )
     own = set(splits_of(listing.table, listing.columns, "train"))
     if len(own) > 1 and len(class_folders.split_folders(folder)) < 2:
@@ -283,7 +260,7 @@ def _with_split(listing: Listing) -> Listing:
     cells = listing.table.column(listing.columns.path)
     if listing.columns.split or listing.split not in ("", "train"):
         return listing
-    found = {_split_in(each[0]) for each in map(listing.find, cells) if len(each) == 1}
+    found = {split_in(each[0]) for each in map(listing.find, cells) if len(each) == 1}
     by_folder = "train" in found and len(found) > 1 and "" not in found
     return Listing(listing.table, listing.columns, listing.find, "*" if by_folder else "train")
 
@@ -308,7 +285,7 @@ class _Listed:
             cell, split = row[columns.path], splits[number - table.first]
             here = listing.find(cell) if cell else []
             if split == "*":
-                split = _split_in(here[0]) if here else "train"
+                split = split_in(here[0]) if here else "train"
             if split == "test" and cell and not label:
                 self.unlabelled += 1
                 continue
@@ -319,9 +296,7 @@ class _Listed:
                 )
             if len(here) > 1:
                 raise BadData(f"{table.path} line {number}: {cell} may be {some(here)}")
-            self._put(
-                f"{table.path} line {number}", here[0] if here else _plain(cell), label, split
-            )
+            self._put(f"{table.path} line {number}", here[0] if here else plain(cell), label, split)
             if not here:
                 missing.append(cell)
         if missing:

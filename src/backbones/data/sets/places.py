@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import PurePosixPath
+import os
+import posixpath
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from backbones.data.sets.listing import is_picture_name, split_of
 
 
 class Places:
@@ -35,10 +40,74 @@ class Places:
         if "/" not in id_:
             return exact or stems
         tail = "/" + id_.removeprefix("./").lstrip("/")
-        return [path for path in exact if _plain(path).endswith(tail)] or [
-            path for path in stems if _plain(path).rpartition(".")[0].endswith(tail)
+        return [path for path in exact if _below_root(path).endswith(tail)] or [
+            path for path in stems if _below_root(path).rpartition(".")[0].endswith(tail)
         ]
 
 
-def _plain(path: str) -> str:
+def _below_root(path: str) -> str:
     return "/" + path.replace("\\", "/").lstrip("/")
+
+
+class Finder:
+    """Finds the pictures below a folder by what a table calls them.
+
+    Args:
+        root: the folder that is read.
+        base: where the table lies below it, with a slash behind; or nothing.
+        paths: of all pictures below the root.
+    """
+
+    def __init__(self, root: Path, base: str, paths: Sequence[str]) -> None:
+        self._root, self._base = root, base
+        self._paths = [path for path in paths if path.startswith(base)]
+        self._known = frozenset(self._paths)
+
+    @cached_property
+    def _places(self) -> Places:
+        return Places(self._paths)
+
+    @cached_property
+    def _folded(self) -> dict[str, str]:
+        return {path.casefold(): path for path in self._paths}
+
+    def of(self, cells: Sequence[str], split: str = "") -> Callable[[str], list[str]]:
+        """How to find what a column names; see `manifest.Listing.find`."""
+        sample = [cell for cell in cells[:: max(1, len(cells) // 50)] if cell]
+        depth = max((plain(cell).count("/") for cell in sample), default=0)
+        for skip in range(depth + 1):  # the paths may count from a folder above
+            if 2 * sum(bool(self._exact(cell, skip)) for cell in sample) >= len(sample):
+                return lambda cell: self._find(cell, skip, split)
+        return lambda cell: self._find(cell, 0, split)
+
+    def _find(self, cell: str, skip: int, split: str) -> list[str]:
+        name = plain(cell).lstrip("./")
+        found = self._exact(cell, skip) or self._places.find(name)
+        if not found and is_picture_name(name):  # .JPG for .jpg, or .png for .jpg
+            found = self._places.find(os.path.splitext(name)[0])
+        if len(found) > 1:  # train/1.jpg and test/1.jpg
+            inside = [path for path in found if split_in(path) == (split or "train")]
+            return inside if len(inside) == 1 else found
+        return found
+
+    def _exact(self, cell: str, skip: int) -> list[str]:
+        parts = plain(cell).split("/")
+        if skip and len(parts) <= skip:
+            return []
+        path = posixpath.normpath(self._base + "/".join(parts[skip:]))
+        if path in self._known:
+            return [path]
+        if other := self._folded.get(path.casefold()):
+            return [other]
+        whole = self._root / path
+        return [path] if os.path.lexists(whole) and not os.path.isdir(whole) else []
+
+
+def plain(cell: str) -> str:
+    """A path of a table in one spelling: forward slashes, without `.` and `..` inside."""
+    return posixpath.normpath(cell.replace("\\", "/"))
+
+
+def split_in(path: str) -> str:
+    """The split that a path's folders name, or nothing."""
+    return next(filter(None, map(split_of, path.split("/")[:-1])), "")
