@@ -562,3 +562,38 @@ def test_a_parquet_table_with_pictures_and_no_label_is_one_short_line(tmp_path: 
     with pytest.raises(BadData, match=r"holds pictures \(column image\) and no label") as caught:
         open_data(tmp_path)
     assert len(str(caught.value)) < 400
+
+
+def test_a_column_of_words_for_splits_is_one_whatever_it_is_called(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{name}.jpg" for name in NAMES))
+    rows = [
+        f"{n}.jpg,{BY_THREE[n]},{'valid' if i > 8 else 'training'}" for i, n in enumerate(NAMES)
+    ]
+    write(tmp_path / "t.csv", "image,label,stage", *rows)
+    assert sizes(open_data(tmp_path)) == {"train": 9, "val": 3}
+
+
+@pytest.mark.parametrize("between", ["\t", ";", ","])
+def test_a_text_file_may_be_a_table_with_a_header(tmp_path: Path, between: str) -> None:
+    touch(tmp_path, *(f"{name}.jpg" for name in NAMES))
+    rows = [f"{name}.jpg{between}{c}" for name, c in BY_THREE.items()]
+    write(tmp_path / "labels.txt", f"path{between}label", *rows)
+    assert len(labelled(open_data(tmp_path))) == 12
+
+
+def test_serial_numbers_in_file_names_are_no_classes(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"P{p:03}_{i}.jpg" for p in range(6) for i in range(3)))
+    with pytest.raises(BadData, match="serial numbers"):
+        open_data(tmp_path)
+
+
+def test_packed_data_is_to_be_unpacked(tmp_path: Path) -> None:
+    touch(tmp_path, "photos.zip")
+    with pytest.raises(BadData, match="unpack it, and give the folder"):
+        open_data(tmp_path / "photos.zip")
+
+
+def test_names_in_another_normal_form_are_found(tmp_path: Path) -> None:
+    touch(tmp_path, "e\u0301te\u0301.jpg", "\u00e2ge.jpg")
+    write(tmp_path / "t.csv", "image,label", "\u00e9t\u00e9.jpg,a", "a\u0302ge,b")
+    assert sorted(labelled(open_data(tmp_path)).values()) == ["a", "b"]

@@ -262,3 +262,10 @@ def test_a_member_that_says_it_is_huge_is_not_read(
     monkeypatch.setattr(module, "MAX_MEMBER_BYTES", 2**20)
     monkeypatch.setattr(zipfile.ZipExtFile, "read", lambda *_: pytest.fail("it was read"))
     assert contents(find_inputs([path])) == ["larger than 1 MiB in the archive"]
+
+
+def test_a_pattern_passes_over_thumbnails_of_the_system(tmp_path: Path) -> None:
+    for name in ("a/1.jpg", "a/@eaDir/1.jpg/thumb.jpg", "$RECYCLE.BIN/2.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert names(find_inputs([str(tmp_path / "**" / "*.jpg")]), tmp_path) == ["a/1.jpg"]

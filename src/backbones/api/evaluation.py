@@ -11,7 +11,7 @@ from backbones.api.data import Progress, open_data, open_for
 from backbones.api.weights import all_networks, open_bundle
 from backbones.data.source import DataSource, Split
 from backbones.errors import WrongUse
-from backbones.files import write_atomic
+from backbones.files import expanded, write_atomic
 from backbones.labels import Lang, shown
 from backbones.protocols.answering import Asking
 from backbones.protocols.classes import column_order
@@ -183,7 +183,7 @@ def _pictures_to_measure(bundle: Bundle, wanted: _Wanted) -> tuple[DataSource, S
         recipe = read_recipe(fields, f"the recipe of {bundle.variant}")
         if any(reading):
             recipe = recipe.model_copy(update=reading._asdict())
-        elif Path(data).expanduser().is_dir():
+        elif expanded(data).is_dir():
             reading = _Reading(recipe.layout, recipe.label_pattern)
         else:  # a set or a table of another place says itself how it is read
             recipe = recipe.model_copy(update=_Reading(None, None)._asdict())

@@ -229,6 +229,8 @@ def _open_file(path: Path, holdout: Holdout) -> DataSource:
     if name.endswith((".tar.gz", ".tgz", ".tar")):
         return cifar.read_archive(path, holdout)
     advice = " (give the folder that it is in)" if "ubyte" in name else ""
+    if name.endswith((".zip", ".7z", ".rar", ".gz", ".xz", ".bz2")) and not advice:
+        advice = " (unpack it, and give the folder)"
     raise BadData(
         f"{path} is a file of no kind that is understood{advice}; expected a folder, a manifest"
         f" ({', '.join(SUFFIXES)}) or CIFAR's binary .tar.gz"

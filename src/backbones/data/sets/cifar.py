@@ -114,7 +114,7 @@ def _assemble(where: str, files: Files, holdout: Holdout) -> DataSource:
     if not sources:
         raise BadData(
             f"{where} has no CIFAR batches, only {some(list(files)) or 'other files'};"
-            " expected data_batch_1.bin or train.bin"
+            " expected data_batch_1.bin or train.bin; unpack other archives, and give the folder"
         )
     notes: list[str] = []
     if batches and len(batches) != 5:

@@ -166,6 +166,11 @@ def _split_column(table: Table) -> str:
         flags = _plain(name).startswith(("is_", "valid")) and words <= _FLAGS.keys()
         if flags or _plain(name) == "split" or any(map(split_of, words)):
             return name
+    # whatever it is called: a column of words for splits, "train" among them
+    for name in table.header:
+        found = {split_of(word) for word in {row.get(name, "") for row in table.rows}}
+        if len(found) > 1 and "train" in found and None not in found:
+            return name
     return ""
 
 

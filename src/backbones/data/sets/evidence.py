@@ -30,6 +30,7 @@ _DATE = re.compile(
     r"|(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*([\s_.-]*(19|20)?\d\d)?",
     re.IGNORECASE,
 )
+_FEW = 3  # classes, which may be called by a word and a number
 _PICTURES = frozenset(
     ["images", "image", "imgs", "img", "pictures", "photos", "jpegimages", "raw", "input", "rgb"]
 )
@@ -80,6 +81,8 @@ def no_classes_in_names(labels: Iterable[str]) -> str:
         return f"{some(splits)}: words for splits"
     if numbers := [name for name in called if not any(map(str.isalpha, name))]:
         return f"{some(numbers)}: numbers"
+    if len(called) > _FEW and all(any(map(str.isdigit, name)) for name in called):
+        return f"{some(called)}: serial numbers"
     if dates := [name for name in called if _DATE.fullmatch(name)]:
         return f"{some(dates)}: dates"
     return ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from backbones.data.sets.tables import Table
+from backbones.data.sets.tables import Table, separated
 from backbones.errors import BadData
+from backbones.text import decoded
 
 SUFFIX = ".txt"
 _NAMES_FILES = ("classes.txt", "class_names.txt", "labels.txt", "names.txt")
@@ -22,8 +23,9 @@ def read_list(path: Path) -> Table:
     """
     lines = [line for line in _lines(path) if not line.lstrip().startswith("#")]
     filled = [line for line in lines if line.strip()]
-    comma = all("," in line for line in filled)
-    pairs = [line.rsplit("," if comma else None, 1) for line in filled]
+    if filled and any(all(mark in line for line in filled) for mark in ",;\t"):
+        return separated(path, "\n".join(filled))
+    pairs = [line.rsplit(None, 1) for line in filled]
     if pairs and all(len(pair) == 2 for pair in pairs):
         cells = [(name.strip(), label.strip()) for name, label in pairs]
     elif all("/" in line for line in filled):
@@ -62,10 +64,7 @@ def read_cub(folder: Path) -> Table:
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_bytes().decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise BadData(f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8") from error
+    return decoded(path.read_bytes(), str(path)).splitlines()
 
 
 def _numbered(path: Path) -> dict[str, str]:

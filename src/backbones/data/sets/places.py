@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from backbones.data.sets.listing import is_picture_name, split_of
+from backbones.text import same_name
 
 
 class Places:
@@ -22,7 +23,7 @@ class Places:
         self._by_name: dict[str, list[str]] = {}
         self._by_stem: dict[str, list[str]] = {}
         for path in paths:
-            plain = PurePosixPath(path.replace("\\", "/"))
+            plain = PurePosixPath(same_name(path.replace("\\", "/")))
             self._by_name.setdefault(plain.name, []).append(path)
             self._by_stem.setdefault(plain.stem, []).append(path)
 
@@ -35,6 +36,7 @@ class Places:
             >>> Places(["a/1.jpg", "b/2.jpg"]).find("2"), Places(["a/1.jpg", "b/1.jpg"]).find("b/1")
             (['b/2.jpg'], ['b/1.jpg'])
         """
+        id_ = same_name(id_)
         last = PurePosixPath(id_).name
         exact, stems = self._by_name.get(last, []), self._by_stem.get(last, [])
         if "/" not in id_:
@@ -46,7 +48,7 @@ class Places:
 
 
 def _below_root(path: str) -> str:
-    return "/" + path.replace("\\", "/").lstrip("/")
+    return "/" + same_name(path.replace("\\", "/")).lstrip("/")
 
 
 class Finder:
@@ -69,7 +71,7 @@ class Finder:
 
     @cached_property
     def _folded(self) -> dict[str, str]:
-        return {path.casefold(): path for path in self._paths}
+        return {same_name(path).casefold(): path for path in self._paths}
 
     def of(self, cells: Sequence[str], split: str = "") -> Callable[[str], list[str]]:
         """How to find what a column names; see `manifest.Listing.find`."""
@@ -97,7 +99,7 @@ class Finder:
         path = posixpath.normpath(self._base + "/".join(parts[skip:]))
         if path in self._known:
             return [path]
-        if other := self._folded.get(path.casefold()):
+        if other := self._folded.get(same_name(path).casefold()):
             return [other]
         whole = self._root / path
         return [path] if os.path.lexists(whole) and not os.path.isdir(whole) else []

@@ -12,6 +12,7 @@ from typing import Any
 
 from backbones.data.sets.listing import is_picture_name
 from backbones.errors import BadData, MissingExtra
+from backbones.text import decoded, parse
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson")
 
@@ -58,16 +59,14 @@ def read_table(path: Path) -> Table:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         return _parquet(path)
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadData(f"{path} is not UTF-8 text ({error.reason}); save it as UTF-8") from error
+    text = decoded(path.read_bytes(), str(path))
     if suffix in (".json", ".jsonl", ".ndjson"):
         return _json(path, text, lines=suffix != ".json")
-    return _separated(path, text)
+    return separated(path, text)
 
 
-def _separated(path: Path, text: str) -> Table:
+def separated(path: Path, text: str) -> Table:
+    """Read lines of cells between commas, semicolons or tabs, whichever the first has most of."""
     first = text.partition("\n")[0]
     delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
     try:
@@ -75,7 +74,8 @@ def _separated(path: Path, text: str) -> Table:
     except csv.Error as error:
         raise BadData(f"{path} is not a table with one row a line: {error}") from error
     header = tuple(cell.strip() for cell in lines[0]) if lines else ()
-    bare = any(map(is_picture_name, header))  # the first line is a row already
+    # the first line is a row already
+    bare = any(map(is_picture_name, header))
     if bare:
         header = tuple(f"column {number}" for number in range(1, len(header) + 1))
     rows = []
@@ -88,14 +88,11 @@ def _separated(path: Path, text: str) -> Table:
 
 
 def _json(path: Path, text: str, *, lines: bool) -> Table:
-    try:
-        loaded = (
-            [json.loads(line) for line in text.splitlines() if line.strip()]
-            if lines
-            else (json.loads(text))
-        )
-    except (ValueError, RecursionError) as error:
-        raise BadData(f"{path} is not JSON: {error}") from None
+    loaded: Any
+    if lines:
+        loaded = [parse(line, "json", str(path)) for line in text.splitlines() if line.strip()]
+    else:
+        loaded = parse(text, "json", str(path))
     if isinstance(loaded, dict) and {"images", "annotations", "categories"} <= loaded.keys():
         raise BadData(
             f"{path} holds COCO's annotations, which are not read; give a table with a line for"
