@@ -73,6 +73,7 @@ def test_a_table_beside_shard_folders_gives_the_labels(tmp_path: Path) -> None:
         ("Unnamed: 0,id_code,target", "7{n},{n},{c}"),
         ("label,image", "{c},./x/../{n}.JPG"),
         ("filepath,category", "/somewhere/else/input/set/images/{n}.jpg,{c}"),
+        ("id,image,choice,lead_time", "4,/data/upload/1/{n}.jpg,{c},1.5"),
         ("filepath,category", "..\\input\\images\\{n}.jpg,{c}"),
         ("label_id,class_name,image", "{k},{c},{n}.jpg"),
     ],
@@ -333,6 +334,7 @@ def test_valid_beside_invalid_is_a_question(tmp_path: Path) -> None:
     [
         (("2023-01", "2023-02"), "are dates"),
         (("january", "february"), "are dates"),
+        (("2021", "2022"), "are dates"),
         (("lesions_part_1", "lesions_part_2"), "parts of one set"),
         (("images_001", "images_002"), "parts of one set"),
         (("00000", "01000", "02000"), "parts of one set"),

@@ -26,7 +26,7 @@ _PARTS = re.compile(
     re.IGNORECASE,
 )
 _DATE = re.compile(
-    r"(19|20)\d\d([\s_.-]?(0?[1-9]|1[0-2]))([\s_.-]?[0-3]?\d)?|[0-3]?\d[\s_.-][01]?\d[\s_.-](19|20)\d\d"
+    r"(19|20)\d\d([\s_.-]?(0?[1-9]|1[0-2]))?([\s_.-]?[0-3]?\d)?|[0-3]?\d[\s_.-][01]?\d[\s_.-](19|20)\d\d"
     r"|(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*([\s_.-]*(19|20)?\d\d)?",
     re.IGNORECASE,
 )

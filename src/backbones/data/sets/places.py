@@ -78,18 +78,23 @@ class Finder:
         sample = [cell for cell in cells[:: max(1, len(cells) // 50)] if cell]
         depth = max((plain(cell).count("/") for cell in sample), default=0)
         for skip in range(depth + 1):  # the paths may count from a folder above
-            if 2 * sum(bool(self._exact(cell, skip)) for cell in sample) >= len(sample):
+            if 2 * sum(bool(self._look(cell, skip)) for cell in sample) >= len(sample):
                 return lambda cell: self._find(cell, skip, split)
         return lambda cell: self._find(cell, 0, split)
 
     def _find(self, cell: str, skip: int, split: str) -> list[str]:
-        name = plain(cell).lstrip("./")
-        found = self._exact(cell, skip) or self._places.find(name)
-        if not found and is_picture_name(name):  # .JPG for .jpg, or .png for .jpg
-            found = self._places.find(os.path.splitext(name)[0])
+        found = self._look(cell, skip)
         if len(found) > 1:  # train/1.jpg and test/1.jpg
             inside = [path for path in found if split_in(path) == (split or "train")]
             return inside if len(inside) == 1 else found
+        return found
+
+    def _look(self, cell: str, skip: int) -> list[str]:
+        """The pictures at the end of a path, so many folders of which are left out."""
+        name = "/".join(plain(cell).lstrip("./").split("/")[skip:])
+        found = (self._exact(cell, skip) or self._places.find(name)) if name else []
+        if not found and is_picture_name(name):  # .JPG for .jpg, or .png for .jpg
+            found = self._places.find(os.path.splitext(name)[0])
         return found
 
     def _exact(self, cell: str, skip: int) -> list[str]:
