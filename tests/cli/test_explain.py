@@ -188,7 +188,7 @@ def test_nothing_is_to_be_opened_where_no_picture_could_be_read(backbones, tmp_p
         (("PICTURE", "--method", "gradcam"), "Did you mean grad_cam"),
         (("PICTURE", "--method", "cam"), "use grad_cam"),
         (("PICTURE", "--class", "tree"), "no class 'tree'"),
-        (("PICTURE", "--class", "10"), "there are 10, counted from 0"),
+        (("PICTURE", "--class", "10"), "no class is called 10"),
         (("PICTURE", "--layer", "c33"), "Did you mean"),
         (("PICTURE", "--layer", "f6"), "expected maps"),
         (("PICTURE", "--method", "occlusion", "--patch", "33"), "larger than the picture"),

@@ -236,12 +236,19 @@ def test_a_part_of_imagenets_classes_is_measured_and_the_report_says_so(
     assert (out / "confusion.png").stat().st_size > 5000
 
 
-def test_a_part_of_other_classes_is_measured_too(backbones, trained, photos, tmp_path) -> None:
-    for shape in ("cross", "square"):
-        shutil.copytree(photos / "cross", tmp_path / "other" / shape)
-    answer = backbones("evaluate", trained, tmp_path / "other")
+def test_a_part_of_other_classes_is_measured_too(backbones, photos, tmp_path) -> None:
+    for digit, shape in (("3", "cross"), ("7", "disc")):
+        (tmp_path / digit).mkdir()
+        for number in range(4):
+            name = f"{number:02d}.jpg"
+            shutil.copy(photos / shape / name, tmp_path / digit / name)
+    answer = backbones("evaluate", "lenet5.digits", tmp_path, "--split", "train")
     assert answer.code == 0, answer.err
-    assert "the data has 2 of the network's 3 classes; 1 have no pictures" in answer.out
+    assert "the data has 2 of the network's 10 classes; no pictures of the other 8" in answer.out
+    (tmp_path / "3").rename(tmp_path / "three")
+    answer = backbones("evaluate", "lenet5.digits", tmp_path)
+    assert answer.code == 1
+    assert "only in the data: 'three'" in answer.err
 
 
 def test_a_class_that_a_wordnet_network_lacks_is_a_mistake(backbones, birds, samples) -> None:

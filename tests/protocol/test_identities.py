@@ -223,7 +223,7 @@ def test_classes_without_pictures_change_no_figure_but_are_told(
     defined = [each.f1 for each in part.report.per_class if each.support]
     assert len(defined) == 2
     assert part.report.macro_f1 == sum(filter(None, defined)) / 2
-    assert "2 of the network's 7 classes; 5 have no pictures" in part.to_text()
+    assert "2 of the network's 7 classes; no pictures of the other 5" in part.to_text()
 
 
 def test_class_lists_that_differ_are_shown(

@@ -136,7 +136,7 @@ def _classes_lines(in_data: int, in_network: int) -> list[str]:
         return []
     return [
         f"classes            the data has {in_data:,} of the network's {in_network:,} classes;"
-        f" {in_network - in_data:,} have no pictures"
+        f" no pictures of the other {in_network - in_data:,}"
     ]
 
 
