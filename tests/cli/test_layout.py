@@ -58,7 +58,8 @@ def test_train_keeps_the_pattern_and_says_what_it_understood(backbones, by_month
     out = tmp_path / "run"
     answer = backbones("train", by_month, *TINY, "--label-pattern", PATTERN, "--out", out)
     assert answer.code == 0, answer.err
-    assert "data: label pattern: cross 12, disc 12; train 22, val 2 (split by seed 0)" in answer.err
+    said = "data: label pattern: cross 12, disc 12; train 20, val 2, test 2 (split by seed 0)"
+    assert said in answer.err
     assert json.loads((out / "recipe.json").read_text())["label_pattern"] == PATTERN
 
 
@@ -67,10 +68,10 @@ def test_evaluate_reads_the_data_as_the_run_did(backbones, run, by_month) -> Non
     assert answer.code == 0, answer.err
     document = json.loads(answer.out)
     assert document["num_samples"] == 2  # what was held out
-    assert document["data"].startswith("label pattern: cross 12, disc 12; train 22, val 2 (split")
-    assert document["data"].endswith("measured: val")
+    assert document["data"].startswith("label pattern: cross 12, disc 12; train 20, val 2, te")
+    assert document["data"].endswith("measured: test")
     again = evaluate(run, by_month, label_pattern="(cross|disc)", split="train")
-    assert again.report.num_samples == 22
+    assert again.report.num_samples == 20
 
 
 def test_evaluate_reads_other_data_as_it_is_told(backbones, run, photos) -> None:

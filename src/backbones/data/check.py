@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from backbones.data.alike import equal_groups, near_groups
-from backbones.data.examine import Examined, examine_all, examine_bytes
+from backbones.data.examine import Examined, examine_all, examine_rows
 from backbones.data.sets import open_data
 from backbones.data.sets.listing import count_of, walk_pictures
 from backbones.data.sets.splitting import ordered
 from backbones.data.source import ArrayPictures, DataSource, Pictures, RowPictures
-from backbones.errors import BadData, BadImage
+from backbones.errors import BadData
 from backbones.files import expanded
 
 SMALLEST_FOR_NEAR_PX = 64
@@ -226,7 +226,7 @@ def _shifted(progress: Progress | None, before: int, total: int) -> Progress | N
 
 def _examined(pictures: Pictures, workers: int | None, progress: Progress | None) -> list[Examined]:
     if isinstance(pictures, RowPictures):
-        return list(_examined_rows(pictures, progress))
+        return list(examine_rows(pictures, progress))
     if not isinstance(pictures, ArrayPictures):
         paths = [pictures.path(i) for i in range(len(pictures))]
         return examine_all(paths, workers=workers, progress=progress)
@@ -246,16 +246,6 @@ def _examined(pictures: Pictures, workers: int | None, progress: Progress | None
     if progress is not None:
         progress(len(found), len(found))
     return found
-
-
-def _examined_rows(pictures: RowPictures, progress: Progress | None) -> Iterator[Examined]:
-    for index in range(len(pictures)):
-        try:
-            yield examine_bytes(pictures.data(index))
-        except BadImage as error:
-            yield Examined(reason=str(error))
-        if progress is not None:
-            progress(index + 1, len(pictures))
 
 
 def _report(

@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -25,6 +25,7 @@ from PIL import Image
 from backbones.data.apart import be_worker
 from backbones.data.decode import decode, picture_facts
 from backbones.data.files import read_bytes
+from backbones.data.source import RowPictures
 from backbones.data.worker import LIMIT_S, Worker, limited, requests
 from backbones.errors import BadImage
 
@@ -95,6 +96,19 @@ def examine_bytes(data: bytes) -> Examined:
         _difference_hash(grey), base64.b64encode(thumbnail.tobytes()).decode("ascii"),
         bool((pixels == pixels[0, 0]).all()), int(pixels.max()),
     )  # fmt: skip
+
+
+def examine_rows(
+    pictures: RowPictures, progress: Callable[[int, int], None] | None = None
+) -> Iterator[Examined]:
+    """Examine the pictures in tables, one after the other; `progress` as of `examine_all`."""
+    for index in range(len(pictures)):
+        try:
+            yield examine_bytes(pictures.data(index))
+        except BadImage as error:
+            yield Examined(reason=str(error))
+        if progress is not None:
+            progress(index + 1, len(pictures))
 
 
 def _difference_hash(grey: Image.Image) -> int:
