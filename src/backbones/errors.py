@@ -15,6 +15,7 @@
     ├── Busy               a folder that another process is writing
     ├── TrainingStopped    a run that cannot go on
     │   └── Diverged       its loss is not a finite number any more
+    ├── OutOfMemory        more memory was needed than there is
     └── Interrupted        a run that was asked to stop, and saved itself first
 
 A message is one line: what happened, what was expected, what to do.
@@ -22,7 +23,8 @@ A message is one line: what happened, what was expected, what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 
 class BackbonesError(Exception):
@@ -115,6 +117,10 @@ class Diverged(TrainingStopped):
     """A run whose loss is not a finite number any more."""
 
 
+class OutOfMemory(BackbonesError):
+    """More memory was needed than there is; the message says what would fit."""
+
+
 class Interrupted(BackbonesError):
     """A run that was asked to stop, and saved itself first.
 
@@ -164,3 +170,45 @@ def nearest(name: str, known: Iterable[str], *, count: int = 3, cutoff: float = 
         return ""
     listed = found[0] if len(found) == 1 else ", ".join(found[:-1]) + " or " + found[-1]
     return f" Did you mean {listed}?"
+
+
+# How PyTorch, its allocators and oneDNN say it; most of them in a plain RuntimeError.
+_SHORT_OF_MEMORY = (
+    *("can't allocate memory", "out of memory", "not enough memory", "bad_alloc"),
+    *("Storage size calculation overflowed", "could not create a memory object"),
+)
+
+
+def is_short_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out, whoever raised it.
+
+    Example:
+        >>> is_short_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+        True
+    """
+    text = str(error)
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(sign in text for sign in _SHORT_OF_MEMORY)
+    )
+
+
+@contextmanager
+def telling_of_memory(advice: Callable[[], str]) -> Iterator[None]:
+    """Inside, what runs out of memory ends with one line.
+
+    Args:
+        advice: what would fit; asked when everything that failed is free again.
+
+    Raises:
+        OutOfMemory: instead of what PyTorch, NumPy or Python raise.
+    """
+    short = False
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_short_of_memory(error):
+            raise
+        error.__traceback__ = None  # which would keep all that was allocated
+        short = True
+    if short:
+        raise OutOfMemory(f"this needs more memory than there is; {advice()}")

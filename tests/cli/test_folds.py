@@ -356,7 +356,7 @@ def test_other_data_is_refused(tmp_path: Path, photos: Path) -> None:
     with pytest.raises(WrongUse, match="the data is not what the run began with"):
         resume_folds(tmp_path / "runs", data=photos)
     (tmp_path / "runs" / "folds.json").write_text("{}")
-    with pytest.raises(BadData, match="not what training writes"):
+    with pytest.raises(BadData, match="not as it was written"):
         resume_folds(tmp_path / "runs")
 
 

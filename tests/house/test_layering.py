@@ -16,7 +16,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LEVELS = [
     {"errors", "signals", "units", "signatures"},
     {"text", "files"},
-    {"spec", "download"},
+    {"spec", "download", "records"},
     {"nn"},
     {"models", "catalog"},
     {"weights", "inspection", "data", "features", "speed", "metrics", "labels"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from PIL import Image
 from backbones.api.training import resume
 from backbones.api.training import train as begin_training
 from backbones.api.training_run import TrainingRun
-from backbones.errors import BadWeights, NotFound, RecipeError, TrainingStopped, WrongUse
+from backbones.errors import BadWeights, Diverged, NotFound, RecipeError, TrainingStopped, WrongUse
 from backbones.models import build
 from backbones.spec import InputSpec
 from backbones.training import images
@@ -199,6 +200,27 @@ def test_files_of_others_in_a_folder_are_never_replaced(photos, tmp_path):
         begin(photos, out)
 
 
+def test_a_folder_with_somebodys_recipe_is_not_written_into(photos, tmp_path):
+    """`--recipe mine/recipe.json --out mine` replaced the recipe by the resolved one."""
+    out = tmp_path / "mine"
+    out.mkdir()
+    for name in ("recipe.json", "best.safetensors"):
+        (out / name).write_text("mine")
+        with pytest.raises(WrongUse, match=f"a {re.escape(name)} that a run would overwrite"):
+            begin(photos, out)
+        assert (out / name).read_text() == "mine"
+        (out / name).unlink()
+    begin(photos, out)
+
+
+def test_too_large_a_rate_takes_no_folder(photos, tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(Diverged) as caught:
+        list(begin(photos, out, "optimizer.lr=1e30"))
+    one_line(caught)
+    assert break_off(begin(photos, out)) == out
+
+
 def test_a_run_that_was_replaced_does_not_write(photos, tmp_path):
     first, second, late = (begin(photos, tmp_path / "run", f"seed={seed}") for seed in range(3))
     first._begun()  # its folder is made, and no step taken
@@ -212,14 +234,16 @@ def test_a_run_that_was_replaced_does_not_write(photos, tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="an open folder cannot be moved elsewhere")
-@pytest.mark.parametrize("how", ["moved", "removed", "replaced"])
+@pytest.mark.parametrize("how", ["moved", "removed", "replaced", "unlocked"])
 def test_a_folder_moved_or_removed_under_a_run_ends_it(photos, tmp_path, how):
     """It trained to the end, and made the folder anew with half of its files."""
     out = tmp_path / "run"
     records = iter(begin(photos, out))
     while not isinstance(next(records), CheckpointRecord):
         pass
-    if how == "removed":
+    if how == "unlocked":
+        (out / "writer.lock").unlink()
+    elif how == "removed":
         shutil.rmtree(out)
     else:
         out.rename(tmp_path / "elsewhere")
@@ -232,7 +256,7 @@ def test_a_folder_moved_or_removed_under_a_run_ends_it(photos, tmp_path, how):
     if how == "replaced":
         list(other)
         assert (out / "evaluation.json").exists()
-    else:
+    elif how != "unlocked":
         assert not out.exists()
     if how == "moved":
         assert list(resume(tmp_path / "elsewhere"))

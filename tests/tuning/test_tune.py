@@ -63,8 +63,8 @@ def whole(tmp_path_factory, _one_thread):
 def test_a_search_leaves_all_its_files(whole) -> None:
     names = {path.name for path in whole.folder.iterdir()}
     trials = {f"trial-{number:03d}" for number in range(TRIALS)}
-    files = {"study.json", "trials.json", "trials.csv", "best.toml"}
-    assert names == trials | files | {"history.png", "parameters.png"}
+    files = {"study.json", "start.safetensors", "trials.json", "trials.csv", "best.toml"}
+    assert names == trials | files | {"history.png", "parameters.png", "writer.lock"}
     with (whole.folder / "trials.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
     best = whole.best()

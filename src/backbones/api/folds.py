@@ -20,9 +20,10 @@ from backbones.api.training import begin_run, resume
 from backbones.api.training_run import TrainingRun
 from backbones.data.folds import Folds
 from backbones.errors import WrongUse
-from backbones.training.checkpoint import fingerprint, refuse_other_data
+from backbones.training.checkpoint import fingerprint, refuse_other_data, refuse_other_recipe
 from backbones.training.folder import RunFolder
 from backbones.training.folds import FoldsFolder
+from backbones.training.images import describe_images, refuse_other_images
 from backbones.training.recipe import Recipe
 
 __all__ = [
@@ -195,7 +196,8 @@ def begin_folds(
     drawn = folds_for(chosen, data, downloading=downloading)
     resolved_with(chosen, data)  # what does not fit is told before anything is written
     known, where = _fingerprint(drawn), lasting_data(data)
-    make = partial(FoldsFolder.create, path, recipe=chosen, data=known, where=where)
+    images = describe_images([drawn.pool])
+    make = partial(FoldsFolder.create, path, recipe=chosen, data=known, where=where, images=images)
     return FoldsTraining(path, chosen, make, data, progress=progress, downloading=downloading)
 
 
@@ -223,6 +225,9 @@ def resume_folds(
     where = data_again(opened.facts["where"], data, folder=opened.path)
     drawn = folds_for(opened.recipe, where, downloading=downloading)
     refuse_other_data(opened.facts["data"], _fingerprint(drawn))
+    start = opened.start()
+    refuse_other_recipe(start.recipe, opened.recipe, opened.path / "recipe.json")
+    refuse_other_images(start.images, {drawn.pool.name: drawn.pool})
     return FoldsTraining(
         opened.path,
         opened.recipe,

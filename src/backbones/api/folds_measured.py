@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,11 +16,14 @@ from backbones.api.evaluation import write_evaluation
 from backbones.api.training_run import TrainingRun, evaluation_batch
 from backbones.api.weights import find_bundle, open_bundle
 from backbones.data.source import Split
+from backbones.errors import BadData
 from backbones.labels import shown
 from backbones.metrics import Interval, Report, Skipped, measure
 from backbones.protocols.answering import Asking, answer
 from backbones.protocols.run import Evaluation, Member, evaluate_together
 from backbones.protocols.table import find_protocol
+from backbones.records import fitting
+from backbones.report.curves import read_metrics
 from backbones.training.folds import FoldsFolder
 from backbones.training.out_of_fold import NAME, Held, in_order, read_held, scores_of, write_held
 from backbones.weights.bundle import Bundle, read_bundle
@@ -55,8 +58,7 @@ class FoldFigures:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> FoldFigures:
         """Read what folds.json holds."""
-        interval = Interval(**values["top1_interval_percent"])
-        return cls(**{**values, "top1_interval_percent": interval})
+        return fitting(values, cls, "folds.json")
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,11 @@ class FoldsFinished:
 
 
 def measured(fold: int, run: TrainingRun) -> dict[str, Any]:
-    """Put the fold's own pictures to its kept network; the answers go into the run folder."""
+    """Put the fold's own pictures to its kept network; the answers go into the run folder.
+
+    Returns:
+        The figures, and the SHA-256 of the answers.
+    """
     held_out = run.source.split("val")
     kept = read_bundle(find_bundle(run.folder))
     asking = Asking(find_protocol("single"), evaluation_batch(kept.spec))
@@ -92,18 +98,22 @@ def measured(fold: int, run: TrainingRun) -> dict[str, Any]:
     rows = _held(held_out, found.log_probabilities, found.indices, fold)
     write_held(run.folder / NAME, rows, kept.classes)
     report = _report(rows, kept, found.skipped)
-    return asdict(
-        FoldFigures(
-            fold,
-            report.num_samples,
-            report.num_skipped,
-            report.top1_error_percent,
-            report.top1_interval_percent,
-            report.loss,
-            int(kept.metrics["epoch"]),
-            _last_error(run.folder),
-        )
+    figures = FoldFigures(
+        fold,
+        report.num_samples,
+        report.num_skipped,
+        report.top1_error_percent,
+        report.top1_interval_percent,
+        report.loss,
+        int(kept.metrics["epoch"]),
+        _last_error(run.folder),
     )
+    return {**asdict(figures), "answers_sha256": _sha256(run.folder / NAME)}
+
+
+def _sha256(path: Path) -> str:
+    """Of a table of answers; of nothing where it is missing."""
+    return hashlib.sha256(path.read_bytes() if path.is_file() else b"").hexdigest()
 
 
 def _held(split: Split, scores: Any, indices: Any, fold: int) -> list[Held]:
@@ -127,9 +137,8 @@ def _report(rows: Sequence[Held], kept: Bundle, skipped: Sequence[Skipped]) -> R
 
 def _last_error(run: Path) -> float:
     """The top-1 error of the run's last evaluation on the way, in percent."""
-    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    found = [json.loads(line) for line in lines]
-    errors = [row["top1_error_percent"] for row in found if row["record"] == "evaluation"]
+    found = read_metrics(run / "metrics.jsonl")
+    errors = [row["top1_error_percent"] for row in found if row.get("record") == "evaluation"]
     return float(errors[-1])
 
 
@@ -139,6 +148,12 @@ def summed_up(folder: FoldsFolder, data: str | Path) -> FoldsFinished:
     figures = tuple(FoldFigures.from_json(each) for each in folder.facts["folds"])
     drawn = folds_for(folder.recipe, data)
     names = [drawn.pool.pictures.name(place) for place in range(len(drawn.pool))]
+    for noted, run in zip(folder.facts["folds"], runs, strict=True):
+        if noted.get("answers_sha256") != _sha256(run / NAME):
+            raise BadData(
+                f"{run / NAME} is not as it was written (its SHA-256 differs); put it back as it"
+                " was, or start anew"
+            )
     rows = in_order((row for run in runs for row in read_held(run / NAME)), names)
     bundles = [open_bundle(run) for run in runs]
     write_held(folder.path / NAME, rows, bundles[0].classes)

@@ -22,6 +22,8 @@ from backbones.ledger.entry import Arm, Entry, Measure
 from backbones.ledger.measured import Figure, Machine, Measured, Run
 from backbones.ledger.table import find_entry
 from backbones.ledger.text import file_name, measured_text
+from backbones.records import read_record, write_record
+from backbones.report.curves import read_metrics
 from backbones.report.ledger import DottedLine, draw_lines
 from backbones.text import raw_bytes
 from backbones.training.folder import RunFolder
@@ -210,7 +212,7 @@ def _measured(trial: _Trial, arm: Arm, measure: Measure, seed: int, target: str 
     key = hashlib.sha256(measure.model_dump_json().encode()).hexdigest()[:8]
     kept = None if isinstance(target, str) else target / f"measured-{key}.json"
     if kept is not None and kept.exists():
-        return Run.model_validate_json(kept.read_bytes())
+        return read_record(kept, Run)
     said = f"{arm.name}, seed {seed}: {measure.label}"
     found = evaluate(
         target,
@@ -232,14 +234,13 @@ def _measured(trial: _Trial, arm: Arm, measure: Measure, seed: int, target: str 
         seconds=round(found.seconds, 2),
     )
     if kept is not None:
-        write_atomic(kept, run.model_dump_json(indent=2).encode())
+        write_record(kept, run.model_dump(mode="json"))
     return run
 
 
 def _train_seconds(folder: Path) -> float:
     """What the epochs of a run took, evaluations and pauses left out."""
-    lines = (folder / "timing.jsonl").read_text(encoding="utf-8").splitlines()
-    records = [json.loads(line) for line in lines]
+    records = read_metrics(folder / "timing.jsonl")
     return float(sum(each["seconds"] for each in records if each["record"] == "epoch"))
 
 

@@ -73,6 +73,7 @@ def train(
         BadData, BadWeights: what is there cannot be used.
         WrongUse: the run folder holds a run already.
         Busy: another process writes to the run folder; raised by the iteration too.
+        OutOfMemory: raised by the iteration; says which batch would fit.
     """
     chosen = chosen_recipe(
         data,

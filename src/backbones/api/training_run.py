@@ -14,6 +14,8 @@ from backbones.api.evaluation import was_chosen_by, write_evaluation
 from backbones.api.weights import find_bundle
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource
+from backbones.errors import telling_of_memory
+from backbones.inspection.room import batch_advice
 from backbones.labels import shown
 from backbones.protocols.run import Evaluation, quick_evaluate
 from backbones.protocols.run import evaluate as evaluate_split
@@ -23,8 +25,10 @@ from backbones.speed import Precision
 from backbones.training.checkpoint import file_names_digest
 from backbones.training.folder import RunFolder
 from backbones.training.loop import fit
+from backbones.training.optim import kept_by
 from backbones.training.recipe import Recipe
 from backbones.training.record import Record
+from backbones.training.resolve import input_spec
 from backbones.training.transplant import TakenLayer
 from backbones.weights.bundle import read_bundle
 
@@ -147,7 +151,7 @@ class TrainingRun:
         """The training alone: nothing is measured or drawn when it is over."""
         run, workshop = self._begun(), self._workshop
         watched = workshop.watched
-        with run, closing(workshop):
+        with run, closing(workshop), telling_of_memory(self._batch_advice):
             for record in fit(
                 workshop.network,
                 self.recipe,
@@ -160,6 +164,18 @@ class TrainingRun:
             ):
                 self._step = record.step
                 yield record
+
+    def _batch_advice(self) -> str:
+        recipe, spec = self.recipe, input_spec(self.recipe)
+        return batch_advice(
+            self._workshop.network,
+            (spec.channels, spec.size, spec.size),
+            recipe.batch_size,
+            "--set batch_size=",
+            training=True,
+            optimizer=kept_by(recipe.optimizer),
+            precision="bf16" if recipe.precision == "bf16" else "fp32",
+        )
 
     def _begun(self) -> RunFolder:
         """The folder; a new run's is made here, so that a run that never starts leaves nothing."""

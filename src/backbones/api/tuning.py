@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel
 
 from backbones.api.data import Downloading, Progress
 from backbones.api.starting import chosen_recipe, data_again, lasting_data, resolved_with
@@ -14,13 +15,16 @@ from backbones.api.tuning_run import TuningRun, plan_of
 from backbones.api.tuning_trials import TrialProgress
 from backbones.api.weights import find_bundle, get_weights, is_id
 from backbones.data.source import DataSource
-from backbones.errors import BadData, NotFound, WrongUse, nearest
-from backbones.files import expanded, write_atomic
-from backbones.text import to_json
-from backbones.training.checkpoint import fingerprint, refuse_other_data
+from backbones.errors import NotFound, WrongUse, nearest
+from backbones.files import expanded
+from backbones.records import read_record, write_record
+from backbones.training.checkpoint import fingerprint
+from backbones.training.images import describe_images, refuse_other_images
 from backbones.training.lock import FolderLock
 from backbones.training.recipe import Recipe, smoke
 from backbones.training.settings import read_recipe
+from backbones.training.start import NAME as START
+from backbones.training.start import Start
 from backbones.tuning.book import TrialRow
 from backbones.tuning.search import Choice, usual_searches
 from backbones.tuning.study import Plan, need_optuna
@@ -28,6 +32,22 @@ from backbones.tuning.study import Plan, need_optuna
 __all__ = ["MONITORS", "TrialProgress", "TrialRow", "TuningRun", "resume_tuning", "tune"]
 
 MONITORS = ("top1_error_percent", "loss")
+
+
+class _Facts(BaseModel):
+    """What study.json says."""
+
+    format: Literal[1]
+    where: str
+    recipe: dict[str, Any]
+    search: list[str]
+    monitor: str
+    seed: int
+    smoke: bool
+    trials: int
+    asked: dict[str, Any]
+    train: dict[str, Any]
+    val: dict[str, Any]
 
 
 def tune(
@@ -110,7 +130,9 @@ def tune(
     with FolderLock(folder):
         if _is_study(folder):  # since the look above
             raise _taken(folder)
-        write_atomic(folder / "study.json", _pretty(facts))
+        images = describe_images(source.splits.values())
+        Start(chosen.to_json(), facts["train"], images).write(folder / START)
+        write_record(folder / "study.json", facts)
     return TuningRun(folder, facts, source, time_s)
 
 
@@ -150,11 +172,8 @@ def resume_tuning(
     if not _is_study(folder):
         raise NotFound(f"{folder} holds no search (no study.json); start one without --resume")
     FolderLock(folder).refuse_held()
-    try:
-        facts = json.loads((folder / "study.json").read_text(encoding="utf-8"))
-        recipe = read_recipe(facts["recipe"], str(folder / "study.json"))
-    except (ValueError, KeyError, TypeError):
-        raise BadData(f"{folder / 'study.json'} was changed; the search cannot go on") from None
+    facts = read_record(folder / "study.json", _Facts).model_dump()
+    recipe = read_recipe(facts["recipe"], str(folder / "study.json"))
     _refuse_other_search(facts, asked or {})
     changed = dict(facts)
     if trials is not None:
@@ -165,11 +184,10 @@ def resume_tuning(
         changed["where"] = lasting_data(where)
     before, facts = facts, changed
     source = _open(recipe, facts, progress, downloading)
-    for name in ("train", "val"):
-        refuse_other_data(facts[name], fingerprint(source.split(name)))
+    refuse_other_images(Start.read(folder / START).images, source.splits)
     if facts != before:
         with FolderLock(folder):
-            write_atomic(folder / "study.json", _pretty(facts))
+            write_record(folder / "study.json", facts)
     return TuningRun(folder, facts, source, time_s)
 
 
@@ -254,7 +272,3 @@ def _free_folder(data: str | Path, model: str) -> Path:
     while folder.exists():
         folder, number = Path("runs") / f"{name}-{number}", number + 1
     return folder
-
-
-def _pretty(facts: Mapping[str, Any]) -> bytes:
-    return (to_json(facts, indent=1) + "\n").encode()

@@ -85,10 +85,10 @@ class TuningRun:
 
     def __iter__(self) -> Iterator[TrialProgress | TrialRow]:
         self._started = True
-        with FolderLock(self.folder):
-            yield from self._trials()
+        with FolderLock(self.folder) as lock:
+            yield from self._trials(lock)
 
-    def _trials(self) -> Iterator[TrialProgress | TrialRow]:
+    def _trials(self, lock: FolderLock) -> Iterator[TrialProgress | TrialRow]:
         began = time.monotonic()
         while not self._is_over(time.monotonic() - began):
             trial = self._next()
@@ -101,6 +101,7 @@ class TuningRun:
                     f" backbones tune --resume {self.folder}",
                     error.exit_code,
                 ) from None
+            lock.refuse_lost()
             self.book.put(row)
             yield row
             self._refuse_hopeless(row)

@@ -19,7 +19,8 @@ from backbones.data.decode import decode
 from backbones.data.finish import normalised
 from backbones.data.geometry import evaluation_framing
 from backbones.data.render import Pixels, render, with_channels
-from backbones.errors import BadData, BadImage
+from backbones.errors import BadData, BadImage, telling_of_memory
+from backbones.inspection.room import batch_advice
 from backbones.nn.evaluating import evaluating, naming
 from backbones.prediction.inputs import Inputs, Waiting
 from backbones.spec import InputSpec
@@ -108,10 +109,16 @@ def predict(
     Raises:
         BadData: the network's outputs are not as many as the class names.
         NotFinite: the network's answer to a picture is no number; names the file.
+        OutOfMemory: says which batch would fit.
     """
     if batch_size < 1 or (top is not None and top < 1):
         raise ValueError(f"batch_size is {batch_size} and top is {top}, expected at least 1")
     desk = _Desk(network, spec, class_names(classes, names), top, precision)
+
+    def advice() -> str:
+        shape = (spec.channels, spec.size, spec.size)
+        return batch_advice(network, shape, batch_size, "--batch-size ", precision=precision)
+
     for batch in batches(
         inputs,
         spec,
@@ -121,7 +128,7 @@ def predict(
         progress=progress,
     ):
         readable = [prepared.path for prepared in batch if prepared.square is not None]
-        with naming(readable):
+        with telling_of_memory(advice), naming(readable):
             answers = desk.answer([prepared.square for prepared in batch])
         for prepared, guesses in zip(batch, answers, strict=True):
             yield Prediction(prepared.path, guesses, prepared.error, prepared.picture)

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from backbones.data.pipeline import Batch, Pipeline
 from backbones.data.source import Split
-from backbones.errors import ProtocolError, WrongUse
+from backbones.errors import ProtocolError, WrongUse, telling_of_memory
 from backbones.features.dense import dense
+from backbones.inspection.room import batch_advice, room_bytes
 from backbones.metrics import Labels, Scores, Skipped
 from backbones.nn.evaluating import Network, evaluating, finite, naming
 from backbones.protocols.looking import Seen, look
@@ -80,8 +81,21 @@ def answer(
     Raises:
         ProtocolError: the protocol's views do not fit, or the network cannot be read densely.
         NotFinite: the network's answer to a picture is no number; names the file.
+        OutOfMemory: says which batch would fit.
     """
-    with evaluating(network, asking.precision) as scored:
+
+    def advice() -> str:
+        scales = _scaled_specs(spec, asking.protocol)
+        longest = max(each.resize for each in scales)
+        if longest**2 * spec.channels > room_bytes(torch.device("cpu")) // asking.batch_size:
+            return f"images are resized to {longest} px: use a smaller resize"
+        side = max(each.size for each in scales)
+        shape = (spec.channels, side, side)
+        return batch_advice(
+            network, shape, asking.batch_size, "--batch-size ", precision=asking.precision
+        )
+
+    with telling_of_memory(advice), evaluating(network, asking.precision) as scored:
         count = _Counter(scored)
         if _is_batch_wise(asking.protocol):
             found = _by_pipeline(count, split, spec, asking)

@@ -14,7 +14,7 @@ writer.lock               locked while a process writes, and which one that is o
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
 import os
 import platform
@@ -23,13 +23,15 @@ import uuid
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import torch
+from pydantic import BaseModel, ConfigDict
 
 from backbones.errors import BadData, NotFound, TrainingStopped, WrongUse
 from backbones.files import write_atomic
-from backbones.text import to_json
+from backbones.records import fitting
+from backbones.text import read_document, to_json
 from backbones.training import events
 from backbones.training.images import Images
 from backbones.training.lines import as_line, lines_of
@@ -46,6 +48,19 @@ _LEDGERS = ("metrics.jsonl", "timing.jsonl", "tensorboard/events.out.tfevents.0.
 _LINES_PER_EPOCH = 100
 _KEPT = ("checkpoint.safetensors", "last.safetensors", "best.safetensors")
 _OWN = ("run.json", "recipe.json", START, "metrics.jsonl", "timing.jsonl")
+
+
+class RunFacts(BaseModel):
+    """What run.json says, which people may read and change."""
+
+    model_config = ConfigDict(extra="allow")
+
+    format: Literal[1]
+    where: str
+    data: dict[str, Any]
+    versions: dict[str, str]
+    machine: str
+    threads: int
 
 
 class RunFolder:
@@ -148,6 +163,7 @@ class RunFolder:
         if path.exists() and not path.is_dir():
             raise WrongUse(f"{path} is a file; expected a folder for the run")
         if not (path / "run.json").exists():
+            _refuse_to_overwrite(path)
             return
         if any((path / name).exists() for name in _KEPT):
             raise WrongUse(
@@ -167,16 +183,12 @@ class RunFolder:
 
         Raises:
             NotFound: the folder holds no run.
-            BadData: run.json cannot be read.
+            BadData: run.json is not what training writes.
         """
         if not (path / "run.json").is_file():
             raise NotFound(f"{path} holds no run (it has no run.json); start one without --resume")
-        recipe = load_recipe(path / "recipe.json")
-        try:
-            facts = json.loads((path / "run.json").read_text(encoding="utf-8"))
-        except ValueError:
-            raise BadData(f"{path / 'run.json'} is not JSON; the run cannot go on") from None
-        return cls(path, recipe, facts)
+        facts = fitting(read_document(path / "run.json"), RunFacts, str(path / "run.json"))
+        return cls(path, load_recipe(path / "recipe.json"), facts.model_dump())
 
     def start(self) -> Start:
         """What the run began with.
@@ -230,14 +242,23 @@ class RunFolder:
             os.fsync(file.fileno())
         return [file.tell() for file in (self._metrics, self._timing, self._events)]
 
-    def cut(self, positions: list[int]) -> None:
+    def metrics_sha256(self) -> str:
+        """Of metrics.jsonl as far as it is written."""
+        return self._hash_of_metrics(self._metrics.tell())
+
+    def _hash_of_metrics(self, length: int) -> str:
+        with (self.path / _LEDGERS[0]).open("rb") as file:
+            return hashlib.sha256(file.read(length)).hexdigest()
+
+    def cut(self, positions: list[int], metrics_sha256: str | None = None) -> None:
         """Forget what was written after a checkpoint.
 
         Args:
             positions: what `positions` said when it was written; all 0 without a checkpoint.
+            metrics_sha256: what it said then.
 
         Raises:
-            BadData: a file is shorter than it was then, so somebody changed it.
+            BadData: a file is shorter than it was then, or another one: somebody changed it.
         """
         files = (self._metrics, self._timing, self._events)
         for name, file, position in zip(_LEDGERS, files, positions, strict=True):
@@ -248,6 +269,11 @@ class RunFolder:
                 )
             file.truncate(position)
             file.seek(position)
+        if metrics_sha256 not in (None, self.metrics_sha256()):
+            raise BadData(
+                f"{self.path / _LEDGERS[0]} is not as it was written (its SHA-256 differs); put the"
+                " file back as it was, or start a new run"
+            )
 
     def cannot_write(self, error: OSError, step: int) -> TrainingStopped:
         """What to raise when the disk does not take any more."""
@@ -300,6 +326,18 @@ class RunFolder:
             except OSError:
                 continue  # a full disk at this point loses nothing that was promised
         self.lock.__exit__()
+
+
+def _refuse_to_overwrite(path: Path) -> None:
+    """Refuse a folder in which somebody else has files of our names."""
+    if (path / START).exists():  # of a run that was killed before it was one
+        return
+    for name in (*_OWN, *_KEPT):
+        if (path / name).exists():
+            raise WrongUse(
+                f"{path} holds no run, but a {name} that a run would overwrite; choose another"
+                " --out, or move the file"
+            )
 
 
 def _is_foreign(name: str) -> bool:

@@ -3,6 +3,7 @@
 recipe.json               the recipe that all folds are trained by; a recipe file itself
 folds.json                the data, and what each finished fold measured; at the end the whole
 fold-1/ fold-2/ ...       an ordinary run folder for each fold
+start.safetensors         what a resume is compared with: recipe and every image
 out_of_fold.csv           at the end: every picture's answer from the network that never saw it
 evaluation.json ...       at the end, where the data has a "test": all networks together on it
 writer.lock               locked while a process writes, and which one that is or was
@@ -10,20 +11,38 @@ writer.lock               locked while a process writes, and which one that is o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from backbones.errors import BadData, NotFound, WrongUse
+from pydantic import BaseModel, ConfigDict
+
+from backbones.errors import NotFound, WrongUse
 from backbones.files import write_atomic
+from backbones.records import read_record, write_record
 from backbones.text import to_json
 from backbones.training.folder import RunFolder
+from backbones.training.images import Images
 from backbones.training.lock import FolderLock
 from backbones.training.recipe import Recipe
 from backbones.training.settings import load_recipe
+from backbones.training.start import NAME as START
+from backbones.training.start import Start
 
 NAME = "folds.json"
+
+
+class _Facts(BaseModel):
+    """What folds.json says."""
+
+    model_config = ConfigDict(extra="allow")
+
+    format: Literal[1]
+    where: str
+    num_folds: int
+    seed: int
+    data: dict[str, Any]
+    folds: list[dict[str, Any]]
 
 
 class FoldsFolder:
@@ -46,7 +65,13 @@ class FoldsFolder:
 
     @classmethod
     def create(
-        cls, path: Path, *, recipe: Recipe, data: Mapping[str, Any], where: str
+        cls,
+        path: Path,
+        *,
+        recipe: Recipe,
+        data: Mapping[str, Any],
+        where: str,
+        images: Images,
     ) -> FoldsFolder:
         """Begin in a new folder, or in one that holds no run yet.
 
@@ -55,6 +80,7 @@ class FoldsFolder:
             recipe: with `folds`.
             data: what is known of the pictures that the folds are drawn from.
             where: the data, as a later resume finds it.
+            images: what `describe_images` said of those pictures.
 
         Raises:
             WrongUse: the folder holds a run, or cannot be written.
@@ -75,6 +101,7 @@ class FoldsFolder:
             path.mkdir(parents=True, exist_ok=True)
             with folder.lock:
                 cls.refuse_taken(path)  # again: now nobody else can begin in between
+                Start(recipe.to_json(), dict(data), images).write(path / START)
                 write_atomic(path / "recipe.json", _pretty(recipe.to_json()))
                 folder.save()  # last: from here on it is a folder of folds
         except OSError as error:
@@ -87,17 +114,20 @@ class FoldsFolder:
 
         Raises:
             NotFound: it is no folder of folds.
-            BadData: folds.json cannot be read.
+            BadData: folds.json was changed.
         """
         if not cls.is_there(path):
             raise NotFound(f"{path} holds no folds (it has no {NAME})")
-        try:
-            facts = json.loads((path / NAME).read_text(encoding="utf-8"))
-            if facts["format"] != 1:
-                raise BadData(f"{path / NAME} was written by another version; start anew")
-        except (ValueError, KeyError, TypeError):
-            raise BadData(f"{path / NAME} is not what training writes; start anew") from None
-        return cls(path, load_recipe(path / "recipe.json"), facts)
+        facts = read_record(path / NAME, _Facts)
+        return cls(path, load_recipe(path / "recipe.json"), facts.model_dump())
+
+    def start(self) -> Start:
+        """What the folds began with.
+
+        Raises:
+            BadWeights: the file is missing or damaged.
+        """
+        return Start.read(self.path / START)
 
     @staticmethod
     def is_there(path: Path) -> bool:
@@ -168,7 +198,8 @@ class FoldsFolder:
 
     def save(self) -> None:
         """Write folds.json anew, in one step."""
-        write_atomic(self.path / NAME, _pretty(self.facts))
+        self.lock.refuse_lost()
+        write_record(self.path / NAME, self.facts)
 
 
 def _pretty(values: Mapping[str, Any]) -> bytes:

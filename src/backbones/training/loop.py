@@ -272,6 +272,7 @@ def _save(training: Training, run: RunFolder) -> CheckpointRecord:
             "schedule": training.rate.state(),
             "optimizer": numbers,
             "positions": run.positions(),
+            "metrics_sha256": run.metrics_sha256(),
             "recipe": training.recipe.to_json(),
             "data": dict(training.data),
         }
@@ -295,7 +296,7 @@ def _resume(training: Training, run: RunFolder) -> tuple[str, ...]:
     tensors, facts = read_checkpoint(run.checkpoint_path)
     refuse_other_recipe(facts["recipe"], training.recipe, recipe_file)
     if facts["step"] < training.plan.total_steps:
-        run.cut(facts["positions"])
+        run.cut(facts["positions"], facts["metrics_sha256"])
     average = training.average
     put_back(training.model, training.optimizer, average, tensors, facts["optimizer"])
     training.step = facts["step"]

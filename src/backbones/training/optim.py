@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from backbones.errors import RecipeError, nearest
+from backbones.inspection.memory import Optimizer as Kept
 from backbones.training.recipe import Optimizer, Part, Recipe
 from backbones.training.rmsprop import TensorFlowRMSprop
 
@@ -106,6 +107,15 @@ def freeze(model: nn.Module, matches: Iterable[str]) -> Frozen:
         if own and names.issuperset(own):
             modules.append(module)
     return Frozen(names, tuple(modules))
+
+
+def kept_by(optimizer: Optimizer) -> Kept:
+    """The optimiser as `inspection.memory` calls it, by what it keeps for each parameter."""
+    if optimizer.kind in ("adam", "adamw"):
+        return "adam"
+    if optimizer.kind == "sgd":
+        return "sgd_momentum" if optimizer.momentum else "sgd"
+    return "rmsprop_momentum" if optimizer.momentum else "rmsprop"
 
 
 def train_mode(model: nn.Module, frozen: Frozen) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -12,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from backbones.errors import NotFound, RecipeError, nearest
+from backbones.text import parse, read_document
 from backbones.training.recipe import (
     OPTIMIZER_FIELDS,
     OPTIMIZER_SHARED,
@@ -19,6 +19,8 @@ from backbones.training.recipe import (
     SCHEDULE_SHARED,
     Recipe,
 )
+
+_SHOWN = 200  # letters of a setting, in a message
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -50,14 +52,9 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
             " For images of your own: finetune, scratch; `backbones list recipes` shows all"
             f" {len(recipe_names())}; a recipe's file ends in .toml or .json"
         )
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except FileNotFoundError:
-        raise NotFound(f"no recipe file {path}") from None
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise RecipeError(f"{path} cannot be read as a recipe: {one_line(error)}") from None
-    return read_recipe(values, str(path))
+    if not path.exists():
+        raise NotFound(f"no recipe file {path}")
+    return read_recipe(read_document(path, RecipeError), str(path))
 
 
 def read_recipe(values: object, where: str) -> Recipe:
@@ -102,7 +99,8 @@ def apply_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
             raise RecipeError(f"--set {setting!r} has no value; expected field=value")
         keys.append(key.strip())
         _put(values, keys[-1], _value(text.strip()), recipe)
-    changed = read_recipe(values, "--set " + " ".join(settings)) if settings else recipe
+    said = " ".join(each if len(each) <= _SHOWN else f"{each[:_SHOWN]}..." for each in settings)
+    changed = read_recipe(values, f"--set {said}") if settings else recipe
     for key in keys:
         _refuse_unused(changed, key)
     return changed
@@ -113,8 +111,8 @@ def _value(text: str) -> object:
     if text.lower() in ("none", "null"):
         return None
     try:
-        return json.loads(text)
-    except ValueError:
+        return parse(text, "json", "--set", RecipeError)
+    except RecipeError:
         return {"True": True, "False": False}.get(text, text)
 
 

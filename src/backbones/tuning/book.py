@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from backbones.errors import BadData
+from pydantic import BaseModel
+
 from backbones.files import write_atomic
-from backbones.text import raw_bytes, to_json
+from backbones.records import read_record, write_record
+from backbones.text import raw_bytes
 from backbones.tuning.search import Value
 
 State = Literal["running", "finished", "pruned", "diverged", "failed"]
@@ -110,21 +111,14 @@ class TrialBook:
         """
         book = cls(folder, monitor)
         if book.path.exists():
-            try:
-                rows = json.loads(book.path.read_text(encoding="utf-8"))["trials"]
-                book.rows = [_row(each) for each in rows]
-            except (ValueError, KeyError, TypeError, AttributeError):
-                raise BadData(
-                    f"{book.path} is not what backbones tune wrote; the study cannot go on"
-                ) from None
+            book.rows = [_row(each) for each in read_record(book.path, _Trials).trials]
         return book
 
     def put(self, row: TrialRow) -> None:
         """Keep a trial's newest state."""
         self.rows[row.number : row.number + 1] = [row]
         rows = [asdict(each) for each in self.rows]
-        text = to_json({"monitor": self.monitor, "trials": rows}, indent=1)
-        write_atomic(self.path, (text + "\n").encode())
+        write_record(self.path, {"monitor": self.monitor, "trials": rows})
 
     def broken_off(self) -> TrialRow | None:
         """The trial that was running when the study stopped, marked as taken up again."""
@@ -155,13 +149,40 @@ class TrialBook:
         return path
 
 
-def _row(values: dict[str, Any]) -> TrialRow:
+class _Figures(BaseModel):
+    """An evaluation as the file has it: what is not a number is null."""
+
+    epoch: int
+    top1_error_percent: float | None
+    loss: float | None
+
+
+class _Trial(BaseModel):
+    """A row as the file has it."""
+
+    number: int
+    parameters: dict[str, Value]
+    state: State
+    measured: list[_Figures]
+    seconds: float
+    restarts: int
+    note: str
+
+
+class _Trials(BaseModel):
+    """What trials.json says."""
+
+    monitor: str
+    trials: list[_Trial]
+
+
+def _row(trial: _Trial) -> TrialRow:
     measured = tuple(
-        Measured(one["epoch"], _number(one["top1_error_percent"]), _number(one["loss"]))
-        for one in values["measured"]
+        Measured(one.epoch, _number(one.top1_error_percent), _number(one.loss))
+        for one in trial.measured
     )
-    return TrialRow(**{**values, "measured": measured})
+    return TrialRow(**{**dict(trial), "measured": measured})
 
 
 def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+    return math.nan if value is None else value

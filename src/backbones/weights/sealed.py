@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from backbones.errors import BadWeights
-from backbones.text import escaped
+from backbones.text import escaped, parse
 from backbones.weights.atomic import atomic_save_safetensors
 
 _TENSORS = "tensors_sha256"
@@ -98,10 +98,7 @@ def _sealed(values: Mapping[str, Any]) -> str:
 
 def _opened(text: str) -> dict[str, Any]:
     """The values inside, if nobody changed them."""
-    try:
-        header = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadWeights(f"the header is not JSON ({error})") from error
+    header = parse(text, "json", "the header", BadWeights)
     if not isinstance(header, dict) or "sha256" not in header:
         raise BadWeights("it has no SHA-256: it was changed, or written by an earlier version")
     values = header.get("header")
