@@ -212,12 +212,25 @@ def _alone(to: Path) -> Iterator[None]:
         yield
         return
     lock = to.with_name(to.name + ".lock")
-    with os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666), "wb") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            lock.unlink(missing_ok=True)
+    while True:
+        with os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666), "wb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            # Whoever had it has removed its file: the next ones lock another one by now.
+            if not _is_at(lock, os.fstat(held.fileno())):
+                continue
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
+            return
+
+
+def _is_at(path: Path, state: os.stat_result) -> bool:
+    """Whether an open file is still the one of that name."""
+    try:
+        return os.path.samestat(state, path.stat())
+    except FileNotFoundError:
+        return False
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -223,3 +225,34 @@ def test_published_checksums_are_those_of_the_real_files(test_data: Path) -> Non
     for name, md5 in row.files.items():
         data = (test_data / "fashion-mnist" / name).read_bytes()
         assert hashlib.md5(data).hexdigest() == md5
+
+
+@pytest.mark.skipif(os.name != "posix", reason="flock")
+def test_who_waited_for_a_removed_lock_does_not_fetch_beside_the_next(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The lock's file was removed under those who waited for it, and a third came in beside."""
+    inside, most, barrier = 0, 0, threading.Lock()
+
+    def fetch(_: str, to: Path, *__: object) -> None:
+        nonlocal inside, most
+        with barrier:
+            inside += 1
+            most = max(most, inside)
+        time.sleep(0.03)
+        with barrier:
+            inside -= 1
+
+    monkeypatch.setattr("backbones.download._fetch_checked", fetch)
+
+    def work() -> None:
+        for _ in range(3):
+            download("http://localhost/file.bin", tmp_path / "file.bin", checksum=None)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from backbones import signals
-from backbones.errors import BackbonesError
+from backbones.errors import BackbonesError, is_short_of_memory
 from backbones.text import shown
 
 # What typer answers to `--help`, in a fifth of its time; tests/golden compares the two.
@@ -140,10 +140,8 @@ def _told(error: Exception) -> str | None:
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
         return f"{error.strerror or error}{where}"
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-        return "there is not enough memory; take smaller batches or images, or fewer workers"
-    if type(error).__name__ == "OutOfMemoryError":  # of a device, in torch
-        return "the device has not enough memory; take smaller batches or images"
+    if is_short_of_memory(error):
+        return "this needs more memory than there is; take smaller batches or images"
     return None
 
 
