@@ -166,7 +166,8 @@ def _text(predictions: Iterable[Prediction]) -> Rows:
     for each in predictions:
         lines = [shown(each.path)]
         if each.error is not None:
-            lines.append(f"  cannot be read: {shown(each.error)}")
+            reason = each.error.removeprefix("cannot be read: ")  # the system's own words
+            lines.append(f"  cannot be read: {shown(reason)}")
         answers = ((100 * guess.probability, shown(guess.name)) for guess in each.predictions)
         lines += [f"  {percent:5.1f} %  {name}" for percent, name in answers]
         yield "\n".join(lines) + "\n"
