@@ -226,7 +226,7 @@ def test_a_run_that_was_replaced_does_not_write(photos, tmp_path):
     first._begun()  # its folder is made, and no step taken
     list(second)
     before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
-    with pytest.raises(WrongUse, match="holds a run already"):
+    with pytest.raises(WrongUse, match="another run began in"):
         list(first)
     with pytest.raises(WrongUse, match="holds a run already"):
         list(late)
