@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import io
 import os
 import sys
 import threading
@@ -13,9 +14,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
+NO_DATA = "no real test data: set BACKBONES_TEST_DATA to its folder"
 
 
 def pytest_collection() -> None:
@@ -38,15 +42,113 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def test_data() -> Path:
-    """The folder of real pictures and weights; tests that need it skip on a machine without it."""
+def real_data() -> Path | None:
+    """The folder of real pictures and weights, where this machine has one."""
     folder = Path(os.environ.get("BACKBONES_TEST_DATA", ROOT.parent / "shared" / "data"))
-    if not (folder / "nasty" / "manifest.csv").is_file():
-        message = "no real test data: set BACKBONES_TEST_DATA to its folder"
-        if os.environ.get("BACKBONES_REQUIRE_DATA"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return folder
+    if (folder / "nasty" / "manifest.csv").is_file():
+        return folder
+    if os.environ.get("BACKBONES_REQUIRE_DATA"):
+        pytest.fail(NO_DATA)
+    return None
+
+
+@pytest.fixture(scope="session")
+def test_data(real_data: Path | None) -> Path:
+    """That folder, for what only real files can show: such tests skip on a machine without it."""
+    return real_data or pytest.skip(NO_DATA)
+
+
+@pytest.fixture(scope="session")
+def nasty_pictures(real_data: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of odd and broken pictures in a subfolder a kind: those of the field, or made."""
+    if real_data is not None:
+        return real_data / "nasty"
+    root = tmp_path_factory.mktemp("nasty")
+    files = {**odd_pictures(), **broken_pictures()}
+    for name, data in files.items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(data)
+    (root / "manifest.csv").write_text("\n".join(["path", *files]) + "\n", encoding="utf-8")
+    return root
+
+
+def encoded(picture: Image.Image, format: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, format, **options)
+    return out.getvalue()
+
+
+def smooth(seed: int = 0) -> Image.Image:
+    """A smooth coloured picture without any symmetry."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((97, 61), Image.Resampling.BICUBIC)
+
+
+def odd_pictures() -> dict[str, bytes]:
+    """Files that every viewer shows, each unlike the usual JPEG: path to content."""
+    colour, clear = smooth(), smooth()
+    clear.putalpha(smooth(1).convert("L"))
+    deep = np.arange(61 * 97, dtype=np.uint16).reshape(61, 97) * 11
+    files = {
+        "cmyk_jpeg/plain.jpg": encoded(colour.convert("CMYK"), "JPEG"),
+        "exif_rotated/text.jpg": encoded(colour, "JPEG", xmp=b"<tiff:Orientation>6<"),
+        "png16/grey.png": encoded(Image.fromarray(deep), "PNG"),
+        "png16/hole.png": encoded(Image.fromarray(deep), "PNG", transparency=0),
+        "tiff_odd/grey16.tif": encoded(Image.fromarray(deep), "TIFF"),
+        "png_palette_alpha/rgba.png": encoded(clear, "PNG"),
+        "png_palette_alpha/grey.png": encoded(clear.convert("LA"), "PNG"),
+        "png_palette_alpha/palette.png": encoded(colour.quantize(16), "PNG", bits=4),
+        "png_palette_alpha/hole.png": encoded(colour.quantize(), "PNG", transparency=3),
+        "other_container/lossy.webp": encoded(colour, "WEBP"),
+        "other_container/clear.webp": encoded(clear, "WEBP", lossless=True),
+        "wrong_extension/cloudy131.jpg": encoded(colour, "PNG"),
+        "wrong_extension/rain136.jpg": encoded(smooth(2), "PNG"),
+        "wrong_extension/rain26.jpg": encoded(smooth(2), "PNG"),
+        "wrong_extension/Cat1035.png": encoded(colour, "WEBP"),
+    }
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        for format in ("JPEG", "PNG", "TIFF", "WEBP"):
+            name = f"exif_rotated/{orientation}.{format.lower()}"
+            files[name] = encoded(smooth(orientation), format, exif=exif)
+    for format in ("GIF", "PNG", "WEBP", "TIFF"):
+        more = {"save_all": True, "append_images": [smooth(3), smooth(4)]}
+        files[f"animated/three.{format.lower()}"] = encoded(colour, format, **more)
+    for format in ("BMP", "GIF", "JPEG", "PNG", "PPM", "TGA", "TIFF"):
+        for mode in ("L", "RGB") if format == "JPEG" else ("1", "L", "RGB"):
+            data = encoded(colour.convert(mode), "GIF" if format == "GIF" else format)
+            files[f"gray_or_1bit/{mode}.{format.lower()}"] = data
+    for subsampling in range(3):
+        for mode in ("L", "RGB"):
+            options = {"progressive": True, "subsampling": subsampling}
+            name = f"progressive/{mode}{subsampling}.jpg"
+            files[name] = encoded(colour.convert(mode), "JPEG", **options)
+    return files
+
+
+def broken_pictures() -> dict[str, bytes]:
+    """Files that no viewer shows: path to content."""
+    floats = np.linspace(-3.14, 3.14, 61 * 97, dtype=np.float32).reshape(61, 97)
+    files = {
+        "zero_byte/empty.png": b"",
+        "wrong_extension/dummy.jpg": b"not a picture at all\n" * 6,
+        "tiff_odd/10ct_32bit_128.tiff": encoded(Image.fromarray(floats), "TIFF"),
+    }
+    noise = np.random.default_rng(5).integers(0, 256, (61, 97, 3), dtype=np.uint8)
+    for format in ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP"):
+        data = encoded(Image.fromarray(noise), format)
+        for percent in (1, 30, 90):
+            files[f"truncated/{percent}.{format.lower()}"] = data[: len(data) * percent // 100]
+    bmp = bytearray(encoded(smooth(), "BMP"))
+    for name, place, value in (
+        ("bomb/wide.bmp", 18, 2**30),
+        ("bomb/high.bmp", 22, 2**30),
+        ("bmp_odd/depth.bmp", 28, 30000),
+        ("bmp_odd/header.bmp", 14, 16),
+    ):
+        files[name] = bytes(bmp[:place] + value.to_bytes(4, "little") + bmp[place + 4 :])
+    return files
 
 
 @dataclass

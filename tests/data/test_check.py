@@ -13,7 +13,7 @@ from PIL import Image, ImageEnhance
 from backbones.data import examine as examining
 from backbones.data.alike import equal_groups, near_groups
 from backbones.data.check import check
-from backbones.data.examine import Examined, examine, examine_all
+from backbones.data.examine import examine, examine_all
 from backbones.errors import BadData, NotFound
 
 
@@ -211,8 +211,10 @@ def likeness(tmp_path: Path, *pictures: Image.Image) -> list[list[int]]:
     return near_groups([each.brightness for each in found], np.stack([f.grey() for f in found]))
 
 
-def test_copies_of_real_photos_are_near_and_others_are_not(test_data: Path, tmp_path: Path) -> None:
-    paths = sorted((test_data / "imagenet-samples").iterdir())[::4]
+def test_copies_of_real_photos_are_near_and_others_are_not(
+    photographs: Path, real_data: Path | None, tmp_path: Path
+) -> None:
+    paths = sorted(photographs.iterdir())[::4]
     pictures: list[Image.Image] = []
     for path in paths:
         with Image.open(path) as opened:
@@ -228,7 +230,8 @@ def test_copies_of_real_photos_are_near_and_others_are_not(test_data: Path, tmp_
     assert all(len({i // 4 for i in group}) == 1 for group in groups)
     joined = sum(len(group) - 1 for group in groups)
     print(f"near copies found: {joined} of {3 * len(paths)}")
-    assert joined >= 0.97 * 3 * len(paths)
+    # 75 of 75; a piece of a photo may be all sky: 73, and 70 with the worst of five seeds
+    assert joined >= (0.97 if real_data else 0.9) * 3 * len(paths)
 
 
 def test_blank_pictures_are_not_like_each_other(tmp_path: Path) -> None:
@@ -262,6 +265,10 @@ def test_equal_groups_keep_their_order() -> None:
 
 
 # --- workers ------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_gone_is_unreadable(tmp_path: Path) -> None:
+    assert "No such file" in examine(tmp_path / "gone.jpg").reason
 
 
 def test_workers_say_what_this_process_says(tmp_path: Path) -> None:
@@ -313,34 +320,30 @@ def test_progress_that_raises_ends_the_work(tmp_path: Path) -> None:
         examine_all(paths, workers=2, progress=stop)
 
 
-# --- real sets ----------------------------------------------------------------------------------
+# --- whole sets ---------------------------------------------------------------------------------
 
 
-def test_nasty_set(test_data: Path) -> None:
-    found = check(test_data / "nasty")
+def test_nasty_set(nasty_pictures: Path) -> None:
+    found = check(nasty_pictures)
+    names = (nasty_pictures / "manifest.csv").read_text(encoding="utf-8").splitlines()[1:]
     assert found.kind == "class folders"
-    assert found.files == 210
-    assert found.readable + len(found.unreadable) == 210
-    assert len(found.classes) == 20
+    assert found.files == found.readable + len(found.unreadable) == len(names)
+    assert len(found.classes) == sum(each.is_dir() for each in nasty_pictures.iterdir())
     assert not any("crashed" in each.reason for each in found.unreadable)
     assert ("wrong_extension/rain136.jpg", "wrong_extension/rain26.jpg") in found.exact_duplicates
     wrong = {each.path: each.format for each in found.wrong_extensions}
     assert wrong["wrong_extension/cloudy131.jpg"] == "PNG"
 
 
-def test_cats_and_dogs_hold_one_near_pair(test_data: Path) -> None:
-    found = check(test_data / "cats-dogs")
-    assert found.ok
-    assert (found.files, found.readable) == (1399, 1399)
-    assert found.classes == {"cat": 700, "dog": 699}
-    assert found.exact_duplicates == ()
-    assert found.near_duplicates == (("dog/dog.180.jpg", "dog/dog.74.jpg"),)
-
-
-def test_ants_and_bees_leak_nothing(test_data: Path) -> None:
-    found = check(test_data / "ants-bees")
-    assert found.ok
-    assert found.splits == {"train": {"ants": 124, "bees": 121}, "val": {"ants": 70, "bees": 83}}
-    assert found.formats == {"JPEG": 397, "GIF": 1}
-    assert (found.exact_duplicates, found.near_duplicates, found.leaks) == ((), (), ())
-    assert isinstance(examine(test_data / "ants-bees" / "gone.jpg"), Examined)
+def test_real_folders_are_understood_and_hold_one_near_pair(test_data: Path) -> None:
+    cats = check(test_data / "cats-dogs")
+    assert cats.ok
+    assert (cats.kind, cats.files, cats.readable) == ("class folders", 1399, 1399)
+    assert cats.classes == {"cat": 700, "dog": 699}
+    assert cats.exact_duplicates == ()
+    assert cats.near_duplicates == (("dog/dog.180.jpg", "dog/dog.74.jpg"),)
+    ants = check(test_data / "ants-bees")
+    assert ants.ok
+    assert ants.splits == {"train": {"ants": 124, "bees": 121}, "val": {"ants": 70, "bees": 83}}
+    assert ants.formats == {"JPEG": 397, "GIF": 1}
+    assert (ants.exact_duplicates, ants.near_duplicates, ants.leaks) == ((), (), ())
