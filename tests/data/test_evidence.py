@@ -599,3 +599,14 @@ def test_names_in_another_normal_form_are_found(tmp_path: Path) -> None:
     touch(tmp_path, "e\u0301te\u0301.jpg", "\u00e2ge.jpg")
     write(tmp_path / "t.csv", "image,label", "\u00e9t\u00e9.jpg,a", "a\u0302ge,b")
     assert sorted(labelled(open_data(tmp_path)).values()) == ["a", "b"]
+
+
+def test_long_numbers_in_names_take_no_time(tmp_path: Path) -> None:
+    """Two repetitions of digits inside each other took minutes for one name."""
+    names = [f"{c}_jpg.rf.{'0' * 60}{i}x.jpg" for c in ("IMG", "DSC") for i in range(4)]
+    write(
+        tmp_path / "t.csv",
+        "file,ripe,raw",
+        *(f"{n},{i % 2},{1 - i % 2}" for i, n in enumerate(names)),
+    )
+    assert open_data(touch(tmp_path, *names)).classes == ("raw", "ripe")

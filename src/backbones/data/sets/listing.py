@@ -181,7 +181,7 @@ def split_of(name: str) -> str | None:
         ('val', 'test', 'train', None)
     """
     bare = re.sub(
-        r"([_\W]*(set|data|images?|imgs?|pictures|photos|\d+))+$", "", name.strip().lower()
+        r"([_\W]*(set|data|images?|imgs?|pictures|photos|\d))+$", "", name.strip().lower()
     )
     return next((split for split, words in _SPLIT_NAMES.items() if bare in words), None)
 

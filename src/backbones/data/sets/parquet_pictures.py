@@ -18,7 +18,7 @@ from backbones.errors import BadData, BadImage, MissingExtra
 LOOKS_LIKE = "Parquet tables that hold the pictures (train-00000-of-00002.parquet)"
 
 _LARGEST_BYTES = 8 * 2**30  # the encoded pictures of all tables are kept in memory
-_PART = re.compile(r"([_.-]?\d+(-of-\d+)?)*(-[0-9a-f]{16})?$")
+_PART = re.compile(r"([_.-]?\d|-of-)*(-[0-9a-f]{16})?$")
 
 
 def recognise(folder: Path) -> bool:
