@@ -261,33 +261,31 @@ def test_class_ids() -> None:
     assert names[0] == "n01440764"
 
 
-@pytest.mark.parametrize("name", REAL)
-def test_real_files_are_recognised(
-    backbones: Command, test_data: Path, cache: Path, name: str
+def test_real_files_are_recognised_and_answer_in_our_networks(
+    backbones: Command, test_data: Path, cache: Path, tmp_path: Path
 ) -> None:
-    file = test_data / "weights" / REAL[name]
-    done = backbones("weights", "import", file)
-    assert done.code == 0
-    assert done.out.split("\t")[0] == name
-    verified = backbones("weights", "verify", name)
-    assert verified.code == 0
-    assert table.find(name).sha256 in verified.out
-    assert (cache / (name + file.suffix)).read_bytes() == file.read_bytes()
+    for name, place in REAL.items():
+        file, row = test_data / "weights" / place, table.find(name)
+        assert (row.file, row.num_bytes) == (file.name, file.stat().st_size)
+        assert row.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+        done = backbones("weights", "import", file)
+        assert done.code == 0
+        assert done.out.split("\t")[0] == name
+        verified = backbones("weights", "verify", name)
+        assert verified.code == 0
+        assert row.sha256 in verified.out
+        assert (cache / (name + file.suffix)).read_bytes() == file.read_bytes()
+        converted = backbones("weights", "convert", file, "-o", tmp_path / f"{name}.safetensors")
+        assert converted.code == 0, converted.err
+        answers_in_our_network(tmp_path / f"{name}.safetensors", file, row)
 
 
-@pytest.mark.parametrize("name", REAL)
-def test_real_files_answer_in_our_networks(
-    backbones: Command, test_data: Path, tmp_path: Path, name: str
-) -> None:
-    row = table.find(name)
-    out = tmp_path / "bundle.safetensors"
-    done = backbones("weights", "convert", test_data / "weights" / REAL[name], "-o", out)
-    assert done.code == 0, done.err
-    bundle = package.read_bundle(out)
+def answers_in_our_network(converted: Path, file: Path, row: table.WeightsRow) -> None:
+    bundle = package.read_bundle(converted)
     assert (bundle.variant, bundle.spec) == (row.variant, row.spec)
-    file = read_state(test_data / "weights" / REAL[name])
-    counted = sum(tensor.numel() for n, tensor in file.items() if "running" not in n)
-    assert counted - sum("tracked" in n for n in file) == catalog.facts(row.variant).params
+    state = read_state(file)
+    counted = sum(tensor.numel() for name, tensor in state.items() if "running" not in name)
+    assert counted - sum("tracked" in n for n in state) == catalog.facts(row.variant).params
     picture = torch.rand(2, 3, row.spec.size, row.spec.size)
     with torch.inference_mode():
         answers = bundle.build()(picture)

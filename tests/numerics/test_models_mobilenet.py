@@ -1,19 +1,14 @@
-"""MobileNet v1 and v2 against the numbers that their papers print, and v1 on real photos."""
+"""MobileNet v1 and v2 against the numbers that their papers print."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageOps
-from torch import Tensor, nn
+from torch import nn
 
 from backbones.inspection.trace import count, trace
 from backbones.models import build, find_row, make
@@ -141,57 +136,13 @@ def test_v2_starts_as_torchvision_or_as_the_authors() -> None:
         assert not model.classifier[1].bias.any()
 
 
-def picture(path: Path) -> Tensor:
-    """Shorter side to 256, bicubic; centre 224; numbers from -1 to 1."""
-    with Image.open(path) as opened:
-        image = ImageOps.exif_transpose(opened).convert("RGB")
-    scale = 256 / min(image.size)
-    width, height = (round(side * scale) for side in image.size)
-    image = image.resize((width, height), Image.Resampling.BICUBIC)
-    left, top = (width - 224) // 2, (height - 224) // 2
-    image = image.crop((left, top, left + 224, top + 224))
-    return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1) / 127.5 - 1
-
-
-@cache
-def trained(folder: Path) -> nn.Module:
-    network = build("mobilenet_v1_075")
-    path = folder / "weights" / "mobilenetv1_075_keras_imagenet-cdf2aa61.pth"
-    network.load_state_dict(torch.load(path, weights_only=True), strict=True)
-    return network.eval()
-
-
-def right_answers(network: nn.Module, folder: Path) -> int:
-    names = folder / "imagenet-names" / "imagenet_class_index.json"
-    index = {
-        wordnet: int(number)
-        for number, (wordnet, _) in json.loads(names.read_text(encoding="utf-8")).items()
-    }
-    paths = sorted((folder / "imagenet-samples").glob("*.JPEG"))
-    assert len(paths) == 100
-    right = 0
-    for start in range(0, len(paths), 20):
-        batch = paths[start : start + 20]
-        with torch.no_grad():
-            answers = network(torch.stack([picture(path) for path in batch])).argmax(1)
-        right += sum(
-            index[path.name.split("_")[0]] == answer
-            for path, answer in zip(batch, answers.tolist(), strict=True)
-        )
-    return right
-
-
-def test_public_weights_name_real_photos(test_data: Path) -> None:
-    """Strict loading of a public file, and at least 80 of the 100 photos right."""
-    assert right_answers(trained(test_data), test_data) >= 80
-
-
-def test_public_weights_lose_with_another_padding(test_data: Path) -> None:
-    """The padding belongs to the weights: the same file in the symmetric form answers otherwise."""
-    network_type, row = find_row("mobilenet_v1_075")
+def test_the_padding_belongs_to_the_weights() -> None:
+    """The same weights answer otherwise in the symmetric form."""
+    network_type, row = find_row("mobilenet_v1_025")
+    network = build("mobilenet_v1_025", seed=0).eval()
     symmetric = make(network_type, replace(row, padding="symmetric"))  # type: ignore[type-var]
-    symmetric.load_state_dict(trained(test_data).state_dict())
-    x = picture(test_data / "imagenet-samples" / "n01514668_cock.JPEG")[None]
+    symmetric.load_state_dict(network.state_dict())
+    x = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.no_grad():
-        difference = symmetric.eval()(x) - trained(test_data)(x)
-    assert difference.abs().max() > 0.1
+        answer, other = network(x), symmetric.eval()(x)
+    assert (other - answer).norm() > 0.1 * answer.norm()

@@ -156,16 +156,6 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         read_state(tmp_path / "none.pth")
 
 
-def test_real_checkpoints_are_read(test_data: Path) -> None:
-    files = sorted((test_data / "weights").rglob("*.th")) + sorted(
-        (test_data / "weights").rglob("*.pth")
-    )
-    assert files
-    for path in files:
-        state = read_state(path)
-        assert all(tensor.numel() for tensor in state.values())
-
-
 NAMES = [
     "argparse.Namespace",
     "os.system",
