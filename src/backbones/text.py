@@ -90,6 +90,17 @@ def same_name(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+def archived_name(name: bytes) -> str:
+    """A name in an archive that does not say what its bytes mean: ZIP without its mark, old tar.
+
+    They are UTF-8 where they can be, as macOS writes them, or what `BACKBONES_ENCODING` says;
+    else they stay as they are, as bytes of a file name that is not UTF-8 do.
+    """
+    chosen = chosen_encoding()
+    text = _in(chosen, name) if chosen else None
+    return name.decode("utf-8", "surrogateescape") if text is None else text
+
+
 def to_json(value: Any, *, indent: int | None = None, sort_keys: bool = False) -> str:
     """A value as JSON: every letter as it is, but numbers that are not finite as null.
 
@@ -178,9 +189,12 @@ def _unicode(data: bytes) -> str | None:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return _in(encoding, data)
+    # Without a mark: zeros on one side only of all pairs of bytes, and beside the ends of lines.
     high, low = 0 in data[1::2], 0 in data[::2]
-    if high != low:  # zeros on one side only of all pairs of bytes
-        return _in("utf-16-le" if high else "utf-16-be", data)
+    if high and not low and b"\n\0" in data:
+        return _in("utf-16-le", data)
+    if low and not high and b"\0\n" in data:
+        return _in("utf-16-be", data)
     return _in("utf-8", data)
 
 

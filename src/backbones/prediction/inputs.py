@@ -12,6 +12,7 @@ import lzma
 import os
 import posixpath
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -28,11 +29,13 @@ from backbones.data.sets.listing import (
     some,
     walk_pictures,
 )
-from backbones.errors import BadImage, NotFound, WrongUse, nearest_file
+from backbones.errors import BadData, BadImage, NotFound, WrongUse, nearest_file
+from backbones.text import archived_name, decoded
 
 MAX_MEMBER_BYTES = 256 * 2**20  # of one picture in an archive; a bomb unpacks to far more
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_ZIP_UTF8, _ZIP_NAME_BESIDE = 0x800, 0x7075
 _SIGNATURES = (
     *(b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"8BPS", b"qoif"),
     *(b"P1\n", b"P2\n", b"P3\n", b"P4\n", b"P5\n", b"P6\n", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51"),
@@ -201,10 +204,13 @@ def _looks_like_a_picture(data: bytes) -> bool:
 
 
 def _as_text(data: bytes) -> str | None:
+    """A list of paths; None where it is none. File names may be bytes of any kind."""
     try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return None
+        return decoded(data, "standard input")
+    except BadData:
+        listed = os.fsdecode(data)
+        first = listed.replace("\0", "\n").split("\n", 1)[0].strip("\r")
+        return listed if first and os.path.lexists(first) else None
 
 
 def _count(part: _Part) -> int:
@@ -243,15 +249,44 @@ def _nothing_in(path: Path) -> str:
 def _zip_names(path: Path) -> Iterator[str]:
     with zipfile.ZipFile(path) as archive:
         yield from (
-            info.filename
+            _zip_name(info)
             for info in archive.infolist()
             if not info.is_dir() and not stat.S_ISLNK(info.external_attr >> 16)
         )
 
 
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """A member's name with slashes, in the encoding that it says or that fits.
+
+    Where the mark for UTF-8 is missing, Python takes the code page of 1981; hardly any archive
+    is written in that. Info-ZIP puts the name in UTF-8 beside it.
+    """
+    name = info.filename
+    if not name.isascii() and not info.flag_bits & _ZIP_UTF8:
+        raw, extra = info.orig_filename.encode("cp437", "replace"), info.extra
+        name = archived_name(raw)
+        while len(extra) >= 4:
+            kind, length = struct.unpack("<HH", extra[:4])
+            field, extra = extra[4 : 4 + length], extra[4 + length :]
+            beside = field[1:5] == struct.pack("<I", zlib.crc32(raw))
+            if kind == _ZIP_NAME_BESIDE and beside:
+                name = field[5:].decode("utf-8", "surrogateescape")
+    return name.replace("\\", "/")
+
+
+def _open_tar(path: Path) -> tarfile.TarFile:
+    return tarfile.open(path, "r:*", encoding="utf-8", errors="surrogateescape")
+
+
+def _tar_name(info: tarfile.TarInfo) -> str:
+    if "path" in info.pax_headers:  # which are UTF-8
+        return info.name
+    return archived_name(info.name.encode("utf-8", "surrogateescape"))
+
+
 def _tar_names(path: Path) -> Iterator[str]:
-    with tarfile.open(path, "r:*") as archive:
-        yield from (info.name for info in archive if info.isfile())
+    with _open_tar(path) as archive:
+        yield from (_tar_name(info) for info in archive if info.isfile())
 
 
 def _wanted(name: str) -> bool:
@@ -262,7 +297,7 @@ def _wanted(name: str) -> bool:
 def _zip_members(path: Path) -> _Members:
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
-            if info.is_dir() or not _wanted(info.filename):
+            if info.is_dir() or not _wanted(_zip_name(info)):
                 continue
             if stat.S_ISLNK(info.external_attr >> 16):
                 continue
@@ -271,13 +306,13 @@ def _zip_members(path: Path) -> _Members:
                 with archive.open(info) as file:
                     return _read_limited(file, info.file_size)
 
-            yield info.filename, read
+            yield _zip_name(info), read
 
 
 def _tar_members(path: Path) -> _Members:
-    with tarfile.open(path, "r:*") as archive:
+    with _open_tar(path) as archive:
         for info in archive:
-            if not info.isfile() or not _wanted(info.name):
+            if not info.isfile() or not _wanted(_tar_name(info)):
                 continue
 
             def read(info: tarfile.TarInfo = info) -> bytes:
@@ -287,7 +322,7 @@ def _tar_members(path: Path) -> _Members:
                 with file:
                     return _read_limited(file, info.size)
 
-            yield posixpath.normpath(info.name), read
+            yield posixpath.normpath(_tar_name(info)), read
         if archive.fileobj is not None and archive.fileobj.tell() <= archive.offset:
             raise tarfile.ReadError("it was cut off, for the mark of its end is missing")
 

@@ -27,7 +27,7 @@ from backbones.errors import BadData, NotFound, WrongUse, nearest
 from backbones.files import write_atomic
 from backbones.prediction.run import Prediction
 from backbones.prediction.writers import Submission, Tally, Written, submitted
-from backbones.text import raw_bytes
+from backbones.text import decoded, raw_bytes, same_name
 
 _SHOWN = 5
 
@@ -74,11 +74,9 @@ def read_template(path: Path) -> Template:
         BadData: it is no table with a header, ids and at least one answer column.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = decoded(path.read_bytes(), f"the template {path}")
     except OSError as error:
         raise NotFound(f"the template {path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise BadData(f"the template {path} is not UTF-8 text; save it as a CSV file") from None
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
     header, *rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row] or [
@@ -221,7 +219,7 @@ def _said(wanted: Submission) -> str | None:
 def _kind(template: Template, classes: Sequence[str]) -> str:
     """The kind of the one answer column, from its name and what stands in it."""
     column = template.header[1]
-    samples = sorted({row[0].strip() for row in template.samples} - {""})
+    samples = sorted({same_name(row[0].strip()) for row in template.samples} - {""})
     probable = bool(samples) and all(_is_share(sample) for sample in samples)
     if column in classes and (probable or not samples):
         return "probability"

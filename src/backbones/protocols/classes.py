@@ -10,6 +10,7 @@ import numpy as np
 
 from backbones.data.source import Split
 from backbones.errors import BadData
+from backbones.text import same_name
 
 
 def match_classes(split: Split, classes: Sequence[str]) -> Split:
@@ -30,16 +31,17 @@ def match_classes(split: Split, classes: Sequence[str]) -> Split:
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             raise BadData(f"{owner} has the class {twice[0]!r} more than once; names must differ")
-    place = {name: index for index, name in enumerate(classes)}
-    unknown = [name for name in split.classes if name not in place]
-    missing = [name for name in classes if name not in set(split.classes)]
+    place = {same_name(name): index for index, name in enumerate(classes)}
+    unknown = [name for name in split.classes if same_name(name) not in place]
+    known = set(map(same_name, split.classes))
+    missing = [name for name in classes if same_name(name) not in known]
     if unknown:
         raise BadData(
             f"the data's {len(split.classes)} classes are not the network's {len(classes)}:"
             f" {_listed('only in the data', unknown)}; {_listed('only in the network', missing)}."
             " Use data with the same class names, or train a network on this data"
         )
-    moved = np.array([place[name] for name in split.classes], dtype=np.int64)
+    moved = np.array([place[same_name(name)] for name in split.classes], dtype=np.int64)
     return replace(split, classes=tuple(classes), labels=moved[split.labels])
 
 

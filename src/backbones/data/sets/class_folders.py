@@ -9,6 +9,7 @@ from backbones.data.sets.listing import count_of, has_picture, look, some, split
 from backbones.data.sets.splitting import Holdout, assemble, same_classes
 from backbones.data.source import DataSource
 from backbones.errors import BadData
+from backbones.text import same_name
 
 
 def recognise(folder: Path) -> bool:
@@ -84,7 +85,8 @@ def read_splits(folder: Path, holdout: Holdout) -> DataSource:
         listed[split] = rows = _rows(folder / name, f"{name}/", notes)
         names[split] = {label for _, label in rows}
         # an empty class folder says that the class is known, and that this split has none of it
-        names[split] |= set(look(folder / name).folders) & next(iter(names.values()))
+        known_here = set(map(same_name, look(folder / name).folders))
+        names[split] |= known_here & next(iter(names.values()))
     for split, name in split_folders(folder).items():
         if split not in splits:
             notes.append(f"{name}/ is left out: it has no class folders")
@@ -191,7 +193,7 @@ def _rows(folder: Path, prefix: str, notes: list[str]) -> list[tuple[str, str]]:
             notes.append(f"{prefix}{name}/ is left out: {error.strerror or error}")
             continue
         left_out += others
-        rows.extend((f"{prefix}{name}/{path}", name) for path in paths)
+        rows.extend((f"{prefix}{name}/{path}", same_name(name)) for path in paths)
         if not paths:
             empty.append(prefix + name)
     if empty:

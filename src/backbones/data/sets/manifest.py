@@ -32,6 +32,7 @@ from backbones.data.sets.splitting import Holdout, assemble
 from backbones.data.sets.tables import SUFFIXES, Table, is_table_name, read_table
 from backbones.data.source import DataSource
 from backbones.errors import BadData
+from backbones.text import same_name
 
 LOOKS_LIKE = "a table that names the pictures (.csv, .tsv, .json, .parquet: path,label[,split])"
 
@@ -240,7 +241,8 @@ def _describes(listing: Listing, folder: Path) -> bool:
         if label and len(found := listing.find(cell)) == 1:
             pairs.append((found[0].split("/")[:-1], label))
     agreeing = sum(
-        label.casefold() in [part.casefold() for part in parts] for parts, label in pairs
+        same_name(label).casefold() in (same_name(part).casefold() for part in parts)
+        for parts, label in pairs
     )
     inner = {(parts[-1] if parts else "", label) for parts, label in pairs}
     one_to_one = len(inner) == len({one for one, _ in inner}) == len({two for _, two in inner}) > 1
@@ -278,7 +280,7 @@ class _Listed:
     def add(self, listing: Listing) -> None:
         """Take the rows of one table in."""
         table, columns = listing.table, listing.columns
-        labels = labels_of(table, columns)
+        labels = [same_name(label) for label in labels_of(table, columns)]
         splits = splits_of(table, columns, listing.split or "train")
         missing: list[str] = []
         for number, (row, label) in enumerate(zip(table.rows, labels, strict=True), table.first):

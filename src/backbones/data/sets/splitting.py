@@ -13,7 +13,7 @@ import numpy.typing as npt
 from backbones.data.sets.listing import count_of, some
 from backbones.data.source import DataSource, FilePictures, Split
 from backbones.errors import BadData
-from backbones.text import name_bytes
+from backbones.text import name_bytes, same_name
 
 FEWEST_FOR_THREE = 5  # pictures of a class: three to learn from, one for each other part
 
@@ -139,6 +139,10 @@ def assemble(
         BadData: there are fewer than two classes.
     """
     where = where or str(root)
+    # A class is one, whichever system wrote its name.
+    listed = {
+        split: [(path, same_name(label)) for path, label in rows] for split, rows in listed.items()
+    }
     classes = ordered({name for rows in listed.values() for _, name in rows})
     if len(classes) < 2:
         raise BadData(
