@@ -16,6 +16,7 @@ import secrets
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,6 +32,7 @@ except ImportError:  # Windows
 _PREFIX, _SUFFIX = ".backbones-", ".tmp"  # as short for a name of 255 bytes as for any other
 _DESCRIPTOR = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/(self|\d+)/fd/\d+")
 _OPEN_FILES = Path("/proc/self/fd")
+_READER_WAIT_S = 5.0  # for somebody to open the other end of a pipe
 _LINKS = 40  # one after the other, as Linux has it
 
 _swept: set[str] = set()
@@ -54,22 +56,23 @@ def expanded(path: str | Path) -> Path:
 def write_atomic(path: Path, data: bytes, *, parents: bool = True) -> None:
     """Replace `path` by a file that holds `data`.
 
-    Args:
-        path: the file.
-        data: the whole content.
-        parents: make its folder where it does not exist; False for what is written into a folder
-            that another step has made, and that somebody may have moved away since.
+        Args:
+            path: the file.
+            data: the whole content.
+            parents: make its folder where it does not exist; False for what is written into a folder
+                that another step has made, and that somebody may have moved away since.
 
-    Raises:
-        OSError: the disk is full or the folder cannot be written; the old file is untouched. It
-            names `path`.
+        Raises:
+            OSError: the disk is full or the folder cannot be written; the old file is untouched. It
+                names `path`.
 
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_atomic(Path(folder) / "notes.txt", b"kept")
-        ...     [(file.name, file.read_bytes()) for file in Path(folder).iterdir()]
-        [('notes.txt', b'kept')]
+        Example:
+            >>> import tempfile
+    import time
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     write_atomic(Path(folder) / "notes.txt", b"kept")
+            ...     [(file.name, file.read_bytes()) for file in Path(folder).iterdir()]
+            [('notes.txt', b'kept')]
     """
     with replacing(path, parents=parents) as file:
         file.write(data)
@@ -274,10 +277,28 @@ def _pour(file: IO[bytes], target: Path) -> None:
         number = 2 if target.name == "stderr" else 1 if descriptor is None else int(target.name)
         handle = os.dup(number)  # to open it anew would write from the front of a file
     else:
-        handle = os.open(target, os.O_WRONLY | os.O_TRUNC | getattr(os, "O_BINARY", 0))
+        handle = _opened(target)
     file.seek(0)
     with os.fdopen(handle, "wb") as out:
         shutil.copyfileobj(file, out)
+
+
+def _opened(target: Path) -> int:
+    """What is no new file, to write; a pipe that nobody reads is not waited for without end."""
+    flags = os.O_WRONLY | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+    if not stat.S_ISFIFO(target.stat().st_mode):
+        return os.open(target, flags)
+    end = time.monotonic() + _READER_WAIT_S
+    while True:
+        try:
+            handle = os.open(target, flags | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO or time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+        else:
+            os.set_blocking(handle, True)
+            return handle
 
 
 def _is_ours(name: object, folder: Path) -> bool:

@@ -169,6 +169,17 @@ def test_a_pipe_is_written_through(tmp_path: Path) -> None:
 
 
 @needs_posix
+def test_a_pipe_that_nobody_reads_is_an_error_and_no_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_READER_WAIT_S", 0.1)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="pipe") as raised:
+        write_atomic(tmp_path / "pipe", b"")
+    assert raised.value.errno == errno.ENXIO
+
+
+@needs_posix
 def test_a_device_is_written_through() -> None:
     """As a user who may not make devices: the terminal of a pseudo one."""
     master, slave = os.openpty()
