@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -31,6 +32,23 @@ def test_nothing_large_and_no_photos() -> None:
     for path in tracked_files():
         assert path.stat().st_size < 1_000_000, path
         assert path.suffix.lower() not in (".jpg", ".jpeg", ".gif", ".pth", ".pt"), path
+
+
+def test_few_tests_need_what_a_fresh_clone_lacks() -> None:
+    """Each is skipped without `BACKBONES_TEST_DATA`: what can be made is made in the test."""
+    found = []
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)) if "test_data" in text else ():
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            if "test_data" not in [each.arg for each in node.args.args]:
+                continue
+            place = f"{path.relative_to(ROOT)}::{node.name}"
+            assert node.name.startswith("test_"), f"{place}: all tests that take it would skip"
+            assert not node.decorator_list, f"{place}: one skip a case; write a loop"
+            found.append(place)
+    assert 0 < len(found) < 10, found
 
 
 def test_the_papers_a_newcomer_needs_are_there() -> None:
