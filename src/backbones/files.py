@@ -56,23 +56,22 @@ def expanded(path: str | Path) -> Path:
 def write_atomic(path: Path, data: bytes, *, parents: bool = True) -> None:
     """Replace `path` by a file that holds `data`.
 
-        Args:
-            path: the file.
-            data: the whole content.
-            parents: make its folder where it does not exist; False for what is written into a folder
-                that another step has made, and that somebody may have moved away since.
+    Args:
+        path: the file.
+        data: the whole content.
+        parents: make its folder where it does not exist; False for what is written into a folder
+            that another step has made, and that somebody may have moved away since.
 
-        Raises:
-            OSError: the disk is full or the folder cannot be written; the old file is untouched. It
-                names `path`.
+    Raises:
+        OSError: the disk is full or the folder cannot be written; the old file is untouched. It
+            names `path`.
 
-        Example:
-            >>> import tempfile
-    import time
-            >>> with tempfile.TemporaryDirectory() as folder:
-            ...     write_atomic(Path(folder) / "notes.txt", b"kept")
-            ...     [(file.name, file.read_bytes()) for file in Path(folder).iterdir()]
-            [('notes.txt', b'kept')]
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_atomic(Path(folder) / "notes.txt", b"kept")
+        ...     [(file.name, file.read_bytes()) for file in Path(folder).iterdir()]
+        [('notes.txt', b'kept')]
     """
     with replacing(path, parents=parents) as file:
         file.write(data)
