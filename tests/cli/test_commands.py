@@ -336,7 +336,7 @@ def test_evaluate_with_other_classes_shows_the_difference(backbones, trained) ->
         (("--protocol", "tencrop"), "Did you mean ten_crop"),
         (("--split", "tst"), "tst"),
         (("--set", "vews=grid"), "Did you mean views"),
-        (("--protocol", "none.yaml"), "no protocol file none.yaml"),
+        (("--protocol", "none.yaml"), "there is no file none.yaml"),
     ],
 )
 def test_evaluate_wrong_use(backbones, trained, photos, arguments, said: str) -> None:
