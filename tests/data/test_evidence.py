@@ -52,14 +52,31 @@ BY_THREE = {name: ("nv", "mel", "bkl")[i % 3] for i, name in enumerate(NAMES)}
 # --- tables -------------------------------------------------------------------------------------
 
 
-def test_a_table_beside_shard_folders_gives_the_labels(tmp_path: Path) -> None:
+def test_a_table_beside_shard_folders_is_never_passed_over(tmp_path: Path) -> None:
+    """Neither the halves of a download are the classes, nor is a table guessed at: a question."""
     touch(tmp_path, *(f"part_{1 + i % 2}/{name}.jpg" for i, name in enumerate(NAMES)))
     rows = [f"L{i},{name},{BY_THREE[name]},50" for i, name in enumerate(NAMES)]
     write(tmp_path / "metadata.csv", "lesion_id,image_id,dx,age", *rows)
-    source = open_data(tmp_path, val_fraction=0)
+    with pytest.raises(
+        BadData, match=r"metadata.csv names the images \(image_id, dx: bkl 4, .*--layout manifest"
+    ):
+        open_data(tmp_path, val_fraction=0)
+    source = open_data(tmp_path, val_fraction=0, layout="manifest")
     assert (source.kind, source.classes) == ("manifest", ("bkl", "mel", "nv"))
     assert {Path(path).stem: label for path, label in labelled(source).items()} == BY_THREE
     assert source.notes == ("labels from metadata.csv (image_id, dx)",)
+
+
+def test_a_table_that_repeats_class_folders_counts_where_it_adds_splits(tmp_path: Path) -> None:
+    names = [f"{c}/{i}.jpg" for c in ("cat", "dog") for i in range(4)]
+    touch(tmp_path, *names)
+    write(tmp_path / "list.csv", "path,label", *(f"{n},{n[:3]}" for n in names))
+    assert open_data(tmp_path, val_fraction=0).kind == "class folders"
+    rows = [f"{n},{n[:3]},{'val' if '3' in n else 'train'}" for n in names]
+    write(tmp_path / "list.csv", "path,label,split", *rows)
+    source = open_data(tmp_path, val_fraction=0)
+    assert source.kind == "manifest"
+    assert {name: len(split) for name, split in source.splits.items()} == {"train": 6, "val": 2}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,18 +76,25 @@ def recognise(folder: Path) -> bool:
 
 
 def _says_more(folder: Path, listings: Sequence[Listing]) -> bool:
-    """Whether tables beside class folders are no mere descriptions of them.
+    """Whether tables beside class folders tell more of the same; another thing is asked about.
 
     Raises:
-        BadData: they may be labels, but nothing says so; or they contradict some of the folders.
+        BadData: they are labels of their own, or may be; or they contradict some of the folders.
     """
-    more = [each for each in listings if not _describes(each, folder)]
-    if more and not more[0].columns.named and not class_folders.doubt(folder):
+    others = [each for each in listings if not _repeats(each)]
+    if not others:
+        return any(_adds_splits(each, folder) for each in listings)
+    if not others[0].columns.named and not class_folders.doubt(folder):
         raise BadData(
-            f"{more[0].table.path} may hold labels of the pictures ({more[0].columns}), and"
+            f"{others[0].table.path} may hold labels of the pictures ({others[0].columns}), and"
             " folders as well; call that column label"
         )
-    return bool(more)
+    labels = Counter(label for label in labels_of(others[0].table, others[0].columns) if label)
+    kinds = [f"{name} {count:,}" for name, count in sorted(labels.items())]
+    raise BadData(
+        f"{others[0].table.path} names the images ({others[0].columns}: {some(kinds)}), which lie"
+        " in folders of other names; if the table says what they are: --layout manifest"
+    )
 
 
 def looks_like_one(folder: Path) -> bool:
@@ -228,8 +236,8 @@ def _split_of_table(path: Path, base: str) -> str:
     return split_in(base + "x") or split_of(stem) or ""
 
 
-def _describes(listing: Listing, folder: Path) -> bool:
-    """Whether a table says of its pictures what their folders say, and no more.
+def _repeats(listing: Listing) -> bool:
+    """Whether a table says of its pictures what their folders say.
 
     Raises:
         BadData: it does of most of them.
@@ -251,10 +259,13 @@ def _describes(listing: Listing, folder: Path) -> bool:
             f"{listing.table.path} says of {agreeing:,} pictures what their folders say, and of"
             f" {len(pairs) - agreeing:,} something else; say which counts: --layout manifest"
         )
-    own = set(splits_of(listing.table, listing.columns, "train"))
-    if len(own) > 1 and len(class_folders.split_folders(folder)) < 2:
-        return False
     return one_to_one or agreeing == len(pairs)
+
+
+def _adds_splits(listing: Listing, folder: Path) -> bool:
+    """Whether a table tells splits, where folders do not."""
+    own = set(splits_of(listing.table, listing.columns, "train"))
+    return len(own) > 1 and len(class_folders.split_folders(folder)) < 2
 
 
 def _with_split(listing: Listing) -> Listing:
