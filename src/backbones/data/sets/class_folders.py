@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
-from backbones.data.sets.evidence import no_classes_in_folders
-from backbones.data.sets.listing import count_of, has_picture, look, some, split_of, walk_pictures
+from backbones.data.sets.evidence import are_parts_of_pictures, no_classes_in_folders
+from backbones.data.sets.listing import (
+    count_of,
+    has_picture,
+    look,
+    some,
+    split_of,
+    splits_by_one_word,
+    walk_pictures,
+)
 from backbones.data.sets.splitting import Holdout, assemble, same_classes
+from backbones.data.sets.tables import is_sheet_name, is_table_name
 from backbones.data.source import DataSource
 from backbones.errors import BadData
 from backbones.text import same_name
@@ -30,8 +41,9 @@ def doubt(folder: Path) -> str:
     """What is doubtful about taking the folders' names for classes; nothing where all is well."""
     splits = _class_splits(folder)
     classes = _classes(folder)
-    words = [name for name in classes if split_of(name)]
-    beside = [name for name in classes if not split_of(name)]
+    known = split_folders(folder).values()
+    words = [name for name in classes if split_of(name) or name in known]
+    beside = [name for name in classes if name not in words]
     if splits and beside and not _surely_splits(folder, splits, beside):
         return (
             f"{some(words)} may name a split, with the classes {some(_classes(folder / words[0]))},"
@@ -43,13 +55,32 @@ def doubt(folder: Path) -> str:
             f"{some(words)} may be a split, or a class beside {some(beside)}; rename it, or say"
             " that each folder is a class: --layout class-folders"
         )
-    names = {name for place in splits.values() for name in _classes(folder / place)}
-    if wrong := no_classes_in_folders(names or classes):
+    places = [folder / place for place in splits.values()] or [folder]
+    names = [_classes(place) for place in places]
+    if wrong := next(filter(None, map(no_classes_in_folders, names)), "") or _doubt_below(places):
         return (
-            f"the folders {some(sorted(names or classes))} {wrong}; give a table (path,label),"
+            f"the folders {some(sorted({*chain(*names)}))} {wrong}; give a table (path,label),"
             " name the part of the path that is the class with --label-pattern REGEX, or say that"
             f" they are classes: --layout {'split' if splits else 'class'}-folders"
         )
+    return ""
+
+
+def _doubt_below(places: Sequence[Path]) -> str:
+    """What is wrong with what lies in class folders; nothing where all is well."""
+    held = [(name, look(place / name)) for place in places for name in _classes(place)]
+    for name, inside in held:
+        if are_parts_of_pictures(inside.folders):
+            return f"hold images and what belongs to each ({name}/: {some(inside.folders)})"
+    inner = [_classes(place / name) for place in places[:1] for name in _classes(place)]
+    words = [name for names in inner for name in names]
+    if (
+        not any(inside.pictures for _, inside in held)
+        and min(map(len, inner), default=0) > 1
+        and len(set(words)) == len(words)
+        and not any(map(str.isdigit, "".join(words)))
+    ):
+        return f"hold folders that may be the classes ({some(words)})"
     return ""
 
 
@@ -60,7 +91,8 @@ def read(folder: Path, holdout: Holdout) -> DataSource:
         BadData: the splits' classes differ, or there are fewer than two.
     """
     splits = _class_splits(folder)
-    beside = [name for name in _classes(folder) if not split_of(name)]
+    known = split_folders(folder).values()
+    beside = [name for name in _classes(folder) if not split_of(name) and name not in known]
     if splits and (not beside or _surely_splits(folder, splits, beside)):
         return read_splits(folder, holdout)
     _refuse_sets(folder)
@@ -139,13 +171,16 @@ def read_inner_splits(folder: Path, holdout: Holdout) -> DataSource:
 def split_folders(folder: Path) -> dict[str, str]:
     """The folders that are named as splits are: split to folder name, "train" first.
 
-    Where two folders stand for one split (`test` and `test1`), the shorter name counts.
+    Where two folders stand for one split (`test` and `test1`), the shorter name counts. Folders
+    that differ in such a word alone (`seg_train`, `seg_test`) are splits where no others are.
     """
     found: dict[str, str] = {}
     for name in sorted(look(folder).folders, key=lambda name: (len(name), name)):
         split = split_of(name)
         if split and split not in found:
             found[split] = name
+    if not found and len(by_word := splits_by_one_word(look(folder).folders)) == 1:
+        (found,) = by_word.values()
     return {split: found[split] for split in ("train", "val", "test") if split in found}
 
 
@@ -172,8 +207,17 @@ def _refuse_sets(folder: Path) -> None:
 def _class_splits(folder: Path) -> dict[str, str]:
     """The split folders that hold class folders, unless `train` is there and holds none."""
     splits = split_folders(folder)
-    found = {split: name for split, name in splits.items() if _classes(folder / name)}
+    inmost = {split: _inmost(folder, name) for split, name in splits.items()}
+    found = {split: place for split, place in inmost.items() if _classes(folder / place)}
     return found if "train" in found or "train" not in splits else {}
+
+
+def _inmost(folder: Path, place: str) -> str:
+    """A split folder, or the one of the same name that it holds alone, as unpacking leaves it."""
+    name = place
+    while (held := look(folder / place)).folders == (name,) and not held.pictures:
+        place += "/" + name
+    return place
 
 
 def _classes(folder: Path) -> list[str]:
@@ -198,6 +242,8 @@ def _rows(folder: Path, prefix: str, notes: list[str]) -> list[tuple[str, str]]:
             empty.append(prefix + name)
     if empty:
         notes.append(f"folders without pictures: {some(empty)}")
+    if tables := [name for name in held.others if is_table_name(name) or is_sheet_name(name)]:
+        notes.append(f"not read as labels: {some(tables)}")
     if left_out:
         what = count_of(left_out, "file")
         notes.append(f"{what} below {prefix or './'} left out: not a picture by its extension")

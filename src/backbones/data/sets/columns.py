@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from backbones.data.sets.evidence import spelled_twice
 from backbones.data.sets.listing import count_of, some, split_of
 from backbones.data.sets.tables import Table
 from backbones.errors import BadData
@@ -119,13 +119,19 @@ def labels_of(table: Table, columns: Columns) -> list[str]:
     if all(re.fullmatch(r"-?\d+\.0+", label) for label in labels if label):
         labels = [label.partition(".")[0] for label in labels]  # whole numbers beside empty cells
     if name in table.named:
-        labels = [_by_number(table.named[name], label) for label in labels]
+        labels = [_by_number(table, name, label) for label in labels]
     _refuse_doubtful(table, name, labels)
     return labels
 
 
-def _by_number(names: Sequence[str], label: str) -> str:
-    return names[int(label)] if label.isdigit() and int(label) < len(names) else label
+def _by_number(table: Table, name: str, label: str) -> str:
+    names = table.named[name]
+    if label.isdigit() and int(label) >= len(names):
+        raise BadData(
+            f"column {name} of {table.path} has the label {label}, and names of"
+            f" {count_of(len(names), 'class')} only, from 0 on"
+        )
+    return names[int(label)] if label.isdigit() else label
 
 
 def splits_of(table: Table, columns: Columns, usual: str) -> list[str]:
@@ -255,9 +261,5 @@ def _refuse_doubtful(table: Table, name: str, labels: Sequence[str]) -> None:
             raise BadData(
                 f"{where} has the label {label!r}, which is several; a picture has one label"
             )
-    spelled: dict[str, str] = {}
-    for label in sorted(known):
-        form = unicodedata.normalize("NFC", " ".join(label.split())).casefold()
-        other = spelled.setdefault(form, label)
-        if other != label and len(label) > 1:  # letters may be classes: A and a
-            raise BadData(f"{where} has the labels {other!r} and {label!r}; make them one word")
+    if alike := spelled_twice(known):
+        raise BadData(f"{where} has the labels {alike[0]!r} and {alike[1]!r}; make them one word")

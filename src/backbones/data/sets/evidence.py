@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Mapping
 
-from backbones.data.sets.listing import some, split_of
+from backbones.data.sets.listing import some, split_of, splits_by_one_word
+from backbones.text import same_name
 
 # What cameras, telephones and programs put in front of a number.
 _PREFIXES = frozenset(
@@ -41,6 +43,17 @@ _ABOUT_PICTURES = frozenset(
         *("thumbnails", "thumbs", "targets", "target", "output", "bboxes", "edges", "originals"),
     ]
 )
+_NEVER_PICTURES = frozenset(  # of these, what may be called so as a class is left out
+    [
+        *("masks", "annotations", "annotation", "segmentations", "segmentationclass"),
+        *("segmentationobject", "groundtruth", "ground_truth", "thumbnails", "thumbs", "bboxes"),
+    ]
+)
+_UNNAMED = re.compile(
+    r"(new|untitled|unnamed) folder.*|neuer ordner.*|新建文件夹.*|未命名文件夹.*"
+    r"|.* - copy( \(\d+\))?|copy of .*|.* - kopie|.* - 副本",
+    re.IGNORECASE,
+)
 
 
 def no_classes_in_folders(names: Iterable[str]) -> str:
@@ -58,13 +71,47 @@ def no_classes_in_folders(names: Iterable[str]) -> str:
         return "are dates"
     if all(_PARTS.fullmatch(name) for name in called):
         return "look like the parts of one set"
-    if lower & _PICTURES and lower & _ABOUT_PICTURES:
+    if are_parts_of_pictures(called) or (len(lower) > 1 and lower & _NEVER_PICTURES):
         return "look like pictures and what belongs to each of them"
+    if unnamed := [name for name in called if _UNNAMED.fullmatch(name)]:
+        return f"have names that file managers give ({some(unnamed)})"
+    if by_word := splits_by_one_word(called):
+        return f"have words for splits in their names ({some(_names_in(by_word))})"
+    if alike := spelled_twice(called):
+        return f"have one name in two spellings ({alike[0]!r} and {alike[1]!r})"
     if all(re.fullmatch(r"[0-9a-f]{2}", name) for name in lower) and len(lower) > 100:
         return "look like the parts of one set"
     if len(lower) > 1 and all(re.fullmatch(r"\d+000|0+", name) for name in lower):
         return "look like the parts of one set"
     return ""
+
+
+def are_parts_of_pictures(names: Iterable[str]) -> bool:
+    """Whether folders are images and what belongs to each: `images` and `masks`."""
+    lower = {name.lower() for name in names}
+    return bool(lower & _PICTURES and lower & _ABOUT_PICTURES)
+
+
+def belongs_to_pictures(folders: Iterable[str]) -> bool:
+    """Whether one of a path's folders is called as what belongs to images is: `masks`."""
+    return any(name.lower() in _ABOUT_PICTURES for name in folders)
+
+
+def spelled_twice(labels: Iterable[str]) -> tuple[str, str] | None:
+    """Two labels that are one to a person: other case, blanks, or zeros in front of a number.
+
+    Example:
+        >>> spelled_twice(["cat", "dog", "Cat "]), spelled_twice(["01", "1"]), spelled_twice("aA")
+        (('Cat ', 'cat'), ('01', '1'), None)
+    """
+    known: dict[str, str] = {}
+    for label in sorted(labels):
+        form = unicodedata.normalize("NFC", " ".join(label.split())).casefold()
+        form = str(int(form)) if form.isascii() and form.isdigit() else form
+        other = known.setdefault(form, label)
+        if other != label and len(other + label) > 2 and same_name(other) != same_name(label):
+            return other, label  # letters may be classes: A and a
+    return None
 
 
 def no_classes_in_names(labels: Iterable[str]) -> str:
@@ -83,9 +130,15 @@ def no_classes_in_names(labels: Iterable[str]) -> str:
         return f"{some(numbers)}: numbers"
     if len(called) > _FEW and all(any(map(str.isdigit, name)) for name in called):
         return f"{some(called)}: serial numbers"
+    if alike := spelled_twice(called):
+        return f"{alike[0]!r} and {alike[1]!r}: one name in two spellings"
     if dates := [name for name in called if _DATE.fullmatch(name)]:
         return f"{some(dates)}: dates"
     return ""
+
+
+def _names_in(splits: Mapping[str, Mapping[str, str]]) -> list[str]:
+    return [name for each in splits.values() for name in each.values()]
 
 
 def _last(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,9 +64,12 @@ _OF_THE_SYSTEM = frozenset(
     ]
 )
 _SPLIT_NAMES = {
-    "train": ("train", "training", "trn"),
-    "val": ("val", "valid", "validation", "validate", "dev", "eval", "evaluation"),
-    "test": ("test", "testing", "tst", "holdout", "hold-out", "hold_out", "heldout", "held_out"),
+    "train": ("train", "training", "trn", "训练"),
+    "val": ("val", "valid", "validation", "validate", "dev", "eval", "evaluation", "验证"),
+    "test": (
+        *("test", "testing", "tst", "holdout", "hold-out", "hold_out", "heldout", "held_out"),
+        "测试",
+    ),
 }
 
 
@@ -181,9 +184,26 @@ def split_of(name: str) -> str | None:
         ('val', 'test', 'train', None)
     """
     bare = re.sub(
-        r"([_\W]*(set|data|images?|imgs?|pictures|photos|\d))+$", "", name.strip().lower()
+        r"([_\W]*(set|data|images?|imgs?|pictures|photos|集|\d))+$", "", name.strip().lower()
     )
     return next((split for split, words in _SPLIT_NAMES.items() if bare in words), None)
+
+
+def splits_by_one_word(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Names that differ in a word for a split alone: what they share, to split, to name.
+
+    Example:
+        >>> splits_by_one_word(["seg_train", "seg_test", "freight train"])
+        {'seg': {'test': 'seg_test', 'train': 'seg_train'}}
+    """
+    found: dict[str, dict[str, str]] = {}
+    for name in sorted(names):
+        words = re.split(r"[\s_.-]+", name.lower())
+        for word, rest in ((words[-1], words[:-1]), (words[0], words[1:])):
+            if rest and (split := split_of(word)):
+                found.setdefault(" ".join(rest), {}).setdefault(split, name)
+                break
+    return {rest: splits for rest, splits in found.items() if "train" in splits and len(splits) > 1}
 
 
 def count_of(number: int, thing: str) -> str:

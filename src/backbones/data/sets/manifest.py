@@ -346,6 +346,10 @@ def _assembled(root: Path, listings: Sequence[Listing], holdout: Holdout, where:
         notes.append(f"{count_of(listed.repeated, 'repeated line')} counted once")
     if listed.unlabelled:
         notes.append(f"{count_of(listed.unlabelled, 'test line')} without a label left out")
+    unnamed = len(walk_pictures(root)[0]) - sum(map(len, listed.found.values()))
+    if unnamed > listed.unlabelled:
+        left = count_of(unnamed - listed.unlabelled, "picture")
+        notes.append(f"{left} left out that no line names")
     splits = {split: list(pairs.items()) for split, pairs in listed.found.items() if pairs}
     known = {label for _, label in splits.get("train", ())}
     for split, pairs in splits.items():

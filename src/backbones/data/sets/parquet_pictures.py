@@ -61,7 +61,7 @@ def read_tables(root: Path, paths: Sequence[Path], holdout: Holdout, where: str)
         if columns is None:
             raise BadData(
                 f"{path} holds pictures (column {column}) and no label; its columns are"
-                f" {some(table.header, 8)}"
+                f" {some(table.header, 8)} (lists and structures are no labels)"
             )
         usual = (split_of(_PART.sub("", path.stem)) or "train") if len(paths) > 1 else "train"
         splits, labels = splits_of(table, columns, usual), labels_of(table, columns)

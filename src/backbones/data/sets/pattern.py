@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from backbones.data.sets.class_folders import split_folders
+from backbones.data.sets.evidence import belongs_to_pictures
 from backbones.data.sets.listing import count_of, some, walk_pictures
 from backbones.data.sets.splitting import Holdout, assemble
 from backbones.data.source import DataSource
@@ -52,6 +53,9 @@ def _read(pattern: re.Pattern[str], folder: Path, holdout: Holdout) -> DataSourc
     if "test" in strange and "test" not in listed:  # a competition's, without labels
         notes.append(f"{splits['test']}/ is left out: the label pattern fits none of its paths")
         del strange["test"]
+    strange, beside = _without_what_belongs(strange)
+    if beside:
+        notes.append(f"{count_of(beside, 'picture')} left out in folders of masks and their like")
     if wrong := [path for each in strange.values() for path in each]:
         raise BadData(
             f"the label pattern {pattern.pattern!r} finds no class in"
@@ -61,3 +65,12 @@ def _read(pattern: re.Pattern[str], folder: Path, holdout: Holdout) -> DataSourc
     return assemble(
         "label pattern", folder, {split: listed[split] for split in order}, holdout, notes
     )
+
+
+def _without_what_belongs(strange: dict[str, list[str]]) -> tuple[dict[str, list[str]], int]:
+    """The paths that are no masks or other companions of images, and how many those are."""
+    kept = {
+        split: [path for path in paths if not belongs_to_pictures(path.split("/")[:-1])]
+        for split, paths in strange.items()
+    }
+    return kept, sum(map(len, strange.values())) - sum(map(len, kept.values()))

@@ -22,15 +22,19 @@ class Places:
     def __init__(self, paths: Iterable[str]) -> None:
         self._by_name: dict[str, list[str]] = {}
         self._by_stem: dict[str, list[str]] = {}
+        self._by_number: dict[int, list[str]] = {}
         for path in paths:
             plain = PurePosixPath(same_name(path.replace("\\", "/")))
             self._by_name.setdefault(plain.name, []).append(path)
             self._by_stem.setdefault(plain.stem, []).append(path)
+            if _counts(plain.stem):
+                self._by_number.setdefault(int(plain.stem), []).append(path)
 
     def find(self, id_: str) -> list[str]:
         """The paths of the pictures: one where all is well.
 
-        An id with slashes is the end of a path; the file's own name comes before its stem.
+        An id with slashes is the end of a path; the file's own name comes before its stem, and
+        then the same number with other zeros in front, which spreadsheets take away.
 
         Example:
             >>> Places(["a/1.jpg", "b/2.jpg"]).find("2"), Places(["a/1.jpg", "b/1.jpg"]).find("b/1")
@@ -40,11 +44,16 @@ class Places:
         last = PurePosixPath(id_).name
         exact, stems = self._by_name.get(last, []), self._by_stem.get(last, [])
         if "/" not in id_:
-            return exact or stems
+            numbers = self._by_number.get(int(id_), []) if _counts(id_) else []
+            return exact or stems or numbers
         tail = "/" + id_.removeprefix("./").lstrip("/")
         return [path for path in exact if _below_root(path).endswith(tail)] or [
             path for path in stems if _below_root(path).rpartition(".")[0].endswith(tail)
         ]
+
+
+def _counts(name: str) -> bool:
+    return name.isascii() and name.isdigit() and len(name) < 20
 
 
 def _below_root(path: str) -> str:

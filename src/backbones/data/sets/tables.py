@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backbones.data.sets.listing import is_picture_name
+from backbones.data.sets.listing import is_picture_name, split_of
 from backbones.errors import BadData, MissingExtra
 from backbones.text import decoded, parse
 
@@ -49,6 +50,11 @@ def is_table_name(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
+def is_sheet_name(name: str) -> bool:
+    """Whether a file is a spreadsheet, which is not read."""
+    return name.lower().endswith((".xlsx", ".xls", ".xlsm", ".ods", ".numbers"))
+
+
 def read_table(path: Path) -> Table:
     """Read a table, whatever its form.
 
@@ -66,9 +72,16 @@ def read_table(path: Path) -> Table:
 
 
 def separated(path: Path, text: str) -> Table:
-    """Read lines of cells between commas, semicolons or tabs, whichever the first has most of."""
+    """Read lines of cells between commas, semicolons or tabs, whichever the first has most of.
+
+    Bars count where there is none of these. Spreadsheets write `sep=;` into a line of its own, and
+    people write remarks that begin with `#`: both may stand before the header.
+    """
+    text, skipped, said = _without_preamble(text)
     first = text.partition("\n")[0]
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
+    usual = max(",;\t", key=first.count)
+    delimiter = said or (usual if usual in first or "|" not in first else "|")
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else delimiter
     try:
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error as error:
@@ -84,7 +97,15 @@ def separated(path: Path, text: str) -> Table:
         rows.append(dict(zip(header, cells, strict=False)))
     while rows and not any(rows[-1].values()):
         rows.pop()
-    return Table(path, header, tuple(rows), first=1 if bare else 2)
+    return Table(path, header, tuple(rows), first=skipped + (1 if bare else 2))
+
+
+def _without_preamble(text: str) -> tuple[str, int, str]:
+    """The lines of a table alone, the number of those before, and the separator that these say."""
+    skipped, said = 0, ""
+    while match := re.match(r"(?:# .*|#|\"?sep=(?P<mark>[,;|\t])\"?)(\r\n|\r|\n)", text):
+        text, skipped, said = text[match.end() :], skipped + 1, match["mark"] or said
+    return text, skipped, said
 
 
 def _json(path: Path, text: str, *, lines: bool) -> Table:
@@ -98,8 +119,7 @@ def _json(path: Path, text: str, *, lines: bool) -> Table:
             f"{path} holds COCO's annotations, which are not read; give a table with a line for"
             " each picture: path,label"
         )
-    if isinstance(loaded, dict) and all(isinstance(each, str | int) for each in loaded.values()):
-        loaded = [{"path": name, "label": label} for name, label in loaded.items()]
+    loaded = _listed(path, loaded)
     if not isinstance(loaded, list) or not all(isinstance(each, dict) for each in loaded):
         raise BadData(
             f"{path} is JSON, but no list of pictures; expected"
@@ -108,6 +128,52 @@ def _json(path: Path, text: str, *, lines: bool) -> Table:
     header = tuple(dict.fromkeys(str(name) for each in loaded for name in each))
     rows = tuple({name: _cell(each.get(name)) for name in header} for each in loaded)
     return Table(path, header, rows, first=1)
+
+
+def _listed(path: Path, loaded: Any) -> Any:
+    """The usual forms of JSON for labels as a list of objects; what is of another form, as it is.
+
+    Raises:
+        BadData: it holds the names of classes.
+    """
+    if isinstance(loaded, dict) and loaded:
+        values = list(loaded.values())
+        if all(isinstance(each, str | int) for each in values):
+            if all(map(str.isdigit, loaded)) and len(set(values)) == len(values):
+                raise BadData(f"{path} holds the names of classes, and no pictures")
+            return [{"path": name, "label": label} for name, label in loaded.items()]
+        if all(isinstance(each, dict) for each in values):  # {"1.jpg": {"label": "cat"}}
+            return [{"path": name, **facts} for name, facts in loaded.items()]
+        if all(isinstance(each, list) for each in values):
+            return _in_lists(path, loaded)
+    if isinstance(loaded, list) and loaded and all(map(_is_pair, loaded)):
+        return [{"path": name, "label": label} for name, label in loaded]
+    return loaded
+
+
+def _in_lists(path: Path, lists: Mapping[str, list[Any]]) -> Any:
+    """Lists by class (`{"cat": ["1.jpg"]}`), by split, or one of all images with a title."""
+    of_names = all(isinstance(name, str) for each in lists.values() for name in each)
+    splits = all(map(split_of, lists))
+    if of_names and not splits:
+        return [{"path": name, "label": key} for key, each in lists.items() for name in each]
+    if len(lists) == 1 and not splits:
+        return _listed(path, next(iter(lists.values())))
+    rows = [_listed(path, each) for each in lists.values()]
+    if splits and all(isinstance(row, dict) for each in rows for row in each):
+        return [
+            {"split": key, **row} for key, each in zip(lists, rows, strict=True) for row in each
+        ]
+    return lists
+
+
+def _is_pair(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and isinstance(value[1], str | int)
+    )
 
 
 def _parquet(path: Path) -> Table:
