@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import backbones as package
+from backbones.api import starting
 from backbones.api.starting import chosen_recipe
-from backbones.errors import NotFound
+from backbones.errors import DownloadFailed, NotFound
 from backbones.models import build
 from backbones.spec import InputSpec
 from backbones.weights import store, table
@@ -92,6 +94,22 @@ def test_finetune_begins_with_the_public_weights_and_says_so(
     ours = package.read_bundle(tmp_path / "run" / "last.safetensors").state
     first = next(name for name in ours if name.endswith("weight"))
     assert (ours[first] == known.state[first]).all()
+
+
+@pytest.mark.parametrize("verb", ["train", "tune", "lr-find"])
+def test_weights_that_are_fetched_are_told_before_they_are_here(
+    backbones, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    def fetch(name: str, *, downloading: Callable[[str, int, int], None]) -> None:
+        downloading(name, 0, 10)
+        raise DownloadFailed("the line is dead")
+
+    monkeypatch.setattr(starting, "get_weights", fetch)
+    monkeypatch.chdir(tmp_path)
+    answer = backbones(verb, photos, "--recipe", "finetune", "--out", tmp_path / "out.png")
+    assert answer.code == 1
+    assert "downloading resnet18.tv_in1k ..." in answer.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_recipe_it_says_that_the_weights_are_random(

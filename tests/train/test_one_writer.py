@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,6 +102,23 @@ def test_who_resumed_first_writes_though_both_looked_before(tmp_path):
         next(iter(other))
     list(records)
     assert (folder / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_that_was_broken_off_does_not_train_into_another_s_folder(tmp_path):
+    """It began again at step 1, with weights that were not its first, over the other's files."""
+    folder = tmp_path / "run"
+    first = begin_training("digits", model="lenet5_tiny", smoke_run=True, out=folder)
+    records = iter(first)
+    next(records)
+    records.close()
+    shutil.rmtree(folder)
+    second = begin_training("digits", model="lenet5_tiny", smoke_run=True, out=folder)
+    finished = second.run()
+    kept = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    with pytest.raises(WrongUse, match=r"iterated over already, .*backbones\.resume\("):
+        first.run()
+    assert second.run() is finished
+    assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == kept
 
 
 def test_two_that_begin_in_one_folder_do_not_mix_their_recipes(recipe, squares, tmp_path):

@@ -170,14 +170,14 @@ def test_a_search_that_is_killed_goes_on_as_if_it_had_not_been(whole, tmp_path) 
 def test_a_search_has_one_writer_and_a_trial_that_is_held_has_not_failed(tmp_path) -> None:
     folder = tmp_path / "held"
     search = begin(folder, trials=1)
-    with FolderLock(folder):
-        with pytest.raises(Busy, match="held is being written"):
-            next(iter(search))
-        with pytest.raises(Busy, match="held is being written"):
-            resume_tuning(folder)
+    folder.mkdir()
+    with FolderLock(folder), pytest.raises(Busy, match="held is being written"):
+        next(iter(search))
     (folder / "trial-000").mkdir()
     with FolderLock(folder / "trial-000"), pytest.raises(Busy, match="trial-000 is being written"):
         run(search)
+    with FolderLock(folder), pytest.raises(Busy, match="held is being written"):
+        resume_tuning(folder)
     assert search.states() == {"running": 1}
     run(resume_tuning(folder))
     assert TrialBook.open(folder, "loss").rows[0].state == "finished"
@@ -196,6 +196,12 @@ def test_more_trials_can_be_added(whole, tmp_path) -> None:
         begin(folder)
     with pytest.raises(WrongUse, match="new one"):
         resume_tuning(folder, asked={"settings": ["limit=5"]})
+
+
+def test_a_search_that_never_starts_leaves_no_folder(tmp_path) -> None:
+    search = begin(tmp_path / "tune")
+    assert "not started" in repr(search)
+    assert not (tmp_path / "tune").exists()
 
 
 def test_no_trial_begins_when_the_time_is_up(tmp_path) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 from backbones.api.data import Downloading, Progress
 from backbones.api.starting import resolved_for
 from backbones.api.training import set_up
+from backbones.data.source import DataSource
 from backbones.report.rates import draw_range_test
 from backbones.training.range_test import RangeTest, range_test
 from backbones.training.recipe import Recipe
 
-__all__ = ["FoundRate", "find_rate"]
+__all__ = ["FoundRate", "find_rate", "rate_for"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,22 @@ def find_rate(
         weights=weights,
         downloading=downloading,
     )
+    return rate_for(resolved, source, rates=rates, steps=steps, progress=progress)
+
+
+def rate_for(
+    resolved: Recipe,
+    source: DataSource,
+    *,
+    rates: tuple[float, float],
+    steps: int,
+    progress: Progress | None = None,
+) -> FoundRate:
+    """As `find_rate`, of what `resolved_for` gave.
+
+    Raises:
+        RecipeError, BadData, WrongUse: as `find_rate`.
+    """
     with closing(set_up(resolved, source, fresh=True, progress=None)) as workshop:
         test = range_test(
             workshop.network,

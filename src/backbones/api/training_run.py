@@ -14,7 +14,7 @@ from backbones.api.evaluation import was_chosen_by, write_evaluation
 from backbones.api.weights import find_bundle
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource
-from backbones.errors import telling_of_memory
+from backbones.errors import WrongUse, telling_of_memory
 from backbones.inspection.room import batch_advice
 from backbones.labels import shown
 from backbones.protocols.run import Evaluation, quick_evaluate
@@ -117,6 +117,7 @@ class TrainingRun:
         self.finished: Finished | None = None
         self._workshop, self._open, self._resume = workshop, open_folder, resume
         self._run: RunFolder | None = None
+        self._iterated = False
         self._step = 0
 
     def __repr__(self) -> str:
@@ -128,28 +129,37 @@ class TrainingRun:
         return what + "not started; call .run(), or iterate over it record by record"
 
     def __iter__(self) -> Iterator[Record]:
+        self._refuse_again()
         run = self._begun()
         with run.lock:
             yield from self.records()
             self.finished = _finish(run, self.source)
 
     def run(self) -> Finished:
-        """Train to the end.
+        """Train to the end; a run that is at its end stays as it is.
 
         Returns:
             the evaluation, where the bundle is, and what else was written.
 
         Raises:
-            TrainingStopped, Interrupted: as the iteration.
+            TrainingStopped, Interrupted, WrongUse: as the iteration.
         """
+        if self.finished is not None:
+            return self.finished
         for _ in self:
             pass
         assert self.finished is not None
         return self.finished
 
     def records(self) -> Generator[Record, None, None]:
-        """The training alone: nothing is measured or drawn when it is over."""
+        """The training alone: nothing is measured or drawn when it is over.
+
+        Raises:
+            WrongUse: it was iterated over before: the network is not what it began with.
+        """
+        self._refuse_again()
         run, workshop = self._begun(), self._workshop
+        self._iterated = True
         watched = workshop.watched
         with run, closing(workshop), telling_of_memory(self._batch_advice):
             for record in fit(
@@ -164,6 +174,13 @@ class TrainingRun:
             ):
                 self._step = record.step
                 yield record
+
+    def _refuse_again(self) -> None:
+        if self._iterated:
+            raise WrongUse(
+                f"this run of {self.folder} was iterated over already, as far as step {self._step},"
+                f" and trains once; go on with backbones.resume({str(self.folder)!r})"
+            )
 
     def _batch_advice(self) -> str:
         recipe, spec = self.recipe, input_spec(self.recipe)

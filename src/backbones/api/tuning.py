@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -126,14 +127,19 @@ def tune(
     _fetch_searched(plan, downloading)
     source = _open(chosen, facts, progress, downloading)
     facts |= {name: fingerprint(source.split(name)) for name in ("train", "val")}
+    make = partial(_new_folder, folder, chosen, facts, source)
+    return TuningRun(folder, facts, source, time_s, make)
+
+
+def _new_folder(folder: Path, recipe: Recipe, facts: Mapping[str, Any], source: DataSource) -> None:
+    """The folder of a search that is about to begin."""
     folder.mkdir(parents=True, exist_ok=True)
     with FolderLock(folder):
-        if _is_study(folder):  # since the look above
+        if _is_study(folder):  # since `tune` looked
             raise _taken(folder)
         images = describe_images(source.splits.values())
-        Start(chosen.to_json(), facts["train"], images).write(folder / START)
+        Start(recipe.to_json(), facts["train"], images).write(folder / START)
         write_record(folder / "study.json", facts)
-    return TuningRun(folder, facts, source, time_s)
 
 
 def resume_tuning(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class TuningRun:
         facts: what `study.json` says.
         source: the data, as the recipe sees it.
         time_s: no trial begins after so many seconds; None = no limit.
+        make: makes the folder of a new search when it starts; None where it is there.
 
     Attributes:
         book: of the trials so far.
@@ -51,7 +52,12 @@ class TuningRun:
     """
 
     def __init__(
-        self, folder: Path, facts: Mapping[str, Any], source: DataSource, time_s: float | None
+        self,
+        folder: Path,
+        facts: Mapping[str, Any],
+        source: DataSource,
+        time_s: float | None,
+        make: Callable[[], None] | None = None,
     ) -> None:
         self.folder = folder
         self.source = source
@@ -66,6 +72,7 @@ class TuningRun:
         self.ending = ""
         self._facts = facts
         self._started = False
+        self._make = make
 
     def __repr__(self) -> str:
         what = f"TuningRun({self.recipe.model} on {self.source.where}, folder {self.folder}): "
@@ -84,6 +91,9 @@ class TuningRun:
         return self.best()
 
     def __iter__(self) -> Iterator[TrialProgress | TrialRow]:
+        if self._make is not None:
+            self._make()
+        self._make = None
         self._started = True
         with FolderLock(self.folder) as lock:
             yield from self._trials(lock)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backbones.cli.console import print_json, print_table, progress, say
+from backbones.cli.console import preparing, print_json, print_table, progress, say
 from backbones.cli.layout import LabelPattern, Layout, with_reading
 from backbones.cli.offline import Offline
 
@@ -46,19 +46,20 @@ def lr_find(
 
     Example: `backbones lr-find photos --model vgg11_bn --recipe scratch`.
     """
-    from backbones.api.rates import find_rate
+    from backbones.api.rates import rate_for
+    from backbones.api.starting import resolved_for
 
-    with progress("rising rate", unit="steps") as done:
-        found = find_rate(
+    with preparing() as bars:
+        resolved, source = resolved_for(
             data,
             model=model,
             recipe=recipe,
             settings=with_reading(settings, layout, label_pattern),
             weights=weights,
-            rates=(lowest, highest),
-            steps=steps,
-            progress=done,
+            downloading=bars.downloading,
         )
+    with progress("rising rate", unit="steps") as done:
+        found = rate_for(resolved, source, rates=(lowest, highest), steps=steps, progress=done)
     say(f"data: {found.data}")
     chart = found.draw(out)
     if json:
