@@ -140,3 +140,16 @@ def test_the_readmes_count_what_there_is() -> None:
     assert f"and {len(PROTOCOLS) - 2} others put your error" in english
     assert f"等 {len(PROTOCOLS)} 种" in chinese
     assert f"holds {len(table.rows())} checkpoints" in english
+
+
+def test_every_environment_variable_is_listed_in_one_place() -> None:
+    source = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "src" / "backbones").rglob("*.py")
+    )
+    page = (ROOT / "docs" / "environment.md").read_text(encoding="utf-8")
+    named = r"BACKBONES_[A-Z]+"
+    assert set(re.findall(rf"^\| `({named})`", page, re.MULTILINE)) == set(
+        re.findall(named, source)
+    )
+    for readme in READMES:
+        assert "docs/environment.md" in (ROOT / readme).read_text(encoding="utf-8")

@@ -156,7 +156,8 @@ def test_folders_of_which_two_readings_fit_stop(
 ) -> None:
     with pytest.raises(BadData, match=said) as raised:
         open_data(fill(tmp_path, *folders))
-    assert "--layout" in str(raised.value) and "--label-pattern" in str(raised.value)
+    assert "--layout" in str(raised.value)
+    assert "--label-pattern" in str(raised.value)
 
 
 def test_a_pattern_takes_the_images_and_leaves_what_belongs_to_them(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,15 @@ def imports(path: Path) -> list[tuple[str, str]]:
             continue
         found += [(importer, part_of(m)) for m in modules if m.split(".")[0] == "backbones"]
     return found
+
+
+def test_contributing_prints_these_levels() -> None:
+    text = (SOURCE.parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^`(cli > .+)`\.$", text, flags=re.MULTILINE)
+    there = {path.relative_to(SOURCE).parts[0].removesuffix(".py") for path in FILES}
+    assert [set(re.findall(r"\w+", level)) for level in line.split(" > ")] == [
+        level & there for level in reversed(LEVELS) if level & there
+    ]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
