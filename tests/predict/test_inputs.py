@@ -181,6 +181,33 @@ def test_an_archive_that_is_none_is_listed_and_the_rest_goes_on(
     assert good == (photos / "a" / "1.jpg").read_bytes()
 
 
+def test_an_archive_that_is_called_as_another_kind_is_read_or_named(
+    photos: Path, tmp_path: Path
+) -> None:
+    zipped(photos, tmp_path / "photos.zip")
+    (tmp_path / "photos.zip").rename(tmp_path / "photos.tar")
+    assert contents(find_inputs([tmp_path / "photos.tar"])) == contents(find_inputs([photos]))
+    (tmp_path / "page.zip").write_bytes(b"<!doctype html><html>not found</html>")
+    (tmp_path / "empty.tar.gz").touch()
+    page, empty = contents(find_inputs([tmp_path / "page.zip", tmp_path / "empty.tar.gz"]))
+    assert str(page).startswith("the archive cannot be read: it is an HTML page")
+    assert empty == "the archive cannot be read: it is an empty file"
+
+
+def test_an_encrypted_member_is_called_so(photos: Path, tmp_path: Path) -> None:
+    path = tmp_path / "photos.zip"
+    zipped(photos, path)
+    data = bytearray(path.read_bytes())
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # the flag of an encrypted member
+        at = data.find(mark)
+        while at >= 0:
+            data[at + place] |= 1
+            at = data.find(mark, at + 4)
+    path.write_bytes(data)
+    said = set(contents(find_inputs([path])))
+    assert said == {"it is encrypted: unpack the archive with its password first"}
+
+
 def test_a_tar_that_is_cut_off_gives_what_it_still_holds(photos: Path, tmp_path: Path) -> None:
     path = tmp_path / "cut.tar"
     with tarfile.open(path, "w") as archive:

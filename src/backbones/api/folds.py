@@ -25,6 +25,7 @@ from backbones.training.folder import RunFolder
 from backbones.training.folds import FoldsFolder
 from backbones.training.images import describe_images, refuse_other_images
 from backbones.training.recipe import Recipe
+from backbones.training.settings import with_reading
 
 __all__ = [
     "FoldFigures",
@@ -132,6 +133,8 @@ def train_folds(
     model: str | None = None,
     recipe: str | Path | None = None,
     settings: Sequence[str] = (),
+    layout: str | None = None,
+    label_pattern: str | None = None,
     weights: str | Path | None = None,
     init_from: str | Path | None = None,
     out: str | Path | None = None,
@@ -149,8 +152,8 @@ def train_folds(
         data: a folder, a manifest or a set name.
         folds: how many, 2 or more; what the recipe says where None.
         out: the folder for all runs; `runs/<data>-<model>-<K>folds` where None.
-        model, recipe, settings, weights, init_from, smoke_run, progress, downloading: as of
-            `train`.
+        model, recipe, settings, layout, label_pattern, weights, init_from, smoke_run, progress,
+            downloading: as of `train`.
 
     Raises:
         WrongUse: no number of folds, too few pictures of a class, or `out` holds a run already.
@@ -161,7 +164,9 @@ def train_folds(
         data,
         model=model,
         recipe=recipe,
-        settings=[*settings, *([] if folds is None else [f"folds={folds}"])],
+        settings=with_reading(
+            [*settings, *([] if folds is None else [f"folds={folds}"])], layout, label_pattern
+        ),
         weights=weights,
         init_from=init_from,
         smoke_run=smoke_run,

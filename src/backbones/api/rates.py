@@ -14,6 +14,7 @@ from backbones.data.source import DataSource
 from backbones.report.rates import draw_range_test
 from backbones.training.range_test import RangeTest, range_test
 from backbones.training.recipe import Recipe
+from backbones.training.settings import with_reading
 
 __all__ = ["FoundRate", "find_rate", "rate_for"]
 
@@ -51,6 +52,8 @@ def find_rate(
     model: str | None = None,
     recipe: str | Path | None = None,
     settings: Sequence[str] = (),
+    layout: str | None = None,
+    label_pattern: str | None = None,
     weights: str | Path | None = None,
     rates: tuple[float, float] = (1e-6, 10.0),
     steps: int = 100,
@@ -60,7 +63,7 @@ def find_rate(
     """Train a copy for some steps while the learning rate rises, and read a rate off the loss.
 
     Args:
-        data, model, recipe, settings, weights: as of `train`.
+        data, model, recipe, settings, layout, label_pattern, weights: as of `train`.
         rates: the first and the last learning rate.
         steps: optimiser steps, at least 10.
         progress: hears of the steps.
@@ -79,7 +82,7 @@ def find_rate(
         data,
         model=model,
         recipe=recipe,
-        settings=settings,
+        settings=with_reading(settings, layout, label_pattern),
         weights=weights,
         downloading=downloading,
     )

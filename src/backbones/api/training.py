@@ -31,6 +31,7 @@ from backbones.training.lone import refuse_batches_of_one
 from backbones.training.recipe import Recipe
 from backbones.training.rehearsal import refuse_other_shapes, refuse_unfit
 from backbones.training.resolve import input_spec
+from backbones.training.settings import with_reading
 from backbones.training.transplant import TakenLayer, transplant
 from backbones.weights.sealed import tensors_sha256
 
@@ -43,6 +44,8 @@ def train(
     model: str | None = None,
     recipe: str | Path | None = None,
     settings: Sequence[str] = (),
+    layout: str | None = None,
+    label_pattern: str | None = None,
     weights: str | Path | None = None,
     init_from: str | Path | None = None,
     out: str | Path | None = None,
@@ -58,6 +61,7 @@ def train(
         recipe: name or file; where None, "digits" and "fashion" for the sets of these names,
             "finetune" with weights, and "scratch" without.
         settings: `field=value` each, on top of the recipe.
+        layout, label_pattern: as of `open_data`; the recipe keeps them.
         weights: id of weights, bundle, run folder or weight file to start from.
         init_from: id of weights, bundle or run folder of another network, some layers of which
             are taken over by the paper's names: the recipe's `init_layers`, or all that fit.
@@ -79,7 +83,7 @@ def train(
         data,
         model=model,
         recipe=recipe,
-        settings=settings,
+        settings=with_reading(settings, layout, label_pattern),
         weights=weights,
         init_from=init_from,
         smoke_run=smoke_run,

@@ -23,7 +23,7 @@ from backbones.training.checkpoint import fingerprint
 from backbones.training.images import describe_images, refuse_other_images
 from backbones.training.lock import FolderLock
 from backbones.training.recipe import Recipe, smoke
-from backbones.training.settings import read_recipe
+from backbones.training.settings import read_recipe, with_reading
 from backbones.training.start import NAME as START
 from backbones.training.start import Start
 from backbones.tuning.book import TrialRow
@@ -57,6 +57,8 @@ def tune(
     model: str | None = None,
     recipe: str | Path | None = None,
     settings: Sequence[str] = (),
+    layout: str | None = None,
+    label_pattern: str | None = None,
     weights: str | Path | None = None,
     search: Sequence[str] = (),
     trials: int = 20,
@@ -75,7 +77,7 @@ def tune(
     are worse than the median of those before it is stopped. The same call makes the same trials.
 
     Args:
-        data, model, recipe, settings, weights: as of `train`.
+        data, model, recipe, settings, layout, label_pattern, weights: as of `train`.
         search: `field=low..high`, `field=low..high:log` or `field=a,b,c` each. Where there is
             none: learning rate, weight decay and label smoothing around the recipe's own.
         trials: at most.
@@ -101,6 +103,7 @@ def tune(
             f"monitor is {monitor!r}; expected {' or '.join(MONITORS)}.{nearest(monitor, MONITORS)}"
         )
     _refuse_below_one("trials", trials)
+    settings = with_reading(settings, layout, label_pattern)
     chosen = chosen_recipe(data, model=model, recipe=recipe, settings=settings, weights=weights)
     facts: dict[str, Any] = {
         "format": 1,

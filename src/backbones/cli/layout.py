@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from json import dumps
 from typing import Annotated
 
 import typer
@@ -22,11 +20,3 @@ LabelPattern = Annotated[
         metavar="REGEX", help="Its first group, in a picture's path below DATA, is the class."
     ),
 ]
-
-
-def with_reading(
-    settings: Sequence[str] | None, layout: str | None, label_pattern: str | None
-) -> list[str]:
-    """The settings of a recipe, with what was said about its data, which it keeps."""
-    said = {"layout": layout, "label_pattern": label_pattern}
-    return [*(settings or ()), *(f"{field}={dumps(text)}" for field, text in said.items() if text)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backbones.cli.console import preparing, print_json, print_table, progress, say
-from backbones.cli.layout import LabelPattern, Layout, with_reading
+from backbones.cli.layout import LabelPattern, Layout
 from backbones.cli.offline import Offline
 
 if TYPE_CHECKING:
@@ -48,13 +48,14 @@ def lr_find(
     """
     from backbones.api.rates import rate_for
     from backbones.api.starting import resolved_for
+    from backbones.training.settings import with_reading
 
     with preparing() as bars:
         resolved, source = resolved_for(
             data,
             model=model,
             recipe=recipe,
-            settings=with_reading(settings, layout, label_pattern),
+            settings=with_reading(settings or (), layout, label_pattern),
             weights=weights,
             downloading=bars.downloading,
         )

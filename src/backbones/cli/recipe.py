@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from backbones.cli.console import print_json, print_table, print_text, say
-from backbones.cli.layout import LabelPattern, Layout, with_reading
+from backbones.cli.layout import LabelPattern, Layout
 
 app = typer.Typer(
     help="Training recipes: show, diff, dump.",
@@ -52,8 +52,9 @@ def show(
     Example: `backbones recipe show vgg -o vgg.html`.
     """
     from backbones.api.recipes import said, view_recipe
+    from backbones.training.settings import with_reading
 
-    settings = with_reading(settings, layout, label_pattern)
+    settings = with_reading(settings or (), layout, label_pattern)
     view = view_recipe(name, settings=settings, num_pictures=pictures, data=data)
     recipe = view.recipe
     print_text(f"{recipe.name}: {recipe.summary}")

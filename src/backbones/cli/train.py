@@ -10,7 +10,7 @@ import typer
 
 from backbones.cli.console import preparing
 from backbones.cli.following import follow, tell_end
-from backbones.cli.layout import LabelPattern, Layout, with_reading
+from backbones.cli.layout import LabelPattern, Layout
 from backbones.cli.offline import Offline
 from backbones.errors import WrongUse
 
@@ -118,8 +118,9 @@ def train(
     if folds is not None and folds < 2:
         raise WrongUse(f"--folds is {folds}; expected 2 or more")
     from backbones.api.starting import chosen_recipe
+    from backbones.training.settings import with_reading
 
-    settings = with_reading(settings, layout, label_pattern)
+    settings = with_reading(settings or (), layout, label_pattern)
     chosen = chosen_recipe(
         data,
         model=model,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backbones.cli.console import preparing, print_json, print_table, progress, say
-from backbones.cli.layout import LabelPattern, Layout, with_reading
+from backbones.cli.layout import LabelPattern, Layout
 from backbones.cli.offline import Offline
 from backbones.errors import WrongUse
 from backbones.units import human_seconds, parse_duration
@@ -91,8 +91,10 @@ def tune(
     Examples: `backbones tune photos --model vgg11_bn --search optimizer.lr=1e-4..1e-1:log
     --search augment.flip=0,0.5 --trials 30`, `backbones tune --resume runs/tune-photos-vgg11_bn`.
     """
+    from backbones.training.settings import with_reading
+
     time_s = None if time is None else _read_duration(time)
-    settings = with_reading(settings, layout, label_pattern)
+    settings = with_reading(settings or (), layout, label_pattern)
     asked = Asked(model, recipe, settings, weights, search or [], monitor, seed, smoke)
     if resume is not None:
         if out is not None:

@@ -17,6 +17,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -30,12 +31,13 @@ from backbones.data.sets.listing import (
     walk_pictures,
 )
 from backbones.errors import BadData, BadImage, NotFound, WrongUse, nearest_file
+from backbones.signatures import HEAD_BYTES, what_is
 from backbones.text import archived_name, decoded
 
 MAX_MEMBER_BYTES = 256 * 2**20  # of one picture in an archive; a bomb unpacks to far more
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-_ZIP_UTF8, _ZIP_NAME_BESIDE = 0x800, 0x7075
+_ZIP_ENCRYPTED, _ZIP_UTF8, _ZIP_NAME_BESIDE = 0x1, 0x800, 0x7075
 _SIGNATURES = (
     *(b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"8BPS", b"qoif"),
     *(b"P1\n", b"P2\n", b"P3\n", b"P4\n", b"P5\n", b"P6\n", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51"),
@@ -100,12 +102,14 @@ class _Archive:
     path: Path
 
     def pictures(self) -> Iterator[Waiting]:
-        members = _zip_members if self.path.suffix.lower() == ".zip" else _tar_members
+        members = _zip_members if _is_zip(self.path) else _tar_members
         try:
             for name, read in members(self.path):
                 yield _member(f"{self.path}/{name}", read)
         except _BROKEN_ARCHIVE as error:
-            yield _failed(str(self.path), f"the archive cannot be read: {_one_line(error)}")
+            yield _failed(
+                str(self.path), f"the archive cannot be read: {_why_not(self.path, error)}"
+            )
 
 
 _Part = _File | _Bytes | _Archive
@@ -214,7 +218,7 @@ def _as_text(data: bytes) -> str | None:
 
 
 def _count(part: _Part) -> int:
-    if not isinstance(part, _Archive) or part.path.suffix.lower() != ".zip":
+    if not isinstance(part, _Archive) or not _is_zip(part.path):
         return 1
     try:
         return max(1, sum(map(_wanted, _zip_names(part.path))))
@@ -227,6 +231,24 @@ def _count(part: _Part) -> int:
 _Members = Iterable[tuple[str, Callable[[], bytes]]]
 
 
+def _head(path: Path) -> bytes:
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(HEAD_BYTES)
+    return b""
+
+
+def _is_zip(path: Path) -> bool:
+    """Whether an archive is read as ZIP: by its content, whatever it is called, or its name."""
+    return _head(path).startswith(b"PK") or path.suffix.lower() == ".zip"
+
+
+def _why_not(path: Path, error: BaseException) -> str:
+    """What a file is instead of an archive; else what went wrong in it."""
+    what = what_is(_head(path)) or ""
+    kinds = ("a ZIP",) if _is_zip(path) else ("a tar", "a gzip", "a bzip2", "an xz")
+    return f"it is {what}" if what and not what.startswith(kinds) else _one_line(error)
+
+
 def _nothing_in(path: Path) -> str:
     """Why an archive is of no use, or nothing; one that is damaged is told when it is read.
 
@@ -234,7 +256,7 @@ def _nothing_in(path: Path) -> str:
     """
     others: list[str] = []
     try:
-        for name in _zip_names(path) if path.suffix.lower() == ".zip" else _tar_names(path):
+        for name in _zip_names(path) if _is_zip(path) else _tar_names(path):
             if _wanted(name):
                 return ""
             others.append(name)
@@ -303,6 +325,8 @@ def _zip_members(path: Path) -> _Members:
                 continue
 
             def read(info: zipfile.ZipInfo = info) -> bytes:
+                if info.flag_bits & _ZIP_ENCRYPTED:
+                    raise BadImage("it is encrypted: unpack the archive with its password first")
                 with archive.open(info) as file:
                     return _read_limited(file, info.file_size)
 

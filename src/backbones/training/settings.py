@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -73,6 +74,14 @@ def read_recipe(values: object, where: str) -> Recipe:
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise RecipeError(f"{where}: {_explain(error)}") from None
+
+
+def with_reading(
+    settings: Sequence[str], layout: str | None, label_pattern: str | None
+) -> list[str]:
+    """The settings of a recipe, with what was said about its data, which it keeps."""
+    said = {"layout": layout, "label_pattern": label_pattern}
+    return [*settings, *(f"{field}={json.dumps(text)}" for field, text in said.items() if text)]
 
 
 def apply_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
