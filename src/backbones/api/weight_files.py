@@ -58,7 +58,10 @@ def bundle_of_row(row: WeightsRow, path: Path, told: Told) -> Bundle:
         },
         allow_non_finite=told.allow_non_finite,
     )
-    return replace(bundle, classes=class_ids(row.labels, bundle.num_classes))
+    bundle = replace(bundle, classes=class_ids(row.labels, bundle.num_classes))
+    if bundle.variant == row.variant:
+        return bundle
+    return _changed(bundle, f"published as weights of {row.variant}, and taken for {told.variant}")
 
 
 def bundle_of_file(path: Path, told: Told) -> Bundle:
@@ -79,9 +82,20 @@ def bundle_of_file(path: Path, told: Told) -> Bundle:
         provenance={"file": path.name, "sha256": sha256},
         allow_non_finite=told.allow_non_finite,
     )
+    others = [n for n in nearest_variants(shapes_of(state)).variants if n != told.variant]
+    if others:
+        bundle = _changed(
+            bundle,
+            f"names and shapes fit {' and '.join(others)} as well, which computes something else:"
+            f" that these weights are {told.variant}'s is your word alone",
+        )
+    return _changed(bundle, _say_usual(bundle.spec))
+
+
+def _changed(bundle: Bundle, sentence: str) -> Bundle:
+    """The same bundle, whose provenance says one thing more."""
     known = dict(bundle.provenance or {})
-    known["changes"] = [*known.get("changes", []), _say_usual(bundle.spec)]
-    return replace(bundle, provenance=known)
+    return replace(bundle, provenance={**known, "changes": [*known.get("changes", []), sentence]})
 
 
 def _say_usual(spec: InputSpec) -> str:

@@ -19,6 +19,7 @@ from backbones.errors import BadWeights, WrongUse
 from backbones.weights.keymaps import KEYMAPS
 from backbones.weights.keymaps.rules import KeyMap
 from backbones.weights.pickles import printable
+from backbones.weights.spellings import spellings
 
 COUNTER = ".num_batches_tracked"
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
@@ -99,11 +100,12 @@ def read_as(own: Mapping[str, Tensor], state: Mapping[str, Tensor], keymap: str 
         BadWeights: a tensor does not have the dimensions that its map expects.
         WrongUse: the file holds the network several times, and nothing tells which is meant.
     """
-    place, others = _best_place(own, state, keymap)
-    if place is None:
+    state, found, said = _spelled(own, state, keymap)
+    if not found:
         return Reading(dict(state))
+    place, others = _preferred(found, state)
     moved, notes = _without_beside(tensors_at(state, place), own)
-    notes = [*_say_place(place, others, state), *notes]
+    notes = [*said, *_say_place(place, others, state), *notes]
     return Reading(moved, place.keymap.name, tuple(notes))
 
 
@@ -161,10 +163,23 @@ def _anchors(own: Iterable[str]) -> list[str]:
     return [a for a in some if not any(name.endswith(f".{a}") for name in names)] or some
 
 
-def _best_place(
+def _spelled(
     own: Mapping[str, Tensor], state: Mapping[str, Tensor], keymap: str
-) -> tuple[Place | None, list[Place]]:
-    """The place with most of the network's names, and others with as many."""
+) -> tuple[Mapping[str, Tensor], list[Place], list[str]]:
+    """The file in the spelling that gives most of the network's names, where, and what was done."""
+    best, result = 0, (state, list[Place](), list[str]())
+    for spelling, said in spellings(own, state):
+        spelled = {name: state[theirs] for name, theirs in spelling.items()}
+        score, found = _best_places(own, spelled, keymap)
+        if score > best:
+            best, result = score, (spelled, found, [said] if said else [])
+    return result
+
+
+def _best_places(
+    own: Mapping[str, Tensor], state: Mapping[str, Tensor], keymap: str
+) -> tuple[int, list[Place]]:
+    """The places with most of the network's names, and how many of them."""
     counted = {name for name in own if not may_lack(name)}
     scores: dict[Place, int] = {}
     for _, alike in itertools.groupby(places(own, state, keymap), lambda place: place.keymap):
@@ -172,14 +187,12 @@ def _best_place(
             scores[place] = len(counted & set(place.below(state).values()))
         if len(counted) in scores.values():
             break  # nothing can be found better under other names
-    if not scores or not max(scores.values()):
-        return None, []
-    best = max(scores.values())
+    best = max(scores.values(), default=0)
     first: dict[str, Place] = {}
     for place, score in scores.items():
         if score == best:
             first.setdefault(place.before, place)  # maps stand in order of preference
-    return _preferred(list(first.values()), state)
+    return best, list(first.values()) if best else []
 
 
 def _preferred(found: list[Place], state: Mapping[str, Tensor]) -> tuple[Place, list[Place]]:
@@ -187,6 +200,7 @@ def _preferred(found: list[Place], state: Mapping[str, Tensor]) -> tuple[Place, 
     ordered = sorted(found, key=lambda place: _rank(place.before))
     first = ordered[0]
     alike = [p for p in ordered[1:] if _rank(p.before) == _rank(first.before)]
+    alike = [p for p in alike if _is_copy(first, p, state)]
     if any(not _same(first, other, state) for other in alike):
         said = " and ".join(repr(p.before.rstrip(".")) for p in [first, *alike])
         raise WrongUse(
@@ -200,6 +214,15 @@ def _rank(before: str) -> int:
     if _AVERAGES.search(before):
         return 0
     return 1 + any(not _WRAPPERS.fullmatch(word) for word in before.split(".")[:-1])
+
+
+def _is_copy(one: Place, other: Place, state: Mapping[str, Tensor]) -> bool:
+    """Whether most tensors at two places have one shape: stages of one network have not."""
+    first, second = (
+        {(ours, tuple(state[theirs].shape)) for theirs, ours in place.below(state).items()}
+        for place in (one, other)
+    )
+    return 2 * len(first & second) >= min(len(first), len(second))
 
 
 def _same(one: Place, other: Place, state: Mapping[str, Tensor]) -> bool:

@@ -18,6 +18,7 @@ from backbones.errors import BadWeights
 from backbones.models import build
 from backbones.nn.meta import ShapesOnly
 from backbones.weights.fit import COUNTER, Place, may_lack, places, say_names, shapes_of, tensors_at
+from backbones.weights.spellings import unwrapped
 
 _ALIKE_SHARE = 0.8
 _FAMILY_SHARE = 0.5
@@ -50,7 +51,8 @@ def nearest_variants(shapes: Shapes) -> Nearest:
     Args:
         shapes: of the file's tensors, under anybody's names.
     """
-    state = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+    plain = unwrapped(shapes) or dict(zip(shapes, shapes, strict=True))
+    state = {name: torch.empty(shapes[old], device="meta") for name, old in plain.items()}
     best, found = _ALIKE_SHARE, Nearest()
     for family in catalog.families():
         variants = [n for n in catalog.names() if catalog.facts(n).family == family.name]
@@ -68,6 +70,8 @@ def nearest_variants(shapes: Shapes) -> Nearest:
 def say_nearest(shapes: Shapes, *, besides: str = "") -> str:
     """End an error message with the variants that the weights would fit, if there are any."""
     nearest = nearest_variants(shapes)
+    if besides in nearest.variants:
+        return ""  # of this network but for what was just listed
     names = " or ".join(name for name in nearest.variants if name != besides)
     if not names:
         return ""
