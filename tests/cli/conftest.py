@@ -26,9 +26,11 @@ def backbones(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Answer]:
     """`backbones("list", "--json")` runs the command line and returns what it said."""
+    from backbones import signals
     from backbones.cli.main import main
 
-    monkeypatch.setattr("backbones.signals.answer", lambda: None)  # pytest has its own answer
+    monkeypatch.setattr(signals, "answer", lambda: None)  # pytest has its own answer
+    monkeypatch.setattr(signals, "_state", signals._State())  # nobody asked this command to stop
 
     def run(*arguments: str | Path) -> Answer:
         monkeypatch.setattr(sys, "argv", ["backbones", *map(str, arguments)])

@@ -245,10 +245,10 @@ def test_deviations_follow_the_fields() -> None:
     fields = {name: [d.field for d in find_row(name)[1].deviations] for name in names}
     public = ["batch_norm", "five_by_five", "lrn", "last_pool_px", "dropout"]
     assert fields == {
-        "inception_v1": ["auxiliary", "lrn", "init"],
-        "inception_v1_noaux": ["lrn", "init", "auxiliary"],
-        "googlenet": [*public, "init", "auxiliary"],
-        "googlenet_aux": [*public, "auxiliary", "init"],
+        "inception_v1": ["auxiliary", "conv1", "lrn", "init"],
+        "inception_v1_noaux": ["conv1", "lrn", "init", "auxiliary"],
+        "googlenet": [*public, "init", "conv1", "auxiliary"],
+        "googlenet_aux": [*public, "auxiliary", "init", "conv1"],
     }
 
 
