@@ -111,6 +111,35 @@ def test_a_spreadsheet_that_is_not_read_is_named(tmp_path: Path) -> None:
     assert "not read as labels: labels.xlsx" in open_data(tmp_path).notes
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("labels.csv", "file,label,label\n00.jpg,a,b\n", "two columns 'label'"),
+        ("labels.csv", "<!doctype html><html></html>", "no table but an HTML page"),
+        ("labels.csv", "version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+        ("labels.csv", "file,label\n" + LINES.replace("11.jpg,dog", "11.jpg,null"), "no label"),
+        ("labels.json", json.dumps({**LABELS, "11.jpg": None}), "no label"),
+        (
+            "labels.json",
+            json.dumps([{"file": name, "label": ["cat", "dog"]} for name in NAMES]),
+            "which is several",
+        ),
+    ],
+)
+def test_a_table_that_cannot_be_right_is_told(
+    tmp_path: Path, name: str, text: str, said: str
+) -> None:
+    (images(tmp_path) / name).write_text(text, encoding="utf-8")
+    with pytest.raises(BadData, match=said):
+        open_data(tmp_path)
+
+
+def test_a_label_in_a_list_of_its_own_is_that_label(tmp_path: Path) -> None:
+    rows = [{"file": name, "label": [label]} for name, label in LABELS.items()]
+    (images(tmp_path) / "labels.json").write_text(json.dumps(rows), encoding="utf-8")
+    assert open_data(tmp_path).classes == ("cat", "dog")
+
+
 # --- folders ------------------------------------------------------------------------------------
 
 
@@ -144,6 +173,11 @@ def test_a_class_that_ends_in_a_word_for_a_split_stays_a_class(tmp_path: Path) -
         (("cat/images", "cat/masks", "dog/images", "dog/masks"), "what belongs to each"),
         (("train/a/images", "train/a/masks", "train/b/images"), "what belongs to each"),
         (("animals/cat", "animals/dog", "plants/fern", "plants/rose"), "may be the classes"),
+        (("site A/cat", "site A/dog", "site B/cat", "site B/dog"), "may be the classes"),
+        (("40X/benign", "40X/malignant", "100X/benign", "100X/malignant"), "may be the classes"),
+        (("cat", "dog", "unlabeled"), "nobody has sorted"),
+        (("2023_01_05-morning", "2023_01_06-noon"), "dates"),
+        (("100CANON", "101CANON"), "parts of one set"),
         (("Cat", "cat", "dog"), "two spellings"),
         (("cat", "cat ", "dog"), "two spellings"),
         (("01", "1", "2"), "two spellings"),
@@ -167,5 +201,5 @@ def test_a_pattern_takes_the_images_and_leaves_what_belongs_to_them(tmp_path: Pa
 
 
 def test_folders_of_one_set_inside_each_class_are_no_classes(tmp_path: Path) -> None:
-    source = open_data(fill(tmp_path, "cat/left", "cat/right", "dog/left", "dog/right"))
+    source = open_data(fill(tmp_path, "cat/s1", "cat/s2", "dog/s1", "dog/s2"))
     assert source.classes == ("cat", "dog")

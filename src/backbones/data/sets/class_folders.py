@@ -77,10 +77,10 @@ def _doubt_below(places: Sequence[Path]) -> str:
     if (
         not any(inside.pictures for _, inside in held)
         and min(map(len, inner), default=0) > 1
-        and len(set(words)) == len(words)
         and not any(map(str.isdigit, "".join(words)))
+        and not any(map(split_of, words))
     ):
-        return f"hold folders that may be the classes ({some(words)})"
+        return f"hold folders that may be the classes ({some(sorted(set(words)))})"
     return ""
 
 

@@ -25,7 +25,7 @@ _LABEL = (
 _SPLIT = "split subset set partition phase usage is_valid is_val is_test valid data_set dataset"
 _LOOKED_AT = 1000  # rows, to find the column of the paths
 _FEW = 10  # different words, which may be labels of as many rows
-_MISSING = ("nan", "<na>")
+_MISSING = ("nan", "<na>", "null", "#n/a", "n/a")
 _FLAGS = {"true": "1", "false": "0", "1.0": "1", "0.0": "0", "1": "1", "0": "0"}
 
 

@@ -24,11 +24,13 @@ _PREFIXES = frozenset(
 )
 _PARTS = re.compile(
     r".*?(part|shard|batch|chunk|volume|vol|disc|disk|archive|zip|images?|imgs?|photos?|pictures?"
-    r"|dir|folder|fold|subset|split|export|upload|download)s?[\s_.-]*\(?\d+\)?",
+    r"|dir|folder|fold|subset|split|export|upload|download)s?[\s_.-]*\(?\d+\)?"
+    r"|(?-i:[1-9]\d\d[A-Z0-9_]{5})",  # of cameras: 100CANON
     re.IGNORECASE,
 )
 _DATE = re.compile(
     r"(19|20)\d\d([\s_.-]?(0?[1-9]|1[0-2]))?([\s_.-]?[0-3]?\d)?|[0-3]?\d[\s_.-][01]?\d[\s_.-](19|20)\d\d"
+    r"|(19|20)\d\d[_.-]?(0[1-9]|1[0-2])[_.-]?[0-3]\d[\s_.-].*|(photos|fotos) \w+ (19|20)\d\d"
     r"|(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*([\s_.-]*(19|20)?\d\d)?",
     re.IGNORECASE,
 )
@@ -49,6 +51,7 @@ _NEVER_PICTURES = frozenset(  # of these, what may be called so as a class is le
         *("segmentationobject", "groundtruth", "ground_truth", "thumbnails", "thumbs", "bboxes"),
     ]
 )
+_UNSORTED = frozenset(["unlabeled", "unlabelled", "unsorted", "unsup", "未标注", "未分类"])
 _UNNAMED = re.compile(
     r"(new|untitled|unnamed) folder.*|neuer ordner.*|新建文件夹.*|未命名文件夹.*"
     r"|.* - copy( \(\d+\))?|copy of .*|.* - kopie|.* - 副本",
@@ -73,6 +76,8 @@ def no_classes_in_folders(names: Iterable[str]) -> str:
         return "look like the parts of one set"
     if are_parts_of_pictures(called) or (len(lower) > 1 and lower & _NEVER_PICTURES):
         return "look like pictures and what belongs to each of them"
+    if unsorted := [name for name in called if name.lower() in _UNSORTED]:
+        return f"hold images that nobody has sorted ({some(unsorted)})"
     if unnamed := [name for name in called if _UNNAMED.fullmatch(name)]:
         return f"have names that file managers give ({some(unnamed)})"
     if by_word := splits_by_one_word(called):

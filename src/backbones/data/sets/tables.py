@@ -13,6 +13,7 @@ from typing import Any
 
 from backbones.data.sets.listing import is_picture_name, split_of
 from backbones.errors import BadData, MissingExtra
+from backbones.signatures import what_is
 from backbones.text import decoded, parse
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".jsonl", ".ndjson")
@@ -65,10 +66,15 @@ def read_table(path: Path) -> Table:
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         return _parquet(path)
-    text = decoded(path.read_bytes(), str(path))
+    data = path.read_bytes()
+    text = decoded(data, str(path))
     if suffix in (".json", ".jsonl", ".ndjson"):
         return _json(path, text, lines=suffix != ".json")
-    return separated(path, text)
+    table = separated(path, text)
+    what = what_is(data) or ""
+    if len(table.header) < 2 and what and not what.startswith("a text"):
+        raise BadData(f"{path} is no table but {what}")
+    return table
 
 
 def separated(path: Path, text: str) -> Table:
@@ -91,6 +97,8 @@ def separated(path: Path, text: str) -> Table:
     bare = any(map(is_picture_name, header))
     if bare:
         header = tuple(f"column {number}" for number in range(1, len(header) + 1))
+    if twice := next((name for name in header if name and header.count(name) > 1), ""):
+        raise BadData(f"{path} has two columns {twice!r}; give each another name")
     rows = []
     for line in lines[0 if bare else 1 :]:
         cells = [cell.strip() for cell in line] + [""] * (len(header) - len(line))
@@ -138,7 +146,7 @@ def _listed(path: Path, loaded: Any) -> Any:
     """
     if isinstance(loaded, dict) and loaded:
         values = list(loaded.values())
-        if all(isinstance(each, str | int) for each in values):
+        if all(each is None or isinstance(each, str | int) for each in values):
             if all(map(str.isdigit, loaded)) and len(set(values)) == len(values):
                 raise BadData(f"{path} holds the names of classes, and no pictures")
             return [{"path": name, "label": label} for name, label in loaded.items()]
@@ -213,6 +221,8 @@ def _features(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, list) and all(isinstance(each, str | int) for each in value):
+        return "|".join(map(str, value))  # several labels are told apart by it
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False)
     return str(value).strip()
