@@ -108,7 +108,10 @@ def checked_address(text: str, what: str = "address") -> str:
     except ValueError:
         raise WrongUse(f"{expected}, and its host or port cannot be read") from None
     if not usable:
-        raise WrongUse(f"{expected}, got the scheme {parts.scheme[:20]!a}")
+        what_is_wrong = f"got the scheme {parts.scheme[:20]!a}"
+        if parts.scheme in ("http", "https"):
+            what_is_wrong = "got no host" if not parts.hostname else "got the port 0"
+        raise WrongUse(f"{expected}, {what_is_wrong}")
     if not text.isascii() or not text.isprintable() or " " in text:
         raise WrongUse(f"{expected}, with other signs than ASCII's percent-encoded")
     if parts.query or parts.fragment:

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from backbones.data.sets import named, open_data
-from backbones.download import Checksum, cache_folder, checksum_of, download
-from backbones.errors import DownloadFailed
+from backbones.download import Checksum, cache_folder, checked_address, checksum_of, download
+from backbones.errors import DownloadFailed, WrongUse
 
 CONTENT = np.random.default_rng(0).integers(0, 256, 700_000, dtype=np.uint8).tobytes()
 MD5 = Checksum("md5", hashlib.md5(CONTENT).hexdigest())
@@ -249,3 +249,9 @@ def test_who_waited_for_a_removed_lock_does_not_fetch_beside_the_next(
         thread.join()
     assert most == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("address", ["http://", "http://:80/", "https://user@/x"])
+def test_an_address_without_a_host_is_not_blamed_on_its_scheme(address: str) -> None:
+    with pytest.raises(WrongUse, match=r"got no host$"):
+        checked_address(address, "HERE")

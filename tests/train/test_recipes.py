@@ -179,6 +179,7 @@ def test_settings_leave_the_recipe_alone_and_change_what_they_name():
         ("optimizr.lr=1", "Did you mean optimizer.lr?"),
         ("optimizer.momentumm=1", "Did you mean optimizer.momentum"),
         ("seed.x=1", "no field 'seed.x'"),
+        (f"seed={1 << 63}", "seed is 9223372036854775808: expected less than 9223372036854775808"),
         ("optimizer.lr", "has no value"),
         ("optimizer.lr=abc", "optimizer.lr is 'abc': expected a valid number"),
         ("optimizer.lr=-1", "optimizer.lr is -1: expected greater than 0"),

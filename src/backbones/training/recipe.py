@@ -258,7 +258,7 @@ class Recipe(Table):
     weights: str | None = None
     init_from: str | None = None
     init_layers: Matches = ()
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
     length: LengthText = Length(10, "epochs")
     limit: Count | None = None
     layout: str | None = None
