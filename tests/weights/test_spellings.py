@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.api.weights import convert
-from backbones.errors import BadWeights
+from backbones.errors import BadWeights, NotFound
 from backbones.models import build
 from backbones.nn.meta import ShapesOnly
 from backbones.weights.fit import read_as
@@ -81,3 +81,10 @@ def test_a_variant_that_only_fits_by_shapes_is_the_word_of_who_named_it(tmp_path
     bundle = convert(tmp_path / "a.pth", tmp_path / "b.safetensors", variant="plain20_cifar")
     changes = (bundle.provenance or {})["changes"]
     assert any("fit resnet20_cifar as well" in change for change in changes)
+
+
+def test_a_folder_where_a_weight_file_is_expected_is_there_but_is_none(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="is no regular file"):
+        convert(tmp_path, tmp_path / "b.safetensors", variant="resnet20_cifar")
+    with pytest.raises(NotFound, match="there is no weight file"):
+        convert(tmp_path / "absent", tmp_path / "b.safetensors", variant="resnet20_cifar")

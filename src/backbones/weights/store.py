@@ -7,6 +7,7 @@ nothing at all.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -123,6 +124,8 @@ def sha256_of(file: Path) -> str:
         NotFound: there is no such file.
     """
     if not file.is_file():
+        if os.path.lexists(file):
+            raise NotFound(f"{file} is no regular file; expected a weight file")
         raise NotFound(f"there is no weight file {file}")
     return checksum_of(file)
 
