@@ -57,7 +57,7 @@ def doubt(folder: Path) -> str:
         )
     places = [folder / place for place in splits.values()] or [folder]
     names = [_classes(place) for place in places]
-    if wrong := next(filter(None, map(no_classes_in_folders, names)), "") or _doubt_below(places):
+    if wrong := no_classes_in_folders(names[0]) or _doubt_below(places):  # others are compared
         return (
             f"the folders {some(sorted({*chain(*names)}))} {wrong}; give a table (path,label),"
             " name the part of the path that is the class with --label-pattern REGEX, or say that"
