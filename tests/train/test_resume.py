@@ -110,6 +110,16 @@ def test_the_plateau_of_the_matrix_really_drops(recipe, train, tmp_path):
     assert len(rates) > 1
 
 
+def test_a_checkpoint_that_is_gone_is_no_beginning(recipe, train, tmp_path):
+    """The run had got to step 6; it went on from step 0 without a word of what was lost."""
+    train(recipe(), tmp_path / "run")
+    (tmp_path / "run" / "checkpoint.safetensors").unlink()
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    with pytest.raises(BadData, match=r"checkpoint.safetensors is gone, .* put it back"):
+        train(recipe(), tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+
+
 def test_without_a_checkpoint_the_run_begins_again(recipe, train, tmp_path):
     row = recipe()
     train(row, tmp_path / "whole")

@@ -93,6 +93,19 @@ class RunFolder:
         """All that a resume needs."""
         return self.path / "checkpoint.safetensors"
 
+    def refuse_lost_checkpoint(self) -> None:
+        """Refuse to begin again where a checkpoint was written and is gone.
+
+        Raises:
+            BadData: timing.jsonl tells of one.
+        """
+        timing = self.path / "timing.jsonl"
+        if timing.exists() and b'{"record": "checkpoint"' in timing.read_bytes():
+            raise BadData(
+                f"{self.checkpoint_path} is gone, and the run had written one; put it back, or begin"
+                f" another run with what this one reached: --weights {self.last_path}"
+            )
+
     @property
     def last_path(self) -> Path:
         """The bundle as of the last evaluation."""

@@ -291,6 +291,7 @@ def _resume(training: Training, run: RunFolder) -> tuple[str, ...]:
     refuse_other_recipe(start.recipe, training.recipe, recipe_file)
     refuse_other_data(start.data, training.data)
     if not run.checkpoint_path.exists():
+        run.refuse_lost_checkpoint()
         run.cut([0, 0, 0])
         return ("no checkpoint was written yet: the run begins again", *notes)
     tensors, facts = read_checkpoint(run.checkpoint_path)
