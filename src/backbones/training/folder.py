@@ -102,8 +102,8 @@ class RunFolder:
         timing = self.path / "timing.jsonl"
         if timing.exists() and b'{"record": "checkpoint"' in timing.read_bytes():
             raise BadData(
-                f"{self.checkpoint_path} is gone, and the run had written one; put it back, or begin"
-                f" another run with what this one reached: --weights {self.last_path}"
+                f"{self.checkpoint_path} is gone, and the run had written one; put it back, or"
+                f" begin another run with what this one reached: --weights {self.last_path}"
             )
 
     @property
