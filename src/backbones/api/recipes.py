@@ -153,6 +153,7 @@ def dump_recipe(name: str | Path, *, settings: Sequence[str] = ()) -> str:
     """A recipe with all its fields written out: JSON that is a recipe file itself.
 
     Example:
+        >>> import json
         >>> json.loads(dump_recipe("vgg"))["batch_size"]
         256
     """

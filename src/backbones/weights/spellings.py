@@ -44,9 +44,8 @@ def unwrapped(names: Iterable[str]) -> Spelling:
     """Names without what wraps parts of a network; nothing where two would become one.
 
     Example:
-        >>> unwrapped(["features.module.0.weight", "layer1._orig_mod.0.bn1.bias"])
-        {'features.0.weight': 'features.module.0.weight',
-         'layer1.0.bn1.bias': 'layer1._orig_mod.0.bn1.bias'}
+        >>> unwrapped(["features.module.0.weight"])
+        {'features.0.weight': 'features.module.0.weight'}
     """
     names = list(names)
     found = {_INSIDE.sub("", name): name for name in names}

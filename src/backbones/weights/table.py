@@ -146,7 +146,7 @@ def usual(variant: str) -> WeightsRow | None:
 
     Example:
         >>> usual("resnet50").id, usual("efficientnet_b0_same").id, usual("vgg_tiny")
-        ('resnet50.tv_in1k', 'efficientnet_b0_same.in1k', None)
+        ('resnet50.tv_in1k', 'tf_efficientnet_b0.in1k', None)
     """
 
     def tag_of(row: WeightsRow) -> str:
