@@ -19,7 +19,6 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from backbones.api.comparison import compare
-    from backbones.api.data import check_data, open_data
     from backbones.api.drawing import draw
     from backbones.api.evaluation import evaluate
     from backbones.api.explanation import explain
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
     from backbones.api.training import resume, train
     from backbones.api.tuning import resume_tuning, tune
     from backbones.catalog import names
+    from backbones.data.check import check_data
+    from backbones.data.sets import open_data
     from backbones.errors import BackbonesError
     from backbones.features.dense import dense
     from backbones.features.losses import perceptual_loss
@@ -47,8 +48,8 @@ _HOME = {
     "compare": "api.comparison",
     "memory": "api.inspection",
     "draw": "api.drawing",
-    "open_data": "api.data",
-    "check_data": "api.data",
+    "open_data": "data.sets",
+    "check_data": "data.check",
     "train": "api.training",
     "resume": "api.training",
     "train_folds": "api.folds",

@@ -13,16 +13,14 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from backbones.errors import DownloadFailed, WrongUse
 from backbones.files import expanded
-
-Progress = Callable[[int, int | None], None]
-"""Called with the bytes that are there and the total, or None where the server doesn't say."""
+from backbones.progress import ByteProgress
 
 _CHUNK_BYTES = 256 * 1024
 _LARGEST_BYTES = 8 << 30  # of a file whose length nobody knows
@@ -165,7 +163,7 @@ def download(
     checksum: Checksum | None,
     num_bytes: int | None = None,
     at_most: int = _LARGEST_BYTES,
-    progress: Progress | None = None,
+    progress: ByteProgress | None = None,
     wait_s: float = 1.0,
 ) -> Path:
     """Fetch a file, unless it is there already.
@@ -252,7 +250,7 @@ class _Wanted:
     part: Path
     num_bytes: int | None
     at_most: int
-    progress: Progress | None
+    progress: ByteProgress | None
 
 
 class _GiveUp(Exception):

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 import backbones as package
-from backbones.api.data import open_for
 from backbones.api.training import train
 from backbones.errors import NotFound, WrongUse
+from backbones.training.data import open_for
 from backbones.training.recipe import Recipe
 
 

@@ -93,7 +93,7 @@ def test_the_map_is_grad_cam_of_what_the_network_sees(digits: Path) -> None:
 
 
 def find(name: str) -> Path:
-    from backbones.api.weights import find_bundle
+    from backbones.weights.opening import find_bundle
 
     return find_bundle(name)
 

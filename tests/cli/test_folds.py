@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backbones.api.data import folds_for
 from backbones.api.folds import FoldsTraining, resume_folds, train_folds
 from backbones.api.prediction import predict
 from backbones.api.training import train
-from backbones.api.weights import open_bundle
 from backbones.errors import BadData, WrongUse
 from backbones.protocols.run import evaluate as evaluate_split
+from backbones.training.data import folds_for
 from backbones.training.folds import FoldsFolder
+from backbones.weights.opening import open_bundle
 
 SETTINGS = ("model=lenet5_tiny", "optimizer.lr=0.02", "checkpoint_every=1steps")
 
@@ -58,7 +58,7 @@ def pictures(tmp_path: Path) -> Iterator[Path]:
     """A few digits as files, 1.png to 5.png, and one that is broken."""
     from PIL import Image
 
-    from backbones.api.data import open_data
+    from backbones.data.sets import open_data
 
     array = open_data("digits").splits["test"].pictures.array  # type: ignore[union-attr]
     folder = tmp_path / "pictures"

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import backbones as package
-from backbones.api.data import open_for
+from backbones.training.data import open_for
 from backbones.training.recipe import Recipe
 
 FLATTERED = "chose the weights"

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from backbones.api.data import open_data
 from backbones.api.recipes import view_recipe
+from backbones.data.sets import open_data
 from backbones.models import build
 from backbones.nn.meta import ShapesOnly
 from backbones.nn.naming import paper_names

@@ -148,7 +148,7 @@ def test_mobilenet_of_imagenet_paints(
     test_data: Path, two: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The published weights, found in the store without being named."""
-    from backbones.api.weights import import_weights
+    from backbones.weights.managing import import_weights
 
     monkeypatch.setenv("BACKBONES_CACHE", str(tmp_path / "cache"))
     import_weights(test_data / "weights" / "mobilenetv1_075_keras_imagenet-cdf2aa61.pth")

@@ -16,12 +16,13 @@ import torch
 
 import backbones as package
 from backbones import catalog
-from backbones.api.weights import class_ids, open_bundle
 from backbones.errors import NotFound
 from backbones.models import build
 from backbones.spec import InputSpec
 from backbones.weights import table
 from backbones.weights.files import read_state
+from backbones.weights.foreign import class_ids
+from backbones.weights.opening import open_bundle
 
 Command = Callable[..., Any]
 SPEC = InputSpec(32, 40, mean=(0.4, 0.5, 0.6), std=(0.3, 0.2, 0.1), interpolation="bicubic")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backbones.data.check import check
+from backbones.data.check import check_data
 from backbones.data.examine import examine
 from backbones.report.check import check_text
 
@@ -28,7 +28,9 @@ def test_images_of_one_colour_are_remarked_on_and_listed(tmp_path: Path) -> None
     gone = Image.fromarray(NOISE).convert("RGBA")
     gone.putalpha(0)
     red = Image.new("RGB", (40, 50), "red")
-    found = check(folder_of(tmp_path, good=Image.fromarray(NOISE), gone=gone, red=red), workers=0)
+    found = check_data(
+        folder_of(tmp_path, good=Image.fromarray(NOISE), gone=gone, red=red), workers=0
+    )
     assert found.blank == ("cat/gone.png", "cat/red.png", "dog/gone.png", "dog/red.png")
     assert found.nearly_black == ()
     assert "4 images of one colour" in found.remarks
@@ -39,7 +41,7 @@ def test_images_of_one_colour_are_remarked_on_and_listed(tmp_path: Path) -> None
 @pytest.mark.parametrize("bits", [10, 12, 14])
 def test_few_bits_stored_as_if_16_are_remarked_on(tmp_path: Path, bits: int) -> None:
     deep = NOISE[..., 0].astype(np.uint16) << (bits - 8)
-    found = check(
+    found = check_data(
         folder_of(tmp_path, good=Image.fromarray(NOISE), deep=Image.fromarray(deep)), workers=0
     )
     assert found.nearly_black == ("cat/deep.png", "dog/deep.png")
@@ -57,6 +59,6 @@ def test_one_bright_pixel_is_enough(tmp_path: Path) -> None:
 
 
 def test_arrays_are_looked_at_too(tmp_path: Path) -> None:
-    digits = check("digits", workers=0)
+    digits = check_data("digits", workers=0)
     assert digits.blank == ()
     assert digits.nearly_black == ()

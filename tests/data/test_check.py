@@ -12,7 +12,7 @@ from PIL import Image, ImageEnhance
 
 from backbones.data import examine as examining
 from backbones.data.alike import equal_groups, near_groups
-from backbones.data.check import check
+from backbones.data.check import check_data
 from backbones.data.examine import examine, examine_all
 from backbones.errors import BadData, NotFound
 
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_clean_folder(folder: Path) -> None:
     told: list[tuple[int, int]] = []
-    found = check(folder, workers=0, progress=lambda *now: told.append(now))
+    found = check_data(folder, workers=0, progress=lambda *now: told.append(now))
     assert found.ok
     assert found.problems == ()
     assert found.remarks == ()
@@ -65,7 +65,7 @@ def test_unreadable_pictures_each_have_a_reason(folder: Path) -> None:
     whole = (folder / "train" / "cat" / "1.jpg").read_bytes()
     (folder / "train" / "cat" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (folder / "train" / "dog" / "empty.png").touch()
-    found = check(folder, workers=0)
+    found = check_data(folder, workers=0)
     assert {each.path: each.reason for each in found.unreadable} == {
         "train/cat/cut.jpg": found.unreadable[0].reason,
         "train/dog/empty.png": "the file is empty",
@@ -79,7 +79,7 @@ def test_unreadable_pictures_each_have_a_reason(folder: Path) -> None:
 def test_wrong_extension_is_a_remark(folder: Path) -> None:
     save(photo(50), folder / "train" / "cat" / "x.jpg", format="PNG")
     save(photo(51), folder / "train" / "dog" / "y.jpeg", format="JPEG")
-    found = check(folder, workers=0)
+    found = check_data(folder, workers=0)
     assert [(each.path, each.extension, each.format) for each in found.wrong_extensions] == [
         ("train/cat/x.jpg", ".jpg", "PNG")
     ]
@@ -90,7 +90,7 @@ def test_wrong_extension_is_a_remark(folder: Path) -> None:
 def test_same_file_in_train_and_val_is_a_leak(folder: Path) -> None:
     data = (folder / "train" / "cat" / "1.jpg").read_bytes()
     (folder / "val" / "cat" / "again.jpg").write_bytes(data)
-    found = check(folder, workers=0)
+    found = check_data(folder, workers=0)
     assert found.exact_duplicates == (("train/cat/1.jpg", "val/cat/again.jpg"),)
     assert found.near_duplicates == ()
     (leak,) = found.leaks
@@ -104,7 +104,7 @@ def test_same_file_in_train_and_val_is_a_leak(folder: Path) -> None:
 
 def test_shrunk_copy_in_val_is_a_near_leak(folder: Path) -> None:
     save(photo(1).resize((100, 75)), folder / "val" / "cat" / "small.png")
-    found = check(folder, workers=0)
+    found = check_data(folder, workers=0)
     assert found.exact_duplicates == ()
     assert found.near_duplicates == (("train/cat/1.jpg", "val/cat/small.png"),)
     assert [leak.near for leak in found.leaks] == [True]
@@ -113,7 +113,7 @@ def test_shrunk_copy_in_val_is_a_near_leak(folder: Path) -> None:
 def test_same_file_under_two_labels_is_a_conflict(folder: Path) -> None:
     data = (folder / "train" / "cat" / "1.jpg").read_bytes()
     (folder / "train" / "dog" / "too.jpg").write_bytes(data)
-    found = check(folder, workers=0)
+    found = check_data(folder, workers=0)
     assert [(each.paths, each.classes) for each in found.conflicts] == [
         (("train/cat/1.jpg", "train/dog/too.jpg"), ("cat", "dog"))
     ]
@@ -123,7 +123,7 @@ def test_same_file_under_two_labels_is_a_conflict(folder: Path) -> None:
 def test_imbalance_is_said(tmp_path: Path) -> None:
     for i in range(21):
         save(photo(i), tmp_path / ("rare" if i == 0 else "common") / f"{i}.png")
-    found = check(tmp_path, workers=0)
+    found = check_data(tmp_path, workers=0)
     assert found.imbalance == 20
     assert found.remarks == ("the largest class has 20 times the smallest's pictures",)
 
@@ -138,7 +138,7 @@ def test_upright_size_is_told(tmp_path: Path) -> None:
 def test_pictures_without_labels(tmp_path: Path) -> None:
     for i in range(3):
         save(photo(i), tmp_path / f"holiday{i}.jpg")
-    found = check(tmp_path, workers=0)
+    found = check_data(tmp_path, workers=0)
     assert (found.kind, found.files, found.classes, found.splits) == ("pictures", 3, {}, {})
     assert not found.ok  # nothing can be trained on it
     assert found.problems[0].startswith("no labels: ")
@@ -146,13 +146,13 @@ def test_pictures_without_labels(tmp_path: Path) -> None:
 
 def test_one_class_alone(tmp_path: Path) -> None:
     save(photo(0), tmp_path / "only" / "a.jpg")
-    found = check(tmp_path, workers=0)
+    found = check_data(tmp_path, workers=0)
     assert (found.ok, found.classes, found.imbalance) == (False, {}, 0)
 
 
 def test_layout_that_contradicts_itself_is_a_problem(folder: Path) -> None:
     save(photo(60), folder / "val" / "Cat" / "1.jpg")
-    found = check(folder, workers=0)
+    found = check_data(folder, workers=0)
     assert found.readable == 13
     assert not found.ok
     assert "val alone has Cat" in found.problems[0]
@@ -160,16 +160,16 @@ def test_layout_that_contradicts_itself_is_a_problem(folder: Path) -> None:
 
 def test_nothing_to_check(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="holds nothing"):
-        check(tmp_path)
+        check_data(tmp_path)
     with pytest.raises(NotFound):
-        check(tmp_path / "gone")
+        check_data(tmp_path / "gone")
 
 
 def test_arrays_are_checked_for_equal_pictures(tmp_path: Path) -> None:
     from backbones.data.sets.digits import read
     from backbones.data.sets.splitting import Holdout
 
-    found = check("digits")
+    found = check_data("digits")
     assert (found.files, found.readable, found.kind) == (1797, 1797, "digits")
     assert sum(found.splits["test"].values()) == 359
     source = read(Holdout())
@@ -180,7 +180,7 @@ def test_arrays_are_checked_for_equal_pictures(tmp_path: Path) -> None:
     records[5, 1:] = records[2, 1:]
     (tmp_path / "data_batch_1.bin").write_bytes(records.tobytes())
     (tmp_path / "test_batch.bin").write_bytes(records[:1].tobytes())
-    found = check(tmp_path)
+    found = check_data(tmp_path)
     assert found.formats == {"array": 7}
     assert found.modes == {"RGB": 7}
     assert found.exact_duplicates == (
@@ -194,7 +194,7 @@ def test_arrays_are_checked_for_equal_pictures(tmp_path: Path) -> None:
 def test_report_is_json(folder: Path) -> None:
     (folder / "train" / "dog" / "empty.png").touch()
     (folder / "train" / "dog" / "猫.png").touch()
-    said = json.loads(json.dumps(check(folder, workers=0).to_json()))
+    said = json.loads(json.dumps(check_data(folder, workers=0).to_json()))
     assert said["files"] == 14
     assert said["readable"] == 12
     assert said["unreadable"][0] == {"path": "train/dog/empty.png", "reason": "the file is empty"}
@@ -324,7 +324,7 @@ def test_progress_that_raises_ends_the_work(tmp_path: Path) -> None:
 
 
 def test_nasty_set(nasty_pictures: Path) -> None:
-    found = check(nasty_pictures)
+    found = check_data(nasty_pictures)
     names = (nasty_pictures / "manifest.csv").read_text(encoding="utf-8").splitlines()[1:]
     assert found.kind == "class folders"
     assert found.files == found.readable + len(found.unreadable) == len(names)
@@ -336,13 +336,13 @@ def test_nasty_set(nasty_pictures: Path) -> None:
 
 
 def test_real_folders_are_understood_and_hold_one_near_pair(test_data: Path) -> None:
-    cats = check(test_data / "cats-dogs")
+    cats = check_data(test_data / "cats-dogs")
     assert cats.ok
     assert (cats.kind, cats.files, cats.readable) == ("class folders", 1399, 1399)
     assert cats.classes == {"cat": 700, "dog": 699}
     assert cats.exact_duplicates == ()
     assert cats.near_duplicates == (("dog/dog.180.jpg", "dog/dog.74.jpg"),)
-    ants = check(test_data / "ants-bees")
+    ants = check_data(test_data / "ants-bees")
     assert ants.ok
     assert ants.splits == {"train": {"ants": 124, "bees": 121}, "val": {"ants": 70, "bees": 83}}
     assert ants.formats == {"JPEG": 397, "GIF": 1}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from backbones.data.check import check
+from backbones.data.check import check_data
 from backbones.data.pipeline import Pipeline
 from backbones.data.sets import open_data
 from backbones.data.source import DataSource, FilePictures
@@ -566,7 +566,7 @@ def test_parquet_tables_with_pictures_in_them(tmp_path: Path, plain: bool) -> No
         pipeline = Pipeline(source.split("train"), spec, batch_size=6, workers=0, cache=cache)
         (batch,) = pipeline.epoch(0)
         assert (len(batch.images), batch.bad) == (6, ())
-    found = check(folder)
+    found = check_data(folder)
     assert (found.ok, found.readable, found.formats) == (True, 8, {"PNG": 8})
     alone = open_data(folder / "data" / "test-00000-of-00001.parquet", val_fraction=0)
     assert sizes(alone) == {"train": 2}

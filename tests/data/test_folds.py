@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backbones.api.data import folds_for, open_for
 from backbones.data.folds import draw_folds, fold_numbers
 from backbones.data.source import ArrayPictures, DataSource, FilePictures, Split
 from backbones.errors import BadData, RecipeError, WrongUse
+from backbones.training.data import folds_for, open_for
 from backbones.training.recipe import Recipe, smoke
 from backbones.training.settings import apply_settings
 

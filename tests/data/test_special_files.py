@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from backbones.data import files
-from backbones.data.check import check
+from backbones.data.check import check_data
 from backbones.data.files import read_bytes
 from backbones.data.pipeline import Pipeline
 from backbones.data.sets import open_data
@@ -107,7 +107,7 @@ def test_training_leaves_them_out_with_the_reason_and_goes_on(photos: Path) -> N
 
 
 def test_data_check_lists_them(photos: Path) -> None:
-    found = check(photos, workers=0)
+    found = check_data(photos, workers=0)
     assert {Path(bad.path).name: bad.reason for bad in found.unreadable} == SPECIAL
     assert found.readable == 8
 
@@ -115,7 +115,7 @@ def test_data_check_lists_them(photos: Path) -> None:
 def test_a_closed_folder_is_told_and_the_rest_goes_on(closed: Path) -> None:
     expected = {**SPECIAL, "private": "cannot be read: Permission denied"}
     assert reasons_of(closed) == expected
-    found = check(closed, workers=0)
+    found = check_data(closed, workers=0)
     assert {Path(bad.path).name: bad.reason for bad in found.unreadable} == expected
 
 

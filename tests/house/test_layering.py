@@ -15,9 +15,9 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # Lower numbers know nothing of higher ones; parts on one level do not import each other.
 LEVELS = [
-    {"errors", "signals", "units", "signatures"},
+    {"errors", "signals", "units", "signatures", "progress"},
     {"text", "files"},
-    {"spec", "download", "records"},
+    {"spec", "download", "records", "labels"},
     {"nn"},
     {"models", "catalog"},
     {
@@ -29,7 +29,6 @@ LEVELS = [
         "compute",
         "speed",
         "metrics",
-        "labels",
     },
     {
         *("protocols", "training", "tuning", "prediction", "explanation", "export"),

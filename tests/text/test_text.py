@@ -147,7 +147,7 @@ def test_a_file_without_end_is_refused() -> None:
 def test_a_home_that_is_nowhere_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     import pwd
 
-    from backbones.api.data import open_data
+    from backbones.data.sets import open_data
     from backbones.download import cache_folder
 
     def nobody(*_: object) -> None:

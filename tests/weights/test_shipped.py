@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import backbones
-from backbones.api.weights import open_bundle
 from backbones.weights import table
+from backbones.weights.opening import open_bundle
 
 # Accuracy that their recipes reached when they were trained (docs/results.md has the figures).
 AT_LEAST = {"lenet5.digits": 0.985, "lenet5.fashion": 0.915}

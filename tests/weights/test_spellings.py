@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from backbones.api.weights import convert
 from backbones.errors import BadWeights, NotFound
 from backbones.models import build
 from backbones.nn.meta import ShapesOnly
 from backbones.weights.fit import read_as
+from backbones.weights.managing import convert_weights
 
 
 def _own(name: str) -> dict[str, Tensor]:
@@ -72,19 +72,21 @@ def test_one_missing_tensor_names_no_other_network(tmp_path: Path) -> None:
     del state["layer1.0.bn1.running_var"]
     torch.save(state, tmp_path / "cut.pth")
     with pytest.raises(BadWeights, match=r"1 tensors missing \(layer1.0.bn1.running_var\)") as said:
-        convert(tmp_path / "cut.pth", tmp_path / "b.safetensors", variant="resnet20_cifar")
+        convert_weights(tmp_path / "cut.pth", tmp_path / "b.safetensors", variant="resnet20_cifar")
     assert "nearest" not in str(said.value)
 
 
 def test_a_variant_that_only_fits_by_shapes_is_the_word_of_who_named_it(tmp_path: Path) -> None:
     torch.save(build("resnet20_cifar", seed=0).state_dict(), tmp_path / "a.pth")
-    bundle = convert(tmp_path / "a.pth", tmp_path / "b.safetensors", variant="plain20_cifar")
+    bundle = convert_weights(
+        tmp_path / "a.pth", tmp_path / "b.safetensors", variant="plain20_cifar"
+    )
     changes = (bundle.provenance or {})["changes"]
     assert any("fit resnet20_cifar as well" in change for change in changes)
 
 
 def test_a_folder_where_a_weight_file_is_expected_is_there_but_is_none(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="is no regular file"):
-        convert(tmp_path, tmp_path / "b.safetensors", variant="resnet20_cifar")
+        convert_weights(tmp_path, tmp_path / "b.safetensors", variant="resnet20_cifar")
     with pytest.raises(NotFound, match="there is no weight file"):
-        convert(tmp_path / "absent", tmp_path / "b.safetensors", variant="resnet20_cifar")
+        convert_weights(tmp_path / "absent", tmp_path / "b.safetensors", variant="resnet20_cifar")

@@ -264,7 +264,7 @@ def test_a_payload_runs_nothing_and_is_refused_by_name(
     publish: Publish, tmp_path: Path, hashed: bool
 ) -> None:
     """Even where its hash is the published one."""
-    from backbones.api.weights import open_bundle
+    from backbones.weights.opening import open_bundle
 
     trap = tmp_path / "trap"
     data = pickle.dumps({"state_dict": {"evil": Evil(trap)}})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -15,6 +15,7 @@ from backbones.api.inspection import Inspection, find_network, inspect
 from backbones.errors import WrongUse
 from backbones.inspection.trace import last_field
 from backbones.nn.evaluating import evaluating
+from backbones.progress import Progress
 from backbones.report.comparison import Accuracy, Compared, Comparison, Measured
 from backbones.speed import choose_device, keep_large_buffers, time_passes
 from backbones.weights import table
@@ -23,7 +24,6 @@ __all__ = ["Accuracy", "Compared", "Comparison", "Measured", "compare"]
 
 _ROUNDS = 3
 _SERIES = (".tv_in1k", ".akamaster_cifar10")  # whose weights have a training in common
-Progress = Callable[[int, int], None]
 
 
 def compare(

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from backbones.api.data import open_data
 from backbones.api.prediction import predict
 from backbones.api.training import train
 from backbones.api.training_run import TrainingRun
+from backbones.data.sets import open_data
 from backbones.errors import WrongUse
 from backbones.prediction.run import Prediction
 from backbones.report.page import ShownPicture, write_page

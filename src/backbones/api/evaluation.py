@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from backbones.api.data import Progress, open_data, open_for
-from backbones.api.weights import all_networks, open_bundle
+from backbones.data.sets import open_data
 from backbones.data.source import DataSource, Split
 from backbones.errors import WrongUse
 from backbones.files import expanded, write_atomic
 from backbones.labels import Lang, shown
+from backbones.progress import Progress
 from backbones.protocols.answering import Asking
 from backbones.protocols.classes import column_order
 from backbones.protocols.own import apply_settings, load_protocol
@@ -23,8 +23,11 @@ from backbones.report.confusion import Confusion, appearing, confusion_csv, draw
 from backbones.speed import Precision
 from backbones.text import raw_bytes, to_json
 from backbones.training.checkpoint import file_names_digest, fingerprint
+from backbones.training.data import open_for
+from backbones.training.folds import all_networks
 from backbones.training.settings import read_recipe
 from backbones.weights.bundle import Bundle
+from backbones.weights.opening import open_bundle
 
 __all__ = ["evaluate", "was_chosen_by", "write_evaluation"]
 

@@ -12,9 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from backbones.api.data import Downloading, Progress
 from backbones.api.explained import ClassMap, Explanation
-from backbones.api.weights import open_bundle
 from backbones.data.finish import normalised
 from backbones.data.render import Pixels
 from backbones.errors import BadData, BadImage, WrongUse
@@ -31,8 +29,10 @@ from backbones.nn.evaluating import naming
 from backbones.nn.naming import paper_names
 from backbones.prediction.inputs import Waiting, find_inputs
 from backbones.prediction.run import Guess
+from backbones.progress import Downloading, Progress
 from backbones.report.tiles import draw_filters
 from backbones.weights.bundle import Bundle
+from backbones.weights.opening import open_bundle
 
 __all__ = [
     "ClassMap",

@@ -6,13 +6,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from backbones.api.data import Progress
-from backbones.api.weights import open_bundle
 from backbones.prediction import vectors
 from backbones.prediction.inputs import Inputs, find_inputs
 from backbones.prediction.vectors import Features, check_target, usual_tap, write_features
 from backbones.prediction.writers import Written
+from backbones.progress import Progress
 from backbones.weights.bundle import Bundle
+from backbones.weights.opening import open_bundle
 
 __all__ = ["Features", "extract_features", "features_to_file"]
 

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from backbones.api.data import Downloading, Progress, folds_for
 from backbones.api.folds_measured import FoldFigures, FoldsFinished, measured, summed_up
 from backbones.api.starting import (
     chosen_recipe,
@@ -20,7 +19,9 @@ from backbones.api.training import begin_run, resume
 from backbones.api.training_run import TrainingRun
 from backbones.data.folds import Folds
 from backbones.errors import WrongUse
+from backbones.progress import Downloading, Progress
 from backbones.training.checkpoint import fingerprint, refuse_other_data, refuse_other_recipe
+from backbones.training.data import folds_for
 from backbones.training.folder import RunFolder
 from backbones.training.folds import FoldsFolder
 from backbones.training.images import describe_images, refuse_other_images

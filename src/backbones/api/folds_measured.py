@@ -11,10 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from backbones.api.data import folds_for, open_for
 from backbones.api.evaluation import write_evaluation
 from backbones.api.training_run import TrainingRun, evaluation_batch
-from backbones.api.weights import find_bundle, open_bundle
 from backbones.data.source import Split
 from backbones.errors import BadData
 from backbones.labels import shown
@@ -24,9 +22,11 @@ from backbones.protocols.run import Evaluation, Member, evaluate_together
 from backbones.protocols.table import find_protocol
 from backbones.records import fitting
 from backbones.report.curves import read_metrics
+from backbones.training.data import folds_for, open_for
 from backbones.training.folds import FoldsFolder
 from backbones.training.out_of_fold import NAME, Held, in_order, read_held, scores_of, write_held
 from backbones.weights.bundle import Bundle, read_bundle
+from backbones.weights.opening import find_bundle, open_bundle
 
 __all__ = ["FoldFigures", "FoldsFinished", "measured", "summed_up"]
 

@@ -16,7 +16,6 @@ from typing import Any
 from torch import nn
 
 from backbones import catalog
-from backbones.api.weights import header_of, is_id
 from backbones.errors import BackbonesError, NotFound, WrongUse, nearest
 from backbones.inspection.classic import ClassicSum, add_up, hearing_outputs
 from backbones.inspection.memory import (
@@ -35,6 +34,7 @@ from backbones.nn.meta import ShapesOnly
 from backbones.nn.refusals import place_of
 from backbones.units import human_bytes
 from backbones.weights.bundle import Bundle
+from backbones.weights.opening import header_of, is_id
 
 __all__ = ["Inspection", "Memory", "find_network", "inspect", "memory", "paint_field"]
 

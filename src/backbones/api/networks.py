@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
 
-from backbones.api.data import Downloading
-from backbones.api.weights import find_bundle, header_of, is_id, open_state
 from backbones.errors import WrongUse
 from backbones.labels import Lang, labels_of, shown
 from backbones.models import Row, build
+from backbones.progress import Downloading
 from backbones.report.cards import BundleCard, WeightsCard
 from backbones.report.network_card import NetworkCard, network_card
 from backbones.scaling import largest_row
 from backbones.weights import store
-from backbones.weights.adapt import load_adapted
 from backbones.weights.bundle import Bundle, read_bundle
+from backbones.weights.opening import find_bundle, header_of, is_id, load_weights
 
 __all__ = ["Bundle", "create", "read_bundle", "show"]
-
-logger = logging.getLogger("backbones")
 
 
 def create(
@@ -71,9 +67,7 @@ def create(
         name = largest_row(max_macs, name, num_classes, in_channels)
     network = build(name, num_classes, in_channels, seed)
     if weights is not None:
-        state, keymap, called = open_state(weights, downloading=downloading)
-        for change in load_adapted(network, state, keymap):
-            logger.warning("%s: %s", called, change)
+        load_weights(network, weights, downloading=downloading)
     return network
 
 

@@ -9,9 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
-from backbones.api.data import Progress
 from backbones.api.together import Answering, predict_together
-from backbones.api.weights import all_networks, open_bundle
 from backbones.errors import NotFound, WrongUse, nearest
 from backbones.labels import Lang, shown
 from backbones.prediction.inputs import Inputs, find_inputs
@@ -19,6 +17,7 @@ from backbones.prediction.run import Prediction
 from backbones.prediction.run import predict as predict_pictures
 from backbones.prediction.template import read_template, submission_for, write_filled
 from backbones.prediction.writers import Submission, Written, write_predictions
+from backbones.progress import Progress
 from backbones.protocols.answering import Asking
 from backbones.protocols.own import load_protocol
 from backbones.protocols.table import Protocol, find_protocol
@@ -26,7 +25,9 @@ from backbones.report.fonts import font_note
 from backbones.report.page import ShownPicture, write_page
 from backbones.report.pictures import annotate, save_image
 from backbones.text import raw_bytes, same_name
+from backbones.training.folds import all_networks
 from backbones.weights.bundle import Bundle
+from backbones.weights.opening import open_bundle
 
 __all__ = ["Output", "Submission", "predict", "predict_files"]
 

@@ -7,10 +7,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from backbones.api.data import Downloading, Progress
 from backbones.api.starting import resolved_for
 from backbones.api.training import set_up
 from backbones.data.source import DataSource
+from backbones.progress import Downloading, Progress
 from backbones.report.rates import draw_range_test
 from backbones.training.range_test import RangeTest, range_test
 from backbones.training.recipe import Recipe

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from backbones.api.data import open_data
 from backbones.data.augment import Augment
 from backbones.data.pipeline import Pipeline
+from backbones.data.sets import open_data
 from backbones.data.source import DataSource, FilePictures, Split
 from backbones.models import find_row
 from backbones.report.rates import rate_figure

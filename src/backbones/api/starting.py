@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from backbones.api.data import Downloading, open_for
-from backbones.api.weights import get_weights, is_id, spec_of, variant_of
 from backbones.data.source import DataSource
 from backbones.errors import NotFound, WrongUse
 from backbones.files import expanded
 from backbones.models import find_row
+from backbones.progress import Downloading
+from backbones.training.data import open_for
 from backbones.training.recipe import PUBLIC, Recipe, smoke
 from backbones.training.resolve import resolve
 from backbones.training.settings import apply_settings, load_recipe
 from backbones.weights import table
+from backbones.weights.opening import get_weights, is_id, spec_of, variant_of
 
 __all__ = [
     "chosen_recipe",

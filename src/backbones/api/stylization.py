@@ -13,7 +13,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from backbones import signals
-from backbones.api.weights import open_bundle
 from backbones.catalog import resolve
 from backbones.data.decode import read_picture
 from backbones.data.pixels import Pixels
@@ -23,6 +22,7 @@ from backbones.files import expanded, write_atomic
 from backbones.spec import InputSpec
 from backbones.weights import store, table
 from backbones.weights.bundle import Bundle
+from backbones.weights.opening import open_bundle
 from backbones.weights.table import WeightsRow
 
 __all__ = ["StyleSettings", "Stylized", "choose_weights", "stylize", "write_picture"]

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from backbones.api.data import Progress
 from backbones.data.decode import decode
 from backbones.data.source import LoosePictures, Split
 from backbones.errors import BadImage
 from backbones.prediction.inputs import Inputs, Waiting
 from backbones.prediction.run import Prediction, best_guesses, class_names, reduced
+from backbones.progress import Progress
 from backbones.protocols.answering import Answers, Asking
 from backbones.protocols.classes import column_order
 from backbones.protocols.run import Member, answer_together

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from torch import nn
 
-from backbones.api.data import Downloading, Progress, open_for
 from backbones.api.networks import create
 from backbones.api.starting import (
     chosen_recipe,
@@ -18,12 +17,13 @@ from backbones.api.starting import (
     resolved_with,
 )
 from backbones.api.training_run import Finished, TrainingRun, Workshop, evaluation_batch
-from backbones.api.weights import open_bundle
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource
 from backbones.download import cache_folder
 from backbones.errors import WrongUse
+from backbones.progress import Downloading, Progress
 from backbones.training.checkpoint import refuse_other_recipe
+from backbones.training.data import open_for
 from backbones.training.folder import RunFolder
 from backbones.training.folds import FoldsFolder
 from backbones.training.images import describe_images, refuse_other_images
@@ -33,6 +33,7 @@ from backbones.training.rehearsal import refuse_other_shapes, refuse_unfit
 from backbones.training.resolve import input_spec
 from backbones.training.settings import with_reading
 from backbones.training.transplant import TakenLayer, transplant
+from backbones.weights.opening import open_bundle, refuse_folds
 from backbones.weights.sealed import tensors_sha256
 
 __all__ = ["Finished", "TrainingRun", "begin_run", "resume", "train"]
@@ -173,7 +174,7 @@ def resume(
         BadWeights: a file of the run is damaged.
         Busy: another process writes to the folder; raised by the iteration too.
     """
-    FoldsFolder.refuse_as_run(Path(run))
+    refuse_folds(Path(run))
     folder = RunFolder.open(Path(run))
     folder.lock.refuse_held()  # before the data is looked at, which can take minutes
     where = data_again(folder.facts["where"], data, folder=folder.path)

@@ -11,7 +11,6 @@ from typing import Any
 from torch import nn
 
 from backbones.api.evaluation import was_chosen_by, write_evaluation
-from backbones.api.weights import find_bundle
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource
 from backbones.errors import WrongUse, telling_of_memory
@@ -31,6 +30,7 @@ from backbones.training.record import Record
 from backbones.training.resolve import input_spec
 from backbones.training.transplant import TakenLayer
 from backbones.weights.bundle import read_bundle
+from backbones.weights.opening import find_bundle
 
 __all__ = ["Finished", "TrainingRun", "Workshop", "evaluation_batch"]
 

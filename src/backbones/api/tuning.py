@@ -9,15 +9,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from backbones.api.data import Downloading, Progress
 from backbones.api.starting import chosen_recipe, data_again, lasting_data, resolved_with
 from backbones.api.training import set_up
 from backbones.api.tuning_run import TuningRun, plan_of
 from backbones.api.tuning_trials import TrialProgress
-from backbones.api.weights import find_bundle, get_weights, is_id
 from backbones.data.source import DataSource
 from backbones.errors import NotFound, WrongUse, nearest
 from backbones.files import expanded
+from backbones.progress import Downloading, Progress
 from backbones.records import read_record, write_record
 from backbones.training.checkpoint import fingerprint
 from backbones.training.images import describe_images, refuse_other_images
@@ -29,6 +28,7 @@ from backbones.training.start import Start
 from backbones.tuning.book import TrialRow
 from backbones.tuning.search import Choice, usual_searches
 from backbones.tuning.study import Plan, need_optuna
+from backbones.weights.opening import find_bundle, get_weights, is_id
 
 __all__ = ["MONITORS", "TrialProgress", "TrialRow", "TuningRun", "resume_tuning", "tune"]
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+from backbones.progress import Downloading
 from backbones.text import shown, to_json
 from backbones.units import human_bytes
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _LAYOUT = "\n\t"  # the control characters that a text of several lines needs
-
-ProgressCallback = Callable[[int, int], None]
 
 
 class Moved(Protocol):
@@ -138,8 +137,8 @@ class Preparing:
         caching: to be called with (pictures done, pictures in all).
     """
 
-    downloading: Callable[[str, int, int | None], None]
-    caching: ProgressCallback
+    downloading: Downloading
+    caching: Callable[[int, int], None]
 
 
 @contextmanager

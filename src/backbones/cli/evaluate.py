@@ -99,8 +99,9 @@ def _measured(
     import os
 
     from backbones.api.evaluation import evaluate as measure
-    from backbones.api.weights import all_networks, open_bundle
     from backbones.speed import keep_large_buffers
+    from backbones.training.folds import all_networks
+    from backbones.weights.opening import open_bundle
 
     keep_large_buffers()
     names, data = [str(each) for each in all_networks(what[0])], what[1]

@@ -47,9 +47,9 @@ def features(
     `backbones features vgg16.tv_in1k photos.zip --tap relu4_2 --no-pool --out maps.npz`.
     """
     from backbones.api.features import features_to_file
-    from backbones.api.weights import open_bundle
     from backbones.prediction.vectors import check_target
     from backbones.speed import keep_large_buffers
+    from backbones.weights.opening import open_bundle
 
     check_target(out, vectors=pool)
     keep_large_buffers()

@@ -133,8 +133,9 @@ class Asked:
 def answered(networks: list[str], inputs: list[str], output: Output, asked: Asked) -> Written:
     """Open the networks, and predict with a bar."""
     from backbones.api.prediction import predict_files
-    from backbones.api.weights import all_networks, open_bundle
     from backbones.speed import keep_large_buffers
+    from backbones.training.folds import all_networks
+    from backbones.weights.opening import open_bundle
 
     keep_large_buffers()
     everyone = all_networks(networks)

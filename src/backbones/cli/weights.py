@@ -41,7 +41,7 @@ def get(name: Id, offline: Offline = False) -> None:
     They go to the cache (BACKBONES_CACHE), from BACKBONES_MIRROR where that is set; a download
     that was cut goes on where it broke. Example: `backbones weights get resnet18.tv_in1k`.
     """
-    from backbones.api.weights import get_weights
+    from backbones.weights.opening import get_weights
 
     with preparing() as bars:
         path = get_weights(name, downloading=bars.downloading)
@@ -63,7 +63,7 @@ def verify(
     Compares the hash of each file with what was published, and with what it was when it arrived;
     exit code 1 if one differs.
     """
-    from backbones.api.weights import verify_weights
+    from backbones.weights.managing import verify_weights
 
     found = list(verify_weights(name))
     if not found:
@@ -91,7 +91,7 @@ def import_(
 
     It is recognised by its hash and copied to its place.
     """
-    from backbones.api.weights import import_weights
+    from backbones.weights.managing import import_weights
 
     found, path = import_weights(file, name=name, allow_non_finite=allow_non_finite)
     print_text(f"{found}\t{path}")
@@ -116,7 +116,7 @@ def convert(
     torchvision, timm, Caffe or Keras and whatever wrappers put before them. Example:
     `backbones weights convert vgg16.tv_in1k -o vgg16.safetensors`.
     """
-    from backbones.api.weights import convert as to_bundle
+    from backbones.weights.managing import convert_weights as to_bundle
 
     with preparing() as bars:
         bundle = to_bundle(

@@ -24,7 +24,7 @@ import time
 import weakref
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -40,6 +40,7 @@ from backbones.data.readers import FileReader, NeededPx
 from backbones.data.render import Pixels, resize_pixels
 from backbones.data.source import FilePictures
 from backbones.errors import BackbonesError, BadImage
+from backbones.progress import Progress
 from backbones.spec import Interpolation
 from backbones.text import name_bytes
 
@@ -49,7 +50,6 @@ _MARK = b"backbone"
 _ABANDONED_S = 600.0
 _PICTURES_A_TASK = 8
 
-Progress = Callable[[int, int], None]
 _log = logging.getLogger(__name__)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from backbones.data.sets.splitting import ordered
 from backbones.data.source import ArrayPictures, DataSource, Pictures, RowPictures
 from backbones.errors import BadData
 from backbones.files import expanded
+from backbones.progress import Progress
 
 SMALLEST_FOR_NEAR_PX = 64
 """Pictures with a shorter side below this are compared exactly only: two digits look alike."""
@@ -39,8 +40,6 @@ _SUFFIXES = {
     "JPEG2000": ".jp2 .j2k .jpx",
     "PPM": ".ppm .pgm .pbm .pnm",
 }
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -164,7 +163,7 @@ class _Item:
     name: str
 
 
-def check(
+def check_data(
     where: str | Path,
     *,
     layout: str | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import islice
@@ -23,14 +23,12 @@ from backbones.errors import BadData, BadImage, telling_of_memory
 from backbones.inspection.room import batch_advice
 from backbones.nn.evaluating import evaluating, naming
 from backbones.prediction.inputs import Inputs, Waiting
+from backbones.progress import Progress
 from backbones.spec import InputSpec
 from backbones.speed import Precision
 
 _WAITING_BYTES = 128 * 2**20  # of archives' members that are not decoded yet
 _KEPT_PX = 640  # as large as an annotated picture is drawn
-
-Progress = Callable[[int, int], None]
-"""Called with the pictures done and the pictures in all, as far as they are known."""
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ from backbones.features.twin import last_layer
 from backbones.files import fill_atomic
 from backbones.nn.evaluating import evaluating, finite, naming
 from backbones.prediction.inputs import Inputs, Waiting
-from backbones.prediction.run import Prepared, Progress, batches
+from backbones.prediction.run import Prepared, batches
 from backbones.prediction.writers import Tally, Written
+from backbones.progress import Progress
 from backbones.spec import InputSpec
 from backbones.text import spelled
 

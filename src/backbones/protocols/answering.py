@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from backbones.features.dense import dense
 from backbones.inspection.room import batch_advice, room_bytes
 from backbones.metrics import Labels, Scores, Skipped
 from backbones.nn.evaluating import Network, evaluating, finite, naming
+from backbones.progress import Progress
 from backbones.protocols.looking import Seen, look
 from backbones.protocols.packing import Packer, Part, batch_of, tiles
 from backbones.protocols.row import Protocol
@@ -23,9 +24,6 @@ from backbones.protocols.score import reduce, score_crops, score_dense
 from backbones.protocols.viewing import View, views_of
 from backbones.spec import InputSpec
 from backbones.speed import Precision
-
-Progress = Callable[[int, int], None]
-"""Called with the pictures done and the pictures in all."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from backbones.data.source import Split
 from backbones.errors import NotFinite
 from backbones.metrics import Report, measure
 from backbones.nn.evaluating import evaluating
-from backbones.protocols.answering import Answers, Asking, Progress, answer, answered, collect
+from backbones.progress import Progress
+from backbones.protocols.answering import Answers, Asking, answer, answered, collect
 from backbones.protocols.classes import column_order, match_classes
 from backbones.protocols.processes import gather, place
 from backbones.protocols.score import fuse

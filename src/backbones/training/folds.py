@@ -11,14 +11,14 @@ writer.lock               locked while a process writes, and which one that is o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from backbones.errors import NotFound, WrongUse
-from backbones.files import write_atomic
+from backbones.files import expanded, write_atomic
 from backbones.records import read_record, write_record
 from backbones.text import to_json
 from backbones.training.folder import RunFolder
@@ -28,8 +28,8 @@ from backbones.training.recipe import Recipe
 from backbones.training.settings import load_recipe
 from backbones.training.start import NAME as START
 from backbones.training.start import Start
-
-NAME = "folds.json"
+from backbones.weights.bundle import Bundle
+from backbones.weights.opening import FOLDS as NAME
 
 
 class _Facts(BaseModel):
@@ -147,16 +147,6 @@ class FoldsFolder:
                 f" them: backbones train --resume {path}"
             )
 
-    @classmethod
-    def refuse_as_run(cls, path: Path) -> None:
-        """Refuse the folder of all folds where one run is wanted.
-
-        Raises:
-            WrongUse: it is such a folder.
-        """
-        if cls.is_there(path):
-            raise WrongUse(f"{path} holds the runs of folds; name one of them: {path / 'fold-1'}")
-
     @property
     def num_folds(self) -> int:
         """How many there are."""
@@ -200,6 +190,32 @@ class FoldsFolder:
         """Write folds.json anew, in one step."""
         self.lock.refuse_lost()
         write_record(self.path / NAME, self.facts)
+
+
+def all_networks(
+    where: str | Path | Bundle | Sequence[str | Path | Bundle],
+) -> list[str | Path | Bundle]:
+    """Every network that is named; the folder of folds stands for the runs of all of them.
+
+    Args:
+        where: one or several: a bundle, its path, a run folder, the folder of `train --folds`, or
+            the id of weights.
+
+    Raises:
+        NotFound: a fold is not finished.
+        WrongUse: none is named.
+    """
+    named = [where] if isinstance(where, str | Path | Bundle) else list(where)
+    if not named:
+        raise WrongUse("no network was named; expected a run, a bundle or an id of weights")
+    found: list[str | Path | Bundle] = []
+    for each in named:
+        path = None if isinstance(each, Bundle) else expanded(each)
+        if path is not None and FoldsFolder.is_there(path):
+            found.extend(FoldsFolder.open(path).finished_runs())
+        else:
+            found.append(each)
+    return found
 
 
 def _pretty(values: Mapping[str, Any]) -> bytes:

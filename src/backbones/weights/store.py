@@ -11,9 +11,10 @@ import os
 import re
 from pathlib import Path
 
-from backbones.download import Progress, cache_folder, checksum_of, download, mirror
+from backbones.download import cache_folder, checksum_of, download, mirror
 from backbones.errors import BadWeights, DownloadFailed, NotFound
 from backbones.files import copy_atomic, write_atomic
+from backbones.progress import ByteProgress
 from backbones.weights import table
 from backbones.weights.files import read_state
 from backbones.weights.numbers import refuse_non_finite
@@ -32,7 +33,7 @@ def stored() -> tuple[WeightsRow, ...]:
     return tuple(row for row in table.rows() if path_of(row).is_file())
 
 
-def fetch(row: WeightsRow, progress: Progress | None = None) -> Path:
+def fetch(row: WeightsRow, progress: ByteProgress | None = None) -> Path:
     """The verified file of a row, fetched first where it is not here.
 
     Addresses are tried in turn: `BACKBONES_MIRROR/weights/ID.suffix` where that is set, then the
@@ -147,7 +148,7 @@ def _receipt(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
-def _download(row: WeightsRow, path: Path, progress: Progress | None) -> None:
+def _download(row: WeightsRow, path: Path, progress: ByteProgress | None) -> None:
     base = mirror()
     mirrored = f"{base}/weights/{row.stored_as}" if base else ""
     addresses = [address for address in (mirrored, row.url) if address]

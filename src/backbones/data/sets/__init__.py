@@ -37,12 +37,13 @@ from backbones.data.sets import (
     pattern,
 )
 from backbones.data.sets.listing import count_of, has_picture, look, some, walk_pictures
-from backbones.data.sets.named import SETS, Progress, fetch
+from backbones.data.sets.named import SETS, fetch
 from backbones.data.sets.splitting import Holdout
 from backbones.data.sets.tables import SUFFIXES
 from backbones.data.source import DataSource
 from backbones.errors import BadData, NotFound, WrongUse, nearest, nearest_file
 from backbones.files import expanded
+from backbones.progress import Downloading
 
 NAMES = ("digits", *(row.name for row in SETS))
 
@@ -118,7 +119,7 @@ def open_data(
     seed: int = 0,
     layout: str | None = None,
     label_pattern: str | None = None,
-    progress: Progress | None = None,
+    progress: Downloading | None = None,
 ) -> DataSource:
     """Open a data set.
 

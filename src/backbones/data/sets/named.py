@@ -10,9 +10,7 @@ from backbones.data.sets import cifar, idx
 from backbones.data.sets.splitting import Holdout
 from backbones.data.source import DataSource
 from backbones.download import Checksum, cache_folder, download, mirror
-
-Progress = Callable[[str, int, int | None], None]
-"""Called with the file's name, the bytes that are there, and the total or None."""
+from backbones.progress import Downloading
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ SETS = (
 )
 
 
-def fetch(row: NamedSet, holdout: Holdout, progress: Progress | None) -> DataSource:
+def fetch(row: NamedSet, holdout: Holdout, progress: Downloading | None) -> DataSource:
     """Open a named set; files that are not in the cache yet are fetched into it.
 
     `BACKBONES_MIRROR` names another base address: `MIRROR/NAME/FILE` is fetched then.

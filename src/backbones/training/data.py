@@ -1,11 +1,10 @@
-"""Open and check pictures; hold some of them out."""
+"""The data as a recipe sees it: some of it held out, dealt out to folds, or limited."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,45 +12,8 @@ from backbones.data.folds import Folds, draw_folds
 from backbones.data.sets import open_data
 from backbones.data.sets.splitting import Holdout
 from backbones.data.source import DataSource, Split
-
-if TYPE_CHECKING:
-    from backbones.data.check import Check
-    from backbones.training.recipe import Recipe
-
-__all__ = ["Downloading", "Progress", "check_data", "folds_for", "open_data", "open_for"]
-
-Progress = Callable[[int, int], None]
-"""Called with (pictures done, pictures in all)."""
-
-Downloading = Callable[[str, int, int | None], None]
-"""Called with (file name, bytes done, bytes in all or None) while a named set is fetched."""
-
-
-def check_data(
-    where: str | Path,
-    *,
-    layout: str | None = None,
-    label_pattern: str | None = None,
-    workers: int | None = None,
-    progress: Progress | None = None,
-) -> Check:
-    """Look at every picture of a data set: sizes, classes, broken files, duplicates, leaks.
-
-    Args:
-        where: a folder, a manifest or a set name.
-        layout, label_pattern: as of `open_data`.
-        workers: that decode side by side; all cores where None.
-        progress: called with (pictures done, pictures in all).
-
-    Raises:
-        NotFound: there is nothing of that name.
-        BadData: it is no data set.
-    """
-    from backbones.data.check import check
-
-    return check(
-        where, layout=layout, label_pattern=label_pattern, workers=workers, progress=progress
-    )
+from backbones.progress import Downloading
+from backbones.training.recipe import Recipe
 
 
 def open_for(
@@ -68,7 +30,7 @@ def open_for(
         recipe: whose `val_fraction`, `test_fraction`, `folds`, `fold`, `seed`, `limit` count, and
             what it says about where the labels come from.
         where: a folder, a manifest or a set name.
-        downloading: hears of a download, where the set has to be fetched first.
+        downloading: download progress callback.
 
     Raises:
         NotFound: there is nothing of that name.
@@ -124,7 +86,7 @@ def folds_for(
     Args:
         recipe: whose `folds`, `seed` and `limit` count.
         where: a folder, a manifest or a set name.
-        downloading: hears of a download, where the set has to be fetched first.
+        downloading: download progress callback.
 
     Raises:
         NotFound, BadData, WrongUse: as `open_for`.

@@ -23,8 +23,14 @@ _PHOTO_MARGIN = 256 / 224
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the caller says of weights, beyond what is known."""
+class Given:
+    """What the caller says of a weight file, beyond what is known of it.
+
+    Args:
+        variant: the network.
+        entry: which of several networks in the file, such as "model_ema".
+        allow_non_finite: take infinities and what is not a number.
+    """
 
     variant: str | None = None
     entry: str = ""
@@ -42,10 +48,11 @@ def class_ids(labels: str, num_classes: int) -> tuple[str, ...]:
     return ids if len(ids) == num_classes else tuple(map(str, range(num_classes)))
 
 
-def bundle_of_row(row: WeightsRow, path: Path, told: Told) -> Bundle:
+def bundle_of_row(row: WeightsRow, path: Path, given: Given = Given()) -> Bundle:
+    """The bundle of a published file."""
     bundle = bundle_from(
-        read_state(path, entry=told.entry),
-        told.variant or row.variant,
+        read_state(path, entry=given.entry),
+        given.variant or row.variant,
         spec=row.spec,
         keymap=row.keymap,
         provenance={
@@ -56,38 +63,39 @@ def bundle_of_row(row: WeightsRow, path: Path, told: Told) -> Bundle:
             "licence": row.licence,
             "note": row.notes,
         },
-        allow_non_finite=told.allow_non_finite,
+        allow_non_finite=given.allow_non_finite,
     )
     bundle = replace(bundle, classes=class_ids(row.labels, bundle.num_classes))
     if bundle.variant == row.variant:
         return bundle
-    return _changed(bundle, f"published as weights of {row.variant}, and taken for {told.variant}")
+    return _changed(bundle, f"published as weights of {row.variant}, and taken for {given.variant}")
 
 
-def bundle_of_file(path: Path, told: Told) -> Bundle:
+def bundle_of_file(path: Path, given: Given) -> Bundle:
+    """The bundle of anybody's file, published or not."""
     sha256 = store.sha256_of(path)
     row = store.recognise(sha256)
     if row is not None:
-        return bundle_of_row(row, path, told)
-    state = read_state(path, entry=told.entry)
-    if told.variant is None:
+        return bundle_of_row(row, path, given)
+    state = read_state(path, entry=given.entry)
+    if given.variant is None:
         raise WrongUse(
             f"{path} is no published file, so its weights need a network, --variant NAME"
             + say_nearest(shapes_of(state))
         )
     bundle = bundle_from(
         state,
-        told.variant,
-        spec=_usual_spec(told.variant),
+        given.variant,
+        spec=_usual_spec(given.variant),
         provenance={"file": path.name, "sha256": sha256},
-        allow_non_finite=told.allow_non_finite,
+        allow_non_finite=given.allow_non_finite,
     )
-    others = [n for n in nearest_variants(shapes_of(state)).variants if n != told.variant]
+    others = [n for n in nearest_variants(shapes_of(state)).variants if n != given.variant]
     if others:
         bundle = _changed(
             bundle,
             f"names and shapes fit {' and '.join(others)} as well, which computes something else:"
-            f" that these weights are {told.variant}'s is your word alone",
+            f" that these weights are {given.variant}'s is your word alone",
         )
     return _changed(bundle, _say_usual(bundle.spec))
 
@@ -111,7 +119,7 @@ def recognised(path: Path) -> WeightsRow | None:
     return store.recognise(store.sha256_of(path))
 
 
-def bare(path: Path) -> BadWeights:
+def unknown_network(path: Path) -> BadWeights:
     """Weights alone, of a network that nobody named: what makes a bundle of them."""
     nearest = nearest_variants(shapes_of(read_state(path)))
     variant = nearest.variants[0] if len(nearest.variants) == 1 else "NAME"

@@ -1,0 +1,14 @@
+"""What functions that take a while call, to say how far they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Progress = Callable[[int, int], None]
+"""Called with what is done and what there is in all: images, steps, trials."""
+
+Downloading = Callable[[str, int, int | None], None]
+"""Called with a file's name, the bytes that are here, and the bytes in all or None."""
+
+ByteProgress = Callable[[int, int | None], None]
+"""Called with the bytes of one file that are here, and the total or None."""
