@@ -13,11 +13,13 @@ Example:
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # as `typing` has it, whose import would take most of the time of this one
 if TYPE_CHECKING:
+    from typing import Any
+
     from backbones.api.comparison import compare
     from backbones.api.drawing import draw
     from backbones.api.evaluation import evaluate

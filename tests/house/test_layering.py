@@ -146,7 +146,7 @@ def test_quick_answers_do_not_import_torch(arguments: list[str]) -> None:
         f"sys.argv = ['backbones', *{arguments!r}]\n"
         "try:\n    main()\n"
         "except SystemExit as end:\n    assert not end.code, end.code\n"
-        "heavy = {'torch', 'torchvision', 'sklearn', 'matplotlib', 'pydantic', 'numpy', 'PIL'}\n"
+        "heavy = {'torch', 'torchvision', 'sklearn', 'matplotlib', 'numpy', 'PIL'}\n"
         "found = heavy & set(sys.modules)\n"
         "sys.exit(f'imported {found}' if found else 0)\n"
     )

@@ -2,82 +2,87 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from backbones.cli import (
-    compare,
-    data,
-    demo,
-    draw,
-    evaluate,
-    explain,
-    features,
-    inspect,
-    lr_find,
-    memory,
-    predict,
-    recipe,
-    reproduce,
-    show,
-    stylize,
-    train,
-    tune,
-    weights,
+from backbones.cli.command import PANELS, Command, new_group
+
+_ABOUT = "The classic image-classification networks: look inside, train, use."
+VERBS = dict(
+    zip(
+        PANELS,
+        (
+            ("list", "show", "inspect", "compare", "memory", "draw"),
+            ("demo", "data", "train", "tune", "lr-find", "reproduce"),
+            ("predict", "evaluate", "explain", "features", "stylize"),
+            ("weights", "recipe"),
+        ),
+        strict=True,
+    )
 )
-
-app = typer.Typer(
-    name="backbones",
-    help="The classic image-classification networks: look inside, train, evaluate, predict.",
-    epilog="Start with: backbones demo",
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+"""Each is a module of `backbones.cli`, with a function of its name or, where the verb has verbs of
+its own, an `app`."""
 
 
-def print_version(value: bool) -> None:
+def app_for(words: Sequence[str]) -> typer.Typer:
+    """The command line, as far as it is needed.
+
+    Args:
+        words: what was typed. Only the verb among them gets its options; of the others the help
+            of all needs names and summaries, and other answers nothing.
+    """
+    app = new_group(_ABOUT, name="backbones", epilog="Start with: backbones demo")
+    app.callback()(root)
+    every = {verb: panel for panel, verbs in VERBS.items() for verb in verbs}
+    wanted = next((word for word in words if not word.startswith("-")), None)
+    for verb, panel in every.items():
+        if verb == wanted or wanted not in every:
+            _add(app, verb, panel, whole=verb == wanted)
+    return app
+
+
+def completed_words() -> list[str]:
+    """What stands on the command line that a shell wants completed."""
+    line = os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS") or ""
+    return line.split()[1:]
+
+
+def _add(app: typer.Typer, verb: str, panel: str, *, whole: bool) -> None:
+    name = verb.replace("-", "_")
+    module = import_module(f"backbones.cli.{name}")
+    if hasattr(module, "app"):
+        app.add_typer(module.app, name=verb, rich_help_panel=panel)
+        return
+    function = getattr(module, "list_" if verb == "list" else name)
+    about = None if whole else function.__doc__
+    app.command(verb, cls=Command, rich_help_panel=panel, help=about)(
+        function if whole else _unread
+    )
+
+
+def _unread() -> None:
+    """A verb that was not asked for: its options would take time to read."""
+
+
+def print_version(wanted: bool) -> None:
     """Print the version and stop."""
-    if value:
+    if wanted:
         from backbones import __version__
 
         typer.echo(f"backbones {__version__}")
         raise typer.Exit
 
 
-@app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print it.")
+        bool,
+        typer.Option(
+            "--version", "-V", callback=print_version, is_eager=True, help="Show the version."
+        ),
     ] = False,
 ) -> None:
-    """The classic image-classification networks: look inside, train, evaluate, predict."""
-
-
-@app.command("list", add_help_option=False)
-def list_() -> None:
-    """List networks, recipes, protocols, labels or the ledger."""
-    # Only named here, for `--help`: `main` answers it before typer is imported.
-
-
-app.command("demo")(demo.demo)
-app.command("show")(show.show)
-app.command("inspect")(inspect.inspect)
-app.command("compare")(compare.compare)
-app.command("memory")(memory.memory)
-app.command("draw")(draw.draw)
-app.add_typer(data.app, name="data")
-app.add_typer(weights.app, name="weights")
-app.command("train")(train.train)
-app.command("tune")(tune.tune)
-app.command("lr-find")(lr_find.lr_find)
-app.add_typer(recipe.app, name="recipe")
-app.command("evaluate")(evaluate.evaluate)
-app.command("reproduce")(reproduce.reproduce)
-app.command("predict")(predict.predict)
-app.command("explain")(explain.explain)
-app.command("features")(features.features)
-app.command("stylize")(stylize.stylize)
+    """The classic image-classification networks: look inside, train, use."""

@@ -49,11 +49,12 @@ def compare(
     csv: Annotated[bool, typer.Option("--csv", help="One line a network.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="A Markdown table.")] = False,
 ) -> None:
-    """Put networks side by side: size, cost, published accuracy, speed on this machine.
+    """Compare networks: size, cost, published accuracy, speed here.
 
-    Examples: `backbones compare vgg16 resnet50 efficientnet_b0 -o chart.png`,
-    `backbones compare 'resnet*' --no-measure --sort macs`,
-    `backbones compare mynet.py:build resnet18 --batch 8`.
+    Examples:
+        backbones compare vgg16 resnet50 efficientnet_b0 -o chart.png
+        backbones compare 'resnet*' --no-measure --sort macs
+        backbones compare mynet.py:build resnet18 --batch 8
     """
     from backbones.api.comparison import compare as look
     from backbones.report.columns import choose

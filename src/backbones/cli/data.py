@@ -7,18 +7,14 @@ from typing import Annotated
 
 import typer
 
+from backbones.cli.command import Command, new_group
 from backbones.cli.console import print_json, print_text, progress
 from backbones.cli.layout import LabelPattern, Layout
 
-app = typer.Typer(help="Look at a data set.", no_args_is_help=True, rich_markup_mode=None)
+app = new_group("Look at a data set.")
 
 
-@app.callback()
-def root() -> None:
-    """Look at a data set."""
-
-
-@app.command()
+@app.command(cls=Command)
 def check(
     where: Annotated[str, typer.Argument(metavar="DATA", help="A folder, manifest or set name.")],
     layout: Layout = None,

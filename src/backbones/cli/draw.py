@@ -24,12 +24,15 @@ def draw(
     input: InputShape = None,
     dots: Annotated[int, typer.Option(min=20, max=1200, help="An inch, of a PNG.")] = 200,
 ) -> None:
-    """Draw a network: feature maps as boxes of their sizes, branches as branches.
+    """Draw a network, as its paper would or as a graph.
 
-    What repeats is drawn once with a count. Nothing is computed and no weights are needed.
+    Feature maps are boxes of their sizes, branches are branches; what repeats is drawn once, with
+    a count. Nothing is computed and no weights are needed.
 
-    Examples: `backbones draw vgg16 -o vgg16.svg`, `backbones draw resnet50 --graph -o graph.pdf`,
-    `backbones draw mynet.py:build --input 3,64,64 -o mynet.png`.
+    Examples:
+        backbones draw vgg16 -o vgg16.svg
+        backbones draw resnet50 --graph -o graph.pdf
+        backbones draw mynet.py:build --input 3,64,64 -o mynet.png
     """
     if unfold and not graph:
         raise WrongUse("--unfold draws every layer of the graph; say --graph --unfold")

@@ -55,9 +55,11 @@ def evaluate(
     Error rates with confidence intervals beside what the paper printed, figures per class,
     calibration. `torchrun --nproc-per-node 2 -m backbones evaluate ...` shares the pictures.
 
-    Examples: `backbones evaluate runs/demo digits --protocol ten_crop --out report`,
-    `backbones evaluate vgg16.tv_in1k vgg19.tv_in1k imagenet --protocol vgg/dense_multiscale`,
-    `backbones evaluate --protocol list`, `backbones evaluate --protocol show vgg/dense`.
+    Examples:
+        backbones evaluate runs/demo digits --protocol ten_crop --out report
+        backbones evaluate vgg16.tv_in1k vgg19.tv_in1k imagenet --protocol ten_crop
+        backbones evaluate --protocol list
+        backbones evaluate --protocol show vgg/dense
     """
     given = list(targets or [])
     if protocol in ("list", "show"):

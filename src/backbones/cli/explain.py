@@ -80,8 +80,9 @@ def explain(
     Grad-CAM, CAM or an occlusion map over each picture, with the network's answers; a page of them
     all, and the numbers in explain.json.
 
-    Examples: `backbones explain runs/pets photos -o why`,
-    `backbones explain runs/pets cat.jpg --class cat --class dog --method occlusion`.
+    Examples:
+        backbones explain runs/pets photos -o why
+        backbones explain runs/pets cat.jpg --class cat --class dog --method occlusion
     """
     from backbones.api.explanation import Occluder, filters_picture, open_subject
     from backbones.api.explanation import explain as explain_pictures

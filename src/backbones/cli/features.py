@@ -43,8 +43,9 @@ def features(
     One row a picture, with its file name: to search for alike ones, to cluster them, or to train
     another classifier. A file that cannot be decoded is listed with its reason.
 
-    Examples: `backbones features runs/demo photos --out photos.npz`,
-    `backbones features vgg16.tv_in1k photos.zip --tap relu4_2 --no-pool --out maps.npz`.
+    Examples:
+        backbones features runs/demo photos --out photos.npz
+        backbones features vgg16.tv_in1k photos --tap relu4_2 --no-pool
     """
     from backbones.api.features import features_to_file
     from backbones.prediction.vectors import check_target

@@ -42,14 +42,17 @@ def inspect(
     csv: Annotated[bool, typer.Option("--csv", help="One line a layer.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="A Markdown table.")] = False,
 ) -> None:
-    """Look inside a network: shapes, parameters, MACs, receptive fields, layer by layer.
+    """Look inside a network: every layer, with what it costs and sees.
 
+    Shapes, parameters, multiply-accumulates (MACs) and receptive fields, layer by layer.
     Nothing is computed and no weights are needed.
 
-    Examples: `backbones inspect vgg16`, `backbones inspect resnet50 --depth 2`,
-    `backbones inspect mynet.py:build --input 3,64,64 --json`,
-    `backbones inspect resnet50 --memory` (`backbones memory` has the options),
-    `backbones inspect vgg16 --at conv5_3,7,7 --draw photo.jpg -o seen.png`.
+    Examples:
+        backbones inspect vgg16
+        backbones inspect resnet50 --depth 2
+        backbones inspect mynet.py:build --input 3,64,64 --json
+        backbones inspect resnet50 --memory
+        backbones inspect vgg16 --at conv5_3,7,7 --draw photo.jpg -o seen.png
     """
     from backbones.api.inspection import inspect as look
     from backbones.api.inspection import made_once

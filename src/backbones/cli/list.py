@@ -1,76 +1,74 @@
-"""`backbones list`: the tables, answered without importing torch.
-
-Read by argparse: typer imports pydantic for any option, and this answer has to come in a tenth of
-a second.
-"""
+"""`backbones list`: the tables, answered without importing torch."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Annotated, NoReturn
+
+import typer
 
 from backbones.cli.console import print_json, print_table, print_text
+from backbones.errors import NotFound, WrongUse, nearest
 from backbones.units import human_count
 
 _TABLES = ("networks", "recipes", "protocols", "labels", "ledger")
+_USUAL = "name,year,params,macs,input,top1,summary"
 
 
-def run(arguments: Sequence[str]) -> None:
-    """List the networks, recipes, protocols, the ledger, or the label sets and their classes.
+def list_(
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TABLE|PATTERN",
+            help=f"{', '.join(_TABLES)}; or networks by name, part of a name, family or pattern"
+            " ('vgg*'); after labels, the set whose classes to list, such as imagenet.",
+        ),
+    ] = None,
+    find: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="labels: only classes with this text in a name."),
+    ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,...", help="networks: these columns; an unknown one lists all."),
+    ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="networks: sort by this column, smallest first."),
+    ] = None,
+    reverse: Annotated[bool, typer.Option("--reverse", help="networks: largest first.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """List networks, recipes, protocols, labels or the ledger.
 
-    Args:
-        arguments: what stands behind `backbones list`.
-
-    Raises:
-        NotFound: nothing fits a pattern, or there is no such column, set or class.
+    Examples:
+        backbones list
+        backbones list 'vgg*' --columns name,params,macs,top1 --sort macs
+        backbones list recipes
+        backbones list labels imagenet --find crane
     """
-    parser = _parser()
-    chosen = parser.parse_args(arguments)
-    words = chosen.what
-    what, rest = (words[0], words[1:]) if words and words[0] in _TABLES else ("networks", words)
-    if what != "networks" and (chosen.columns or chosen.sort or chosen.reverse):
-        parser.error(f"{what} has no --columns, --sort or --reverse; only networks has")
-    if chosen.find is not None and not (what == "labels" and rest):
-        parser.error("--find looks in a set: backbones list labels imagenet --find crane")
-    if what == "networks":
-        _list_some_networks(rest, chosen)
-    elif what == "labels" and len(rest) < 2:
-        list_labels(rest[0], chosen.find, chosen.json) if rest else list_label_sets(chosen.json)
+    words = what or []
+    table, rest = (words[0], words[1:]) if words and words[0] in _TABLES else ("networks", words)
+    order = (sort, reverse)
+    if table != "networks" and (columns or sort or reverse):
+        raise WrongUse(f"{table} has no --columns, --sort or --reverse; only networks has")
+    if find is not None and not (table == "labels" and rest):
+        raise WrongUse("--find looks in a set: backbones list labels imagenet --find crane")
+    if table == "networks":
+        _list_some_networks(rest, columns, order, json)
+    elif table == "labels" and len(rest) < 2:
+        list_labels(rest[0], find, json) if rest else list_label_sets(json)
     elif rest:
-        parser.error(f"{what} takes no {rest[-1]!r}; labels takes one set: list labels mnist")
+        raise WrongUse(f"{table} takes no {rest[-1]!r}; labels takes one set: list labels mnist")
     else:
         tables = {"recipes": list_recipes, "protocols": list_protocols, "ledger": list_ledger}
-        tables[what](chosen.json)
+        tables[table](json)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="backbones list",
-        description="List the networks, the recipes, the protocols, the labels or the ledger.",
-        epilog="Examples: backbones list 'vgg*' --columns name,params,macs,top1 --sort macs;"
-        " backbones list recipes; backbones list labels imagenet --find crane",
-    )
-    parser.add_argument(
-        "what",
-        nargs="*",
-        metavar="TABLE or PATTERN",
-        help=f"one of {', '.join(_TABLES)}; or networks by name, part of a name, family or"
-        " pattern ('vgg*'); behind labels, the set whose classes to list, such as imagenet",
-    )
-    parser.add_argument("--find", metavar="TEXT", help="labels: only classes with it in a name")
-    parser.add_argument(
-        "--columns", metavar="A,B,...", help="networks: these columns; an unknown one lists all"
-    )
-    parser.add_argument("--sort", metavar="COLUMN", help="networks: by this column, smallest first")
-    parser.add_argument("--reverse", action="store_true", help="networks: the largest first")
-    parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
-    return parser
-
-
-def _list_some_networks(patterns: Sequence[str], chosen: argparse.Namespace) -> None:
+def _list_some_networks(
+    patterns: Sequence[str], columns: str | None, order: tuple[str | None, bool], as_json: bool
+) -> None:
     from backbones import catalog
-    from backbones.errors import NotFound
 
     found: list[str] = []
     for pattern in patterns:
@@ -79,16 +77,14 @@ def _list_some_networks(patterns: Sequence[str], chosen: argparse.Namespace) -> 
         except NotFound as error:
             _tell_tables(pattern, error)
     names = tuple(dict.fromkeys(found)) if patterns else catalog.names()
-    if chosen.columns or chosen.sort or chosen.reverse:
-        list_columns(names, chosen.columns, chosen.sort, chosen.reverse, chosen.json)
+    if columns or any(order):
+        list_columns(names, columns, *order, as_json)
     else:
-        list_networks(names, chosen.json)
+        list_networks(names, as_json)
 
 
 def _tell_tables(word: str, error: Exception) -> NoReturn:
     """A word that fits no network may have been meant for a table."""
-    from backbones.errors import NotFound, nearest
-
     hint = nearest(word, _TABLES, count=1)
     if not hint:
         raise error
@@ -128,9 +124,6 @@ def list_columns(
         [[column.text(column.value(row)) for column in shown] for row in rows],
         right=" ".join(column.heading for column in shown if column.right),
     )
-
-
-_USUAL = "name,year,params,macs,input,top1,summary"
 
 
 def list_networks(names: Sequence[str], as_json: bool) -> None:

@@ -44,7 +44,8 @@ def lr_find(
     Trains a copy of the network for some steps while the rate rises from --from to --to, and reads
     off where the loss falls fastest. Nothing is kept but the chart.
 
-    Example: `backbones lr-find photos --model vgg11_bn --recipe scratch`.
+    Examples:
+        backbones lr-find photos --model vgg11_bn --recipe scratch
     """
     from backbones.api.rates import rate_for
     from backbones.api.starting import resolved_for

@@ -12,16 +12,12 @@ import io
 import os
 import signal
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NoReturn
 
 from backbones import signals
-from backbones.errors import BackbonesError, is_short_of_memory
+from backbones.errors import BackbonesError, WrongUse, is_short_of_memory
 from backbones.text import shown
-
-# What typer answers to `--help`, in a fifth of its time; tests/golden compares the two.
-HELP = Path(__file__).with_name("help.txt")
-_HELP_COLUMNS = 80  # it breaks no line later, however wide the terminal is
 
 
 def main() -> None:
@@ -64,27 +60,32 @@ def _main() -> None:
         fail(told, getattr(error, "exit_code", 1))
 
 
-def run(arguments: list[str]) -> None:
-    """Answer `--help`, `list` and `weights list` at once; leave every other verb to typer."""
-    if arguments in (["--help"], ["-h"]) and _columns() >= _HELP_COLUMNS:
-        sys.stdout.write(HELP.read_text(encoding="utf-8"))
-        return
-    if arguments[:1] == ["list"]:
-        from backbones.cli import list as list_verb
+def run(words: Sequence[str]) -> None:
+    """Do what the words behind `backbones` say.
 
-        list_verb.run(arguments[1:])
-        return
-    if arguments[:2] == ["weights", "list"]:
-        from backbones.cli import weights_list
+    Raises:
+        SystemExit: the verb ended with another exit code than 0.
+        WrongUse: the words are no command; the message is one line.
+    """
+    import logging
 
-        weights_list.run(arguments[2:])
-        return
-    import logging  # the lists have nothing to log, and it would take a tenth of their time
+    from typer import Abort, TyperException
 
-    from backbones.cli.app import app
+    from backbones.cli.app import app_for, completed_words
+    from backbones.cli.usage import told
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
-    app()
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
+    try:
+        app = app_for(words or completed_words())
+        code = app(words, prog_name="backbones", standalone_mode=False)
+    except TyperException as error:
+        raise WrongUse(told(error)) from None
+    except Abort:
+        raise WrongUse("nothing more to read on standard input") from None
+    if code:
+        sys.exit(code)
 
 
 def _open_to_all_text() -> None:
@@ -143,16 +144,6 @@ def _told(error: Exception) -> str | None:
     if is_short_of_memory(error):
         return "this needs more memory than there is; take smaller batches or images"
     return None
-
-
-def _columns() -> int:
-    """How wide the terminal is; as typer finds out, without its imports."""
-    if os.environ.get("COLUMNS", "").isdecimal():
-        return int(os.environ["COLUMNS"])
-    try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns
-    except (AttributeError, ValueError, OSError):
-        return _HELP_COLUMNS
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -29,11 +29,12 @@ def memory(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Tell how much memory a network needs, and which batch fits a budget.
+    """Show how much memory a network needs, and which batch fits.
 
     Counted is what is alive at once; nothing is computed. Also the sum that tutorials print.
 
-    Example: `backbones memory resnet50 --batch 64 --optimizer adamw --budget 8GiB`.
+    Examples:
+        backbones memory resnet50 --batch 64 --optimizer adamw --budget 8GiB
     """
     from backbones.api.inspection import memory as need
 

@@ -93,9 +93,9 @@ def predict(
     template want is told by their names and by what stands in them; where that is not certain,
     --probability-of or --class-as decides.
 
-    Examples: `backbones predict runs/demo photos --format json`,
-    `backbones predict runs/five test.zip --protocol ten_crop --submission out.csv
-    --template sample_submission.csv --probability-of dog --clip 0.005`.
+    Examples:
+        backbones predict runs/demo photos --format json
+        backbones predict runs/five test.zip --submission answers.csv
     """
     if submission is not None:
         if out is not None or format not in ("text", "submission"):

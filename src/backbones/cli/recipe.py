@@ -7,14 +7,11 @@ from typing import Annotated
 
 import typer
 
+from backbones.cli.command import Command, new_group
 from backbones.cli.console import print_json, print_table, print_text, say
 from backbones.cli.layout import LabelPattern, Layout
 
-app = typer.Typer(
-    help="Training recipes: show, diff, dump.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = new_group("Training recipes: show, diff, dump.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="See `backbones list recipes`.")]
 Settings = Annotated[
@@ -23,12 +20,7 @@ Settings = Annotated[
 ]
 
 
-@app.callback()
-def root() -> None:
-    """Training recipes: show, diff, dump."""
-
-
-@app.command()
+@app.command(cls=Command)
 def show(
     name: Name,
     settings: Settings = None,
@@ -49,7 +41,8 @@ def show(
 ) -> None:
     """Show what a recipe sets; draw its learning rate, its augmentation and a batch.
 
-    Example: `backbones recipe show vgg -o vgg.html`.
+    Examples:
+        backbones recipe show vgg -o vgg.html
     """
     from backbones.api.recipes import said, view_recipe
     from backbones.training.settings import with_reading
@@ -68,7 +61,7 @@ def show(
         say(f"drawn: {view.draw(out)}")
 
 
-@app.command()
+@app.command(cls=Command)
 def diff(
     one: Name,
     other: Annotated[str, typer.Argument(metavar="OTHER", help="Another name or file.")],
@@ -76,7 +69,8 @@ def diff(
 ) -> None:
     """Show every field in which two recipes differ.
 
-    Example: `backbones recipe diff vgg runs/mine/recipe.json`.
+    Examples:
+        backbones recipe diff vgg runs/mine/recipe.json
     """
     from backbones.api.recipes import compare_recipes, said
 
@@ -89,11 +83,12 @@ def diff(
         say(f"{one} and {other} set the same")
 
 
-@app.command()
+@app.command(cls=Command)
 def dump(name: Name, settings: Settings = None) -> None:
     """Write a recipe with all its fields, as a recipe file.
 
-    Example: `backbones recipe dump vgg --set model=vgg19 > mine.json`.
+    Examples:
+        backbones recipe dump vgg --set model=vgg19 > mine.json
     """
     from backbones.api.recipes import dump_recipe
 

@@ -41,8 +41,10 @@ def reproduce(
     seeds, spread, machine and versions. What is finished is kept: the same command goes on where
     it was broken off.
 
-    Examples: `backbones reproduce lenet/digits`,
-    `backbones reproduce resnet/residual --runs 3`, `backbones reproduce vgg/depth --data imagenet`.
+    Examples:
+        backbones reproduce lenet/digits
+        backbones reproduce resnet/residual --runs 3
+        backbones reproduce vgg/depth --data imagenet
     """
     from backbones.ledger.table import find_entry
 

@@ -22,7 +22,9 @@ def show(
     Of a network its paper, its row of the paper's table, what it costs, what was published; of
     weights, all that was published about them; of a bundle, all that it says of itself.
 
-    Examples: `backbones show vgg16`, `backbones show runs/demo/best.safetensors`.
+    Examples:
+        backbones show vgg16
+        backbones show runs/demo/best.safetensors
     """
     from backbones.api.networks import show as look
     from backbones.report.cards import BundleCard

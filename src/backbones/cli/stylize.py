@@ -46,8 +46,10 @@ def stylize(
     """Give a picture the style of another.
 
     Works with any network; VGG-19 does best (`backbones weights get vgg19.tv_in1k`). Ctrl-C stops
-    early and saves the best picture so far. Example:
-    `backbones stylize photo.jpg starry_night.jpg -o night.png --size 512`.
+    early and saves the best picture so far.
+
+    Examples:
+        backbones stylize photo.jpg starry_night.jpg -o night.png --size 512
     """
     from backbones.api import stylization
     from backbones.errors import WrongUse

@@ -102,10 +102,11 @@ def train(
     On photos begin with --recipe finetune: it goes on from the network's public weights, which
     are fetched once (resnet18's, unless --model names another).
 
-    Examples: `backbones train photos --recipe finetune`,
-    `backbones train photos --recipe finetune --model efficientnet_b0 --set length=20epochs`,
-    `backbones train photos --folds 5 --out runs/five` (one of them alone: `--set fold=2`),
-    `backbones train --resume runs/photos-resnet18`.
+    Examples:
+        backbones train photos --recipe finetune
+        backbones train photos --recipe finetune --model efficientnet_b0
+        backbones train photos --folds 5 --out runs/five
+        backbones train --resume runs/photos-resnet18
     """
     given = (model, recipe, settings, weights, init_from, out, smoke, folds, layout, label_pattern)
     if resume is not None:

@@ -88,8 +88,10 @@ def tune(
     pictures), stops what is worse than the median, and writes the best recipe. Without --search:
     learning rate, weight decay and label smoothing, around the recipe's own.
 
-    Examples: `backbones tune photos --model vgg11_bn --search optimizer.lr=1e-4..1e-1:log
-    --search augment.flip=0,0.5 --trials 30`, `backbones tune --resume runs/tune-photos-vgg11_bn`.
+    Examples:
+        backbones tune photos --model resnet18 --recipe finetune --trials 30
+        backbones tune photos --search optimizer.lr=1e-4..1e-1:log
+        backbones tune --resume runs/tune-photos-resnet18
     """
     from backbones.training.settings import with_reading
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backbones.cli.console import preparing, print_table, print_text, say
+from backbones.cli.command import Command, new_group
+from backbones.cli.console import preparing, print_json, print_table, print_text, say
 from backbones.cli.offline import Offline
-from backbones.errors import WrongUse
 
-app = typer.Typer(
-    help="Published weights: list, fetch, verify, import, convert.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+if TYPE_CHECKING:
+    from backbones.weights.table import WeightsRow
+
+app = new_group("Published weights: list, get, verify, import, convert.")
 
 NonFinite = Annotated[
     bool, typer.Option("--allow-non-finite", help="Take NaN and infinities in the weights.")
@@ -23,23 +22,55 @@ NonFinite = Annotated[
 Id = Annotated[str, typer.Argument(metavar="ID", help="See `backbones weights list`.")]
 
 
-@app.callback()
-def root() -> None:
-    """Published weights: list, fetch, verify, import, convert."""
+@app.command("list", cls=Command)
+def list_(
+    pattern: Annotated[
+        str, typer.Argument(metavar="PATTERN", help="A part of an id, or a pattern ('vgg*').")
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """List published weights.
+
+    Examples:
+        backbones weights list resnet
+    """
+    from backbones.weights import table
+
+    rows = table.matching(pattern)
+    shipped = [name for name in table.shipped() if pattern.strip("*") in name]
+    if json:
+        here = [{"id": name, "shipped": True} for name in shipped]
+        print_json([*here, *({"shipped": False, **row.to_json()} for row in rows)])
+        return
+    if not rows and not shipped:
+        say(f"no weights fit {pattern!r}; `backbones weights list` shows all")
+        return
+    print_table(
+        ("id", "network", "top-1", "top-5", "input", "MiB", "licence"),
+        [(name, "", "", "", "", "", "comes with the package") for name in shipped]
+        + [_cells(row) for row in rows],
+        right="top-1 top-5 input MiB",
+    )
 
 
-@app.command("list", add_help_option=False)
-def list_() -> None:
-    """List published weights."""
-    # Only named here, for `--help`: `main` answers it before typer is imported.
+def _cells(row: WeightsRow) -> tuple[str, ...]:
+    first = row.results[0] if row.results else None
+    top1 = f"{first.top1_accuracy:.4f}" if first else ""
+    top5 = f"{first.top5_accuracy:.4f}" if first and first.top5_accuracy is not None else ""
+    mib = row.num_bytes / 2**20 if row.num_bytes is not None else row.mib
+    size = f"{mib:.1f}" if mib is not None else ""
+    return row.id, row.variant, top1, top5, str(row.spec.size), size, row.licence
 
 
-@app.command()
+@app.command(cls=Command)
 def get(name: Id, offline: Offline = False) -> None:
     """Fetch weights, and check them.
 
     They go to the cache (BACKBONES_CACHE), from BACKBONES_MIRROR where that is set; a download
-    that was cut goes on where it broke. Example: `backbones weights get resnet18.tv_in1k`.
+    that was cut goes on where it broke.
+
+    Examples:
+        backbones weights get resnet18.tv_in1k
     """
     from backbones.weights.opening import get_weights
 
@@ -48,13 +79,7 @@ def get(name: Id, offline: Offline = False) -> None:
     print_text(str(path))
 
 
-@app.command(hidden=True)
-def fetch(name: Id = "ID") -> None:
-    """Say what it is called here."""
-    raise WrongUse(f"there is no `weights fetch`: expected `backbones weights get {name}`")
-
-
-@app.command()
+@app.command(cls=Command)
 def verify(
     name: Annotated[str | None, typer.Argument(metavar="ID", help="All if left out.")] = None,
 ) -> None:
@@ -79,7 +104,7 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command("import")
+@app.command("import", cls=Command)
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A published weight file.")],
     name: Annotated[
@@ -97,7 +122,7 @@ def import_(
     print_text(f"{found}\t{path}")
 
 
-@app.command()
+@app.command(cls=Command)
 def convert(
     source: Annotated[str, typer.Argument(metavar="ID_OR_FILE", help="Weights or a weight file.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="BUNDLE", help="Write this bundle.")],
@@ -113,8 +138,10 @@ def convert(
     """Make a bundle of weights.
 
     Of published ones or of anybody's .safetensors, .npz or file of torch.save, under names of
-    torchvision, timm, Caffe or Keras and whatever wrappers put before them. Example:
-    `backbones weights convert vgg16.tv_in1k -o vgg16.safetensors`.
+    torchvision, timm, Caffe or Keras and whatever wrappers put before them.
+
+    Examples:
+        backbones weights convert vgg16.tv_in1k -o vgg16.safetensors
     """
     from backbones.weights.managing import convert_weights as to_bundle
 

@@ -1,0 +1,193 @@
+"""A mistake in the words of a command is told in one line, with what was meant; and the help."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer.main
+
+from backbones.cli.app import VERBS, app_for
+from backbones.cli.command import PANELS
+
+
+def leaves() -> Iterator[tuple[str, ...]]:
+    """Every verb, and the verbs of verbs."""
+    for verb in (verb for verbs in VERBS.values() for verb in verbs):
+        root: Any = typer.main.get_command(app_for([verb]))
+        inner = getattr(root.commands[verb], "commands", None)
+        yield from [(verb, name) for name in inner] if inner else [(verb,)]
+
+
+EVERY = list(leaves())
+
+
+def command(*verb: str) -> Any:
+    found: Any = typer.main.get_command(app_for(verb))
+    for name in verb:
+        found = found.commands[name]
+    return found
+
+
+@pytest.mark.parametrize("verb", EVERY, ids=" ".join)
+def test_an_option_that_does_not_exist_is_one_line(backbones, verb: tuple[str, ...]) -> None:
+    answer = backbones(*verb, "--jsno")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"error: `backbones {' '.join(verb)}` has no option --jsno.")
+    assert len(answer.err.splitlines()) == 1
+    names = [name for each in command(*verb).params for name in each.opts]
+    assert ("--json" in answer.err) == ("--json" in names)
+
+
+@pytest.mark.parametrize("verb", EVERY, ids=" ".join)
+def test_a_wrong_value_is_one_line_without_names_of_libraries(backbones, verb) -> None:
+    for option in command(*verb).params:
+        if option.param_type_name == "argument" or option.is_flag:
+            continue
+        name = max(option.opts, key=len)
+        answers = [backbones(*verb, name)]
+        assert f"error: {name} needs a value: expected {name} " in answers[0].err
+        if option.type_descriptor.is_choice or option.type_descriptor.annotation in (int, float):
+            answers.append(backbones(*verb, name, "wrong"))
+            assert f"error: {name} is 'wrong', expected " in answers[1].err
+        for answer in answers:
+            assert answer.code == 2
+            assert len(answer.err.splitlines()) == 1
+            assert not any(word in answer.err for word in ("Input should", "Value error", "Usage"))
+
+
+@pytest.mark.parametrize("verb", EVERY, ids=" ".join)
+def test_an_argument_that_is_missing_or_too_much_is_one_line(backbones, verb) -> None:
+    parameters = command(*verb).params
+    arguments = [each for each in parameters if each.param_type_name == "argument"]
+    if any(each.required for each in parameters):
+        answer = backbones(*verb)
+        assert answer.code == 2
+        needed = [each.metavar or "" for each in arguments] + ["--out"]
+        said = answer.err.removeprefix(f"error: `backbones {' '.join(verb)}` needs ")
+        assert said.partition(":")[0] in [each.rstrip(".") for each in needed]
+        assert len(answer.err.splitlines()) == 1
+    if all(each.nargs == 1 for each in arguments):
+        wanted = ["--out", "x"] if any("--out" in each.opts for each in parameters) else []
+        answer = backbones(*verb, *wanted, *["x"] * (len(arguments) + 1))
+        assert answer.code == 2
+        assert "error: unexpected argument 'x': expected backbones" in answer.err
+        assert len(answer.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("trian", "there is no `backbones trian`. Did you mean train?"),
+        ("val", "Did you mean backbones evaluate?"),
+        ("frobnicate", "`backbones -h` lists all"),
+        ("weights fetch", "Did you mean backbones weights get?"),
+        ("weights verfy", "Did you mean verify?"),
+        ("--verison", "`backbones` has no option --verison. Did you mean --version?"),
+        ("train photos --fold 3", "Did you mean --folds"),
+        ("train photos --pretrained", "--recipe finetune starts from public weights"),
+        ("train photos --amp", "--set precision=bf16"),
+        ("train photos --workers 4", "--set workers=N"),
+        ("train photos save=True", "the run folder keeps the best and the last weights"),
+        ("train photos model=vgg16", "unexpected argument 'model=vgg16': write --model vgg16"),
+        ("train photos momentum=0.9", "--set optimizer.momentum=X"),
+        ("train photos ema=0.9", "write --set ema=0.9"),
+        ("predict a b --workers 4", "`backbones predict -h` lists all"),
+        ("inspect vgg16 --depth 0", "--depth is '0', expected 1 or more"),
+        ("predict a b --lang e", "--lang is 'e', expected en, zh or both. Did you mean en?"),
+        ("inspect vgg16 --json=yes", "--json takes no value: expected --json alone"),
+    ],
+)
+def test_a_mistake_names_what_was_meant(backbones, words: str, said: str) -> None:
+    answer = backbones(*words.split())
+    assert (answer.code, answer.out) == (2, "")
+    assert said in answer.err
+    assert len(answer.err.splitlines()) == 1
+
+
+def test_no_words_at_all_get_the_help_and_are_wrong_use(backbones) -> None:
+    for words in ((), ("weights",), ("data",)):
+        answer = backbones(*words)
+        assert (answer.code, answer.out) == (2, "")
+        assert answer.err == backbones(*words, "-h").out
+
+
+@pytest.mark.parametrize("words", ["-V", "--version"])
+def test_the_version_has_a_short_name(backbones, words: str) -> None:
+    from backbones import __version__
+
+    assert backbones(words).out == f"backbones {__version__}\n"
+
+
+def test_the_help_groups_every_verb_and_says_what_each_does(backbones, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = backbones("--help").out
+    assert [line[:-1] for line in shown.splitlines() if line[:1].isalpha() and line[-1] == ":"] == [
+        *PANELS,
+        "Options",
+    ]
+    for verbs in VERBS.values():
+        for verb in verbs:
+            (line,) = [line for line in shown.splitlines() if line.split()[:1] == [verb]]
+            assert line.endswith("."), "the summary is cut or takes two lines"
+    assert backbones("help", "train").out == backbones("train", "--help").out
+
+
+@pytest.mark.parametrize("verb", EVERY, ids=" ".join)
+def test_help_fits_a_terminal_and_its_examples_can_be_copied(backbones, monkeypatch, verb) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = backbones(*verb, "-h").out
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "Options:" in shown
+    for line in shown.partition("\nExamples:\n")[2].splitlines():
+        words = shlex.split(line, comments=True)
+        assert words[: len(verb) + 1] == ["backbones", *verb]
+        words = words[: words.index(">")] if ">" in words else words
+        command(*verb).make_context(verb[-1], words[len(verb) + 1 :])
+
+
+def test_shells_complete_verbs_options_and_choices() -> None:
+    def completed(line: str) -> list[str]:
+        asked = {
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(line.split(" ")) - 1),
+            "_BACKBONES_COMPLETE": "complete_bash",
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "backbones"],
+            env={**os.environ, **asked}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return done.stdout.split()
+
+    assert completed("backbones e") == ["evaluate", "explain"]
+    assert completed("backbones weights v") == ["verify"]
+    assert completed("backbones train --fo") == ["--folds"]
+    assert completed("backbones predict --lang ") == ["en", "zh", "both"]
+    done = subprocess.run(
+        [sys.executable, "-m", "backbones", "--show-completion", "bash"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "complete -o default -F _backbones_completion backbones" in done.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+@pytest.mark.parametrize("module", ["backbones.cli.main", "backbones.cli.app", "logging"])
+def test_ctrl_c_while_everything_is_imported_is_one_line(module: str) -> None:
+    code = f"""
+import os, signal, sys
+class Asks:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Asks())
+import backbones.__main__
+sys.argv = ["backbones", "--help"]
+backbones.__main__.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
