@@ -17,7 +17,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LEVELS = [
     {"errors", "signals", "units", "signatures", "progress"},
     {"text", "files"},
-    {"spec", "download", "records", "labels"},
+    {"spec", "download", "records", "labels", "settings"},
     {"nn"},
     {"models", "catalog"},
     {

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from backbones.errors import NotFound, ProtocolError
+from backbones.errors import NotFound, ProtocolError, RecipeError
 from backbones.protocols.describing import protocol_json, protocol_text, views_and_cost
 from backbones.protocols.own import apply_settings, load_protocol, read_protocol
 from backbones.protocols.row import ShorterSide
 from backbones.protocols.table import PROTOCOLS, find_protocol
+from backbones.settings import read_settings
 
 YAML = """
 name: mine/five_by_five
@@ -86,6 +87,16 @@ def test_a_setting_changes_a_field_and_leaves_the_paper_s_results_behind() -> No
     assert apply_settings(find_protocol("vgg/dense"), []) is find_protocol("vgg/dense")
     with pytest.raises(ProtocolError, match="has no value"):
         apply_settings(changed, ["mirrored"])
+    with pytest.raises(ProtocolError, match=r"no field 'scales'. Write resize=288. It has name"):
+        apply_settings(changed, ["scales=288"])
+
+
+def test_recipes_and_protocols_read_values_alike() -> None:
+    """One `--set`: what a value means does not hang on what it is set in."""
+    typed = ["a=0.5", "b=[1, S-32]", "c=none", "d=True", "e={px: 256}", "f=10epochs", 'g="1"']
+    values = [each.value for each in read_settings(typed, ProtocolError)]
+    assert values == [0.5, [1, "S-32"], None, True, {"px": 256}, "10epochs", "1"]
+    assert values == [each.value for each in read_settings(typed, RecipeError)]
 
 
 @pytest.mark.parametrize("row", PROTOCOLS, ids=lambda row: row.name)

@@ -160,6 +160,7 @@ def test_settings_leave_the_recipe_alone_and_change_what_they_name():
             "compile=true",
             "weights=some/file.safetensors",
             "clip_norm=none",
+            "parts=[{match: head, lr_scale: 2}]",
         ],
     )
     assert recipe == Recipe()
@@ -170,12 +171,21 @@ def test_settings_leave_the_recipe_alone_and_change_what_they_name():
     assert changed.augment.resize == (256, 512)
     assert changed.schedule.milestones == (Length(3, "epochs"), Length(50, "percent"))
     assert changed.weights == "some/file.safetensors"
+    assert [(part.match, part.lr_scale) for part in changed.parts] == [("head", 2.0)]
 
 
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
         ("lr=0.1", "no field 'lr'. Did you mean optimizer.lr?"),
+        ("epochs=3", "a recipe has no field 'epochs'. Write length=3epochs."),
+        ("imgsz=96", "Write input.size=96."),
+        ("batch=8", "Write batch_size=8."),
+        ("pretrained=true", "Write weights=public."),
+        ("amp=True", "Write precision=bf16."),
+        ("optimizer=adam", "optimizer is a table of fields: write optimizer.kind=adam"),
+        ("schedule=cosine", "schedule is a table of fields: write schedule.kind=cosine"),
+        ("parts=[{match: old", "cannot be read as YAML"),
         ("optimizr.lr=1", "Did you mean optimizer.lr?"),
         ("optimizer.momentumm=1", "Did you mean optimizer.momentum"),
         ("seed.x=1", "no field 'seed.x'"),

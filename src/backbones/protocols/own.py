@@ -10,13 +10,20 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from backbones.errors import ProtocolError, nearest
+from backbones.errors import ProtocolError
 from backbones.protocols.row import Protocol
 from backbones.protocols.table import find_protocol, protocol_names
-from backbones.text import parse, read_document
+from backbones.settings import explained, read_settings, spoken, unknown_field
+from backbones.text import read_document
 
 _FILES = (".yaml", ".yml", ".toml", ".json")
 _SIDE = re.compile(r"S\s*([+-]\s*\d+)?")
+_ELSEWHERE = {
+    **dict.fromkeys(("size", "scale", "scales", "imgsz"), "resize={}"),
+    **dict.fromkeys(("tta", "flip", "mirror"), "mirrored=true"),
+    **dict.fromkeys(("crops", "crop"), "views=grid"),
+}
+"""What other programs call a field, and what is set here."""
 _OWN = {"authors": "own protocol", "title": "", "year": 0}
 
 
@@ -57,12 +64,10 @@ def read_protocol(values: object, where: str) -> Protocol:
     if not isinstance(values, Mapping):
         raise ProtocolError(f"{where} holds {type(values).__name__}, expected a table of fields")
     known = [each.name for each in fields(Protocol)]
-    for field in values:
+    for field, value in values.items():
         if field not in known:
-            raise ProtocolError(
-                f"{where}: a protocol has no field {field!r}; it has {', '.join(known)}."
-                + nearest(str(field), known)
-            )
+            unknown = unknown_field("a protocol", str(field), str(value), known, _ELSEWHERE)
+            raise ProtocolError(f"{where}: {unknown} It has {', '.join(known)}.")
     whole = {
         "name": Path(where).stem,
         "summary": "a protocol of one's own",
@@ -77,7 +82,7 @@ def read_protocol(values: object, where: str) -> Protocol:
     try:
         return TypeAdapter(Protocol).validate_python(whole)
     except ValidationError as error:
-        raise ProtocolError(f"{where}: {_explained(error)}") from None
+        raise ProtocolError(f"{where}: {explained(error, known)}") from None
 
 
 def apply_settings(protocol: Protocol, settings: Sequence[str]) -> Protocol:
@@ -85,7 +90,7 @@ def apply_settings(protocol: Protocol, settings: Sequence[str]) -> Protocol:
 
     Args:
         protocol: to start from.
-        settings: `field=value` each; a value is read as YAML.
+        settings: `field=value` each; see `backbones.settings`.
 
     Raises:
         ProtocolError: an unknown field (names the nearest), or a value that does not fit.
@@ -98,14 +103,9 @@ def apply_settings(protocol: Protocol, settings: Sequence[str]) -> Protocol:
     if not settings:
         return protocol
     values: dict[str, Any] = asdict(protocol)
-    for setting in settings:
-        field, equals, text = setting.partition("=")
-        if not equals:
-            raise ProtocolError(f"--set {setting!r} has no value; expected field=value")
-        values[field.strip()] = parse(text, "yaml", f"--set {setting[:80]}", ProtocolError)
-    said = " ".join(settings)
-    changed = read_protocol(values, f"--set {said}")
-    return replace(changed, name=f"{protocol.name} with {said}", printed=())
+    values |= {each.field: each.value for each in read_settings(settings, ProtocolError)}
+    changed = read_protocol(values, f"--set {spoken(settings)}")
+    return replace(changed, name=f"{protocol.name} with {' '.join(settings)}", printed=())
 
 
 def _side(value: object) -> object:
@@ -115,16 +115,3 @@ def _side(value: object) -> object:
     if isinstance(value, str) and (found := _SIDE.fullmatch(value.strip())):
         return {"plus": int((found[1] or "0").replace(" ", ""))}
     return value
-
-
-def _explained(error: ValidationError) -> str:
-    """The first thing that is wrong, in one line."""
-    first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    said = str(first["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
-    given = "" if isinstance(first["input"], Mapping) else f" is {first['input']!r}"
-    return _one_line(f"{place}{given}: {said}" if place else said)
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from backbones.data.source import ArrayPictures, Split
 from backbones.errors import BadWeights, WrongUse
+from backbones.settings import one_line
 from backbones.text import name_bytes
 from backbones.training.average import Average
 from backbones.training.recipe import Recipe
-from backbones.training.settings import one_line
 from backbones.weights.sealed import read_sealed, write_sealed
 
 _HEADER = "backbones.checkpoint"

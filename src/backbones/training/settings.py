@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from backbones.errors import NotFound, RecipeError, nearest
-from backbones.text import parse, read_document
+from backbones.settings import Setting, explained, read_settings, spoken, unknown_field
+from backbones.text import read_document
 from backbones.training.recipe import (
     OPTIMIZER_FIELDS,
     OPTIMIZER_SHARED,
@@ -21,7 +22,25 @@ from backbones.training.recipe import (
     Recipe,
 )
 
-_SHOWN = 200  # letters of a setting, in a message
+_ELSEWHERE = {
+    **dict.fromkeys(("epochs", "num_epochs", "max_epochs"), "length={}epochs"),
+    **dict.fromkeys(("steps", "iterations", "max_steps", "max_iter"), "length={}steps"),
+    **dict.fromkeys(("lr0", "learning_rate", "base_lr"), "optimizer.lr={}"),
+    **dict.fromkeys(("wd", "weight_decay"), "optimizer.weight_decay={}"),
+    **dict.fromkeys(("batch", "bs", "batchsize"), "batch_size={}"),
+    **dict.fromkeys(("imgsz", "img_size", "image_size", "input_size"), "input.size={}"),
+    **dict.fromkeys(("opt", "optim"), "optimizer.kind={}"),
+    **dict.fromkeys(("sched", "scheduler", "lr_scheduler"), "schedule.kind={}"),
+    **dict.fromkeys(("warmup_epochs", "lr_warmup_epochs"), "schedule.warmup={}epochs"),
+    **dict.fromkeys(("smoothing", "label_smoothing_factor"), "label_smoothing={}"),
+    **dict.fromkeys(("model_ema", "ema_decay"), "ema={}"),
+    **dict.fromkeys(("num_workers", "nw"), "workers={}"),
+    **dict.fromkeys(("clip_grad", "grad_clip", "clip_grad_norm"), "clip_norm={}"),
+    **dict.fromkeys(("val_split", "validation_split"), "val_fraction={}"),
+    **dict.fromkeys(("amp", "half", "fp16", "bf16"), "precision=bf16"),
+    "pretrained": "weights=public",
+}
+"""What other programs call a field, and what is set here."""
 
 
 def recipe_names() -> tuple[str, ...]:
@@ -89,8 +108,7 @@ def apply_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
 
     Args:
         recipe: to start from; it stays as it is.
-        settings: `field=value` each, tables with a dot: `optimizer.lr=0.02`. A value is read as
-            JSON where it is JSON, else as text; `none` empties a field.
+        settings: `field=value` each, tables with a dot; see `backbones.settings`.
 
     Raises:
         RecipeError: an unknown field (names the nearest), a wrong value, or a field that the
@@ -100,50 +118,40 @@ def apply_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
         >>> apply_settings(Recipe(), ["optimizer.lr=0.02", "length=3epochs"]).optimizer.lr
         0.02
     """
-    values = recipe.to_json()
-    keys = []
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            raise RecipeError(f"--set {setting!r} has no value; expected field=value")
-        keys.append(key.strip())
-        _put(values, keys[-1], _value(text.strip()), recipe)
-    said = " ".join(each if len(each) <= _SHOWN else f"{each[:_SHOWN]}..." for each in settings)
-    changed = read_recipe(values, f"--set {said}") if settings else recipe
-    for key in keys:
-        _refuse_unused(changed, key)
+    if not settings:
+        return recipe
+    values, found = recipe.to_json(), read_settings(settings, RecipeError)
+    for each in found:
+        _put(values, each, recipe)
+    changed = read_recipe(values, f"--set {spoken(settings)}")
+    for each in found:
+        _refuse_unused(changed, each.field)
     return changed
 
 
-def _value(text: str) -> object:
-    """JSON where it is JSON; `none`; else the text itself."""
-    if text.lower() in ("none", "null"):
-        return None
-    try:
-        return parse(text, "json", "--set", RecipeError)
-    except RecipeError:
-        return {"True": True, "False": False}.get(text, text)
-
-
-def _put(values: dict[str, Any], key: str, value: object, recipe: Recipe) -> None:
+def _put(values: dict[str, Any], setting: Setting, recipe: Recipe) -> None:
     """Set one dotted field in plain values; the field has to exist in the schema."""
-    *tables, leaf = key.split(".")
+    *tables, leaf = setting.field.split(".")
     schema: type[BaseModel] = type(recipe)
     for table in tables:
         inner = values.get(table)
         if table not in schema.model_fields or not isinstance(inner, dict):
-            raise _unknown(key)
+            raise _unknown(setting.field, setting.text)
         values = inner
         annotation = schema.model_fields[table].annotation
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            values[leaf] = value  # a mapping of free names, such as class_weights
+            values[leaf] = setting.value  # a mapping of free names, such as class_weights
             return
         schema = annotation
     if leaf not in schema.model_fields:
-        raise _unknown(key)
-    if key == "class_weights" and value is None:
-        value = "none"  # the word that the schema uses
-    values[leaf] = value
+        raise _unknown(setting.field, setting.text)
+    if isinstance(values[leaf], dict) and not isinstance(setting.value, dict):
+        path = setting.field
+        if f"{path}.kind" in field_paths():
+            raise RecipeError(f"{path} is a table of fields: write {path}.kind={setting.text}")
+    values[leaf] = setting.value
+    if setting.field == "class_weights" and setting.value is None:
+        values[leaf] = "none"  # the word that the schema uses
 
 
 def field_paths(schema: type[BaseModel] = Recipe, above: str = "") -> tuple[str, ...]:
@@ -156,13 +164,8 @@ def field_paths(schema: type[BaseModel] = Recipe, above: str = "") -> tuple[str,
     return tuple(found)
 
 
-def _unknown(key: str) -> RecipeError:
-    """A recipe has no such field: the same last word elsewhere comes first, then the nearest."""
-    paths = field_paths()
-    leaf = key.rsplit(".", 1)[-1]
-    same = [path for path in paths if path.rsplit(".", 1)[-1] == leaf]
-    hint = f" Did you mean {' or '.join(same[:3])}?" if same else nearest(key, paths)
-    return RecipeError(f"a recipe has no field {key!r}.{hint}")
+def _unknown(field: str, text: str = "") -> RecipeError:
+    return RecipeError(unknown_field("a recipe", field, text, field_paths(), _ELSEWHERE))
 
 
 def _refuse_unused(recipe: Recipe, key: str) -> None:
@@ -182,49 +185,8 @@ def _refuse_unused(recipe: Recipe, key: str) -> None:
 
 
 def _explain(error: ValidationError) -> str:
-    """The first thing that is wrong, in one line, and how many more there are."""
-    wrong = error.errors(include_url=False)
-    places = [_place(one["loc"]) for one in wrong]
-    first, path = wrong[0], places[0]
-    more = len(set(places) - {path})
-    rest = f" (and {more} more)" if more else ""
+    """The first thing that is wrong, in one line."""
+    first = error.errors(include_url=False)[0]
     if first["type"] == "extra_forbidden":
-        return str(_unknown(".".join(str(part) for part in first["loc"]))) + rest
-    expected = [
-        str(one["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
-        for one, place in zip(wrong, places, strict=True)
-        if place == path
-    ]
-    value = _shown(first["input"])
-    text = " or ".join(dict.fromkeys(expected)).replace("or expected", "or")
-    if first["type"] == "missing":
-        return f"{path} is missing{rest}"
-    said = f"{path} is {value}: " if path and value else path and f"{path}: "
-    return one_line(said + text) + rest
-
-
-def _place(location: tuple[int | str, ...]) -> str:
-    """The dotted path of a field, without the branches of a union that pydantic appends."""
-    known = field_paths()
-    parts: list[str] = []
-    for part in location:
-        named = [one for one in parts if not one.isdigit()]
-        if isinstance(part, str) and ".".join([*named, part]) not in known and parts:
-            if parts[-1].isdigit():
-                parts.append(part)
-            break
-        parts.append(str(part))
-    return ".".join(parts)
-
-
-def _shown(value: object) -> str:
-    """A wrong value as a message shows it; nothing for whole tables."""
-    if isinstance(value, Mapping | BaseModel):
-        return ""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def one_line(error: object) -> str:
-    """An error's message without its line breaks."""
-    return " ".join(str(error).split())
+        return str(_unknown(".".join(map(str, first["loc"])), str(first["input"])))
+    return explained(error, field_paths())

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from backbones.errors import BadWeights
+from backbones.settings import one_line
 from backbones.training.checkpoint import another_run
 from backbones.training.images import Images
-from backbones.training.settings import one_line
 from backbones.weights.sealed import read_sealed, write_sealed
 
 NAME = "start.safetensors"
