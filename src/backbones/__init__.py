@@ -25,13 +25,19 @@ if TYPE_CHECKING:
     from backbones.api.evaluation import evaluate
     from backbones.api.explanation import explain
     from backbones.api.features import extract_features
-    from backbones.api.folds import resume_folds, train_folds
     from backbones.api.inspection import inspect, memory
     from backbones.api.networks import create, read_bundle, show
     from backbones.api.prediction import predict
     from backbones.api.reproduction import reproduce
-    from backbones.api.stylization import StyleSettings, stylize
-    from backbones.api.training import resume, train
+    from backbones.api.stylization import stylize
+    from backbones.api.training import (
+        choose_recipe,
+        find_learning_rate,
+        resume,
+        resume_folds,
+        train,
+        train_folds,
+    )
     from backbones.api.tuning import resume_tuning, tune
     from backbones.catalog import names
     from backbones.data.check import check_data
@@ -40,8 +46,17 @@ if TYPE_CHECKING:
     from backbones.features.dense import dense
     from backbones.features.losses import perceptual_loss
     from backbones.features.pyramid import FeaturePyramid, as_backbone
+    from backbones.features.style import StyleSettings
     from backbones.features.taps import tap
     from backbones.spec import Citation, Claim, InputSpec
+    from backbones.weights.opening import holds_folds
+    from backbones.workflows.fold_figures import FoldsFinished
+    from backbones.workflows.folds import FoldsTraining
+    from backbones.workflows.rates import FoundRate
+    from backbones.workflows.run import TrainingRun
+    from backbones.workflows.tuning.book import TrialRow
+    from backbones.workflows.tuning.run import TuningRun
+    from backbones.workflows.tuning.trial import TrialProgress
 
 _HOME = {
     "create": "api.networks",
@@ -54,8 +69,11 @@ _HOME = {
     "check_data": "data.check",
     "train": "api.training",
     "resume": "api.training",
-    "train_folds": "api.folds",
-    "resume_folds": "api.folds",
+    "train_folds": "api.training",
+    "holds_folds": "weights.opening",
+    "choose_recipe": "api.training",
+    "find_learning_rate": "api.training",
+    "resume_folds": "api.training",
     "tune": "api.tuning",
     "resume_tuning": "api.tuning",
     "evaluate": "api.evaluation",
@@ -67,7 +85,14 @@ _HOME = {
     "dense": "features.dense",
     "perceptual_loss": "features.losses",
     "stylize": "api.stylization",
-    "StyleSettings": "api.stylization",
+    "StyleSettings": "features.style",
+    "TrainingRun": "workflows.run",
+    "FoldsTraining": "workflows.folds",
+    "FoldsFinished": "workflows.fold_figures",
+    "TuningRun": "workflows.tuning.run",
+    "TrialRow": "workflows.tuning.book",
+    "TrialProgress": "workflows.tuning.trial",
+    "FoundRate": "workflows.rates",
     "tap": "features.taps",
     "as_backbone": "features.pyramid",
     "FeaturePyramid": "features.pyramid",
@@ -92,6 +117,9 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "resume",
     "train_folds",
     "resume_folds",
+    "holds_folds",
+    "choose_recipe",
+    "find_learning_rate",
     "tune",
     "resume_tuning",
     "evaluate",
@@ -107,6 +135,13 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "tap",
     "as_backbone",
     "FeaturePyramid",
+    "TrainingRun",
+    "FoldsTraining",
+    "FoldsFinished",
+    "TuningRun",
+    "TrialRow",
+    "TrialProgress",
+    "FoundRate",
     "BackbonesError",
     "Citation",
     "Claim",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 Progress = Callable[[int, int], None]
 """Called with what is done and what there is in all: images, steps, trials."""
@@ -12,3 +13,16 @@ Downloading = Callable[[str, int, int | None], None]
 
 ByteProgress = Callable[[int, int | None], None]
 """Called with the bytes of one file that are here, and the total or None."""
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """What to call while something is prepared.
+
+    Args:
+        progress: as images are decoded once for the cache.
+        downloading: as a named set or weights are fetched.
+    """
+
+    progress: Progress | None = None
+    downloading: Downloading | None = None

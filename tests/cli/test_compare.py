@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 import backbones as package
-from backbones.api import comparison
-from backbones.api.comparison import compare
+from backbones import compare
 from backbones.errors import WrongUse
 from backbones.weights import table
+from backbones.workflows import comparison
 
 MINE = """
 from torch import nn

@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 import backbones as package
-from backbones.api import starting
-from backbones.api.starting import chosen_recipe
+from backbones.api.training import choose_recipe
 from backbones.errors import DownloadFailed, NotFound
 from backbones.models import build
 from backbones.spec import InputSpec
 from backbones.weights import store, table
 from backbones.weights.bundle import bundle_of, write_bundle
+from backbones.workflows import request
 
 
 def chosen(**given: object):
     wanted = {"model": None, "recipe": None, "settings": (), "weights": None} | given
-    return chosen_recipe("photos", **wanted)
+    return choose_recipe("photos", **wanted)
 
 
 def test_finetune_without_weights_takes_the_network_s_public_ones() -> None:
@@ -104,7 +104,7 @@ def test_weights_that_are_fetched_are_told_before_they_are_here(
         downloading(name, 0, 10)
         raise DownloadFailed("the line is dead")
 
-    monkeypatch.setattr(starting, "get_weights", fetch)
+    monkeypatch.setattr(request, "get_weights", fetch)
     monkeypatch.chdir(tmp_path)
     answer = backbones(verb, photos, "--recipe", "finetune", "--out", tmp_path / "out.png")
     assert answer.code == 1

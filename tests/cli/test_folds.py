@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backbones.api.folds import FoldsTraining, resume_folds, train_folds
 from backbones.api.prediction import predict
-from backbones.api.training import train
+from backbones.api.training import resume_folds, train, train_folds
 from backbones.errors import BadData, WrongUse
 from backbones.protocols.run import evaluate as evaluate_split
 from backbones.training.data import folds_for
 from backbones.training.folds import FoldsFolder
 from backbones.weights.opening import open_bundle
+from backbones.workflows.folds import FoldsTraining
 
 SETTINGS = ("model=lenet5_tiny", "optimizer.lr=0.02", "checkpoint_every=1steps")
 

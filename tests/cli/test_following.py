@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import backbones as package
-from backbones.api.folds import train_folds
+from backbones.api.training import train_folds
 from backbones.cli.following import Progress
 from backbones.training.record import StartRecord, StepRecord
 

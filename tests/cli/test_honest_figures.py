@@ -28,7 +28,7 @@ def draw(folder: Path, count: int, seed: int = 0) -> Path:
     return folder
 
 
-def train(data: Path, out: Path, *settings: str) -> package.api.training_run.Finished:
+def train(data: Path, out: Path, *settings: str) -> package.workflows.run.Finished:
     return package.train(
         data,
         model="vgg_tiny",

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backbones.api import stylization
-from backbones.api.stylization import StyleSettings, choose_weights, stylize, write_picture
+from backbones import StyleSettings, stylize
 from backbones.errors import BadImage, NotFound, WrongUse
 from backbones.features.style import StyleStep
+from backbones.workflows import stylization
+from backbones.workflows.stylization import choose_weights, write_picture
 
 
 def facts(path: Path) -> tuple[str | None, tuple[int, int]]:
@@ -70,7 +71,7 @@ def test_an_interrupt_keeps_the_best_picture(
     done = stylize(*two, trained, settings=settings, size_px=256, progress=stop)
     assert (done.interrupted, done.steps) == (True, 2)
     assert done.picture.shape == (213, 256, 3)
-    monkeypatch.setattr(stylization, "stylize", lambda *_, **__: done)
+    monkeypatch.setattr("backbones.api.stylization.stylize", lambda *_, **__: done)
     out = tmp_path / "half.jpg"
     answer = backbones("stylize", *two, "-o", out, "--weights", trained)
     assert answer.code == 130

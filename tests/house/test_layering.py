@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import backbones
+
 SOURCE = Path(__file__).parents[2] / "src" / "backbones"
 FILES = sorted(SOURCE.rglob("*.py"))
 
@@ -31,7 +33,7 @@ LEVELS = [
         "metrics",
     },
     {
-        *("protocols", "training", "tuning", "prediction", "explanation", "export"),
+        *("protocols", "training", "prediction", "explanation", "export"),
         *("report", "scaling", "ledger"),
     },
     {"classifier"},
@@ -80,6 +82,9 @@ def test_contributing_prints_these_levels() -> None:
 def test_imports_go_one_way(path: Path) -> None:
     for importer, imported in imports(path):
         if importer in ("__init__", "__main__") or imported in ("", importer, "__version__"):
+            continue
+        if imported in backbones.__all__:  # `names` and its like, which only the top may use
+            assert importer == "cli", f"{path.relative_to(SOURCE)} must not import a public name"
             continue
         assert imported in LEVEL, f"{imported} has no level: give it one in this test"
         allowed = LEVEL[imported] < LEVEL[importer] or (importer, imported) in WITHIN_LEVEL

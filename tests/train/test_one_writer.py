@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from backbones.api.folds import resume_folds, train_folds
-from backbones.api.training import resume
+from backbones.api.training import resume, resume_folds, train_folds
 from backbones.api.training import train as begin_training
 from backbones.errors import Busy, WrongUse
 from backbones.training import lock

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backbones import resume, train, train_folds
-from backbones.api.rates import find_rate
+from backbones import find_learning_rate, resume, train, train_folds
 from backbones.errors import BadData
 
 TINY = {"model": "lenet5_tiny", "settings": ["limit=8", "input.size=16", "input.resize=none"]}
@@ -45,10 +44,12 @@ def test_what_is_said_of_the_data_is_kept_and_taken_up(
     assert {field: getattr(again.recipe, field) for field in reading} == reading
 
 
-@pytest.mark.parametrize("verb", [find_rate, train_folds])
+@pytest.mark.parametrize("verb", [find_learning_rate, train_folds])
 def test_the_other_verbs_take_the_layout(
     cameras: Path, tmp_path: Path, verb: Callable[..., Any]
 ) -> None:
-    options = {"steps": 10} if verb is find_rate else {"folds": 2, "out": tmp_path / "folds"}
+    options = (
+        {"steps": 10} if verb is find_learning_rate else {"folds": 2, "out": tmp_path / "folds"}
+    )
     found = verb(cameras, layout="flat-folder", **options, **TINY)
     assert found.recipe.layout == "flat-folder"

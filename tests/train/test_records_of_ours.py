@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backbones.api.folds import resume_folds, train_folds
-from backbones.api.training import resume
+from backbones.api.training import resume, resume_folds, train_folds
 from backbones.api.training import train as begin_training
 from backbones.errors import BackbonesError, BadData, RecipeError
 from backbones.records import read_record, write_record
@@ -18,7 +17,7 @@ from backbones.training.folder import RunFolder
 from backbones.training.folds import FoldsFolder
 from backbones.training.recipe import Recipe
 from backbones.training.settings import apply_settings, load_recipe
-from backbones.tuning.book import Measured, TrialBook, TrialRow
+from backbones.workflows.tuning.book import Evaluated, TrialBook, TrialRow
 
 STRANGE = {
     "nothing": b"",
@@ -124,7 +123,7 @@ def test_folds_and_trials_with_strange_contents_are_one_line(tmp_path, content):
 def test_a_figure_changed_in_a_book_of_trials_is_noticed(tmp_path):
     rows = [
         TrialRow(0, {"batch_size": 8, "optimizer.lr": 0.5, "model": "a"}, "finished"),
-        TrialRow(1, {}, "diverged", (Measured(1, 25.0, float("nan")),), 1.5, 2, "no"),
+        TrialRow(1, {}, "diverged", (Evaluated(1, 25.0, float("nan")),), 1.5, 2, "no"),
     ]
     book = TrialBook(tmp_path, "loss")
     for row in rows:

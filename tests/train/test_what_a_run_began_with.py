@@ -14,13 +14,13 @@ from PIL import Image
 
 from backbones.api.training import resume
 from backbones.api.training import train as begin_training
-from backbones.api.training_run import TrainingRun
 from backbones.errors import BadWeights, Diverged, NotFound, RecipeError, TrainingStopped, WrongUse
 from backbones.models import build
 from backbones.spec import InputSpec
 from backbones.training import images
 from backbones.training.record import CheckpointRecord, StepRecord
 from backbones.weights.bundle import bundle_of, write_bundle
+from backbones.workflows.run import TrainingRun
 
 SETTINGS = (
     *("input.size=16", "input.resize=16", "batch_size=4", "workers=0", "length=4epochs"),

@@ -9,7 +9,7 @@ import pytest
 from backbones.errors import BackbonesError, RecipeError, WrongUse
 from backbones.training.recipe import Recipe
 from backbones.training.settings import apply_settings, load_recipe
-from backbones.tuning.search import (
+from backbones.workflows.tuning.search import (
     Choice,
     Range,
     num_combinations,

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from backbones.errors import BadData
-from backbones.tuning.book import Measured, TrialBook, TrialRow, ranked
-from backbones.tuning.search import Choice, Range
-from backbones.tuning.study import Plan, importances, is_exhausted, propose, take_up
+from backbones.workflows.tuning.book import Evaluated, TrialBook, TrialRow, ranked
+from backbones.workflows.tuning.sampler import Plan, importances, is_exhausted, propose, take_up
+from backbones.workflows.tuning.search import Choice, Range
 
 LR = Range("optimizer.lr", 1e-4, 1e-1, log=True)
 SIZE = Range("batch_size", 8, 64, log=True, whole=True)
@@ -32,7 +32,7 @@ def play(plan: Plan, count: int, rows=()) -> list[TrialRow]:
         row = TrialRow(len(rows), live.parameters, "finished")
         for epoch in range(1, 6):
             error = error_of(live.parameters) + 20 / epoch
-            row = replace(row, measured=(*row.measured, Measured(epoch, error, error / 10)))
+            row = replace(row, measured=(*row.measured, Evaluated(epoch, error, error / 10)))
             if live.hopeless(row.measured[-1]) and epoch < 5:
                 row = replace(row, state="pruned")
                 break
@@ -96,7 +96,7 @@ def test_a_trial_that_diverged_is_avoided_and_not_forgotten() -> None:
         if rate > 0.003:
             rows.append(TrialRow(len(rows), {"optimizer.lr": rate}, "diverged"))
         else:
-            measured = (Measured(1, 50.0, 1.0 + abs(math.log10(rate / 0.001))),)
+            measured = (Evaluated(1, 50.0, 1.0 + abs(math.log10(rate / 0.001))),)
             rows.append(TrialRow(len(rows), {"optimizer.lr": rate}, "finished", measured))
     states = [row.state for row in rows]
     assert "diverged" in states[:6]
@@ -113,7 +113,7 @@ def test_importances_find_what_matters() -> None:
 def test_the_book_reads_what_it_wrote(tmp_path: Path) -> None:
     book = TrialBook(tmp_path, "loss")
     rows = play(PLAN, 5)
-    rows[2] = replace(rows[2], measured=(Measured(1, 90.0, math.nan),), note="an „ü“")
+    rows[2] = replace(rows[2], measured=(Evaluated(1, 90.0, math.nan),), note="an „ü“")
     for row in rows:
         book.put(replace(row, state="running"))
         book.put(row)
@@ -129,7 +129,7 @@ def test_the_book_reads_what_it_wrote(tmp_path: Path) -> None:
 
 def test_equal_errors_are_ranked_by_the_loss() -> None:
     rows = [
-        TrialRow(number, {}, "finished", (Measured(1, 2.0, loss),))
+        TrialRow(number, {}, "finished", (Evaluated(1, 2.0, loss),))
         for number, loss in enumerate((0.3, 0.1, math.nan, 0.2))
     ]
     assert [row.number for row in ranked(rows, "top1_error_percent")] == [1, 3, 0, 2]

@@ -14,14 +14,13 @@ import pytest
 import torch
 
 import backbones
-from backbones.api import tuning
-from backbones.api.tuning import TrialRow, resume_tuning, tune
+from backbones import resume_tuning, tune
 from backbones.errors import Busy, Interrupted, NotFound, RecipeError, WrongUse
 from backbones.training.as_toml import recipe_toml
 from backbones.training.lock import FolderLock
 from backbones.training.settings import load_recipe, recipe_names
-from backbones.tuning.book import TrialBook
-from backbones.tuning.study import LiveTrial
+from backbones.workflows.tuning.book import TrialBook, TrialRow
+from backbones.workflows.tuning.sampler import LiveTrial
 
 SEARCH = ("optimizer.lr=1e-6..1e-2:log", "label_smoothing=0,0.1")
 SETTINGS = ("limit=160", "batch_size=32", "length=5epochs", "evaluate_every=1epochs", "ema=none")
@@ -121,7 +120,7 @@ def test_the_best_recipe_trains_to_the_same_weights(whole, tmp_path) -> None:
 
 
 def test_the_pictures_are_drawn_twice_alike(whole, tmp_path) -> None:
-    from backbones.api.tuning_files import write_results
+    from backbones.workflows.tuning.results import write_results
 
     for name in ("history.png", "parameters.png", "best.toml"):
         (tmp_path / name).write_bytes((whole.folder / name).read_bytes())
@@ -269,11 +268,6 @@ def test_the_networks_can_be_searched_too(tmp_path) -> None:
         "nin_tiny",
     }
     assert all(row.state == "finished" for row in search.book.rows), search.book.rows
-
-
-def test_the_public_names_are_these() -> None:
-    assert backbones.tune is tuning.tune
-    assert backbones.resume_tuning is tuning.resume_tuning
 
 
 def stop_in(number: int, search) -> None:

@@ -12,12 +12,12 @@ from PIL import Image
 
 from backbones.api.prediction import predict
 from backbones.api.training import train
-from backbones.api.training_run import TrainingRun
 from backbones.data.sets import open_data
 from backbones.errors import WrongUse
 from backbones.prediction.run import Prediction
 from backbones.report.page import ShownPicture, write_page
 from backbones.report.pictures import annotate, contact_sheet, save_image
+from backbones.workflows.run import TrainingRun
 
 __all__ = ["DemoPictures", "predict_demo", "start_demo"]
 

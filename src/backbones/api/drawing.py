@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from torch import nn
 
-from backbones.api.inspection import with_inspection
 from backbones.errors import WrongUse
 from backbones.inspection.graph import Graph, record
 from backbones.inspection.summary import Inspection
@@ -16,6 +15,7 @@ from backbones.report.drawing.drawing import Drawing, draw_blocks, draw_graph, f
 from backbones.report.drawing.heads import Auxiliary
 from backbones.report.drawing.sheet import Words
 from backbones.units import human_count
+from backbones.workflows.networks import with_inspection
 
 __all__ = ["Drawing", "draw", "format_of"]
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from backbones.data.sets import open_data
 from backbones.data.source import DataSource, Split
 from backbones.errors import WrongUse
-from backbones.files import expanded, write_atomic
+from backbones.files import expanded
 from backbones.labels import Lang, shown
 from backbones.progress import Progress
 from backbones.protocols.answering import Asking
@@ -19,17 +19,16 @@ from backbones.protocols.own import apply_settings, load_protocol
 from backbones.protocols.processes import together
 from backbones.protocols.run import Evaluation, Member, evaluate_together
 from backbones.protocols.table import Protocol
-from backbones.report.confusion import Confusion, appearing, confusion_csv, draw_confusion
 from backbones.speed import Precision
-from backbones.text import raw_bytes, to_json
-from backbones.training.checkpoint import file_names_digest, fingerprint
+from backbones.training.checkpoint import fingerprint
 from backbones.training.data import open_for
 from backbones.training.folds import all_networks
 from backbones.training.settings import read_recipe
 from backbones.weights.bundle import Bundle
 from backbones.weights.opening import open_bundle
+from backbones.workflows.evaluated import was_chosen_by
 
-__all__ = ["evaluate", "was_chosen_by", "write_evaluation"]
+__all__ = ["evaluate"]
 
 
 def evaluate(
@@ -101,15 +100,6 @@ def evaluate(
         selected_on_this_split=any(was_chosen_by(each, pictures) for each in opened),
         data=f"{source.summary()}; measured: {pictures.name}",
     )
-
-
-def was_chosen_by(bundle: Bundle, split: Split) -> bool:
-    """Whether a bundle's weights are the ones that did best on these very pictures."""
-    digest = (bundle.trained_on or {}).get("chosen_by")
-    if digest is None:
-        return False
-    limited = bundle.recipe is not None and bundle.recipe.get("limit") is not None
-    return digest == file_names_digest(split) or (limited and split.name == "val")
 
 
 def _spread(split: Split, limit: int | None) -> Split:
@@ -207,31 +197,3 @@ def _trained_on(bundle: Bundle, source: DataSource) -> bool:
     found = fingerprint(source.splits["train"])
     known = {name: value for name, value in bundle.trained_on.items() if name != "chosen_by"}
     return known == {name: found.get(name) for name in known}
-
-
-def write_evaluation(found: Evaluation, folder: Path) -> tuple[Path, ...]:
-    """Write the report as JSON and text, and the confusion matrix as picture and CSV.
-
-    Where the data has a part of the network's classes only, the matrix has those that appear.
-
-    Args:
-        found: what `evaluate` returned.
-        folder: made where it does not exist.
-
-    Returns:
-        the files that were written.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    names: Sequence[str] = [row.name for row in found.report.per_class]
-    confusion: Confusion = found.report.confusion
-    if found.classes_in_data < len(names):
-        confusion, names = appearing(confusion, names)
-    texts = {
-        "evaluation.json": to_json(found.to_json(), indent=2) + "\n",
-        "evaluation.txt": found.to_text() + "\n",
-        "confusion.csv": confusion_csv(confusion, names),
-    }
-    for name, text in texts.items():
-        write_atomic(folder / name, raw_bytes(text))
-    picture = draw_confusion(confusion, names, folder / "confusion.png")
-    return (*(folder / name for name in texts), picture)

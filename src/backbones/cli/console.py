@@ -7,13 +7,13 @@ Results go to standard output; progress, notes and errors go to standard error, 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from backbones.progress import Downloading
+from backbones.progress import Downloading, Progress
 from backbones.text import shown, to_json
 from backbones.units import human_bytes
 
@@ -107,9 +107,11 @@ def progress(label: str, *, unit: str = "pictures", quiet: bool = False) -> Iter
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
-        Progress,
         TextColumn,
         TimeRemainingColumn,
+    )
+    from rich.progress import (
+        Progress as Bar,
     )
 
     columns = (
@@ -119,7 +121,7 @@ def progress(label: str, *, unit: str = "pictures", quiet: bool = False) -> Iter
         TextColumn("{task.description}", markup=False),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err(), transient=True) as bar:
+    with Bar(*columns, console=err(), transient=True) as bar:
         task = bar.add_task(unit, total=None)
 
         def moved(done: int, total: int, said: str = "") -> None:
@@ -134,16 +136,23 @@ class Preparing:
 
     Args:
         downloading: to be called with (file name, bytes done, bytes in all or None).
-        caching: to be called with (pictures done, pictures in all).
+        working: to be called with (done, in all) of the work itself: images decoded for the cache.
     """
 
     downloading: Downloading
-    caching: Callable[[int, int], None]
+    working: Progress
 
 
 @contextmanager
-def preparing() -> Iterator[Preparing]:
-    """A bar for each thing that takes a while while the block runs; a line each elsewhere."""
+def preparing(
+    label: str = "decoding every picture once", unit: str = "pictures"
+) -> Iterator[Preparing]:
+    """A bar for each thing that takes a while while the block runs; a line each elsewhere.
+
+    Args:
+        label: what the work is.
+        unit: what is counted of it.
+    """
     if not sys.stderr.isatty():
         told: set[str] = set()
 
@@ -154,10 +163,11 @@ def preparing() -> Iterator[Preparing]:
 
         yield Preparing(
             lambda name, done, total: tell(f"downloading {name}", done, total),
-            lambda done, total: tell("decoding every picture once", done, total),
+            lambda done, total: tell(label, done, total),
         )
         return
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -166,7 +176,7 @@ def preparing() -> Iterator[Preparing]:
         TimeRemainingColumn(),
     )
     tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=err(), transient=True) as bar:
+    with Bar(*columns, console=err(), transient=True) as bar:
 
         def move(name: str, done: int, total: int | None, amount: str) -> None:
             if name not in tasks:
@@ -175,5 +185,5 @@ def preparing() -> Iterator[Preparing]:
 
         yield Preparing(
             lambda name, done, total: move(name, done, total, human_bytes(done)),
-            lambda done, total: move("decoding once", done, total, f"{done:,} pictures"),
+            lambda done, total: move(label, done, total, f"{done:,} {unit}"),
         )

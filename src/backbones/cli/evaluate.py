@@ -77,8 +77,8 @@ def evaluate(
     if found is None:
         return
     if out:
-        from backbones.api.evaluation import write_evaluation
         from backbones.report.fonts import font_note
+        from backbones.workflows.evaluated import write_evaluation
 
         for path in write_evaluation(found, out):
             say(f"wrote {path}")

@@ -9,9 +9,10 @@ from backbones.cli.console import print_table, say
 from backbones.errors import Interrupted, TrainingStopped
 
 if TYPE_CHECKING:
-    from backbones.api.folds import FoldsFinished, FoldsTraining
-    from backbones.api.training_run import TrainingRun
     from backbones.metrics import Interval
+    from backbones.workflows.fold_figures import FoldsFinished
+    from backbones.workflows.folds import FoldsTraining
+    from backbones.workflows.run import TrainingRun
 
 
 def follow_folds(training: FoldsTraining, follow: Callable[[TrainingRun], None]) -> None:

@@ -10,8 +10,8 @@ from backbones.cli.console import err, print_table, say
 from backbones.units import human_seconds
 
 if TYPE_CHECKING:
-    from backbones.api.training_run import TrainingRun
     from backbones.training.record import Record, StartRecord, StepRecord
+    from backbones.workflows.run import TrainingRun
 
 _LOG_EVERY_S = 60.0
 

@@ -55,8 +55,8 @@ def inspect(
         backbones inspect vgg16 --at conv5_3,7,7 --draw photo.jpg -o seen.png
     """
     from backbones.api.inspection import inspect as look
-    from backbones.api.inspection import made_once
     from backbones.api.inspection import memory as need
+    from backbones.workflows.networks import made_once
 
     if json + csv + markdown > 1:
         raise WrongUse("--json, --csv and --markdown exclude each other")

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backbones.cli.console import preparing, print_json, print_table, progress, say
+from backbones.cli.console import preparing, print_json, print_table, say
 from backbones.cli.layout import LabelPattern, Layout
 from backbones.cli.offline import Offline
 
 if TYPE_CHECKING:
-    from backbones.api.rates import FoundRate
+    from backbones import FoundRate
 
 
 def lr_find(
@@ -47,21 +47,22 @@ def lr_find(
     Examples:
         backbones lr-find photos --model vgg11_bn --recipe scratch
     """
-    from backbones.api.rates import rate_for
-    from backbones.api.starting import resolved_for
-    from backbones.training.settings import with_reading
+    from backbones import find_learning_rate
 
-    with preparing() as bars:
-        resolved, source = resolved_for(
+    with preparing("rising rate", unit="steps") as bars:
+        found = find_learning_rate(
             data,
             model=model,
             recipe=recipe,
-            settings=with_reading(settings or (), layout, label_pattern),
+            settings=settings or (),
+            layout=layout,
+            label_pattern=label_pattern,
             weights=weights,
+            rates=(lowest, highest),
+            steps=steps,
+            progress=bars.working,
             downloading=bars.downloading,
         )
-    with progress("rising rate", unit="steps") as done:
-        found = rate_for(resolved, source, rates=(lowest, highest), steps=steps, progress=done)
     say(f"data: {found.data}")
     chart = found.draw(out)
     if json:

@@ -51,13 +51,15 @@ def stylize(
     Examples:
         backbones stylize photo.jpg starry_night.jpg -o night.png --size 512
     """
-    from backbones.api import stylization
+    from backbones import StyleSettings
+    from backbones import stylize as stylize_image
     from backbones.errors import WrongUse
+    from backbones.workflows import stylization
 
     _check_destination(out)
     if weights and network:
         raise WrongUse("--weights and --network exclude each other; weights know their network")
-    settings = stylization.StyleSettings(
+    settings = StyleSettings(
         _names(content_layers),
         _names(style_layers),
         style_weight,
@@ -70,7 +72,7 @@ def stylize(
     )
     chosen = weights or stylization.choose_weights(network)
     with progress("painting", unit="steps") as moved:
-        done = stylization.stylize(
+        done = stylize_image(
             content,
             style,
             chosen,
@@ -87,8 +89,8 @@ def stylize(
 
 
 def _check_destination(out: Path) -> None:
-    from backbones.api import stylization
     from backbones.errors import NotFound
+    from backbones.workflows import stylization
 
     stylization.picture_format(out)
     if not out.resolve().parent.is_dir():

@@ -15,8 +15,7 @@ from backbones.cli.offline import Offline
 from backbones.errors import WrongUse
 
 if TYPE_CHECKING:
-    from backbones.api.folds import FoldsTraining
-    from backbones.api.training_run import TrainingRun
+    from backbones import FoldsTraining, TrainingRun
     from backbones.training.recipe import Recipe
 
 
@@ -118,15 +117,15 @@ def train(
         raise WrongUse("no data given: backbones train DATA, or backbones train --resume RUN")
     if folds is not None and folds < 2:
         raise WrongUse(f"--folds is {folds}; expected 2 or more")
-    from backbones.api.starting import chosen_recipe
-    from backbones.training.settings import with_reading
+    from backbones import choose_recipe
 
-    settings = with_reading(settings or (), layout, label_pattern)
-    chosen = chosen_recipe(
+    chosen = choose_recipe(
         data,
         model=model,
         recipe=recipe,
-        settings=[*settings, *([] if folds is None else [f"folds={folds}"])],
+        settings=[*(settings or []), *([] if folds is None else [f"folds={folds}"])],
+        layout=layout,
+        label_pattern=label_pattern,
         weights=weights,
         init_from=init_from,
         smoke_run=smoke,
@@ -136,30 +135,29 @@ def train(
 
 def start(chosen: Recipe, data: str, out: Path | None, log_every: int | None) -> None:
     """Begin a run, or one for each fold where the recipe asks for folds, and follow it."""
-    from backbones.api.folds import asks_for_folds, begin_folds
-    from backbones.api.training import begin_run
+    import backbones
 
-    begin = begin_folds if asks_for_folds(chosen) else begin_run
+    begin = backbones.train_folds if chosen.trains_folds else backbones.train
     with preparing() as bars:
-        begun = begin(chosen, data, out, progress=bars.caching, downloading=bars.downloading)
+        begun = begin(
+            data, recipe=chosen, out=out, progress=bars.working, downloading=bars.downloading
+        )
     follow_to_the_end(begun, log_every)
 
 
 def go_on(path: Path, data: str | None, log_every: int | None) -> None:
     """Go on with a run, or with all that a folder of folds holds, and follow it."""
-    from backbones.api.folds import resume_folds
-    from backbones.api.training import resume
-    from backbones.training.folds import FoldsFolder
+    import backbones
 
-    again = resume_folds if FoldsFolder.is_there(path) else resume
+    again = backbones.resume_folds if backbones.holds_folds(path) else backbones.resume
     with preparing() as bars:
-        begun = again(path, data=data, progress=bars.caching, downloading=bars.downloading)
+        begun = again(path, data=data, progress=bars.working, downloading=bars.downloading)
     follow_to_the_end(begun, log_every)
 
 
 def follow_to_the_end(begun: TrainingRun | FoldsTraining, log_every: int | None) -> None:
     """Train, say how it goes, and what came of it."""
-    from backbones.api.folds import FoldsTraining
+    from backbones import FoldsTraining
     from backbones.cli.folds import follow_folds
 
     if isinstance(begun, FoldsTraining):

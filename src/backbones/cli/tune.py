@@ -17,7 +17,9 @@ from backbones.errors import WrongUse
 from backbones.units import human_seconds, parse_duration
 
 if TYPE_CHECKING:
-    from backbones.api.tuning import TrialProgress, TrialRow, TuningRun
+    from backbones.workflows.tuning.book import TrialRow
+    from backbones.workflows.tuning.run import TuningRun
+    from backbones.workflows.tuning.trial import TrialProgress
 
 _SHOWN = 5
 
@@ -46,6 +48,8 @@ class Asked:
     model: str | None
     recipe: str | None
     settings: list[str]
+    layout: str | None
+    label_pattern: str | None
     weights: str | None
     search: list[str]
     monitor: str | None
@@ -93,11 +97,19 @@ def tune(
         backbones tune photos --search optimizer.lr=1e-4..1e-1:log
         backbones tune --resume runs/tune-photos-resnet18
     """
-    from backbones.training.settings import with_reading
-
     time_s = None if time is None else _read_duration(time)
-    settings = with_reading(settings or (), layout, label_pattern)
-    asked = Asked(model, recipe, settings, weights, search or [], monitor, seed, smoke)
+    asked = Asked(
+        model=model,
+        recipe=recipe,
+        settings=settings or [],
+        layout=layout,
+        label_pattern=label_pattern,
+        weights=weights,
+        search=search or [],
+        monitor=monitor,
+        seed=seed,
+        smoke=smoke,
+    )
     if resume is not None:
         if out is not None:
             raise WrongUse("--resume names the folder already; leave --out away")
@@ -115,23 +127,25 @@ def tune(
 def _begin(
     data: str, asked: Asked, trials: int, time_s: float | None, out: Path | None
 ) -> TuningRun:
-    from backbones.api import tuning
+    import backbones
 
     with preparing() as bars:
-        return tuning.tune(
+        return backbones.tune(
             data,
             model=asked.model,
             recipe=asked.recipe,
             settings=asked.settings,
+            layout=asked.layout,
+            label_pattern=asked.label_pattern,
             weights=asked.weights,
             search=asked.search,
             trials=trials,
             time_s=time_s,
             out=out,
-            monitor=asked.monitor or tuning.MONITORS[0],
+            monitor=asked.monitor or "top1_error_percent",
             seed=asked.seed or 0,
             smoke_run=asked.smoke,
-            progress=bars.caching,
+            progress=bars.working,
             downloading=bars.downloading,
         )
 
@@ -148,7 +162,7 @@ def _go_on(
             trials=trials,
             time_s=time_s,
             asked=asdict(asked),
-            progress=bars.caching,
+            progress=bars.working,
             downloading=bars.downloading,
         )
 
@@ -162,7 +176,7 @@ def _read_duration(text: str) -> float:
 
 def follow(study: TuningRun) -> None:
     """Run the trials, and say how it goes: a bar on a terminal, and a line a trial."""
-    from backbones.api.tuning import TrialRow
+    from backbones.workflows.tuning.book import TrialRow
 
     say(
         f"{study.recipe.model} on {study.source.where}, recipe {study.recipe.name},"

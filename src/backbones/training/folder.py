@@ -36,7 +36,7 @@ from backbones.training import events
 from backbones.training.images import Images
 from backbones.training.lines import as_line, lines_of
 from backbones.training.lock import NAME as LOCK
-from backbones.training.lock import FolderLock
+from backbones.training.lock import FolderLock, new_folder
 from backbones.training.recipe import Recipe
 from backbones.training.record import Record
 from backbones.training.settings import load_recipe
@@ -141,7 +141,6 @@ class RunFolder:
             WrongUse: the folder holds a run, or is a file.
             Busy: another process writes to it.
         """
-        cls.refuse_taken(path)
         facts = {
             "format": 1,
             "id": uuid.uuid4().hex,
@@ -150,16 +149,12 @@ class RunFolder:
             **_surroundings(),
         }
         start = Start(recipe.to_json(), dict(data), images or Images({}, {}), weights)
-        try:
-            (path / "tensorboard").mkdir(parents=True, exist_ok=True)
-            with FolderLock(path):
-                cls.refuse_taken(path)  # again: now nobody else can begin a run in between
-                replaced = _clear(path)
-                start.write(path / START)
-                write_atomic(path / "recipe.json", _pretty(recipe.to_json()))
-                write_atomic(path / "run.json", _pretty(facts))  # last: from here on it is a run
-        except OSError as error:
-            raise WrongUse(f"no run can be written to {path}: {error.strerror}") from None
+        with new_folder(path, cls.refuse_taken):
+            (path / "tensorboard").mkdir(exist_ok=True)
+            replaced = _clear(path)
+            start.write(path / START)
+            write_atomic(path / "recipe.json", _pretty(recipe.to_json()))
+            write_atomic(path / "run.json", _pretty(facts))  # last: from here on it is a run
         run = cls(path, recipe, facts)
         run.start_notes = ("the folder held a run without a checkpoint: replaced",) * replaced
         run._begun = _pretty(facts)

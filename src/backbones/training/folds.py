@@ -23,13 +23,14 @@ from backbones.records import read_record, write_record
 from backbones.text import to_json
 from backbones.training.folder import RunFolder
 from backbones.training.images import Images
-from backbones.training.lock import FolderLock
+from backbones.training.lock import FolderLock, new_folder
 from backbones.training.recipe import Recipe
 from backbones.training.settings import load_recipe
 from backbones.training.start import NAME as START
 from backbones.training.start import Start
 from backbones.weights.bundle import Bundle
 from backbones.weights.opening import FOLDS as NAME
+from backbones.weights.opening import holds_folds
 
 
 class _Facts(BaseModel):
@@ -87,7 +88,6 @@ class FoldsFolder:
             Busy: another process writes to it.
         """
         RunFolder.refuse_taken(path)
-        cls.refuse_taken(path)
         facts = {
             "format": 1,
             "where": where,
@@ -97,15 +97,10 @@ class FoldsFolder:
             "folds": [],
         }
         folder = cls(path, recipe, facts)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            with folder.lock:
-                cls.refuse_taken(path)  # again: now nobody else can begin in between
-                Start(recipe.to_json(), dict(data), images).write(path / START)
-                write_atomic(path / "recipe.json", _pretty(recipe.to_json()))
-                folder.save()  # last: from here on it is a folder of folds
-        except OSError as error:
-            raise WrongUse(f"no runs can be written to {path}: {error.strerror}") from None
+        with new_folder(path, cls.refuse_taken):
+            Start(recipe.to_json(), dict(data), images).write(path / START)
+            write_atomic(path / "recipe.json", _pretty(recipe.to_json()))
+            folder.save()  # last: from here on it is a folder of folds
         return folder
 
     @classmethod
@@ -116,7 +111,7 @@ class FoldsFolder:
             NotFound: it is no folder of folds.
             BadData: folds.json was changed.
         """
-        if not cls.is_there(path):
+        if not holds_folds(path):
             raise NotFound(f"{path} holds no folds (it has no {NAME})")
         facts = read_record(path / NAME, _Facts)
         return cls(path, load_recipe(path / "recipe.json"), facts.model_dump())
@@ -129,11 +124,6 @@ class FoldsFolder:
         """
         return Start.read(self.path / START)
 
-    @staticmethod
-    def is_there(path: Path) -> bool:
-        """Whether the folder holds the runs of folds."""
-        return (path / NAME).is_file()
-
     @classmethod
     def refuse_taken(cls, path: Path) -> None:
         """Refuse a folder that holds the runs of folds already.
@@ -141,7 +131,7 @@ class FoldsFolder:
         Raises:
             WrongUse: it does.
         """
-        if cls.is_there(path):
+        if holds_folds(path):
             raise WrongUse(
                 f"{path} holds the runs of folds already; choose another --out, or go on with"
                 f" them: backbones train --resume {path}"
@@ -211,7 +201,7 @@ def all_networks(
     found: list[str | Path | Bundle] = []
     for each in named:
         path = None if isinstance(each, Bundle) else expanded(each)
-        if path is not None and FoldsFolder.is_there(path):
+        if path is not None and holds_folds(path):
             found.extend(FoldsFolder.open(path).finished_runs())
         else:
             found.append(each)

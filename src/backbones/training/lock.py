@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import socket
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
-from backbones.errors import Busy, TrainingStopped
+from backbones.errors import Busy, TrainingStopped, WrongUse
 
 NAME = "writer.lock"
 _NO_LOCKS = frozenset((errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP))
@@ -106,6 +107,28 @@ class FolderLock:
     def __exit__(self, *_: object) -> None:
         if self._lock.is_locked:  # a file system without locks gave none
             self._lock.release()
+
+
+@contextlib.contextmanager
+def new_folder(path: Path, refuse_taken: Callable[[Path], None]) -> Iterator[None]:
+    """A folder that work is about to begin in: made, locked, and looked at once more.
+
+    Args:
+        path: made where it does not exist.
+        refuse_taken: raises where there is work in it already.
+
+    Raises:
+        Busy: another process writes to it.
+        WrongUse: it cannot be written; and what `refuse_taken` raises.
+    """
+    refuse_taken(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with FolderLock(path):
+            refuse_taken(path)  # again: now nobody else can begin in between
+            yield
+    except OSError as error:
+        raise WrongUse(f"no run can be written to {path}: {error.strerror}") from None
 
 
 @cache

@@ -326,6 +326,11 @@ class Recipe(Table):
             raise ValueError("mixup and cutmix mix classes, so class_weights cannot apply")
         return self
 
+    @property
+    def trains_folds(self) -> bool:
+        """Whether a network is trained for every fold, rather than one."""
+        return self.folds is not None and self.fold is None
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, as they stand in a recipe file."""
         return self.model_dump(mode="json")

@@ -202,11 +202,16 @@ def find_bundle(where: str | Path) -> Path:
     )
 
 
+def holds_folds(path: str | Path) -> bool:
+    """Whether a folder holds the runs of all folds, as `train_folds` leaves them."""
+    return (expanded(path) / FOLDS).is_file()
+
+
 def refuse_folds(path: Path) -> None:
     """Refuse the folder of all folds where one run is wanted.
 
     Raises:
         WrongUse: it is such a folder.
     """
-    if (path / FOLDS).is_file():
+    if holds_folds(path):
         raise WrongUse(f"{path} holds the runs of folds; name one of them: {path / 'fold-1'}")

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from backbones.api.evaluation import write_evaluation
-from backbones.api.training_run import TrainingRun, evaluation_batch
 from backbones.data.source import Split
 from backbones.errors import BadData
 from backbones.labels import shown
@@ -27,8 +25,9 @@ from backbones.training.folds import FoldsFolder
 from backbones.training.out_of_fold import NAME, Held, in_order, read_held, scores_of, write_held
 from backbones.weights.bundle import Bundle, read_bundle
 from backbones.weights.opening import find_bundle, open_bundle
-
-__all__ = ["FoldFigures", "FoldsFinished", "measured", "summed_up"]
+from backbones.workflows.evaluated import write_evaluation
+from backbones.workflows.run import TrainingRun
+from backbones.workflows.setup import evaluation_batch
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class FoldsFinished:
         return statistics.fmean(values), statistics.stdev(values)
 
 
-def measured(fold: int, run: TrainingRun) -> dict[str, Any]:
+def measure_fold(fold: int, run: TrainingRun) -> dict[str, Any]:
     """Put the fold's own pictures to its kept network; the answers go into the run folder.
 
     Returns:
@@ -142,7 +141,7 @@ def _last_error(run: Path) -> float:
     return float(errors[-1])
 
 
-def summed_up(folder: FoldsFolder, data: str | Path) -> FoldsFinished:
+def summarize_folds(folder: FoldsFolder, data: str | Path) -> FoldsFinished:
     """One table of all folds, and the answers to all pictures, each by who never saw it."""
     runs = folder.finished_runs()
     figures = tuple(FoldFigures.from_json(each) for each in folder.facts["folds"])

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backbones.errors import MissingExtra
-from backbones.tuning.book import Measured, TrialRow, ranked
-from backbones.tuning.search import (
+from backbones.workflows.tuning.book import Evaluated, TrialRow, ranked
+from backbones.workflows.tuning.search import (
     Choice,
     Parameters,
     Search,
@@ -66,7 +66,7 @@ class LiveTrial:
         self._trial, self._monitor = trial, monitor
         self._count = 0
 
-    def hopeless(self, measured: Measured) -> bool:
+    def hopeless(self, measured: Evaluated) -> bool:
         """Whether the evaluations so far, this one included, are worse than the median."""
         self._trial.report(_figure(measured, self._monitor), self._count)
         self._count += 1
@@ -203,7 +203,7 @@ def _distributions(searches: Sequence[Search]) -> dict[str, Any]:
     return found
 
 
-def _figure(measured: Measured, monitor: str) -> float:
+def _figure(measured: Evaluated, monitor: str) -> float:
     """What Optuna compares: the monitored figure, and among equal errors the loss."""
     figure = _bounded(getattr(measured, monitor))
     return figure + 1e-6 * min(_bounded(measured.loss), 1e3)

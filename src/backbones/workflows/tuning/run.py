@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-from backbones.api.tuning_files import TunedFiles, write_results
-from backbones.api.tuning_trials import Trial, TrialProgress
 from backbones.data.source import DataSource
-from backbones.errors import Interrupted, RecipeError, WrongUse
-from backbones.models import find_row
+from backbones.errors import Interrupted, WrongUse
 from backbones.training.lock import FolderLock
 from backbones.training.recipe import Recipe, smoke
-from backbones.training.settings import apply_settings, read_recipe
-from backbones.tuning.book import TrialBook, TrialRow, ranked
-from backbones.tuning.search import own_values, read_searches, settings_of
-from backbones.tuning.study import Plan, is_exhausted, propose, take_up
-
-__all__ = ["TuningRun", "plan_of"]
+from backbones.training.settings import apply_settings
+from backbones.workflows.tuning.book import TrialBook, TrialRow, ranked
+from backbones.workflows.tuning.results import TunedFiles, write_results
+from backbones.workflows.tuning.sampler import is_exhausted, propose, take_up
+from backbones.workflows.tuning.search import settings_of
+from backbones.workflows.tuning.study import Study
+from backbones.workflows.tuning.trial import Trial, TrialProgress
 
 _FAILURES_BORNE = 3
 """If the first trials all fail, it is not for their parameters."""
@@ -31,7 +28,7 @@ class TuningRun:
 
     Args:
         folder: of the search.
-        facts: what `study.json` says.
+        study: what `study.json` says.
         source: the data, as the recipe sees it.
         time_s: no trial begins after so many seconds; None = no limit.
         make: makes the folder of a new search when it starts; None where it is there.
@@ -54,23 +51,23 @@ class TuningRun:
     def __init__(
         self,
         folder: Path,
-        facts: Mapping[str, Any],
+        study: Study,
         source: DataSource,
         time_s: float | None,
         make: Callable[[], None] | None = None,
     ) -> None:
         self.folder = folder
         self.source = source
-        self.recipe = read_recipe(facts["recipe"], str(folder / "study.json"))
-        self.where: str = facts["where"]
-        self.monitor: str = facts["monitor"]
-        self.num_trials: int = facts["trials"]
+        self.recipe = study.chosen()
+        self.where = study.where
+        self.monitor = study.monitor
+        self.num_trials = study.trials
         self.time_s = time_s
-        self.plan = plan_of(self.recipe, facts)
+        self.plan = study.plan()
         self.book = TrialBook.open(folder, self.monitor)
         self.files: TunedFiles | None = None
         self.ending = ""
-        self._facts = facts
+        self._smoke = study.smoke
         self._started = False
         self._make = make
 
@@ -148,8 +145,8 @@ class TuningRun:
         return Trial(
             row,
             live,
-            recipe=smoke(recipe) if self._facts["smoke"] else recipe,
-            where=self._facts["where"],
+            recipe=smoke(recipe) if self._smoke else recipe,
+            where=self.where,
             folder=self.folder / f"trial-{row.number:03d}",
         )
 
@@ -171,23 +168,3 @@ class TuningRun:
         enough = min(_FAILURES_BORNE, self.num_trials)
         if states == {"failed"} and len(self.book.rows) >= enough:
             raise WrongUse(f"all {len(self.book.rows)} trials failed; the last one: {row.note}")
-
-
-def plan_of(recipe: Recipe, facts: Mapping[str, Any]) -> Plan:
-    """What is searched, checked against the recipe."""
-
-    def check(settings: Sequence[str]) -> None:
-        try:
-            changed = apply_settings(recipe, settings)
-        except RecipeError as error:
-            said = str(error).removeprefix(f"--set {' '.join(settings)}: ")
-            raise RecipeError(f"--search: {said}") from None
-        find_row(changed.model)
-
-    def unchanged(settings: Sequence[str]) -> None:
-        if apply_settings(recipe, settings) != recipe:
-            raise RecipeError(f"{settings} is not what the recipe says")
-
-    searches = read_searches(facts["search"], check)
-    own = own_values(searches, recipe.to_json(), unchanged)
-    return Plan(searches, facts["monitor"], facts["seed"], own)

@@ -11,11 +11,9 @@ from backbones.report.trials import TrialPoint, draw_history, draw_slices
 from backbones.text import spelled
 from backbones.training.as_toml import recipe_toml
 from backbones.training.recipe import Recipe
-from backbones.tuning.book import TrialBook, TrialRow, ranked
-from backbones.tuning.search import Choice, Search, settings_of
-from backbones.tuning.study import Plan, importances
-
-__all__ = ["TunedFiles", "write_results"]
+from backbones.workflows.tuning.book import TrialBook, TrialRow, ranked
+from backbones.workflows.tuning.sampler import Plan, importances
+from backbones.workflows.tuning.search import Choice, Search, settings_of
 
 FIGURE_NAMES = {"top1_error_percent": "validation error (%)", "loss": "validation loss"}
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from torch import nn
 
-from backbones.api.evaluation import was_chosen_by, write_evaluation
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource
 from backbones.errors import WrongUse, telling_of_memory
@@ -19,7 +18,6 @@ from backbones.labels import shown
 from backbones.protocols.run import Evaluation, quick_evaluate
 from backbones.protocols.run import evaluate as evaluate_split
 from backbones.report.curves import draw_curves
-from backbones.spec import InputSpec
 from backbones.speed import Precision
 from backbones.training.checkpoint import file_names_digest
 from backbones.training.folder import RunFolder
@@ -28,39 +26,10 @@ from backbones.training.optim import kept_by
 from backbones.training.recipe import Recipe
 from backbones.training.record import Record
 from backbones.training.resolve import input_spec
-from backbones.training.transplant import TakenLayer
 from backbones.weights.bundle import read_bundle
 from backbones.weights.opening import find_bundle
-
-__all__ = ["Finished", "TrainingRun", "Workshop", "evaluation_batch"]
-
-_EVALUATION_PICTURES = 64
-_EVALUATION_PIXELS = _EVALUATION_PICTURES * 224 * 224
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """Everything that a run trains with, ready before its folder is touched.
-
-    Args:
-        source: the data, as the recipe sees it.
-        network: with its first weights.
-        batches: to learn from.
-        watched: what is evaluated on the way: val, else test, else nothing.
-        taken: layer by layer, what `init_from` gave.
-    """
-
-    source: DataSource
-    network: nn.Module
-    batches: Pipeline
-    watched: Pipeline | None
-    taken: tuple[TakenLayer, ...] = ()
-
-    def close(self) -> None:
-        """Stop the threads that decode."""
-        for each in (self.batches, self.watched):
-            if each is not None:
-                each.close()
+from backbones.workflows.evaluated import was_chosen_by, write_evaluation
+from backbones.workflows.setup import TrainingSetup, evaluation_batch
 
 
 @dataclass(frozen=True)
@@ -86,7 +55,7 @@ class TrainingRun:
     Args:
         path: of its folder, which is made when the training starts.
         recipe: resolved.
-        workshop: what trains.
+        setup: what trains.
         open_folder: makes the folder of a new run, or gives that of one that goes on.
         resume: go on from the folder's checkpoint.
 
@@ -106,16 +75,16 @@ class TrainingRun:
         self,
         path: Path,
         recipe: Recipe,
-        workshop: Workshop,
+        setup: TrainingSetup,
         open_folder: Callable[[], RunFolder],
         *,
         resume: bool,
     ) -> None:
         self.folder, self.recipe = path, recipe
-        self.source = workshop.source
-        self.taken = workshop.taken
+        self.source = setup.source
+        self.taken = setup.taken
         self.finished: Finished | None = None
-        self._workshop, self._open, self._resume = workshop, open_folder, resume
+        self._setup, self._open, self._resume = setup, open_folder, resume
         self._run: RunFolder | None = None
         self._iterated = False
         self._step = 0
@@ -158,14 +127,14 @@ class TrainingRun:
             WrongUse: it was iterated over before: the network is not what it began with.
         """
         self._refuse_again()
-        run, workshop = self._begun(), self._workshop
+        run, setup = self._begun(), self._setup
         self._iterated = True
-        watched = workshop.watched
-        with run, closing(workshop), telling_of_memory(self._batch_advice):
+        watched = setup.watched
+        with run, closing(setup), telling_of_memory(self._batch_advice):
             for record in fit(
-                workshop.network,
+                setup.network,
                 self.recipe,
-                workshop.batches,
+                setup.batches,
                 evaluate=None if watched is None else _watcher(watched, self.recipe),
                 run=run,
                 resume=self._resume,
@@ -185,7 +154,7 @@ class TrainingRun:
     def _batch_advice(self) -> str:
         recipe, spec = self.recipe, input_spec(self.recipe)
         return batch_advice(
-            self._workshop.network,
+            self._setup.network,
             (spec.channels, spec.size, spec.size),
             recipe.batch_size,
             "--set batch_size=",
@@ -208,11 +177,6 @@ def _watcher(pipeline: Pipeline, recipe: Recipe) -> Callable[[nn.Module], Mappin
         return quick_evaluate(network, pipeline, precision=precision)
 
     return evaluate
-
-
-def evaluation_batch(spec: InputSpec) -> int:
-    """As many pictures as have the pixels of 64 at 224 px, between 16 and 512."""
-    return max(16, min(512, _EVALUATION_PIXELS // spec.size**2))
 
 
 def _finish(run: RunFolder, source: DataSource) -> Finished:

@@ -7,24 +7,19 @@ import time
 from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from backbones.api.starting import resolved_with
-from backbones.api.training import new_folder, set_up, taken_up
-from backbones.api.training_run import TrainingRun
 from backbones.errors import BackbonesError, Busy, Diverged, Interrupted, TrainingStopped
 from backbones.report.curves import read_metrics
-from backbones.training.folder import RunFolder
 from backbones.training.recipe import Recipe
 from backbones.training.record import EvaluationRecord, Record, StartRecord, StepRecord
-from backbones.tuning.book import Measured, State, TrialRow
-from backbones.tuning.study import LiveTrial
-
-__all__ = ["Trial", "TrialProgress"]
+from backbones.workflows.beginning import begin_or_resume
+from backbones.workflows.run import TrainingRun
+from backbones.workflows.tuning.book import Evaluated, State, TrialRow
+from backbones.workflows.tuning.sampler import LiveTrial
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,8 @@ class Trial:
         watched, note = _Watched(self), ""
         state: State = "failed"
         try:
-            yield from watched.records(self._training())
+            training = begin_or_resume(self.folder, self.recipe, self.where)
+            yield from watched.records(training)
             state = watched.state
         except Diverged as error:
             state, note = "diverged", str(error)
@@ -98,24 +94,13 @@ class Trial:
             note=note,
         )
 
-    def _training(self) -> TrainingRun:
-        """A new run, or the one that was broken off."""
-        resolved, source = resolved_with(self.recipe, self.where)
-        if (self.folder / "run.json").exists():
-            folder = RunFolder.open(self.folder)
-            workshop = taken_up(folder, source, progress=None)
-            return TrainingRun(self.folder, folder.recipe, workshop, lambda: folder, resume=True)
-        workshop = set_up(resolved, source, fresh=True, progress=None)
-        make = partial(new_folder, self.folder, resolved, workshop, where=self.where)
-        return TrainingRun(self.folder, resolved, workshop, make, resume=False)
-
 
 class _Watched:
     """The records of a training, until it is over or hopeless."""
 
     def __init__(self, trial: Trial) -> None:
         self.state: State = "finished"
-        self.measured: list[Measured] = []
+        self.measured: list[Evaluated] = []
         self._trial = trial
         self._total = 0
 
@@ -158,5 +143,5 @@ class _Watched:
             math.nan if metrics[name] is None else float(metrics[name])
             for name in ("top1_error_percent", "loss")
         )
-        self.measured.append(Measured(epoch, error, loss))
+        self.measured.append(Evaluated(epoch, error, loss))
         return self._trial.live.hopeless(self.measured[-1])

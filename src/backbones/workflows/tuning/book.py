@@ -8,20 +8,22 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel
+from pydantic import BeforeValidator
 
 from backbones.files import write_atomic
 from backbones.records import read_record, write_record
 from backbones.text import raw_bytes
-from backbones.tuning.search import Value
+from backbones.workflows.tuning.search import Value
 
 State = Literal["running", "finished", "pruned", "diverged", "failed"]
+Figure = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+"""A number of the file, where null is one that was not finite."""
 
 
 @dataclass(frozen=True)
-class Measured:
+class Evaluated:
     """One evaluation on the validation pictures.
 
     Args:
@@ -30,8 +32,8 @@ class Measured:
     """
 
     epoch: int
-    top1_error_percent: float
-    loss: float
+    top1_error_percent: Figure
+    loss: Figure
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,12 @@ class TrialRow:
     number: int
     parameters: Mapping[str, Value]
     state: State = "running"
-    measured: tuple[Measured, ...] = ()
+    measured: tuple[Evaluated, ...] = ()
     seconds: float = 0.0
     restarts: int = 0
     note: str = ""
 
-    def best(self, monitor: str) -> Measured | None:
+    def best(self, monitor: str) -> Evaluated | None:
         """Its best evaluation: by the monitored figure, then by the loss, then the first."""
         if not self.measured:
             return None
@@ -81,6 +83,14 @@ def ranked(rows: Sequence[TrialRow], monitor: str) -> list[TrialRow]:
         return (rank(getattr(best, monitor)), rank(best.loss), row.number)
 
     return sorted((row for row in rows if row.state == "finished" and row.measured), key=key)
+
+
+@dataclass(frozen=True)
+class _Trials:
+    """What trials.json says."""
+
+    monitor: str
+    trials: tuple[TrialRow, ...]
 
 
 @dataclass
@@ -111,7 +121,7 @@ class TrialBook:
         """
         book = cls(folder, monitor)
         if book.path.exists():
-            book.rows = [_row(each) for each in read_record(book.path, _Trials).trials]
+            book.rows = list(read_record(book.path, _Trials).trials)
         return book
 
     def put(self, row: TrialRow) -> None:
@@ -147,42 +157,3 @@ class TrialBook:
         path = self.folder / "trials.csv"
         write_atomic(path, raw_bytes(text.getvalue()))
         return path
-
-
-class _Figures(BaseModel):
-    """An evaluation as the file has it: what is not a number is null."""
-
-    epoch: int
-    top1_error_percent: float | None
-    loss: float | None
-
-
-class _Trial(BaseModel):
-    """A row as the file has it."""
-
-    number: int
-    parameters: dict[str, Value]
-    state: State
-    measured: list[_Figures]
-    seconds: float
-    restarts: int
-    note: str
-
-
-class _Trials(BaseModel):
-    """What trials.json says."""
-
-    monitor: str
-    trials: list[_Trial]
-
-
-def _row(trial: _Trial) -> TrialRow:
-    measured = tuple(
-        Measured(one.epoch, _number(one.top1_error_percent), _number(one.loss))
-        for one in trial.measured
-    )
-    return TrialRow(**{**dict(trial), "measured": measured})
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value

@@ -1,0 +1,98 @@
+"""Begin a training run in a folder of its own, or go on with one."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from backbones.data.source import DataSource
+from backbones.errors import WrongUse
+from backbones.progress import Callbacks
+from backbones.training.checkpoint import refuse_other_recipe
+from backbones.training.data import open_for
+from backbones.training.folder import RunFolder
+from backbones.training.folds import FoldsFolder
+from backbones.training.images import describe_images, refuse_other_images
+from backbones.training.recipe import Recipe
+from backbones.weights.opening import refuse_folds
+from backbones.weights.sealed import tensors_sha256
+from backbones.workflows.request import data_again, free_folder, lasting_data, resolved_with
+from backbones.workflows.run import TrainingRun
+from backbones.workflows.setup import TrainingSetup, set_up
+
+_NO_CALLBACKS = Callbacks()
+
+
+def begin_run(
+    chosen: Recipe,
+    data: str | Path,
+    out: str | Path | None = None,
+    callbacks: Callbacks = _NO_CALLBACKS,
+) -> TrainingRun:
+    """A new run of a recipe in a folder of its own; arguments and errors as of `train`."""
+    if chosen.folds and not chosen.fold:
+        raise WrongUse(
+            f"the recipe trains {chosen.folds} networks, one a fold; call train_folds for all of"
+            " them, or set fold to the one that is wanted"
+        )
+    path = Path(out) if out is not None else free_folder(data, chosen.model)
+    resolved, source = resolved_with(chosen, data, callbacks.downloading)
+    RunFolder.refuse_taken(path)
+    FoldsFolder.refuse_taken(path)
+    setup = set_up(resolved, source, fresh=True, progress=callbacks.progress)
+    make = partial(_new_folder, path, resolved, setup, lasting_data(data))
+    return TrainingRun(path, resolved, setup, make, resume=False)
+
+
+def _new_folder(path: Path, recipe: Recipe, setup: TrainingSetup, where: str) -> RunFolder:
+    """The folder of a run that is ready to begin, with all that a resume is compared with."""
+    images = describe_images(setup.source.splits.values())
+    return RunFolder.create(
+        path,
+        recipe=recipe,
+        data=images.splits["train"],
+        where=where,
+        images=images,
+        weights=tensors_sha256(setup.network.state_dict()),
+    )
+
+
+def resume_run(
+    path: Path, data: str | Path | None = None, callbacks: Callbacks = _NO_CALLBACKS
+) -> TrainingRun:
+    """Go on with a run; arguments and errors as of `resume`."""
+    refuse_folds(path)
+    folder = RunFolder.open(path)
+    folder.lock.refuse_held()  # before the data is looked at, which can take minutes
+    where = data_again(folder.facts["where"], data, folder=path)
+    source = open_for(folder.recipe, where, downloading=callbacks.downloading)
+    setup = _taken_up(folder, source, callbacks)
+    return TrainingRun(path, folder.recipe, setup, lambda: folder, resume=True)
+
+
+def _taken_up(folder: RunFolder, source: DataSource, callbacks: Callbacks) -> TrainingSetup:
+    """Everything to go on with a run with, if it is what the run began with."""
+    start = folder.start()
+    refuse_other_recipe(start.recipe, folder.recipe, folder.path / "recipe.json")
+    if start.images.splits:
+        refuse_other_images(start.images, source.splits)
+    # The first weights count only where no checkpoint was written yet.
+    fresh = not folder.checkpoint_path.exists()
+    setup = set_up(folder.recipe, source, fresh=fresh, progress=callbacks.progress)
+    if fresh and start.weights not in ("", tensors_sha256(setup.network.state_dict())):
+        setup.close()
+        raise WrongUse(
+            f"{folder.path} has no checkpoint yet, and the first weights are not those that the"
+            " run began with: their file changed, or another version of torch draws others; begin"
+            f" again with backbones train DATA --out {folder.path}"
+        )
+    return setup
+
+
+def begin_or_resume(
+    path: Path, chosen: Recipe, data: str | Path, callbacks: Callbacks = _NO_CALLBACKS
+) -> TrainingRun:
+    """The run in a folder, as far as it has come; a new one of the recipe where there is none."""
+    if (path / "run.json").exists():
+        return resume_run(path, data, callbacks)
+    return begin_run(chosen, data, path, callbacks)

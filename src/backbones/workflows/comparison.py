@@ -1,0 +1,144 @@
+"""Networks side by side: what they cost, what was published, how fast they are here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from backbones import catalog
+from backbones.errors import WrongUse
+from backbones.inspection.trace import last_field
+from backbones.nn.evaluating import evaluating
+from backbones.progress import Progress
+from backbones.report.comparison import Accuracy, Compared
+from backbones.speed import keep_large_buffers, time_passes
+from backbones.weights import table
+from backbones.workflows.networks import find_network, with_inspection
+
+_ROUNDS = 3
+_SERIES = (".tv_in1k", ".akamaster_cifar10")  # whose weights have a training in common
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One network that was asked for.
+
+    Args:
+        name: that it is listed by.
+        source: what to look at: a module, or what `find_network` understands.
+        weights: whose published results are its own.
+        family: where it is a variant of ours.
+    """
+
+    name: str
+    source: nn.Module | str
+    weights: tuple[table.WeightsRow, ...] = ()
+    family: catalog.Family | None = None
+
+
+def entries_of(models: Sequence[nn.Module | str | Path]) -> list[Entry]:
+    found: dict[str, Entry] = {}
+    for model in models:
+        if isinstance(model, nn.Module):
+            name = _called(model)
+            number = sum(known.partition(" #")[0] == name for known in found)
+            found[f"{name} #{number + 1}" if number else name] = _entry(name, model)
+            continue
+        text = str(model)
+        pattern = catalog.is_pattern(text) and ":" not in text and not Path(text).exists()
+        for name in catalog.matching(text) if pattern else (text,):
+            found.setdefault(name, _entry(name, name))
+    return [replace(entry, name=name) for name, entry in found.items()]
+
+
+def _called(model: nn.Module) -> str:
+    row = getattr(model, "row", None)
+    return str(getattr(row, "name", type(model).__name__))
+
+
+def _entry(name: str, source: nn.Module | str) -> Entry:
+    if isinstance(source, nn.Module):
+        return Entry(name, source)
+    if table.is_known(name):
+        row = table.find(name)
+        return Entry(name, row.variant, (row,), catalog.resolve(row.variant)[0])
+    if name in catalog.names():
+        return Entry(name, name, table.of_variant(name), catalog.resolve(name)[0])
+    return Entry(name, source)
+
+
+def look_at(
+    entry: Entry, input_shape: Sequence[int] | None, batch: int, accuracy: Accuracy
+) -> Compared:
+    try:
+        _, seen = with_inspection(entry.source, input_shape, batch=batch)
+    except WrongUse as error:
+        if type(error) is not WrongUse:
+            raise
+        raise WrongUse(f"{entry.name}: {error}") from error
+    own = len(entry.weights) == 1 and entry.weights[0].id == entry.name
+    taken = [w for w in entry.weights if own or accuracy == "best" or w.id.endswith(_SERIES)]
+    weights, published = table.best_result(taken, seen.input[-1]) or (None, None)
+    sizes, sees_all = last_field(seen.layers) or (None, False)
+    return Compared(
+        entry.name,
+        entry.family.title if entry.family else "",
+        entry.family.citation.year if entry.family else None,
+        seen.params,
+        seen.macs,
+        seen.input,
+        seen.depth,
+        sizes,
+        sees_all,
+        seen.activation_bytes,
+        published,
+        weights.id if weights else None,
+        weights.labels if weights else None,
+        elsewhere=weights is None and any(w.results for w in entry.weights),
+    )
+
+
+def take_turns(
+    entries: Sequence[Entry],
+    shapes: Sequence[tuple[int, ...]],
+    device: str,
+    progress: Progress | None,
+) -> list[list[float]]:
+    """Seconds of a pass in each round, for each network.
+
+    Whatever else the machine does then meets all networks alike.
+    """
+    keep_large_buffers()
+    taken: list[list[float]] = [[] for _ in entries]
+    total = len(entries) * _ROUNDS
+    for number in range(total):
+        if progress is not None:
+            progress(number, total)
+        place = number % len(entries)
+        taken[place].append(_time(entries[place], shapes[place], device))
+    if progress is not None:
+        progress(total, total)
+    return taken
+
+
+def _time(entry: Entry, shape: tuple[int, ...], device: str) -> float:
+    pictures = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    network = _made(entry, device)
+    where = next(network.parameters(), pictures).device
+    if where.type == "meta":
+        raise WrongUse(f"{entry.name} has shapes and no numbers: nothing to time; measure=False")
+    pictures = pictures.to(where)
+    with evaluating(network):
+        return time_passes(lambda: network(pictures), where.type)
+
+
+def _made(entry: Entry, device: str) -> nn.Module:
+    """One that can compute; a module that was given is used as it is, where it is."""
+    if isinstance(entry.source, nn.Module):
+        return entry.source
+    with torch.random.fork_rng(devices=[]):  # those of others draw from the global generator
+        return find_network(entry.source, with_numbers=True).to(device)

@@ -1,0 +1,106 @@
+"""Everything that a run trains with, ready before its folder is touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from torch import nn
+
+from backbones.data.pipeline import Pipeline
+from backbones.data.source import DataSource
+from backbones.download import cache_folder
+from backbones.models import build
+from backbones.progress import Progress
+from backbones.spec import InputSpec
+from backbones.training.lone import refuse_batches_of_one
+from backbones.training.recipe import Recipe
+from backbones.training.rehearsal import refuse_other_shapes, refuse_unfit
+from backbones.training.resolve import input_spec
+from backbones.training.transplant import TakenLayer, transplant
+from backbones.weights.opening import load_weights, open_bundle
+
+_EVALUATION_IMAGES = 64
+_EVALUATION_PIXELS = _EVALUATION_IMAGES * 224 * 224
+
+
+@dataclass(frozen=True)
+class TrainingSetup:
+    """Everything that a run trains with.
+
+    Args:
+        source: the data, as the recipe sees it.
+        network: with its first weights.
+        batches: to learn from.
+        watched: what is evaluated on the way: val, else test, else nothing.
+        taken: layer by layer, what `init_from` gave.
+    """
+
+    source: DataSource
+    network: nn.Module
+    batches: Pipeline
+    watched: Pipeline | None
+    taken: tuple[TakenLayer, ...] = ()
+
+    def close(self) -> None:
+        """Stop the threads that decode."""
+        for each in (self.batches, self.watched):
+            if each is not None:
+                each.close()
+
+
+def set_up(
+    recipe: Recipe, source: DataSource, *, fresh: bool, progress: Progress | None = None
+) -> TrainingSetup:
+    """Make the network and the pipelines of a resolved recipe; with its first weights if fresh.
+
+    Raises:
+        RecipeError: the recipe does not fit the network or the data.
+        BadData, BadWeights: there is nothing to train on, or the first weights do not fit.
+    """
+    spec = input_spec(recipe)
+    pipeline = partial(
+        Pipeline,
+        spec=spec,
+        seed=recipe.seed,
+        workers=recipe.workers,
+        cache=cache_folder() / "decoded" if recipe.cache else None,
+        progress=progress,
+    )
+    batches = pipeline(source.split("train"), batch_size=recipe.batch_size, augment=recipe.augment)
+    held_out = source.splits.get("val", source.splits.get("test"))
+    watched = None
+    if held_out is not None:
+        watched = pipeline(held_out, batch_size=evaluation_batch(spec))
+    refuse_other_shapes(recipe, spec, len(source.classes))
+    network = build(recipe.model, len(source.classes), spec.channels, recipe.seed)
+    if fresh and recipe.weights is not None:
+        load_weights(network, recipe.weights)
+    if recipe.batch_size == 1:
+        refuse_batches_of_one(network.train(), spec)
+    taken = _take_over(recipe, source, network) if fresh else ()
+    refuse_unfit(recipe, network, batches)
+    setup = TrainingSetup(source, network, batches, watched, taken)
+    if recipe.cache:
+        for each in (batches, watched):
+            if each is not None:
+                each.prepare()  # now, while the caller shows how far it is
+    return setup
+
+
+def _take_over(recipe: Recipe, source: DataSource, network: nn.Module) -> tuple[TakenLayer, ...]:
+    """Copy what the recipe takes from a trained network, where it takes something."""
+    if recipe.init_from is None:
+        return ()
+    bundle = open_bundle(recipe.init_from)
+    return transplant(
+        bundle.build(),
+        network,
+        recipe.init_layers,
+        same_classes=tuple(bundle.classes) == tuple(source.classes),
+    )
+
+
+def evaluation_batch(spec: InputSpec) -> int:
+    """As many images as have the pixels of 64 at 224 px, between 16 and 512."""
+    return max(16, min(512, _EVALUATION_PIXELS // spec.size**2))

@@ -1,0 +1,170 @@
+"""Give one picture the style of another."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from backbones import signals
+from backbones.catalog import resolve
+from backbones.data.decode import read_picture
+from backbones.data.pixels import Pixels
+from backbones.errors import BadImage, WrongUse
+from backbones.features.style import StyleSettings, StyleStep, resized, restyle
+from backbones.files import expanded, write_atomic
+from backbones.spec import InputSpec
+from backbones.weights import store, table
+from backbones.weights.table import WeightsRow
+
+# Best first: VGG-19 is the paper's; its layers see without skipping pixels.
+_PREFERRED = ("vgg19", "vgg16", "vgg19_bn", "vgg16_bn", "vgg13", "vgg11")
+_SUGGESTED = "vgg19.tv_in1k"
+
+StyleProgress = Callable[[StyleStep], None]
+
+
+@dataclass(frozen=True)
+class Stylized:
+    """A picture in another one's style.
+
+    Args:
+        picture: RGB uint8 (H, W, 3).
+        loss: of the picture, at the size that was reached.
+        steps: that were made.
+        interrupted: whether someone stopped it before the last.
+        settings: with the layers that were read.
+    """
+
+    picture: Pixels
+    loss: float
+    steps: int
+    interrupted: bool
+    settings: StyleSettings
+
+
+def transfer(
+    network: nn.Module,
+    content: Tensor,
+    style: Tensor,
+    settings: StyleSettings,
+    *,
+    spec: InputSpec | None,
+    progress: StyleProgress | None,
+) -> Stylized:
+    """Change an image until a network sees both; an interrupt keeps the best so far.
+
+    Args:
+        network: where it is to run.
+        content, style: as of `read_scaled`, on the network's device.
+        settings, spec, progress: as of `backbones.stylize`.
+    """
+    last, interrupted = None, False
+    try:
+        for step in restyle(network, content, style, settings, spec):
+            last = step
+            if progress:
+                progress(step)
+    except KeyboardInterrupt:
+        interrupted = True
+        if last is None:
+            raise
+        signals.heard()  # what there is by now is kept
+    assert last is not None
+    picture = _to_pixels(resized(last.picture, content.shape[2:]))
+    return Stylized(picture, last.loss, last.step, interrupted, settings)
+
+
+def choose_weights(variant: str | None = None) -> str:
+    """The id of weights on this machine that suit style transfer best; nothing is fetched.
+
+    Args:
+        variant: the network; the best of all where None.
+
+    Raises:
+        NotFound: no such variant.
+        WrongUse: no weights of it are here; says how to get some.
+    """
+    rows = [row for row in store.stored() if row.spec.channels == 3]
+    suggested = _SUGGESTED
+    if variant is not None:
+        _, variant = resolve(variant)
+        rows = [row for row in rows if row.variant == variant]
+        published = [row.id for row in table.rows() if row.variant == variant]
+        suggested = published[0] if published else ""
+    if not rows:
+        what = f"`backbones weights get {suggested}` fetches some" if suggested else "train it"
+        raise WrongUse(
+            f"no weights of {variant or 'a network for colour photos'} are on this machine: {what},"
+            " or name a bundle or a run as weights"
+        )
+
+    def rank(row: WeightsRow) -> int:
+        return _PREFERRED.index(row.variant) if row.variant in _PREFERRED else len(_PREFERRED)
+
+    return min(rows, key=rank).id
+
+
+def write_picture(path: str | Path, picture: Pixels) -> None:
+    """Write a picture in the format of its name, in one step or not at all.
+
+    Raises:
+        WrongUse: the ending is no format for pictures.
+    """
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, picture_format(path), quality=95)
+    write_atomic(Path(path), buffer.getvalue())
+
+
+def picture_format(path: str | Path) -> str:
+    """The format that a file's ending stands for.
+
+    Raises:
+        WrongUse: it stands for none that is written here.
+
+    Example:
+        >>> picture_format("a.jpg")
+        'JPEG'
+    """
+    formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+    suffix = Path(path).suffix.lower()
+    if suffix not in formats:
+        raise WrongUse(f"{path} ends in {suffix!r}, expected one of {', '.join(formats)}")
+    return formats[suffix]
+
+
+def read_scaled(where: str | Path | Pixels, size_px: int) -> Tensor:
+    """(1, 3, h, w) in 0..1, whose longer side is `size_px`."""
+    if isinstance(where, str | Path):
+        try:
+            pixels = read_picture(expanded(where))
+        except BadImage as error:
+            raise BadImage(f"{where}: {error}") from error
+    else:
+        pixels = where
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+            raise WrongUse(
+                f"got a picture of shape {pixels.shape} and type {pixels.dtype}, expected uint8"
+                " (H, W, 3)"
+            )
+    picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 255
+    scale = size_px / max(picture.shape[2:])
+    return resized(picture, [max(round(side * scale), 2) for side in picture.shape[2:]])
+
+
+def _to_pixels(picture: Tensor) -> Pixels:
+    found: Pixels = (picture[0] * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    return np.ascontiguousarray(found)
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where it runs: a graphics card where there is one, else where the weights are."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return next(network.parameters(), torch.zeros(0)).device
