@@ -82,7 +82,7 @@ def test_a_run_begins_with_what_it_took_and_a_resume_goes_on(tmp_path):
     assert [layer.name for layer in second.taken if layer.taken][:2] == ["conv1_1", "conv2_1"]
     assert second.recipe.init_from == str((tmp_path / "a").absolute())
     state = read_bundle(tmp_path / "a" / "best.safetensors").state
-    started = second._workshop.network.state_dict()
+    started = second._setup.network.state_dict()
     assert torch.equal(started["classifier.0.weight"], state["classifier.0.weight"])
     assert not torch.equal(started["features.12.weight"], state["features.12.weight"])
     list(second)
