@@ -27,7 +27,8 @@ from rounding import AsOnBf16Units
 from scipy import stats
 
 from backbones import evaluate, train
-from backbones.speed import has_bf16_units, keep_large_buffers
+from backbones.compute import has_bf16_units
+from backbones.speed import keep_large_buffers
 
 
 @dataclass(frozen=True)

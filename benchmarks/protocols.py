@@ -34,6 +34,7 @@ from rounding import AsOnBf16Units
 from torch import Tensor, nn
 
 from backbones.api.evaluation import pictures_to_measure
+from backbones.compute import has_bf16_units
 from backbones.data.source import ArrayPictures, Split
 from backbones.features.dense import dense
 from backbones.models import build
@@ -44,7 +45,7 @@ from backbones.protocols.row import ShorterSide
 from backbones.protocols.score import reduce
 from backbones.protocols.table import find_protocol
 from backbones.spec import InputSpec
-from backbones.speed import has_bf16_units, keep_large_buffers
+from backbones.speed import keep_large_buffers
 from backbones.weights.opening import open_bundle
 
 Q_PX = 384

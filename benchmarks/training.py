@@ -2,7 +2,7 @@
 
     python benchmarks/training.py                 about 15 minutes on two cores
     python benchmarks/training.py --quick         about 2 minutes: that it works, not how fast
-    python benchmarks/training.py --crossover     where bf16 begins to pay (speed.MACS_WORTH_BF16)
+    python benchmarks/training.py --crossover     where bf16 begins to pay (compute.MACS_WORTH_BF16)
 
 "ours" is the loop's own step with what `resolve` picks for this machine; "plain" is torchvision's
 network (for NIN the tutorial's, for LeNet-5 the modern form) in the loop that everybody writes:

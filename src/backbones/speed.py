@@ -1,8 +1,4 @@
-"""What makes this machine fast: its number format, its memory allocator, its device.
-
-Every choice here changes only how long an answer takes, except `bf16`, which rounds
-intermediate values to 8 significant bits; weights and optimiser always stay fp32.
-"""
+"""What makes this machine fast, and how fast it is: its memory allocator, a clock."""
 
 from __future__ import annotations
 
@@ -12,23 +8,12 @@ import platform
 from collections.abc import Callable
 from statistics import median
 from time import perf_counter
-from typing import Literal
 
 import torch
-
-from backbones.errors import WrongUse
-
-Precision = Literal["fp32", "bf16"]
-Device = Literal["cpu", "cuda", "mps"]
 
 # From <malloc.h>: parameters of mallopt(3).
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
-
-# Multiply-accumulates of one forward pass of a batch below which a CPU stays in fp32: bf16 gains
-# nothing at 13 million (LeNet-5, batch 32), 1.1 times at 53, 1.2 at 213, 1.5 at 445, 2 at 1,780
-# (two AMX cores; `benchmarks/training.py --crossover` measures it elsewhere).
-MACS_WORTH_BF16 = 100_000_000
 
 
 def keep_large_buffers() -> bool:
@@ -54,65 +39,6 @@ def keep_large_buffers() -> bool:
     mallopt.restype = ctypes.c_int
     kept = mallopt(_M_MMAP_THRESHOLD, 1 << 30) == 1
     return bool(kept and mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1) == 1)
-
-
-def choose_device(wanted: Literal["auto", "cpu", "cuda", "mps"] = "auto") -> Device:
-    """The device to work on: the one asked for, or the fastest there is.
-
-    Raises:
-        WrongUse: the device asked for is not there.
-    """
-    there: dict[Device, bool] = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if wanted == "auto":
-        return next(device for device, present in there.items() if present)
-    if not there[wanted]:
-        present = ", ".join(device for device in there if there[device])
-        raise WrongUse(f"device {wanted} is not available here; use auto or one of: {present}")
-    return wanted
-
-
-def has_bf16_units(device: Device = "cpu") -> bool:
-    """Whether the device multiplies bf16 matrices in hardware (AVX512-BF16, AMX, Ampere on)."""
-    if device == "cuda":
-        return torch.cuda.is_available() and torch.cuda.get_device_capability()[0] >= 8
-    if device == "mps":
-        return False
-    flags = _cpu_flags()
-    return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
-def _cpu_flags() -> frozenset[str]:
-    """The processor's feature flags as Linux lists them; empty on other systems."""
-    try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as lines:
-            for line in lines:
-                if line.startswith("flags"):
-                    return frozenset(line.partition(":")[2].split())
-    except OSError:
-        pass
-    return frozenset()
-
-
-def choose_precision(device: Device, *, macs_per_step: int | None) -> Precision:
-    """The number format to train in where the recipe leaves it open.
-
-    bf16 where the device has units for it, except for steps so small that the time goes into
-    starting operations: below `MACS_WORTH_BF16` a CPU stays in fp32.
-
-    Args:
-        device: to train on.
-        macs_per_step: multiply-accumulates of one forward pass of the whole batch; None where
-            nobody counted them, which is taken as large.
-    """
-    if not has_bf16_units(device):
-        return "fp32"
-    if device == "cpu" and macs_per_step is not None and macs_per_step < MACS_WORTH_BF16:
-        return "fp32"
-    return "bf16"
 
 
 def time_passes(

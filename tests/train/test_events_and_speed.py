@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from backbones import speed
+from backbones import compute
 from backbones.errors import WrongUse
 from backbones.training import events
 
@@ -77,5 +77,5 @@ def test_a_device_that_is_not_there_is_refused_with_those_that_are():
     if torch.cuda.is_available():
         pytest.skip("there is one")
     with pytest.raises(WrongUse, match=r"cuda is not available here.*cpu"):
-        speed.choose_device("cuda")
-    assert speed.choose_precision("mps", macs_per_step=None) == "fp32"
+        compute.choose_device("cuda")
+    assert compute.training_precision("mps", macs_per_step=None) == "fp32"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from backbones import catalog, speed
+from backbones import catalog, compute
 from backbones.data.source import ArrayPictures, FilePictures, Split
 from backbones.errors import NotFound, RecipeError
 from backbones.models import build, find_row
@@ -288,11 +288,11 @@ def test_an_input_that_contradicts_itself_is_refused(tmp_path):
 
 
 def test_bf16_is_chosen_where_it_pays(monkeypatch, tmp_path):
-    monkeypatch.setattr(speed, "has_bf16_units", lambda device="cpu": True)
+    monkeypatch.setattr(compute, "has_bf16_units", lambda device="cpu": True)
     small = resolve(Recipe(device="cpu", batch_size=16), row=build("lenet5").row, train=grey())
     large = resolve(Recipe(device="cpu"), row=build("nin_imagenet").row, train=photos(tmp_path))
     assert (small.precision, large.precision) == ("fp32", "bf16")
-    monkeypatch.setattr(speed, "has_bf16_units", lambda device="cpu": False)
+    monkeypatch.setattr(compute, "has_bf16_units", lambda device="cpu": False)
     without = resolve(Recipe(device="cpu"), row=build("nin_imagenet").row, train=photos(tmp_path))
     assert without.precision == "fp32"
 

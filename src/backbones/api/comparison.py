@@ -10,10 +10,10 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
+from backbones.compute import choose_device
 from backbones.errors import WrongUse
 from backbones.progress import Progress
 from backbones.report.comparison import Accuracy, Comparison, Measured
-from backbones.speed import choose_device
 from backbones.workflows.comparison import entries_of, look_at, take_turns
 
 __all__ = ["compare"]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from backbones.compute import Precision
 from backbones.data.sets import open_data
 from backbones.data.source import DataSource, Split
 from backbones.errors import WrongUse
@@ -19,7 +20,6 @@ from backbones.protocols.own import apply_settings, load_protocol
 from backbones.protocols.processes import together
 from backbones.protocols.run import Evaluation, Member, evaluate_together
 from backbones.protocols.table import Protocol
-from backbones.speed import Precision
 from backbones.training.checkpoint import fingerprint
 from backbones.training.data import open_for
 from backbones.training.folds import all_networks

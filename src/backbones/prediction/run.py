@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from backbones.compute import Precision
 from backbones.data.crew import Crew, usable_cores
 from backbones.data.decode import decode
 from backbones.data.finish import normalised
@@ -25,7 +26,6 @@ from backbones.nn.evaluating import evaluating, naming
 from backbones.prediction.inputs import Inputs, Waiting
 from backbones.progress import Progress
 from backbones.spec import InputSpec
-from backbones.speed import Precision
 
 _WAITING_BYTES = 128 * 2**20  # of archives' members that are not decoded yet
 _KEPT_PX = 640  # as large as an annotated picture is drawn

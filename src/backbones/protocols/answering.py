@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from backbones.compute import Precision
 from backbones.data.pipeline import Batch, Pipeline
 from backbones.data.source import Split
 from backbones.errors import ProtocolError, WrongUse, telling_of_memory
@@ -23,7 +24,6 @@ from backbones.protocols.row import Protocol
 from backbones.protocols.score import reduce, score_crops, score_dense
 from backbones.protocols.viewing import View, views_of
 from backbones.spec import InputSpec
-from backbones.speed import Precision
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from backbones.compute import Precision
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import Split
 from backbones.errors import NotFinite
@@ -27,7 +28,6 @@ from backbones.protocols.table import Protocol, find_protocol
 from backbones.protocols.text import Told, evaluation_text
 from backbones.protocols.viewing import plan
 from backbones.spec import InputSpec
-from backbones.speed import Precision
 
 _USUAL_PHOTO = (500, 375)  # the number of views is the same for every picture
 

@@ -282,7 +282,7 @@ class Recipe(Table):
     polyak_from: LengthText | None = None
     augment: Augment = Augment()
     input: Input = Input()
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     channels_last: bool | Auto = "auto"
     compile: bool = False

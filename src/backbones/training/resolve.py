@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from backbones import speed
+from backbones import compute
 from backbones.data.augment import Augment
 from backbones.data.source import ArrayPictures, Split
 from backbones.errors import RecipeError
@@ -38,11 +38,11 @@ def resolve(
         WrongUse: the device asked for is not there.
         RecipeError: the input's fields contradict each other.
     """
-    device = speed.choose_device(recipe.device)
+    device = compute.choose_device(recipe.device)
     spec = _fill_input(recipe.input, row, train, weights_spec)
     precision = recipe.precision
     if precision == "auto":
-        precision = speed.choose_precision(
+        precision = compute.training_precision(
             device,
             macs_per_step=_macs(row, spec.size or 0, recipe.batch_size // recipe.accumulate),
         )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backbones import speed
+from backbones import compute
 from backbones.data.pipeline import Batch, Pipeline
 from backbones.errors import Diverged
 from backbones.nn.auxiliary import WithAuxiliary, main_logits, total_loss
@@ -102,7 +102,7 @@ class Training:
 
 def begin(model: nn.Module, recipe: Recipe, plan: Plan, train: Pipeline) -> Training:
     """Put the network on its device and build what moves it."""
-    device = torch.device(speed.choose_device(recipe.device))
+    device = torch.device(compute.choose_device(recipe.device))
     order = torch.channels_last if recipe.channels_last is True else torch.contiguous_format
     model.to(device).to(memory_format=order)  # type: ignore[call-overload]
     frozen = freeze(model, recipe.freeze)

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from backbones.compute import Precision
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource
 from backbones.errors import WrongUse, telling_of_memory
@@ -18,7 +19,6 @@ from backbones.labels import shown
 from backbones.protocols.run import Evaluation, quick_evaluate
 from backbones.protocols.run import evaluate as evaluate_split
 from backbones.report.curves import draw_curves
-from backbones.speed import Precision
 from backbones.training.checkpoint import file_names_digest
 from backbones.training.folder import RunFolder
 from backbones.training.loop import fit

@@ -1,0 +1,197 @@
+"""Where and how a network is computed: one value, chosen in one place.
+
+Every verb that computes takes `device`, `precision` and `threads`, makes one `Compute` of them,
+and records it with its results. Of these only `precision` changes an answer by more than the last
+bits: bf16 rounds intermediate values to 8 significant bits; weights always stay fp32.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, TypeVar, get_args
+
+import torch
+from torch import nn
+
+from backbones.errors import WrongUse
+
+Precision = Literal["fp32", "bf16"]
+PrecisionChoice = Literal["auto", "fp32", "bf16"]
+
+# Multiply-accumulates of one forward pass of a batch below which a CPU stays in fp32: bf16 gains
+# nothing at 13 million (LeNet-5, batch 32), 1.1 times at 53, 1.2 at 213, 1.5 at 445, 2 at 1,780
+# (two AMX cores; `benchmarks/training.py --crossover` measures it elsewhere).
+MACS_WORTH_BF16 = 100_000_000
+
+_DEVICE = re.compile(r"(auto|cpu|mps|cuda(?::\d+)?)")
+_AMPERE = 8  # the compute capability of the first GPUs that multiply bf16
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where and how a network is computed, with nothing left open; `choose_compute` makes one.
+
+    Args:
+        device: "cpu", "mps", "cuda" or "cuda:1".
+        precision: of the arithmetic: "fp32", or "bf16" products with fp32 weights.
+        threads: of one operation on the CPU.
+    """
+
+    device: str
+    precision: Precision
+    threads: int
+
+    @property
+    def kind(self) -> str:
+        """The device without its number: "cpu", "mps" or "cuda"."""
+        return self.device.partition(":")[0]
+
+    def place(self, network: Net) -> Net:
+        """Move a network to the device."""
+        return network.to(self.device)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Inside, PyTorch computes this way; afterwards as before.
+
+        With fp32 a GPU multiplies in fp32 and not in TF32, which has 11 significant bits.
+        """
+        before = torch.get_num_threads()
+        cudnn = torch.backends.cudnn
+        tf32, matmul = cudnn.allow_tf32, torch.get_float32_matmul_precision()
+        torch.set_num_threads(self.threads)
+        if self.kind == "cuda" and self.precision == "fp32":
+            cudnn.allow_tf32 = False
+            torch.set_float32_matmul_precision("highest")
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+            cudnn.allow_tf32 = tf32
+            torch.set_float32_matmul_precision(matmul)
+
+    def to_json(self) -> dict[str, str | int]:
+        """What every result records: `device`, `precision` and `threads`."""
+        return {"device": self.device, "precision": self.precision, "threads": self.threads}
+
+
+def choose_compute(
+    device: str = "auto", precision: str = "auto", threads: int | None = None
+) -> Compute:
+    """How to compute answers here.
+
+    Args:
+        device: "auto" takes the fastest there is; "cpu", "mps", "cuda", or "cuda:1" for the second
+            GPU.
+        precision: "auto" is fp32, whose answers need no proof; "bf16" is faster on devices with
+            units for it.
+        threads: of one operation on the CPU; as PyTorch has it where None.
+
+    Raises:
+        WrongUse: no such choice, or the device is not there or cannot do it.
+
+    Example:
+        >>> choose_compute("cpu", threads=1)
+        Compute(device='cpu', precision='fp32', threads=1)
+    """
+    place = choose_device(device)
+    if precision not in get_args(PrecisionChoice):
+        raise WrongUse(
+            f"precision is {precision!r}, expected one of {', '.join(get_args(PrecisionChoice))}"
+        )
+    if threads is not None and threads < 1:
+        raise WrongUse(f"threads is {threads}, expected at least 1")
+    if precision == "bf16":
+        refuse_slow_bf16(place)
+    chosen: Precision = "bf16" if precision == "bf16" else "fp32"
+    return Compute(place, chosen, torch.get_num_threads() if threads is None else threads)
+
+
+def choose_device(wanted: str = "auto") -> str:
+    """The device to work on: the one asked for, or the fastest there is.
+
+    Raises:
+        WrongUse: no such device, or not here; says what there is.
+    """
+    there = devices()
+    if wanted == "auto":
+        return there[0]
+    if not _DEVICE.fullmatch(wanted):
+        raise WrongUse(f"device is {wanted!r}, expected auto, cpu, cuda, cuda:1 or mps")
+    if wanted not in there and f"{wanted}:0" not in there:
+        raise WrongUse(
+            f"device {wanted} is not available here; use auto or one of: {', '.join(there)}"
+        )
+    return wanted
+
+
+def devices() -> tuple[str, ...]:
+    """The devices of this machine, the fastest first.
+
+    Example:
+        >>> devices()[-1]
+        'cpu'
+    """
+    found = []
+    if torch.cuda.is_available():
+        found += ["cuda", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return (*found, "cpu")
+
+
+def has_bf16_units(device: str = "cpu") -> bool:
+    """Whether the device multiplies bf16 matrices in hardware (AVX512-BF16, AMX, Ampere on)."""
+    if device.startswith("cuda"):
+        return torch.cuda.is_available() and (
+            torch.cuda.get_device_capability(torch.device(device))[0] >= _AMPERE
+        )
+    if device == "mps":
+        return False
+    flags = _cpu_flags()
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def refuse_slow_bf16(device: str) -> None:
+    """A GPU without units for bf16 imitates them, many times slower than fp32.
+
+    Raises:
+        WrongUse: this is one.
+    """
+    if device.startswith("cuda") and not has_bf16_units(device):
+        raise WrongUse(f"{device} has no units for bf16 (Ampere and later have); use fp32")
+
+
+def _cpu_flags() -> frozenset[str]:
+    """The processor's feature flags as Linux lists them; empty on other systems."""
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as lines:
+            for line in lines:
+                if line.startswith("flags"):
+                    return frozenset(line.partition(":")[2].split())
+    except OSError:
+        pass
+    return frozenset()
+
+
+def training_precision(device: str, *, macs_per_step: int | None) -> Precision:
+    """The number format to train in where the recipe leaves it open.
+
+    bf16 where the device has units for it, except for steps so small that the time goes into
+    starting operations: below `MACS_WORTH_BF16` a CPU stays in fp32.
+
+    Args:
+        device: to train on.
+        macs_per_step: multiply-accumulates of one forward pass of the whole batch; None where
+            nobody counted them, which is taken as large.
+    """
+    if not has_bf16_units(device):
+        return "fp32"
+    if device == "cpu" and macs_per_step is not None and macs_per_step < MACS_WORTH_BF16:
+        return "fp32"
+    return "bf16"
