@@ -209,7 +209,7 @@ def test_shipped_weights_need_no_network(
 
 def test_what_is_shipped_are_whole_bundles() -> None:
     total = 0
-    for name, file in table.shipped().items():
+    for name, file in table.shipped_weights().items():
         bundle = open_bundle(name)
         assert name.startswith(bundle.variant + ".")
         total += file.stat().st_size

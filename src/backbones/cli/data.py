@@ -30,7 +30,7 @@ def check(
     Counts, sizes, class balance, files that don't decode (each with its reason), wrong extensions,
     exact and near duplicates, the same picture in training and validation.
     """
-    from backbones.data.check import check_data
+    from backbones import check_data
     from backbones.files import write_atomic
     from backbones.report.check import check_text
     from backbones.text import to_json

@@ -36,7 +36,7 @@ def memory(
     Examples:
         backbones memory resnet50 --batch 64 --optimizer adamw --budget 8GiB
     """
-    from backbones.api.inspection import memory as need
+    from backbones import memory as need
 
     found = need(
         name,

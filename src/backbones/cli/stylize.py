@@ -54,7 +54,6 @@ def stylize(
     from backbones import StyleSettings
     from backbones import stylize as stylize_image
     from backbones.errors import WrongUse
-    from backbones.workflows import stylization
 
     _check_destination(out)
     if weights and network:
@@ -70,18 +69,17 @@ def stylize(
         start,
         seed,
     )
-    chosen = weights or stylization.choose_weights(network)
     with progress("painting", unit="steps") as moved:
         done = stylize_image(
             content,
             style,
-            chosen,
+            weights or network,
             settings=settings,
             size_px=size,
             progress=lambda step: _tell(moved, step, steps),
         )
-    stylization.write_picture(out, done.picture)
-    _say_layers(chosen, done.settings)
+    done.save(out)
+    _say_layers(done.network, done.settings)
     if done.interrupted:
         say(f"interrupted after {done.steps} of {steps} steps; the best picture is in {out}")
         raise typer.Exit(130)
@@ -90,9 +88,9 @@ def stylize(
 
 def _check_destination(out: Path) -> None:
     from backbones.errors import NotFound
-    from backbones.workflows import stylization
+    from backbones.report.pictures import check_image_path
 
-    stylization.picture_format(out)
+    check_image_path(out)
     if not out.resolve().parent.is_dir():
         raise NotFound(f"there is no folder {out.parent} to write {out.name} to; make it first")
 

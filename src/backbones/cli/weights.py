@@ -34,10 +34,10 @@ def list_(
     Examples:
         backbones weights list resnet
     """
-    from backbones.weights import table
+    from backbones import published_weights, shipped_weights
 
-    rows = table.matching(pattern)
-    shipped = [name for name in table.shipped() if pattern.strip("*") in name]
+    rows = published_weights(pattern)
+    shipped = [name for name in shipped_weights() if pattern.strip("*") in name]
     if json:
         here = [{"id": name, "shipped": True} for name in shipped]
         print_json([*here, *({"shipped": False, **row.to_json()} for row in rows)])
@@ -72,7 +72,7 @@ def get(name: Id, offline: Offline = False) -> None:
     Examples:
         backbones weights get resnet18.tv_in1k
     """
-    from backbones.weights.opening import get_weights
+    from backbones import get_weights
 
     with preparing() as bars:
         path = get_weights(name, downloading=bars.downloading)
@@ -88,7 +88,7 @@ def verify(
     Compares the hash of each file with what was published, and with what it was when it arrived;
     exit code 1 if one differs.
     """
-    from backbones.weights.managing import verify_weights
+    from backbones import verify_weights
 
     found = list(verify_weights(name))
     if not found:
@@ -116,7 +116,7 @@ def import_(
 
     It is recognised by its hash and copied to its place.
     """
-    from backbones.weights.managing import import_weights
+    from backbones import import_weights
 
     found, path = import_weights(file, name=name, allow_non_finite=allow_non_finite)
     print_text(f"{found}\t{path}")
@@ -143,10 +143,10 @@ def convert(
     Examples:
         backbones weights convert vgg16.tv_in1k -o vgg16.safetensors
     """
-    from backbones.weights.managing import convert_weights as to_bundle
+    from backbones import convert_weights
 
     with preparing() as bars:
-        bundle = to_bundle(
+        bundle = convert_weights(
             source,
             out,
             variant=variant,
