@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from backbones import signals
-from backbones.catalog import names, resolve
+from backbones.catalog import resolve
 from backbones.data.decode import read_picture
 from backbones.data.pixels import Pixels
 from backbones.errors import BadImage, WrongUse
@@ -96,12 +96,14 @@ def weights_for(network: str | Path | Bundle | None) -> str | Path | Bundle:
     """What is named; weights on this machine of a variant, or of the best one where None.
 
     Raises:
+        NotFound: no such variant.
         WrongUse: no weights of it are here; says how to get some.
     """
     if network is None:
         return choose_weights()
-    if isinstance(network, str) and network in names() and not expanded(network).exists():
-        return choose_weights(network)
+    is_word = isinstance(network, str) and not {".", "/", "\\"} & set(network)
+    if is_word and not expanded(str(network)).exists():
+        return choose_weights(str(network))
     return network
 
 
