@@ -177,14 +177,14 @@ def test_nothing_is_to_be_opened_where_no_picture_could_be_read(backbones, tmp_p
     answer = backbones("explain", "lenet5.digits", tmp_path / "a.png", "-o", out)
     assert answer.code == 1
     assert "a.png could not be read: the file is empty" in answer.err
-    assert f"no picture could be read; the reasons are in {out / 'explain.json'}" in answer.err
+    assert f"no image could be read; the reasons are in {out / 'explain.json'}" in answer.err
     assert "open " not in answer.err
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "no pictures were named"),
+        ((), "no images given"),
         (("PICTURE", "--method", "gradcam"), "Did you mean grad_cam"),
         (("PICTURE", "--method", "cam"), "use grad_cam"),
         (("PICTURE", "--class", "tree"), "no class 'tree'"),

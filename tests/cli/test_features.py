@@ -18,7 +18,7 @@ def test_a_folder_becomes_a_file_of_rows(backbones, trained: Path, photos: Path,
     answer = backbones("features", trained, photos, "--out", tmp_path / "out.npz")
     assert answer.code == 0
     assert "wrote 80 rows to" in answer.err
-    assert "1 of 81 pictures could not be read" in answer.err
+    assert "1 of 81 images could not be read" in answer.err
     found = load(tmp_path / "out.npz")
     assert found["features"].shape == (80, 32)
     assert np.isfinite(found["features"]).all()
@@ -36,7 +36,7 @@ def test_maps_of_a_named_layer_from_an_archive(
 ) -> None:
     with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
         archive.write(photos / "disc" / "00.jpg", "inside/one.jpg")
-    arguments = ("features", trained, tmp_path / "some.zip", "--tap", "Relu3_1", "--no-pool")
+    arguments = ("features", trained, tmp_path / "some.zip", "--layer", "Relu3_1", "--no-pool")
     assert backbones(*arguments, "--out", tmp_path / "maps.npz").code == 0
     maps = load(tmp_path / "maps.npz")
     assert maps["paths"].tolist() == [f"{tmp_path}/some.zip/inside/one.jpg"]
@@ -61,10 +61,10 @@ def test_parquet(backbones, trained: Path, photos: Path, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("--tap", "relu3_2"), "no layer 'relu3_2'"),
+        (("--layer", "relu3_2"), "no layer 'relu3_2'"),
         (("--out", "rows.csv"), "expected .npz or .parquet"),
         (("--out", "rows.parquet", "--no-pool"), "maps do not fit"),
-        (("--tap", "relu3_1@2"), "did not run relu3_1@2"),
+        (("--layer", "relu3_1@2"), "did not run relu3_1@2"),
     ],
 )
 def test_a_wrong_word_is_one_line(backbones, trained, photos, tmp_path, monkeypatch, words, says):

@@ -155,7 +155,7 @@ def test_killed_by_the_machine_and_resumed_ends_in_the_same_bits(
     answer = backbones("train", "--resume", out)
     assert answer.code == 0, answer.err
     assert "out of fold" in answer.out
-    assert "fold 1 of 3 was finished before, and is kept" in answer.err
+    assert "fold 1 of 3 is finished already, and kept" in answer.err
     assert (out / "fold-1" / "best.safetensors").stat().st_mtime_ns == before
     same(folds, out)
 
@@ -229,7 +229,7 @@ def test_a_broken_picture_among_several_networks_has_its_reason(
     assert answer.code == 0
     assert [("error" in row) for row in rows] == [False, False, True, False, False]
     assert rows[2]["error"] == "the file is empty"
-    assert "1 of 5 pictures could not be read" in answer.err
+    assert "1 of 5 images could not be read" in answer.err
 
 
 def test_pictures_are_drawn_with_the_answers_of_all(
@@ -272,7 +272,7 @@ def test_a_submission_from_the_folds(
         *("--clip", "0.099"),
     )
     assert answer.code == 0, answer.err
-    assert "no row of the template asks for 3 pictures" in answer.err
+    assert "no row of the template asks for 3 images" in answer.err
     rows = table(out)
     assert [row["id"] for row in rows] == ["4", "2"]
     best = {each.path: each for each in predict(folds, pictures, top=None)}
@@ -293,8 +293,8 @@ def test_a_submission_from_the_folds(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("train", "digits", "--folds", "1"), 2, "--folds is 1; expected 2 or more"),
-        (("train", "digits", "--folds", "0"), 2, "--folds is 0; expected 2 or more"),
+        (("train", "digits", "--folds", "1"), 2, "--folds is '1', expected 2 or more"),
+        (("train", "digits", "--folds", "0"), 2, "--folds is '0', expected 2 or more"),
         (("train", "digits", "--folds", "300"), 2, "too few for 300 folds"),
         (("train", "digits", "--folds", "3", "--out", "{folds}"), 2, "holds the runs of folds"),
         (("train", "digits", "--out", "{folds}"), 2, "holds the runs of folds"),
@@ -311,10 +311,10 @@ def test_a_submission_from_the_folds(
         (
             ("predict", "{folds}", "{pictures}", "--submission", "x.csv", "--out", "y.csv"),
             2,
-            "leave out --out",
+            "omit --out",
         ),
         (("predict", "{folds}", "{pictures}", "--protocol", "tencrop"), 2, "no protocol"),
-        (("predict", "{folds}", "{pictures}", "--weights", "{trained}"), 1, "has 2 classes"),
+        (("predict", "{folds}", "{pictures}", "--also", "{trained}"), 1, "has 2 classes"),
     ],
 )
 def test_mistakes_are_told_in_one_line(

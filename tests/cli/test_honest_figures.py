@@ -82,7 +82,7 @@ def test_a_figure_from_pictures_that_chose_the_weights_says_so_everywhere(
         *("--set", "length=2epochs", "--set", "evaluate_every=1epochs", "--set", "input.size=32"),
     )
     assert answer.code == 0
-    assert "pictures (val, which chose the weights)" in answer.out
+    assert "validation images, which chose the weights" in answer.out
     assert FLATTERED in (run / "evaluation.txt").read_text()
     assert json.loads((run / "evaluation.json").read_text())["selected_on_this_split"] is True
     best, last = run / "best.safetensors", run / "last.safetensors"

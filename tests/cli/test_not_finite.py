@@ -66,9 +66,7 @@ def test_nan_is_never_a_prediction(backbones, broken, options):
 
 
 def test_nan_of_one_network_of_several_is_an_error_that_names_it(backbones, broken):
-    answer = backbones(
-        "predict", "good.safetensors", "--weights", "bad.safetensors", "set/cat/0.png"
-    )
+    answer = backbones("predict", "good.safetensors", "--also", "bad.safetensors", "set/cat/0.png")
     assert "set/cat/0.png" in told(answer)
     both = backbones("evaluate", "good.safetensors", "bad.safetensors", "set")
     assert "bad.safetensors" in told(both)

@@ -59,7 +59,7 @@ def test_diff_names_every_field_that_differs_and_no_other(backbones):
         {"field": "augment.resize", "one": 256, "other": 384},
         {"field": "input.resize", "one": 256, "other": 384},
     ]
-    assert "set the same" in backbones("recipe", "diff", "vgg", "vgg").err
+    assert "are the same" in backbones("recipe", "diff", "vgg", "vgg").err
     wrong = backbones("recipe", "diff", "vgg", "vgg_383")
     assert (wrong.code, wrong.err.count("\n")) == (2, 1)
     assert "Did you mean" in wrong.err
@@ -97,10 +97,10 @@ def test_a_staged_training_lists_its_layers(backbones, photos, tmp_path):
     staged = ("--recipe", "vgg_staged", "--init-from", tmp_path / "a", "--out", tmp_path / "d")
     second = backbones("train", *common, *staged)
     assert second.code == 0, second.err
-    assert "layers are taken from" in second.err
+    assert "layers are copied from" in second.err
     assert "conv1_1\t" in second.out
     assert "conv4_1\t" in second.out
-    assert second.out.count("\ttaken\n") == 6
+    assert second.out.count("\tcopied\n") == 6
     assert "not asked for" in second.out
 
 

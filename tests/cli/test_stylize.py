@@ -11,9 +11,8 @@ from PIL import Image
 from backbones import StyleSettings, stylize
 from backbones.errors import BadImage, NotFound, WrongUse
 from backbones.features.style import StyleStep
-from backbones.report.pictures import save_image
 from backbones.workflows import stylization
-from backbones.workflows.stylization import choose_weights
+from backbones.workflows.stylization import choose_weights, write_picture
 
 
 def facts(path: Path) -> tuple[str | None, tuple[int, int]]:
@@ -108,9 +107,9 @@ def test_mistakes_get_one_line(
         ((*two, *out, *weights, "--style-layers", "relu9_1"), 2, "has no layer 'relu9_1'"),
         ((*two, *out, *weights, "--steps", "0"), 2, "steps is 0, expected at least 1"),
         ((*two, *out, *weights, "--size", "8"), 2, "size_px is 8, expected at least 32"),
-        ((*two, *out, *weights, "--network", "vgg16"), 2, "exclude each other"),
-        ((*two, *out, "--network", "vg16"), 2, "vgg16"),
-        ((*two, *out, "--network", "vgg16"), 2, "`backbones weights get vgg16."),
+        ((*two, *out, *weights, "--model", "vgg16"), 2, "exclude each other"),
+        ((*two, *out, "--model", "vg16"), 2, "vgg16"),
+        ((*two, *out, "--model", "vgg16"), 2, "`backbones weights get vgg16."),
         ((*two, *out), 2, "`backbones weights get vgg19.tv_in1k`"),
         ((photos / "disc" / "broken.jpg", two[1], *out, *weights), 1, "broken.jpg: "),
         ((tmp_path / "no.jpg", two[1], *out, *weights), 1, "no.jpg: "),
@@ -134,7 +133,7 @@ def test_mistakes_in_python() -> None:
 def test_pictures_are_written_in_the_format_of_their_name(tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 255, (9, 7, 3), dtype=np.uint8)
     for ending, found in (("png", "PNG"), ("JPG", "JPEG"), ("webp", "WEBP")):
-        save_image(Image.fromarray(picture), tmp_path / f"a.{ending}")
+        write_picture(tmp_path / f"a.{ending}", picture)
         assert facts(tmp_path / f"a.{ending}") == (found, (7, 9))
     with Image.open(tmp_path / "a.png") as back:
         assert np.array_equal(np.asarray(back), picture)

@@ -53,7 +53,7 @@ def test_tune_ends_with_a_table_and_the_next_command(backbones, tmp_path) -> Non
         (["tune", "digits", "--trials", "0"], "expected 1 or more"),
         (["tune", "digits", "--search", "optimizer.lrr=1..2"], "Did you mean optimizer.lr"),
         (["tune", "digits", "--resume", "nowhere"], "holds no search"),
-        (["tune", "--resume", "a", "--out", "b"], "leave --out away"),
+        (["tune", "--resume", "a", "--out", "b"], "omit --out"),
         (["tune", "digits", "--monitor", "los"], "Did you mean loss"),
     ],
 )

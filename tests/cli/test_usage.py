@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -108,6 +109,76 @@ def test_a_mistake_names_what_was_meant(backbones, words: str, said: str) -> Non
     assert (answer.code, answer.out) == (2, "")
     assert said in answer.err
     assert len(answer.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("predict a b --weights c", "predict a b --also c"),
+        ("features a b --tap relu1", "features a b --layer relu1"),
+        ("weights convert a --variant vgg16 -o b", "weights convert a --model vgg16 -o b"),
+        ("stylize a b --network vgg16 -o c", "stylize a b --model vgg16 -o c"),
+        ("inspect a --batch=3", "inspect a --batch-size 3"),
+        ("train a --imgsz 64 --learning-rate 0.1", "train a --image-size 64 --lr 0.1"),
+        ("train a --batch 8 --output runs/a", "train a -b 8 -o runs/a"),
+    ],
+)
+def test_what_options_were_called_and_are_called_elsewhere(old: str, new: str) -> None:
+    def read(line: str) -> dict[str, Any]:
+        words = line.split()
+        verb = words[:2] if words[0] == "weights" else words[:1]
+        return command(*verb).make_context(verb[-1], words[len(verb) :]).params
+
+    assert read(old) == read(new)
+
+
+def test_every_verb_has_the_options_that_it_should() -> None:
+    """One thing is called one thing: the same letters and the same words everywhere."""
+    prints_no_result = {("draw",), ("recipe", "dump")}
+    for verb in EVERY:
+        options = {name: each for each in command(*verb).params for name in each.opts}
+        assert ("-o" in options) == ("--out" in options), verb
+        assert ("-b" in options) == ("--batch-size" in options), verb
+        assert ("-q" in options) == ("--quiet" in options), verb
+        assert ("--json" in options) != (verb in prints_no_result), verb
+        assert not {"--network", "--variant", "--tap", "--batch"} & set(options), verb
+
+
+def test_quiet_leaves_results_and_errors(backbones, photos, trained) -> None:
+    loud = backbones("predict", trained, photos)
+    for words in (("predict", trained, photos, "-q"), ("-q", "predict", trained, photos)):
+        quiet = backbones(*words)
+        assert quiet.out == loud.out
+        assert "1 of 81 images could not be read" in quiet.err
+    assert backbones("recipe", "diff", "vgg", "vgg").err == "vgg and vgg are the same\n"
+    assert backbones("-q", "recipe", "diff", "vgg", "vgg").err == ""
+
+
+def test_results_are_one_json_document(backbones, photos, trained, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    short = ("--epochs", "1", "--lr", "0.01", "-b", "8", "--image-size", "32", "--seed", "3")
+    common = (photos, "--model", "vgg_tiny", "--recipe", "scratch", *short, "-q", "--json")
+    answer = backbones("train", *common, "--init-from", trained, "-o", "run")
+    assert (answer.code, answer.err) == (0, "")
+    found = json.loads(answer.out)
+    assert (found["folder"], found["split"]) == ("run", "test")
+    assert 0 <= found["evaluation"]["top1_error_percent"] <= 100
+    kept = json.loads((tmp_path / "run" / "recipe.json").read_text(encoding="utf-8"))
+    assert (kept["length"], kept["batch_size"], kept["seed"]) == ("1epochs", 8, 3)
+    assert (kept["optimizer"]["lr"], kept["input"]["size"]) == (0.01, 32)
+    folds = json.loads(backbones("train", *common, "--folds", "2", "-o", "folds").out)
+    assert folds["out_of_fold"]["num_samples"] == 80
+    image = photos / "disc" / "00.jpg"
+    (row,) = backbones("predict", trained, image, "--json").out.splitlines()
+    assert json.loads(row)["predictions"]
+    assert json.loads(backbones("features", trained, image, "--json").out)["rows"] == 1
+    (row,) = json.loads(backbones("explain", trained, image, "--json").out)
+    assert row["maps"]
+    wanted = (image, image, "--weights", trained, "--size", "48", "--steps", "1", "-o", "a.png")
+    answer = backbones("stylize", *wanted, "--json")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["out"] == "a.png"
+    assert json.loads(backbones("recipe", "show", "vgg", "--json").out)["name"] == "vgg"
 
 
 def test_no_words_at_all_get_the_help_and_are_wrong_use(backbones) -> None:

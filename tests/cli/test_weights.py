@@ -188,7 +188,7 @@ def test_shipped_weights_need_no_network(
 ) -> None:
     file = tmp_path / "vgg_tiny.shapes.safetensors"
     shutil.copy(trained / "best.safetensors", file)
-    monkeypatch.setattr(table, "shipped_weights", lambda: {"vgg_tiny.shapes": file})
+    monkeypatch.setattr(table, "shipped", lambda: {"vgg_tiny.shapes": file})
     monkeypatch.setenv("BACKBONES_OFFLINE", "1")
     picture = photos / "disc" / "00.jpg"
     by_id = backbones("predict", "vgg_tiny.shapes", picture)
@@ -209,7 +209,7 @@ def test_shipped_weights_need_no_network(
 
 def test_what_is_shipped_are_whole_bundles() -> None:
     total = 0
-    for name, file in table.shipped_weights().items():
+    for name, file in table.shipped().items():
         bundle = open_bundle(name)
         assert name.startswith(bundle.variant + ".")
         total += file.stat().st_size
@@ -221,10 +221,8 @@ def test_a_file_of_anybody_needs_its_network_named(backbones: Command, tmp_path:
     out = tmp_path / "mine.safetensors"
     refused = backbones("weights", "convert", tmp_path / "mine.pth", "-o", out)
     assert refused.code == 2
-    assert "--variant NAME; they are nearest to vgg_tiny" in refused.err
-    done = backbones(
-        "weights", "convert", tmp_path / "mine.pth", "-o", out, "--variant", "vgg_tiny"
-    )
+    assert "--model NAME; they are nearest to vgg_tiny" in refused.err
+    done = backbones("weights", "convert", tmp_path / "mine.pth", "-o", out, "--model", "vgg_tiny")
     assert done.code == 0
     assert package.read_bundle(out).classes == ("0", "1", "2", "3")
     again = backbones("weights", "convert", tmp_path / "gone.pth", "-o", out)
@@ -349,7 +347,7 @@ def test_a_file_of_anybody_gives_the_line_that_converts_it(
 ) -> None:
     file = tmp_path / "my net.pth"
     torch.save({"state_dict": build("vgg_tiny", 4, seed=1).state_dict()}, file)
-    line = f"weights convert '{file}' --variant vgg_tiny -o 'my net.safetensors'"
+    line = f"weights convert '{file}' --model vgg_tiny -o 'my net.safetensors'"
     for verb in (("predict", file, photos), ("show", file), ("inspect", file)):
         refused = backbones(*verb)
         assert refused.code == 1
@@ -369,7 +367,7 @@ def test_weights_that_are_no_numbers_are_refused_unless_told(
     state["features.0.weight"][:] = float("nan")
     file, out = tmp_path / "nan.pth", tmp_path / "nan.safetensors"
     torch.save(state, file)
-    convert = ("weights", "convert", file, "--variant", "vgg_tiny", "-o", out)
+    convert = ("weights", "convert", file, "--model", "vgg_tiny", "-o", out)
     refused = backbones(*convert)
     assert refused.code == 1
     assert "of features.0.weight are not finite" in refused.err
@@ -391,7 +389,7 @@ def test_a_python_file_without_a_function_is_told_what_is_missing(
 def test_what_was_changed_on_the_way_is_told_and_kept(backbones: Command, tmp_path: Path) -> None:
     state = {f"_orig_mod.{n}": t.half() for n, t in build("vgg_tiny", 4).state_dict().items()}
     torch.save({"model": state, "model_ema": dict(state)}, tmp_path / "w.pth")
-    convert = ("weights", "convert", tmp_path / "w.pth", "--variant", "vgg_tiny", "-o")
+    convert = ("weights", "convert", tmp_path / "w.pth", "--model", "vgg_tiny", "-o")
     done = backbones(*convert, tmp_path / "w.safetensors")
     assert done.code == 0, done.err
     assert "note: taken from below 'model_ema._orig_mod'" in done.err

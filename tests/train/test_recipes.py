@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import backbones
 from backbones import catalog, compute
 from backbones.data.source import ArrayPictures, FilePictures, Split
 from backbones.errors import NotFound, RecipeError
@@ -32,8 +33,10 @@ from backbones.training.settings import (
     load_recipe,
     read_recipe,
     recipe_names,
+    shorthand_settings,
 )
 from backbones.units import Length
+from backbones.workflows.request import TrainingRequest
 
 
 def grey(count: int = 6, px: int = 8) -> Split:
@@ -213,6 +216,32 @@ def test_a_wrong_setting_is_explained_in_one_line(setting, message):
         apply_settings(Recipe(), [setting])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_short_names_write_settings_before_others():
+    asked = {"epochs": 3, "lr": 0.5, "batch_size": 8, "seed": 4}
+    found = TrainingRequest("photos", recipe="scratch", shorthand=asked).chosen()
+    assert (str(found.length), found.optimizer.lr) == ("3epochs", 0.5)
+    assert (found.batch_size, found.seed) == (8, 4)
+    nothing = dict.fromkeys(asked)
+    assert TrainingRequest("x", recipe="vgg", shorthand=nothing).chosen() == load_recipe("vgg")
+    both = TrainingRequest("x", recipe="vgg", settings=["seed=9"], shorthand={"seed": 4})
+    assert both.chosen().seed == 9
+
+
+def test_another_image_size_keeps_the_proportions_of_the_recipe():
+    found = TrainingRequest("x", recipe="resnet", shorthand={"image_size": 112}).chosen()
+    assert (found.input.size, found.input.resize, found.augment.resize) == (112, 128, (128, 240))
+    assert shorthand_settings(Recipe(), {"image_size": 64}) == ["input.size=64"]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("imgsz", "Write image_size="), ("epoch", "mean epochs?"), ("bs", "batch_size=")],
+)
+def test_a_keyword_that_does_not_exist_names_ours(name: str, meant: str):
+    with pytest.raises(TypeError, match=meant):
+        backbones.train("digits", **{name: 3})
 
 
 def test_every_field_of_optimiser_and_schedule_is_read_by_some_kind():

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from backbones.errors import WrongUse
 from backbones.inspection.classic import ClassicSum, add_up, hearing_outputs
 from backbones.inspection.memory import (
     InferenceMemory,
@@ -170,10 +171,11 @@ def paint_field(
     """
     from backbones.data.decode import read_picture
     from backbones.report.field import paint_field as paint
-    from backbones.report.pictures import check_image_path, save_image
+    from backbones.report.pictures import FORMATS, save_image
 
     target = Path(out)
-    check_image_path(target)
+    if target.suffix.lower() not in FORMATS:
+        raise WrongUse(f"{target} ends in {target.suffix!r}, expected one of {', '.join(FORMATS)}")
     box = found.sees(*unit)
     layer, row, column = unit
     label = f"{found.name}: unit ({row}, {column}) of {layer}"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 from backbones.progress import Callbacks, Downloading, Progress
 from backbones.training.recipe import Recipe
+from backbones.training.settings import SeededShorthand
 from backbones.workflows.beginning import begin_run, resume_run
 from backbones.workflows.folds import FoldsTraining, begin_folds, continue_folds
 from backbones.workflows.rates import FoundRate, find_rate
@@ -37,6 +39,7 @@ def train(
     smoke_run: bool = False,
     progress: Progress | None = None,
     downloading: Downloading | None = None,
+    **shorthand: Unpack[SeededShorthand],
 ) -> TrainingRun:
     """Train a network: `.run()` does it, or iterate over the result to see how it goes.
 
@@ -54,6 +57,8 @@ def train(
         smoke_run: a tiny run of the same kind, to see that everything fits together.
         progress: progress callback of the cache, while it is built.
         downloading: download progress callback.
+        shorthand: epochs, lr, batch_size, image_size (px), seed: the usual settings by short
+            names.
 
     Raises:
         NotFound: no such data, network, recipe or weights.
@@ -65,7 +70,8 @@ def train(
         OutOfMemory: raised by the iteration; says which batch would fit.
     """
     request = TrainingRequest(
-        data, model, recipe, settings, layout, label_pattern, weights, init_from, smoke_run
+        *(data, model, recipe, settings, layout, label_pattern, weights, init_from, smoke_run),
+        shorthand=shorthand,
     )
     return begin_run(request.chosen(), data, out, Callbacks(progress, downloading))
 
@@ -112,6 +118,7 @@ def train_folds(
     smoke_run: bool = False,
     progress: Progress | None = None,
     downloading: Downloading | None = None,
+    **shorthand: Unpack[SeededShorthand],
 ) -> FoldsTraining:
     """Train one network a fold: `.run()`, or iterate over the result, and over each run in it.
 
@@ -124,7 +131,7 @@ def train_folds(
         folds: how many, 2 or more; what the recipe says where None.
         out: the folder for all runs; `runs/<data>-<model>-<K>folds` where None.
         model, recipe, settings, layout, label_pattern, weights, init_from, smoke_run, progress,
-            downloading: as of `train`.
+            downloading, shorthand: as of `train`.
 
     Raises:
         WrongUse: no number of folds, too few images of a class, or `out` holds a run already.
@@ -133,7 +140,8 @@ def train_folds(
     """
     settings = [*settings, *([] if folds is None else [f"folds={folds}"])]
     request = TrainingRequest(
-        data, model, recipe, settings, layout, label_pattern, weights, init_from, smoke_run
+        *(data, model, recipe, settings, layout, label_pattern, weights, init_from, smoke_run),
+        shorthand=shorthand,
     )
     return begin_folds(request.chosen(), data, out, Callbacks(progress, downloading))
 
@@ -171,6 +179,7 @@ def choose_recipe(
     weights: str | Path | None = None,
     init_from: str | Path | None = None,
     smoke_run: bool = False,
+    **shorthand: Unpack[SeededShorthand],
 ) -> Recipe:
     """The recipe that `train` would follow; arguments and errors as of `train`.
 
@@ -179,7 +188,8 @@ def choose_recipe(
         True
     """
     return TrainingRequest(
-        data, model, recipe, settings, layout, label_pattern, weights, init_from, smoke_run
+        *(data, model, recipe, settings, layout, label_pattern, weights, init_from, smoke_run),
+        shorthand=shorthand,
     ).chosen()
 
 
@@ -196,6 +206,7 @@ def find_learning_rate(
     steps: int = 100,
     progress: Progress | None = None,
     downloading: Downloading | None = None,
+    **shorthand: Unpack[SeededShorthand],
 ) -> FoundRate:
     """Train a copy for some steps while the learning rate rises, and read a rate off the loss.
 
@@ -205,6 +216,7 @@ def find_learning_rate(
         steps: optimiser steps, at least 10.
         progress: progress callback of the steps.
         downloading: download progress callback.
+        shorthand: as of `train`.
 
     Raises:
         NotFound: no such data, network, recipe or weights.
@@ -215,6 +227,8 @@ def find_learning_rate(
         >>> found.test.suggestion is not None
         True
     """
-    request = TrainingRequest(data, model, recipe, settings, layout, label_pattern, weights)
+    request = TrainingRequest(
+        data, model, recipe, settings, layout, label_pattern, weights, shorthand=shorthand
+    )
     resolved, source = resolved_with(request.chosen(), data, downloading)
     return find_rate(resolved, source, rates, steps, progress)

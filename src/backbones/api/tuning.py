@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from backbones.progress import Callbacks, Downloading, Progress
 from backbones.training.recipe import Recipe
+from backbones.training.settings import Shorthand
 from backbones.workflows.request import TrainingRequest
 from backbones.workflows.tuning.beginning import SearchRequest, begin_search, continue_search
 from backbones.workflows.tuning.run import TuningRun
@@ -33,6 +34,7 @@ def tune(
     smoke_run: bool = False,
     progress: Progress | None = None,
     downloading: Downloading | None = None,
+    **shorthand: Unpack[Shorthand],
 ) -> TuningRun:
     """Search for a better recipe; iterate over the result to do it.
 
@@ -52,6 +54,7 @@ def tune(
         smoke_run: tiny trainings, to see that everything fits together.
         progress: progress callback of the cache, while it is built.
         downloading: download progress callback.
+        shorthand: as of `train`.
 
     Raises:
         MissingExtra: without Optuna.
@@ -62,7 +65,9 @@ def tune(
         NotFound, DownloadFailed, BadData, BadWeights: as `train`.
     """
     return begin_search(
-        TrainingRequest(data, model, recipe, settings, layout, label_pattern, weights),
+        TrainingRequest(
+            data, model, recipe, settings, layout, label_pattern, weights, shorthand=shorthand
+        ),
         SearchRequest(search, trials, monitor, seed, smoke_run),
         time_s=time_s,
         out=out,

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from backbones.cli.command import PANELS, Command, new_group
+from backbones.cli.console import be_quiet
 
 _ABOUT = "The classic image-classification networks: look inside, train, use."
 VERBS = dict(
@@ -82,6 +83,12 @@ def root(
         bool,
         typer.Option(
             "--version", "-V", callback=print_version, is_eager=True, help="Show the version."
+        ),
+    ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet", "-q", callback=be_quiet, help="Print results and errors only, no progress."
         ),
     ] = False,
 ) -> None:

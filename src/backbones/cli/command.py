@@ -133,7 +133,8 @@ def write_parameters(parameters: Iterable[Any], ctx: Any, formatter: Any) -> Non
 def _spelling(parameter: Any, ctx: Any) -> str:
     """How it is typed: every name, and what its value is."""
     if parameter.param_type_name == "argument":
-        return str(parameter.metavar or parameter.name.upper())
+        more = parameter.nargs != 1 and "..." not in parameter.metavar
+        return f"{parameter.metavar}{'...' * more}"
     names = ", ".join([*sorted(parameter.opts, key=len), *parameter.secondary_opts])
     if parameter.is_flag:
         return names
@@ -145,10 +146,11 @@ def _said(parameter: Any, ctx: Any) -> Iterator[str]:
     """Its help, and what it is where it isn't typed."""
     yield parameter.help or ""
     default = parameter.default
-    if parameter.param_type_name == "option" and default not in (None, False, True, ()):
+    if parameter.param_type_name == "option" and not isinstance(default, bool | None):
         yield f"[default: {default}]"
 
 
 def _bare(piece: str) -> str:
+    """A piece of usage without the braces; what repeats inside does not repeat as a whole."""
     inner = piece.removesuffix("...").strip("{}")
-    return f"{inner.removesuffix('...')}..." if piece.endswith("...") else inner
+    return inner if "..." in inner or inner == piece.strip("{}") else f"{inner}..."

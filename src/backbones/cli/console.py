@@ -46,9 +46,41 @@ def err() -> Console:
     return Console(stderr=True, highlight=False, emoji=False, soft_wrap=not sys.stderr.isatty())
 
 
+class _Quiet:
+    """Whether notes and bars are wanted, in this process."""
+
+    wanted = False
+
+
+def be_quiet(wanted: bool = True) -> None:
+    """From here on leave out notes and progress bars, or show them again."""
+    _Quiet.wanted = wanted
+
+
+def is_quiet() -> bool:
+    """Whether neither notes nor bars are wanted."""
+    return _Quiet.wanted
+
+
 def say(text: str = "") -> None:
     """A note to the person at the terminal; never part of a result."""
+    if not _Quiet.wanted:
+        warn(text)
+
+
+def warn(text: str) -> None:
+    """What went wrong with a part of the work; said even if notes are not wanted."""
     err().print(shown(text, _LAYOUT), markup=False)
+
+
+def tell_nameless(classes: Sequence[str], lang: str) -> None:
+    """Say so if another language than English is asked for, and the classes have no names."""
+    if lang == "en":
+        return
+    from backbones.api.networks import nameless_note
+
+    if note := nameless_note(classes):
+        say(note)
 
 
 def print_json(value: Any) -> None:
@@ -90,7 +122,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right:
 
 
 @contextmanager
-def progress(label: str, *, unit: str = "pictures", quiet: bool = False) -> Iterator[Moved]:
+def progress(label: str, *, unit: str = "images", quiet: bool = False) -> Iterator[Moved]:
     """A progress bar on standard error while the block runs; silent where there is no terminal.
 
     Args:
@@ -101,7 +133,7 @@ def progress(label: str, *, unit: str = "pictures", quiet: bool = False) -> Iter
     Yields:
         a function to be called with (done, total), and a word on the state where there is one.
     """
-    if quiet or not sys.stderr.isatty():
+    if quiet or _Quiet.wanted or not sys.stderr.isatty():
         yield lambda done, total, said="": None
         return
     from rich.progress import (
@@ -145,7 +177,7 @@ class Preparing:
 
 @contextmanager
 def preparing(
-    label: str = "decoding every picture once", unit: str = "pictures"
+    label: str = "decoding every image once", unit: str = "images"
 ) -> Iterator[Preparing]:
     """A bar for each thing that takes a while while the block runs; a line each elsewhere.
 
@@ -153,7 +185,7 @@ def preparing(
         label: what the work is.
         unit: what is counted of it.
     """
-    if not sys.stderr.isatty():
+    if _Quiet.wanted or not sys.stderr.isatty():
         told: set[str] = set()
 
         def tell(name: str, done: int, total: int | None) -> None:

@@ -9,35 +9,43 @@ import typer
 
 from backbones.cli.command import Command, new_group
 from backbones.cli.console import print_json, print_text, progress
-from backbones.cli.layout import LabelPattern, Layout
+from backbones.cli.options import Data, Json, LabelPattern, Layout, Quiet
 
 app = new_group("Look at a data set.")
 
 
 @app.command(cls=Command)
 def check(
-    where: Annotated[str, typer.Argument(metavar="DATA", help="A folder, manifest or set name.")],
+    data: Data,
     layout: Layout = None,
     label_pattern: LabelPattern = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Also write the JSON report here.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads; all cores if left out.")] = (
-        None
-    ),
+    json: Json = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Write the JSON report here too."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Threads; default: one per core.")
+    ] = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Count, decode and compare every picture; exit code 1 if something needs mending.
+    """Decode, count and compare every image; exit code 1 if there are problems.
 
-    Counts, sizes, class balance, files that don't decode (each with its reason), wrong extensions,
-    exact and near duplicates, the same picture in training and validation.
+    Counts, sizes, class balance, files that don't decode (each with the reason), wrong extensions,
+    exact and near duplicates, the same image in training and validation.
+
+    Examples:
+        backbones data check photos
+        backbones data check photos --json -o report.json
     """
-    from backbones import check_data
+    from backbones.data.check import check_data
     from backbones.files import write_atomic
     from backbones.report.check import check_text
     from backbones.text import to_json
 
     with progress("checking") as report_progress:
         found = check_data(
-            where,
+            data,
             layout=layout,
             label_pattern=label_pattern,
             workers=workers,

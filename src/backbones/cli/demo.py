@@ -1,4 +1,4 @@
-"""`backbones demo`: the whole working life of a network in under a minute."""
+"""`backbones demo`: the whole working life of a network in a minute."""
 
 from __future__ import annotations
 
@@ -9,24 +9,30 @@ import typer
 
 from backbones.cli.console import say
 from backbones.cli.following import follow, tell_end
+from backbones.cli.options import Json, Quiet
 
 
 def demo(
     out: Annotated[
-        Path, typer.Option(help="The run folder; an earlier demo in it is replaced.")
+        Path,
+        typer.Option(
+            "--out", "-o", metavar="FOLDER", help="Run folder; an earlier demo in it is replaced."
+        ),
     ] = Path("runs/demo"),
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train, evaluate and predict, in a minute.
 
     LeNet-5 learns the handwritten digits that come with scikit-learn; nothing is downloaded.
     """
-    from backbones import predict_demo, start_demo
+    from backbones.api.demonstration import predict_demo, start_demo
 
     run = start_demo(out)
-    follow(run)
-    tell_end(run)
+    follow(run, as_json=json)
+    tell_end(run, as_json=json)
     pictures = predict_demo(out)
-    say(f"{pictures.num_right} of {pictures.num_pictures} test pictures named right")
+    say(f"{pictures.num_right} of {pictures.num_pictures} test images classified correctly")
     say("")
     say(f"Look at  {pictures.page}, {out / 'curves.png'} and {out / 'confusion.png'}")
     say("Try next:")

@@ -8,21 +8,24 @@ from typing import Annotated
 import typer
 
 from backbones.cli.console import say
-from backbones.cli.network import InputShape, Network, shape_of
+from backbones.cli.options import InputShape, Network, shape_of
 from backbones.errors import WrongUse
 
 
 def draw(
-    name: Network,
-    out: Annotated[Path, typer.Option("--out", "-o", help="A file: .svg, .png or .pdf.")],
+    network: Network,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help=".svg, .png or .pdf.")],
     graph: Annotated[
-        bool, typer.Option("--graph", help="A node a layer, connections as they are.")
+        bool, typer.Option("--graph", help="Draw a graph with a node per layer.")
     ] = False,
     unfold: Annotated[
-        bool, typer.Option("--unfold", help="With --graph: every repeat is drawn.")
+        bool, typer.Option("--unfold", help="With --graph: draw every repeat.")
     ] = False,
     input: InputShape = None,
-    dots: Annotated[int, typer.Option(min=20, max=1200, help="An inch, of a PNG.")] = 200,
+    dots: Annotated[
+        int,
+        typer.Option(min=20, max=1200, metavar="N", help="PNG resolution, dots per inch."),
+    ] = 200,
 ) -> None:
     """Draw a network, as its paper would or as a graph.
 
@@ -37,10 +40,10 @@ def draw(
     if unfold and not graph:
         raise WrongUse("--unfold draws every layer of the graph; say --graph --unfold")
     shape = shape_of(input)
-    from backbones import draw as make
-    from backbones.report.drawing.drawing import format_of
+    from backbones.api.drawing import draw as make
+    from backbones.api.drawing import format_of
 
     format_of(out)  # a wrong suffix is told before the work, not after
-    drawing = make(name, shape, style="full" if unfold else "graph" if graph else "blocks")
+    drawing = make(network, shape, style="full" if unfold else "graph" if graph else "blocks")
     drawing.save(out, dots=dots)
-    say(f"drawn in {out}")
+    say(f"wrote {out}")

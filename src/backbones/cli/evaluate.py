@@ -1,4 +1,4 @@
-"""`backbones evaluate`: honest numbers for a bundle or a run, or for several together."""
+"""`backbones evaluate`: honest numbers for a bundle or a run, or for several averaged."""
 
 from __future__ import annotations
 
@@ -7,72 +7,95 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from backbones.cli.console import preparing, print_json, print_text, progress, say
-from backbones.cli.language import Language, tell_nameless
-from backbones.cli.layout import LabelPattern, Layout
-from backbones.cli.offline import Offline
+from backbones.cli.console import (
+    preparing,
+    print_json,
+    print_text,
+    progress,
+    say,
+    tell_nameless,
+)
+from backbones.cli.options import (
+    BatchSize,
+    Json,
+    LabelPattern,
+    Language,
+    Layout,
+    Offline,
+    Quiet,
+)
 from backbones.errors import WrongUse
 
 if TYPE_CHECKING:
     from backbones.protocols.run import Evaluation
+Targets = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="CLASSIFIER... DATA",
+        help="Run folders, bundles, ids of weights, weight files or folders of folds, averaged;"
+        " then the data: a folder, a manifest or the name of a data set.",
+    ),
+]
+ProtocolName = Annotated[
+    str,
+    typer.Option(metavar="ID", help="A name, or a YAML file; `list` and `show ID` describe them."),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="FIELD=VALUE", help="Change a field of the protocol; repeatable."
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="train, val or test; default: the validation images."),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="FOLDER", help="For the report and the confusion matrix."),
+]
 
 
 def evaluate(
-    targets: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="RUN_OR_BUNDLE... DATA",
-            help="Runs, bundles, ids of weights or the folder of all folds, which answer together;"
-            " then the data: a folder, manifest or set name.",
-        ),
-    ] = None,
-    protocol: Annotated[
-        str,
-        typer.Option(help="A name, or a YAML file of your own; `list` and `show ID` tell more."),
-    ] = "single",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the protocol."),
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="train, val or test; the held-out one if left out.")
-    ] = None,
+    targets: Targets = None,
+    protocol: ProtocolName = "single",
+    settings: Settings = None,
+    split: Split = None,
     layout: Layout = None,
     label_pattern: LabelPattern = None,
     lang: Language = "en",
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures in a batch.")] = 64,
+    batch_size: BatchSize = 64,
     precision: Annotated[
-        Literal["fp32", "bf16"], typer.Option(help="Of the arithmetic; fp32 is exact.")
+        Literal["fp32", "bf16"], typer.Option(help="Inference precision; fp32 is exact.")
     ] = "fp32",
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the report, the confusion matrix and its CSV.")
-    ] = None,
+    json: Json = False,
+    out: Out = None,
     offline: Offline = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Measure a trained network, or several that answer together.
+    """Measure a trained network, or several averaged.
 
     Error rates with confidence intervals beside what the paper printed, figures per class,
-    calibration. `torchrun --nproc-per-node 2 -m backbones evaluate ...` shares the pictures.
+    calibration. `torchrun --nproc-per-node 2 -m backbones evaluate ...` shares the images.
 
     Examples:
-        backbones evaluate runs/demo digits --protocol ten_crop --out report
+        backbones evaluate runs/demo digits --protocol ten_crop -o report
         backbones evaluate vgg16.tv_in1k vgg19.tv_in1k imagenet --protocol ten_crop
         backbones evaluate --protocol list
         backbones evaluate --protocol show vgg/dense
     """
     given = list(targets or [])
     if protocol in ("list", "show"):
-        _describe(protocol, given, set_ or [], json)
+        _describe(protocol, given, settings or [], json)
         return
     if len(given) < 2:
         raise WrongUse(
-            "evaluate needs a network and data: backbones evaluate RUN_OR_BUNDLE... DATA; what"
-            " protocols there are says `backbones evaluate --protocol list`"
+            "evaluate needs a classifier and data: backbones evaluate CLASSIFIER... DATA;"
+            " `backbones evaluate --protocol list` shows the protocols"
         )
     reading = {"split": split, "layout": layout, "label_pattern": label_pattern}
     found = _measured(
-        (given[:-1], given[-1]), (protocol, set_ or []), reading, lang, (batch_size, precision)
+        (given[:-1], given[-1]), (protocol, settings or []), reading, lang, (batch_size, precision)
     )
     if found is None:
         return

@@ -1,15 +1,30 @@
-"""`backbones explain`: where in pictures a network sees its classes."""
+"""`backbones explain`: where in images a network sees its classes."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backbones.cli.console import preparing, print_text, progress, say
-from backbones.cli.language import Language, tell_nameless
-from backbones.cli.offline import Offline
+from backbones.cli.console import (
+    preparing,
+    print_json,
+    print_text,
+    progress,
+    say,
+    tell_nameless,
+    warn,
+)
+from backbones.cli.options import (
+    BatchSize,
+    Classifier,
+    Json,
+    Language,
+    Offline,
+    Quiet,
+    Top,
+)
 from backbones.errors import WrongUse
 
 if TYPE_CHECKING:
@@ -20,18 +35,17 @@ _SHOWN = 20
 Inputs = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="PICTURE...",
-        help="Pictures, folders, patterns, zip or tar files; - reads standard input.",
+        metavar="IMAGE",
+        help="Images, folders, patterns, zip or tar files; - reads standard input.",
     ),
 ]
 Out = Annotated[
-    Path, typer.Option("--out", "-o", metavar="FOLDER", help="Pictures, page and JSON go here.")
+    Path, typer.Option("--out", "-o", metavar="FOLDER", help="For the images, page and JSON.")
 ]
 Methods = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="METHOD",
-        help="grad_cam, cam or occlusion; may be given more than once. grad_cam if left out.",
+        metavar="METHOD", help="grad_cam, cam or occlusion; repeatable. Default: grad_cam."
     ),
 ]
 Targets = Annotated[
@@ -39,46 +53,47 @@ Targets = Annotated[
     typer.Option(
         "--class",
         metavar="NAME_OR_INDEX",
-        help="Look for this class, by name, id or number; may be given more than once."
-        " The likeliest if left out.",
+        help="Explain this class, by name, id or index; repeatable. Default: the top one.",
     ),
+]
+Layer = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Take the maps at this layer; default: the family's own."),
 ]
 FeatureLayer = Annotated[
     str | None,
-    typer.Option("--feature-maps", metavar="LAYER", help="Draw the maps of this layer too."),
+    typer.Option("--feature-maps", metavar="LAYER", help="Draw this layer's feature maps too."),
 ]
 
 
 def explain(
-    bundle: Annotated[
-        str, typer.Argument(metavar="BUNDLE", help="A bundle, a run or an id of weights.")
-    ],
-    inputs: Inputs = None,
+    classifier: Classifier,
+    images: Inputs = None,
     out: Out = Path("explained"),
     method: Methods = None,
     target: Targets = None,
-    layer: Annotated[
-        str | None, typer.Option(help="Take the maps from here; the family's own if left out.")
-    ] = None,
+    layer: Layer = None,
     patch: Annotated[
         int | None, typer.Option(min=1, metavar="PX", help="Occlusion: side of the square.")
     ] = None,
     stride: Annotated[
-        int | None, typer.Option(min=1, metavar="PX", help="Occlusion: how far it moves.")
+        int | None, typer.Option(min=1, metavar="PX", help="Occlusion: step of the square.")
     ] = None,
     filters: Annotated[
         bool, typer.Option("--filters", help="Draw the first layer's filters too.")
     ] = False,
     features: FeatureLayer = None,
-    top: Annotated[int, typer.Option(min=1, help="Answers a picture.")] = 5,
+    top: Top = 5,
     lang: Language = "en",
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures in a batch.")] = 16,
+    batch_size: BatchSize = 16,
+    json: Json = False,
     offline: Offline = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Show where in pictures a network sees a class.
+    """Show where in images a network sees a class.
 
-    Grad-CAM, CAM or an occlusion map over each picture, with the network's answers; a page of them
-    all, and the numbers in explain.json.
+    Draws Grad-CAM, CAM or an occlusion map over each image, with the predictions; a page of all,
+    and the numbers in explain.json.
 
     Examples:
         backbones explain runs/pets photos -o why
@@ -90,22 +105,22 @@ def explain(
     from backbones.report.pictures import save_image
     from backbones.speed import keep_large_buffers
 
-    if not inputs and not filters:
-        raise WrongUse("no pictures were named; expected files or folders, or --filters")
+    if not images and not filters:
+        raise WrongUse("no images given; expected files or folders, or --filters")
     methods = method or ["grad_cam"]
     check_options(methods, layer, patch or stride)
     keep_large_buffers()
     with preparing() as bars:
-        subject = open_subject(bundle, downloading=bars.downloading)
+        subject = open_subject(classifier, downloading=bars.downloading)
     tell_nameless(subject.classes, lang)
     if filters:
         say(f"wrote {save_image(filters_picture(subject), out / 'filters.png')}")
-    if not inputs:
+    if not images:
         return
     with progress("explaining", unit="passes") as report_progress:
         found = explain_pictures(
             subject,
-            inputs,
+            images,
             method=methods,
             target=target,
             layer=layer,
@@ -117,7 +132,7 @@ def explain(
             progress=report_progress,
         )
         written = write_explanations(found, out)
-    tell(written, out)
+    tell(written, out, as_json=json)
 
 
 def check_options(methods: list[str], layer: str | None, square_px: int | None) -> None:
@@ -127,25 +142,32 @@ def check_options(methods: list[str], layer: str | None, square_px: int | None) 
         WrongUse: a square without an occlusion, or a layer with nothing else.
     """
     if square_px and "occlusion" not in methods:
-        raise WrongUse("--patch and --stride are of the occlusion; add --method occlusion")
+        raise WrongUse("--patch and --stride are for occlusion maps; add --method occlusion")
     if layer and set(methods) == {"occlusion"}:
-        raise WrongUse("an occlusion has no layer; leave --layer out, or add --method grad_cam")
+        raise WrongUse("an occlusion map has no layer; omit --layer, or add --method grad_cam")
 
 
-def tell(written: WrittenExplanations, out: Path) -> None:
-    """What was found and where it lies; exit code 1 where no picture could be read."""
-    for row in written.document:
-        for each in row.get("maps", ()):
-            kind, (x, y) = each["class"], each["highest_at_px"]
-            print_text(
-                f"{row['path']}: {kind['name']} {100 * kind['probability']:.1f} %,"
-                f" {each['method']} highest at x {x:.0f}, y {y:.0f} px"
-            )
+def tell(written: WrittenExplanations, out: Path, *, as_json: bool) -> None:
+    """What was found and where it lies; exit code 1 if no image could be read."""
+    if as_json:
+        print_json(written.document)
+    else:
+        for row in written.document:
+            for each in row.get("maps", ()):
+                print_text(_line(row["path"], each))
     for path, reason in written.failures[:_SHOWN]:
-        say(f"{path} could not be read: {reason}")
+        warn(f"{path} could not be read: {reason}")
     if len(written.failures) > _SHOWN:
-        say(f"and {len(written.failures) - _SHOWN} more; see {out / 'explain.json'}")
+        warn(f"and {len(written.failures) - _SHOWN} more; see {out / 'explain.json'}")
     if len(written.failures) == len(written.document):
-        say(f"no picture could be read; the reasons are in {out / 'explain.json'}")
+        warn(f"no image could be read; the reasons are in {out / 'explain.json'}")
         raise typer.Exit(1)
     say(f"open {out / 'index.html'}; the numbers are in {out / 'explain.json'}")
+
+
+def _line(path: str, found: dict[str, Any]) -> str:
+    kind, (x, y) = found["class"], found["highest_at_px"]
+    return (
+        f"{path}: {kind['name']} {100 * kind['probability']:.1f} %,"
+        f" {found['method']} highest at x {x:.0f}, y {y:.0f} px"
+    )

@@ -1,4 +1,4 @@
-"""`backbones features`: pictures as rows of numbers, seen through a layer of a network."""
+"""`backbones features`: images as vectors, taken at a layer of a network."""
 
 from __future__ import annotations
 
@@ -7,45 +7,41 @@ from typing import Annotated
 
 import typer
 
-from backbones.cli.console import preparing, progress, say
-from backbones.cli.offline import Offline
+from backbones.cli.console import preparing, print_json, progress, say
+from backbones.cli.options import BatchSize, Classifier, Images, Json, Offline, Quiet
 from backbones.cli.predict import tell_failures
 
 
 def features(
-    bundle: Annotated[
-        str, typer.Argument(metavar="BUNDLE", help="A bundle, a run or an id of weights.")
-    ],
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="FILES_OR_FOLDER...",
-            help="Pictures, folders, patterns, zip or tar files; - reads standard input.",
-        ),
-    ],
-    tap: Annotated[
+    classifier: Classifier,
+    images: Images,
+    layer: Annotated[
         str | None,
         typer.Option(
-            metavar="LAYER",
-            help="The paper's name of a layer or stage, or a module path; what the last layer is"
-            " given by default.",
+            metavar="NAME",
+            help="The paper's name of a layer or stage, or a module path; default: the input of"
+            " the last layer.",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Write here: .npz or .parquet.")] = Path("features.npz"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help="Write here: .npz or .parquet.")
+    ] = Path("features.npz"),
     pool: Annotated[
         bool, typer.Option("--pool/--no-pool", help="Average maps to vectors, or keep them.")
     ] = True,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures in a batch.")] = 32,
+    batch_size: BatchSize = 32,
+    json: Json = False,
     offline: Offline = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Turn pictures into vectors.
+    """Turn images into vectors.
 
-    One row a picture, with its file name: to search for alike ones, to cluster them, or to train
-    another classifier. A file that cannot be decoded is listed with its reason.
+    One row per image, with its file name: to search for similar ones, to cluster them, or to train
+    another classifier. A file that cannot be decoded is listed with the reason.
 
     Examples:
-        backbones features runs/demo photos --out photos.npz
-        backbones features vgg16.tv_in1k photos --tap relu4_2 --no-pool
+        backbones features runs/demo photos -o photos.npz
+        backbones features vgg16.tv_in1k photos --layer relu4_2 --no-pool
     """
     from backbones.api.features import features_to_file
     from backbones.prediction.vectors import check_target
@@ -55,16 +51,20 @@ def features(
     check_target(out, vectors=pool)
     keep_large_buffers()
     with preparing() as bars:
-        opened = open_bundle(bundle, downloading=bars.downloading)
-    with progress("looking") as report_progress:
+        opened = open_bundle(classifier, downloading=bars.downloading)
+    with progress("extracting") as report_progress:
         written = features_to_file(
             opened,
-            inputs,
+            images,
             out,
-            tap=tap,
+            tap=layer,
             pool=pool,
             batch_size=batch_size,
             progress=report_progress,
         )
-    say(f"wrote {written.num_pictures - len(written.failures)} rows to {out}")
+    rows = written.num_pictures - len(written.failures)
+    if json:
+        failures = [{"path": path, "error": reason} for path, reason in written.failures]
+        print_json({"out": str(out), "rows": rows, "failures": failures})
+    say(f"wrote {rows} rows to {out}")
     tell_failures(written)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from backbones.cli.console import print_table, say
+from backbones.cli.console import print_json, print_table, say
 from backbones.errors import Interrupted, TrainingStopped
+from backbones.text import read_document
 
 if TYPE_CHECKING:
     from backbones.metrics import Interval
@@ -15,18 +16,21 @@ if TYPE_CHECKING:
     from backbones.workflows.run import TrainingRun
 
 
-def follow_folds(training: FoldsTraining, follow: Callable[[TrainingRun], None]) -> None:
+def follow_folds(
+    training: FoldsTraining, follow: Callable[[TrainingRun], None], *, as_json: bool = False
+) -> None:
     """Train fold after fold, and say what came of them.
 
     Args:
         training: the folds.
         follow: trains one run and says how it goes.
+        as_json: print what `folds.json` holds instead of a table.
 
     Raises:
         Interrupted, TrainingStopped: as a run does, with how to go on with all folds.
     """
     for fold in training.kept:
-        say(f"fold {fold} of {training.num_folds} was finished before, and is kept")
+        say(f"fold {fold} of {training.num_folds} is finished already, and kept")
     for run in training:
         say(f"--- fold {run.recipe.fold} of {training.num_folds}")
         try:
@@ -36,7 +40,12 @@ def follow_folds(training: FoldsTraining, follow: Callable[[TrainingRun], None])
             told = type(error)(str(error).replace(one, all_))
             told.exit_code = error.exit_code
             raise told from None
-    if training.finished is not None:
+    if training.finished is None:
+        return
+    if as_json:
+        found = read_document(training.folder / "folds.json")
+        print_json({"folder": str(training.folder), **found})
+    else:
         tell_folds(training, training.finished)
 
 
@@ -45,7 +54,7 @@ def tell_folds(training: FoldsTraining, finished: FoldsFinished) -> None:
     print_table(
         (
             "fold",
-            "pictures",
+            "images",
             "top-1 error %",
             "95 % interval",
             "loss",
@@ -53,25 +62,25 @@ def tell_folds(training: FoldsTraining, finished: FoldsFinished) -> None:
             "last epoch %",
         ),
         table_rows(finished),
-        right="pictures",
+        right="images",
     )
     say(
-        "each fold's best weights were chosen by the pictures it is measured on, which"
+        "each fold's best weights were chosen by the images it is measured on, which"
         " flatters them a little; `last epoch %` is of the weights that nobody chose"
     )
     if finished.test is not None:
         report = finished.test.report
         say(
             f"all {training.num_folds} networks together on the {report.num_samples:,} test"
-            f" pictures: top-1 error {report.top1_error_percent:.2f} %"
+            f" images: top-1 error {report.top1_error_percent:.2f} %"
             f" (95 % {interval_text(report.top1_interval_percent)}), loss {report.loss:.4f}"
         )
     say(f"in {training.folder}: {', '.join(sorted({path.name for path in finished.files}))}")
-    say(f"next: backbones predict {training.folder} PICTURES --submission submission.csv")
+    say(f"next: backbones predict {training.folder} IMAGES --submission submission.csv")
 
 
 def table_rows(finished: FoldsFinished) -> list[tuple[str, ...]]:
-    """A row a fold, mean and standard deviation, and all pictures together."""
+    """A row a fold, mean and standard deviation, and all images together."""
     rows: list[tuple[str, ...]] = [
         (
             str(each.fold),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from backbones.cli.console import err, print_table, say
+from backbones.cli.console import err, is_quiet, print_json, print_table, say
 from backbones.units import human_seconds
 
 if TYPE_CHECKING:
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 _LOG_EVERY_S = 60.0
 
 
-def follow(run: TrainingRun, log_every: int | None = None) -> None:
+def follow(run: TrainingRun, log_every: int | None = None, *, as_json: bool = False) -> None:
     """Train, and say how it goes: a moving bar on a terminal, lines elsewhere.
 
     Args:
         run: that trains.
         log_every: steps between two lines of a log; about a minute where None.
+        as_json: standard output is for one JSON document at the end.
     """
     recipe = run.recipe
     say(
@@ -34,8 +35,9 @@ def follow(run: TrainingRun, log_every: int | None = None) -> None:
     say(f"data: {run.source.summary()}")
     for note in run.source.notes:
         say(f"note: {note}")
-    tell_taken(run)
-    if err().is_terminal and log_every is None:
+    if not as_json:
+        tell_taken(run)
+    if err().is_terminal and log_every is None and not is_quiet():
         follow_on_terminal(run)
     else:
         follow_in_log(run, log_every)
@@ -43,7 +45,7 @@ def follow(run: TrainingRun, log_every: int | None = None) -> None:
 
 def follow_in_log(run: TrainingRun, log_every: int | None) -> None:
     """A line each epoch, each evaluation, and each so many steps or every minute between them."""
-    from backbones import StartRecord, StepRecord
+    from backbones.training.record import StartRecord, StepRecord
 
     far, told = Progress(), time.monotonic()
     for record in run:
@@ -67,10 +69,10 @@ def tell_taken(run: TrainingRun) -> None:
     if not run.taken:
         return
     count = sum(layer.taken for layer in run.taken)
-    say(f"{count} of {len(run.taken)} layers are taken from {run.recipe.init_from}:")
+    say(f"{count} of {len(run.taken)} layers are copied from {run.recipe.init_from}:")
     print_table(
         ("layer", "shape", "weights"),
-        [(each.name, each.shape, each.note or "taken") for each in run.taken],
+        [(each.name, each.shape, each.note or "copied") for each in run.taken],
     )
 
 
@@ -79,7 +81,7 @@ def follow_on_terminal(run: TrainingRun) -> None:
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    from backbones import StartRecord, StepRecord
+    from backbones.training.record import StartRecord, StepRecord
 
     columns = (BarColumn(bar_width=16), TextColumn("{task.percentage:>3.0f} %  {task.description}"))
     far = Progress()
@@ -151,7 +153,7 @@ class Progress:
 
 def record_lines(record: Record, num_epochs: int) -> list[str]:
     """What a log should keep of a record."""
-    from backbones import EpochRecord, EvaluationRecord, StartRecord, StepRecord
+    from backbones.training.record import EpochRecord, EvaluationRecord, StartRecord, StepRecord
 
     match record:
         case StartRecord():
@@ -167,28 +169,30 @@ def record_lines(record: Record, num_epochs: int) -> list[str]:
         case EvaluationRecord():
             figures, place = record.metrics, f"epoch {record.epoch}/{num_epochs}"
             if not math.isfinite(figures["loss"]):
-                return [f"{place}: held-out answers are no finite numbers (not kept)"]
+                return [f"{place}: validation predictions are not finite (not kept)"]
             return [
-                f"{place}: held-out loss {figures['loss']:.4f},"
+                f"{place}: validation loss {figures['loss']:.4f},"
                 f" accuracy {1 - figures['top1_error_percent'] / 100:.4f}"
                 + (" (kept as best)" if record.best else "")
             ]
     return []
 
 
-def tell_end(run: TrainingRun) -> None:
-    """The table at the end, and where everything lies."""
+def tell_end(run: TrainingRun, *, as_json: bool = False) -> None:
+    """The result, and where everything lies."""
     finished = run.finished
     if finished is None:
         return
-    if finished.evaluation is not None:
+    if as_json:
+        print_json(result_json(run))
+    elif finished.evaluation is not None:
         report = finished.evaluation.report
         interval = report.top1_interval_percent
         chose = ", which chose the weights" if finished.evaluation.selected_on_this_split else ""
         print_table(
             ("figure", "value"),
             [
-                (f"pictures ({finished.split}{chose})", f"{report.num_samples:,}"),
+                (f"{split_name(finished.split)} images{chose}", f"{report.num_samples:,}"),
                 ("accuracy", f"{1 - report.top1_error_percent / 100:.4f}"),
                 ("95 % interval", f"{1 - interval.high / 100:.4f} to {1 - interval.low / 100:.4f}"),
                 ("loss", f"{report.loss:.4f}"),
@@ -198,4 +202,23 @@ def tell_end(run: TrainingRun) -> None:
     say(f"bundle: {finished.bundle}")
     drawn = sorted({path.name for path in finished.files})
     say(f"also in {run.folder}: metrics.jsonl, tensorboard/, {', '.join(drawn)}")
-    say(f"next: backbones predict {run.folder} PICTURES --pictures {run.folder / 'pictures'}")
+    say(f"next: backbones predict {run.folder} IMAGES --pictures {run.folder / 'pictures'}")
+
+
+def result_json(run: TrainingRun) -> dict[str, Any]:
+    """What a program may want to know of a run that is finished."""
+    finished = run.finished
+    assert finished is not None
+    found = finished.evaluation
+    return {
+        "folder": str(run.folder),
+        "bundle": str(finished.bundle),
+        "split": finished.split,
+        "files": sorted(str(path) for path in finished.files),
+        "evaluation": None if found is None else found.to_json(),
+    }
+
+
+def split_name(split: str | None) -> str:
+    """What messages call a part of the data."""
+    return {"val": "validation", "train": "training"}.get(split or "", split or "")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backbones.cli.console import print_json, print_text, say
-from backbones.cli.network import InputShape, Network, shape_of
+from backbones.cli.options import Csv, InputShape, Json, Markdown, Network, shape_of
 from backbones.errors import WrongUse
 
 if TYPE_CHECKING:
@@ -16,31 +16,39 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    name: Network,
+    network: Network,
     input: InputShape = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Pictures; costs are for all.")] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size", "-b", min=1, metavar="N", help="Batch size; costs are batch totals."
+        ),
+    ] = None,
     depth: Annotated[
-        int | None, typer.Option(min=1, help="Fold layers below this depth of their paths.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Fold layers below this depth."),
     ] = None,
     functions: Annotated[
-        bool, typer.Option("--functions", help="List sums, concatenations and so on, too.")
+        bool, typer.Option("--functions", help="List sums, concatenations and so on too.")
     ] = False,
     at: Annotated[
         str | None,
-        typer.Option(metavar="LAYER,Y,X", help="Which pixels does this unit see?"),
+        typer.Option(metavar="LAYER,Y,X", help="Show which pixels this unit sees."),
     ] = None,
     draw: Annotated[
-        Path | None, typer.Option(metavar="PICTURE", help="With --at: paint that on a picture.")
+        Path | None, typer.Option(metavar="IMAGE", help="With --at: paint them on an image.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Where the painted picture goes.")
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Write that image here."),
     ] = None,
     memory: Annotated[
-        bool, typer.Option("--memory", help="What an evaluation and a training step need.")
+        bool,
+        typer.Option("--memory", help="Show the memory that it needs too."),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="One line a layer.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="A Markdown table.")] = False,
+    json: Json = False,
+    csv: Csv = False,
+    markdown: Markdown = False,
 ) -> None:
     """Look inside a network: every layer, with what it costs and sees.
 
@@ -54,20 +62,20 @@ def inspect(
         backbones inspect resnet50 --memory
         backbones inspect vgg16 --at conv5_3,7,7 --draw photo.jpg -o seen.png
     """
-    from backbones import inspect as look
-    from backbones import memory as need
+    from backbones.api.inspection import inspect as look
+    from backbones.api.inspection import memory as need
     from backbones.workflows.networks import made_once
 
     if json + csv + markdown > 1:
         raise WrongUse("--json, --csv and --markdown exclude each other")
     if draw is not None and (at is None or out is None):
         raise WrongUse("--draw paints what --at LAYER,Y,X sees, and -o FILE says where it goes")
-    network = made_once(name) if memory else name
-    found = look(network, shape_of(input), batch=batch or 1, functions=functions)
+    made = made_once(network) if memory else network
+    found = look(made, shape_of(input), batch=batch_size or 1, functions=functions)
     if at is not None:
         _tell_box(found, at, draw, out, json)
         return
-    needs = need(network, found.input, batch=batch) if memory else None
+    needs = need(made, found.input, batch=batch_size) if memory else None
     layers = found.layers if depth is None else found.folded(depth)
     if json:
         also = {} if needs is None else {"memory": needs.to_json()}
@@ -95,10 +103,10 @@ def _tell_box(found: Inspection, at: str, draw: Path | None, out: Path | None, j
             f" {left} to {right - 1} of {found.input[-2]}x{found.input[-1]} px"
         )
     if draw is not None and out is not None:
-        from backbones import paint_field
+        from backbones.api.inspection import paint_field
 
         paint_field(found, (layer, row, column), draw, out)
-        say(f"painted on {out}")
+        say(f"wrote {out}")
 
 
 def _unit(text: str) -> tuple[str, int, int]:

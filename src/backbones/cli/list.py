@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from backbones.cli.console import print_json, print_table, print_text
+from backbones.cli.options import Json
 from backbones.errors import NotFound, WrongUse, nearest
 from backbones.units import human_count
 
@@ -37,7 +38,7 @@ def list_(
         typer.Option(metavar="COLUMN", help="networks: sort by this column, smallest first."),
     ] = None,
     reverse: Annotated[bool, typer.Option("--reverse", help="networks: largest first.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """List networks, recipes, protocols, labels or the ledger.
 
@@ -164,7 +165,7 @@ def list_networks(names: Sequence[str], as_json: bool) -> None:
 
 def list_recipes(as_json: bool) -> None:
     """Every recipe that ships with the package."""
-    from backbones import load_recipe, recipe_names
+    from backbones.training.settings import load_recipe, recipe_names
 
     recipes = [load_recipe(name) for name in recipe_names()]
     if as_json:
@@ -179,18 +180,17 @@ def list_recipes(as_json: bool) -> None:
 
 def list_protocols(as_json: bool) -> None:
     """Every evaluation protocol."""
-    from backbones import find_protocol, protocol_names
+    from backbones.protocols.table import PROTOCOLS
 
-    protocols = [find_protocol(name) for name in protocol_names()]
     if as_json:
         rows = [
-            {"name": p.name, "citation": str(p.citation), "summary": p.summary} for p in protocols
+            {"name": p.name, "citation": str(p.citation), "summary": p.summary} for p in PROTOCOLS
         ]
         print_json(rows)
         return
     print_table(
         ("name", "from", "printed", "what it is"),
-        [(p.name, p.paper, str(len(p.printed)), p.summary) for p in protocols],
+        [(p.name, p.paper, str(len(p.printed)), p.summary) for p in PROTOCOLS],
         right="printed",
     )
 

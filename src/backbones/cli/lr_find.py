@@ -8,44 +8,58 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backbones.cli.console import preparing, print_json, print_table, say
-from backbones.cli.layout import LabelPattern, Layout
-from backbones.cli.offline import Offline
+from backbones.cli.options import (
+    Data,
+    ImageSize,
+    Json,
+    LabelPattern,
+    Layout,
+    Model,
+    Offline,
+    Quiet,
+    RecipeName,
+    Seed,
+    Settings,
+    StartWeights,
+    TrainingBatch,
+)
 
 if TYPE_CHECKING:
     from backbones import FoundRate
 
 
 def lr_find(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A folder, manifest or set name.")],
-    model: Annotated[str | None, typer.Option(help="A network; see `backbones list`.")] = None,
-    recipe: Annotated[
-        str | None, typer.Option(help="A recipe's name or file; see `backbones list recipes`.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field; can be repeated."),
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Start from these: an id, a bundle, a run or a weight file.")
-    ] = None,
-    lowest: Annotated[float, typer.Option("--from", help="The first learning rate.")] = 1e-6,
-    highest: Annotated[float, typer.Option("--to", help="The last learning rate.")] = 10.0,
-    steps: Annotated[int, typer.Option(help="Optimiser steps at most.")] = 100,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The chart, .png or .svg.")] = Path(
-        "lr-find.png"
-    ),
+    data: Data,
+    model: Model = None,
+    recipe: RecipeName = None,
+    settings: Settings = None,
+    batch_size: TrainingBatch = None,
+    image_size: ImageSize = None,
+    seed: Seed = None,
+    weights: StartWeights = None,
+    lowest: Annotated[
+        float, typer.Option("--from", metavar="X", help="First learning rate.")
+    ] = 1e-6,
+    highest: Annotated[float, typer.Option("--to", metavar="X", help="Last learning rate.")] = 10.0,
+    steps: Annotated[
+        int, typer.Option(metavar="N", help="Number of optimizer steps at most.")
+    ] = 100,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help="The chart, .png or .svg.")
+    ] = Path("lr-find.png"),
     layout: Layout = None,
     label_pattern: LabelPattern = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    json: Json = False,
     offline: Offline = False,
+    quiet: Quiet = False,
 ) -> None:
     """Suggest a learning rate.
 
-    Trains a copy of the network for some steps while the rate rises from --from to --to, and reads
-    off where the loss falls fastest. Nothing is kept but the chart.
+    Trains a copy of the network for some steps while the rate rises from --from to --to, and finds
+    where the loss falls fastest. Only the chart is kept.
 
     Examples:
-        backbones lr-find photos --model vgg11_bn --recipe scratch
+        backbones lr-find photos --model resnet18 --recipe finetune
     """
     from backbones import find_learning_rate
 
@@ -62,6 +76,9 @@ def lr_find(
             steps=steps,
             progress=bars.working,
             downloading=bars.downloading,
+            batch_size=batch_size,
+            image_size=image_size,
+            seed=seed,
         )
     say(f"data: {found.data}")
     chart = found.draw(out)
@@ -99,4 +116,4 @@ def tell(found: FoundRate, data: str, chart: Path) -> None:
     )
     say(f"chart: {chart}")
     if test.suggestion is not None:
-        say(f"use it: backbones train {data} ... --set optimizer.lr={test.suggestion:.2g}")
+        say(f"use it: backbones train {data} ... --lr {test.suggestion:.2g}")

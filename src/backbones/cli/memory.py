@@ -7,41 +7,48 @@ from typing import Annotated, Literal
 import typer
 
 from backbones.cli.console import print_json, print_text
-from backbones.cli.network import InputShape, Network, shape_of
+from backbones.cli.options import InputShape, Json, Network, shape_of
 from backbones.errors import WrongUse
 
 
 def memory(
-    name: Network,
+    network: Network,
     input: InputShape = None,
-    batch: Annotated[
-        int | None, typer.Option(min=1, help="Pictures; else 1 in evaluation, 32 in training.")
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size",
+            "-b",
+            min=1,
+            metavar="N",
+            help="Images in a batch; default: 1 in evaluation, 32 in training.",
+        ),
     ] = None,
     optimizer: Annotated[
         Literal["sgd", "sgd_momentum", "adam", "adamw", "rmsprop", "rmsprop_momentum"],
-        typer.Option(help="Of the training."),
+        typer.Option(help="Optimizer whose state is counted."),
     ] = "sgd_momentum",
     precision: Annotated[
-        Literal["fp32", "bf16"], typer.Option(help="bf16 is autocast; it takes longer to tell.")
+        Literal["fp32", "bf16"], typer.Option(help="bf16 is autocast; slower to compute.")
     ] = "fp32",
     budget: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Which batch fits in, say, 8GiB?")
+        str | None, typer.Option(metavar="SIZE", help="Find the batch that fits, such as 8GiB.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    json: Json = False,
 ) -> None:
     """Show how much memory a network needs, and which batch fits.
 
-    Counted is what is alive at once; nothing is computed. Also the sum that tutorials print.
+    Counts what is alive at once, without computing anything; and the sum that tutorials print.
 
     Examples:
-        backbones memory resnet50 --batch 64 --optimizer adamw --budget 8GiB
+        backbones memory resnet50 --batch-size 64 --optimizer adamw --budget 8GiB
     """
-    from backbones import memory as need
+    from backbones.api.inspection import memory as need
 
     found = need(
-        name,
+        network,
         shape_of(input),
-        batch=batch,
+        batch=batch_size,
         optimizer=optimizer,
         precision=precision,
         budget=None if budget is None else _bytes(budget),

@@ -1,4 +1,4 @@
-"""`backbones predict`: the top answers for pictures, wherever they lie."""
+"""`backbones predict`: the top classes for images, wherever they are."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from backbones.cli.console import preparing, progress, say
-from backbones.cli.language import Language, tell_nameless
-from backbones.cli.offline import Offline
+from backbones.cli.console import preparing, progress, say, tell_nameless, warn
+from backbones.cli.options import (
+    BatchSize,
+    Classifier,
+    Images,
+    Language,
+    Offline,
+    Quiet,
+    Top,
+)
 from backbones.cli.submission import (
     AllProbabilities,
     ClassAs,
@@ -28,51 +35,62 @@ if TYPE_CHECKING:
     from backbones.api.prediction import Output
     from backbones.prediction.writers import Written
 
+OUTPUT, ENSEMBLE = "Output", "Averaging"
 
-More = Annotated[
+Also = Annotated[
     list[str] | None,
     typer.Option(
-        "--weights",
-        metavar="RUN_OR_BUNDLE",
-        help="Another network that answers together with BUNDLE; can be repeated.",
+        metavar="CLASSIFIER",
+        help="Average with this one too; repeatable.",
+        rich_help_panel=ENSEMBLE,
     ),
 ]
 Views = Annotated[
     str,
     typer.Option(
-        metavar="ID", help="Average these views; `backbones evaluate --protocol list` has them."
+        metavar="ID",
+        help="Average these views; `backbones evaluate --protocol list` shows all.",
+        rich_help_panel=ENSEMBLE,
     ),
 ]
 Form = Annotated[
     Literal["text", "json", "csv", "parquet", "submission"],
-    typer.Option(help="json is one object a line; submission is a competition's CSV."),
-]
-Network = Annotated[
-    str,
-    typer.Argument(
-        metavar="BUNDLE", help="A bundle, a run, the folder of all folds or an id of weights."
+    typer.Option(
+        help="json is one object a line; submission is a competition's CSV.",
+        rich_help_panel=OUTPUT,
     ),
 ]
-Inputs = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="FILES_OR_FOLDER...",
-        help="Pictures, folders, patterns, zip or tar files; - reads standard input.",
+AsJson = Annotated[bool, typer.Option("--json", help="As --format json.", rich_help_panel=OUTPUT)]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Write here instead of standard output.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Annotate = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Write annotated copies here, and a page of them.",
+        rich_help_panel=OUTPUT,
     ),
 ]
 
 
 def predict(
-    bundle: Network,
-    inputs: Inputs,
-    weights: More = None,
+    classifier: Classifier,
+    images: Images,
+    also: Also = None,
     protocol: Views = "single",
-    top: Annotated[int, typer.Option(min=1, help="Answers a picture.")] = 5,
+    top: Top = 5,
     format: Form = "text",
-    out: Annotated[Path | None, typer.Option(help="Write here instead of standard output.")] = None,
-    pictures: Annotated[
-        Path | None, typer.Option(help="Folder for annotated copies and a page of them.")
-    ] = None,
+    json: AsJson = False,
+    out: Out = None,
+    pictures: Annotate = None,
     submission: SubmissionFile = None,
     template: Sample = None,
     columns: Columns = "id,label",
@@ -81,25 +99,31 @@ def predict(
     class_as: ClassAs = None,
     clip: Clip = None,
     lang: Language = "en",
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures in a batch.")] = 32,
+    batch_size: BatchSize = 32,
     offline: Offline = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Name what is in pictures.
+    """Classify images.
 
-    A file that cannot be decoded is listed with its reason, and the rest goes on; the exit code
-    is 1 only where no picture could be read at all, or where a row of the template has no answer.
+    A file that cannot be decoded is listed with the reason, and the rest goes on; the exit code
+    is 1 only if no image could be read at all, or if a row of the template has no prediction.
 
-    Several networks and views are averaged exactly as `evaluate` does it. What the columns of a
-    template want is told by their names and by what stands in them; where that is not certain,
+    Several classifiers and views are averaged exactly as `evaluate` does it. What goes into the
+    columns of a template is recognised by their names and contents; where that is not certain,
     --probability-of or --class-as decides.
 
     Examples:
-        backbones predict runs/demo photos --format json
+        backbones predict runs/demo photos --json
+        backbones predict vgg16.tv_in1k photo.jpg --top 3 --lang zh
         backbones predict runs/five test.zip --submission answers.csv
     """
+    if json:
+        if format not in ("text", "json"):
+            raise WrongUse(f"--json and --format {format} exclude each other; choose one")
+        format = "json"
     if submission is not None:
         if out is not None or format not in ("text", "submission"):
-            raise WrongUse("--submission says where and in which form; leave out --out, --format")
+            raise WrongUse("--submission says where and in which form; omit --out and --format")
         format, out = "submission", submission
     said = Said(columns, probability_of, all_probabilities, class_as, clip, template)
     if format != "submission":
@@ -108,8 +132,8 @@ def predict(
 
     wanted = said.submission() if format == "submission" else None
     written = answered(
-        [bundle, *(weights or [])],
-        inputs,
+        [classifier, *(also or [])],
+        images,
         Output(format, out or sys.stdout, pictures, wanted, template),
         Asked(protocol, top, lang, batch_size),
     )
@@ -158,15 +182,15 @@ def answered(networks: list[str], inputs: list[str], output: Output, asked: Aske
 
 
 def tell_failures(written: Written) -> None:
-    """List what could not be read, and what nobody asked for; exit code 1 where nothing could."""
+    """List what could not be read, and what no row asks for; exit code 1 if nothing could."""
     if written.extra:
         more = f" and {len(written.extra) - 5} more" if len(written.extra) > 5 else ""
         listed = ", ".join(written.extra[:5])
-        say(f"no row of the template asks for {len(written.extra)} pictures: {listed}{more}")
+        warn(f"no row of the template asks for {len(written.extra)} images: {listed}{more}")
     if not written.failures:
         return
-    say(f"{len(written.failures)} of {written.num_pictures} pictures could not be read:")
+    warn(f"{len(written.failures)} of {written.num_pictures} images could not be read:")
     for path, reason in written.failures[:20]:
-        say(f"  {path}: {reason}")
+        warn(f"  {path}: {reason}")
     if len(written.failures) == written.num_pictures:
         raise typer.Exit(1)

@@ -9,15 +9,11 @@ import typer
 
 from backbones.cli.command import Command, new_group
 from backbones.cli.console import print_json, print_table, print_text, say
-from backbones.cli.layout import LabelPattern, Layout
+from backbones.cli.options import Json, LabelPattern, Layout, Settings
 
 app = new_group("Training recipes: show, diff, dump.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME_OR_FILE", help="See `backbones list recipes`.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field; can be repeated."),
-]
 
 
 @app.command(cls=Command)
@@ -25,70 +21,67 @@ def show(
     name: Name,
     settings: Settings = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Draw it: a page (.html) or a .png.")
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Draw it: a page (.html) or a .png."),
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Show it on these pictures; a set, a folder or a manifest.")
+        str | None, typer.Option(metavar="DATA", help="Show its augmentation on these images.")
     ] = None,
     layout: Layout = None,
     label_pattern: LabelPattern = None,
-    pictures: Annotated[
+    images: Annotated[
         int | None,
         typer.Option(
-            min=1, help="In the training split, to count steps; else as many as --data has."
+            min=1, metavar="N", help="Training images, to count steps; default: those of --data."
         ),
     ] = None,
+    json: Json = False,
 ) -> None:
-    """Show what a recipe sets; draw its learning rate, its augmentation and a batch.
+    """Show what a recipe sets; draw its learning rate and augmentation.
 
     Examples:
         backbones recipe show vgg -o vgg.html
     """
-    from backbones import view_recipe
-    from backbones.text import setting_text
+    from backbones.api.recipes import said, view_recipe
+    from backbones.training.settings import with_reading
 
-    view = view_recipe(
-        name,
-        settings=settings or (),
-        layout=layout,
-        label_pattern=label_pattern,
-        num_pictures=pictures,
-        data=data,
-    )
+    settings = with_reading(settings or (), layout, label_pattern)
+    view = view_recipe(name, settings=settings, num_pictures=images, data=data)
     recipe = view.recipe
+    if json:
+        print_json(recipe.to_json())
+        return
     print_text(f"{recipe.name}: {recipe.summary}")
     for title, text in (("from", recipe.source), ("result", recipe.expected)):
         if text:
             print_text(f"{title}: {text}")
-    print_table(("field", "value"), [(path, setting_text(value)) for path, value in view.fields()])
+    print_table(("field", "value"), [(path, said(value)) for path, value in view.fields()])
     if data is not None and view.source is not None:
         say(f"data: {view.source.summary()}")
     if out is not None:
-        say(f"drawn: {view.draw(out)}")
+        say(f"wrote {view.draw(out)}")
 
 
 @app.command(cls=Command)
 def diff(
     one: Name,
-    other: Annotated[str, typer.Argument(metavar="OTHER", help="Another name or file.")],
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    other: Annotated[str, typer.Argument(metavar="OTHER", help="Another one.")],
+    json: Json = False,
 ) -> None:
     """Show every field in which two recipes differ.
 
     Examples:
         backbones recipe diff vgg runs/mine/recipe.json
     """
-    from backbones import compare_recipes
-    from backbones.text import setting_text
+    from backbones.api.recipes import compare_recipes, said
 
     rows = compare_recipes(one, other)
     if json:
         print_json([{"field": path, "one": a, "other": b} for path, a, b in rows])
     elif rows:
-        texts = [(path, setting_text(a), setting_text(b)) for path, a, b in rows]
-        print_table(("field", one, other), texts)
+        print_table(("field", one, other), [(path, said(a), said(b)) for path, a, b in rows])
     else:
-        say(f"{one} and {other} set the same")
+        say(f"{one} and {other} are the same")
 
 
 @app.command(cls=Command)
@@ -98,6 +91,6 @@ def dump(name: Name, settings: Settings = None) -> None:
     Examples:
         backbones recipe dump vgg --set model=vgg19 > mine.json
     """
-    from backbones import dump_recipe
+    from backbones.api.recipes import dump_recipe
 
     print_text(dump_recipe(name, settings=settings or ()))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backbones.cli.console import print_json, print_table, print_text, progress, say
-from backbones.cli.offline import Offline
+from backbones.cli.options import Json, Offline, Quiet, Smoke
 
 if TYPE_CHECKING:
     from backbones.api.reproduction import Reproduced
@@ -17,29 +17,32 @@ if TYPE_CHECKING:
 def reproduce(
     ids: Annotated[
         list[str],
-        typer.Argument(metavar="ID...", help="Rows of the ledger; see `backbones list ledger`."),
+        typer.Argument(metavar="ID", help="Rows of the ledger; see `backbones list ledger`."),
     ],
     data: Annotated[
-        str | None, typer.Option(help="Where their data lies; the set of its name if left out.")
+        str | None,
+        typer.Option(metavar="DATA", help="Where their data is; default: the set of its name."),
     ] = None,
     runs: Annotated[
-        int | None, typer.Option(metavar="N", help="Seeds 0 to N - 1; else as the row says.")
+        int | None, typer.Option(min=1, metavar="N", help="Seeds 0 to N - 1; default: the row's.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of all trained networks and results.")] = Path(
-        "runs/reproduce"
-    ),
-    smoke: Annotated[bool, typer.Option("--smoke", help="A few steps, to see it work.")] = False,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="FOLDER", help="For trained networks and results."),
+    ] = Path("runs/reproduce"),
+    smoke: Smoke = False,
     show: Annotated[
-        bool, typer.Option("--show", help="Say what would be trained and measured; do nothing.")
+        bool, typer.Option("--show", help="Show what would be trained and measured; do nothing.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    json: Json = False,
     offline: Offline = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Try claims of papers and tutorials again.
+    """Reproduce claims of papers and tutorials.
 
     Trains a row's networks, measures them, and writes ours beside the printed numbers, with
-    seeds, spread, machine and versions. What is finished is kept: the same command goes on where
-    it was broken off.
+    seeds, spread, machine and versions. Finished work is kept: the same command continues after an
+    interruption.
 
     Examples:
         backbones reproduce lenet/digits
@@ -67,7 +70,7 @@ def reproduce(
 
 
 def _tried(name: str, data: str | None, how: tuple[int | None, Path], smoke: bool) -> Reproduced:
-    from backbones import reproduce as try_again
+    from backbones.api.reproduction import reproduce as try_again
     from backbones.speed import keep_large_buffers
 
     keep_large_buffers()

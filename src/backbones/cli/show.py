@@ -6,27 +6,30 @@ from typing import Annotated
 
 import typer
 
-from backbones.cli.console import print_json, print_text
-from backbones.cli.language import Language, tell_nameless
+from backbones.cli.console import print_json, print_text, tell_nameless
+from backbones.cli.options import Json, Language
 
 
 def show(
     name: Annotated[
-        str, typer.Argument(metavar="NAME_OR_BUNDLE", help="A network, weights or a bundle.")
+        str,
+        typer.Argument(
+            metavar="NAME", help="A network's name, an id of weights, a bundle or a run folder."
+        ),
     ],
     lang: Language = "en",
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    json: Json = False,
 ) -> None:
-    """Show what a network is, or weights, or a bundle.
+    """Show a card of a network, of weights or of a bundle.
 
-    Of a network its paper, its row of the paper's table, what it costs, what was published; of
-    weights, all that was published about them; of a bundle, all that it says of itself.
+    Of a network: its paper, its row of the paper's table, its cost, published weights. Of weights:
+    everything published about them. Of a bundle: everything that it says about itself.
 
     Examples:
         backbones show vgg16
         backbones show runs/demo/best.safetensors
     """
-    from backbones import show as look
+    from backbones.api.networks import show as look
     from backbones.report.cards import BundleCard
 
     shown = look(name, lang=lang)

@@ -1,52 +1,70 @@
-"""`backbones stylize`: one picture in the style of another."""
+"""`backbones stylize`: one image in the style of another."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from backbones.cli.console import Moved, progress, say
+from backbones.cli.console import Moved, print_json, progress, say
+from backbones.cli.options import Json, Offline, Quiet
 
 if TYPE_CHECKING:
     from backbones.features.style import StyleSettings, StyleStep
+    from backbones.workflows.stylization import Stylized
 
 Layers = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME", help="As `relu4_2` or a module path; repeatable, or by commas."),
+    typer.Option(
+        metavar="NAME", help="Such as relu4_2, or a module path; repeatable, or with commas."
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(metavar="CLASSIFIER", help="Default: the best weights on this machine."),
+]
+StyleWeight = Annotated[
+    float, typer.Option(metavar="X", help="Style weight; the content weight is 1.")
+]
+SmoothnessWeight = Annotated[
+    float, typer.Option(metavar="X", help="Total variation weight; more is smoother.")
+]
+Start = Annotated[
+    Literal["content", "noise"], typer.Option(help="Start from the content or from noise.")
 ]
 
 
 def stylize(
-    content: Annotated[Path, typer.Argument(metavar="CONTENT", help="The picture to change.")],
-    style: Annotated[Path, typer.Argument(metavar="STYLE", help="The picture to learn from.")],
+    content: Annotated[Path, typer.Argument(metavar="CONTENT", help="The image to change.")],
+    style: Annotated[Path, typer.Argument(metavar="STYLE", help="The image with the style.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help=".png, .jpg or .webp.")],
-    weights: Annotated[
-        str | None, typer.Option(metavar="BUNDLE_OR_ID", help="Else the best on this machine.")
-    ] = None,
-    network: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A variant whose weights are here.")
+    weights: Weights = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A network whose weights are here.")
     ] = None,
     content_layers: Layers = None,
     style_layers: Layers = None,
-    style_weight: Annotated[float, typer.Option(help="Beside the content's 1.")] = 300.0,
-    tv_weight: Annotated[float, typer.Option(help="More is smoother.")] = 1.0,
+    style_weight: StyleWeight = 300.0,
+    tv_weight: SmoothnessWeight = 1.0,
     size: Annotated[int, typer.Option(metavar="PX", help="Longer side of the result.")] = 384,
-    steps: Annotated[int, typer.Option(help="Of the optimiser, over all sizes.")] = 300,
-    optimizer: Annotated[Literal["lbfgs", "adam"], typer.Option(help="lbfgs or adam.")] = "lbfgs",
+    steps: Annotated[
+        int, typer.Option(metavar="N", help="Number of optimizer steps, over all sizes.")
+    ] = 300,
+    optimizer: Annotated[Literal["lbfgs", "adam"], typer.Option(help="Optimizer.")] = "lbfgs",
     preserve_colour: Annotated[
         bool, typer.Option("--preserve-colour", help="Keep the content's colours.")
     ] = False,
-    start: Annotated[
-        Literal["content", "noise"], typer.Option(help="What the first picture is.")
-    ] = "content",
-    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+    start: Start = "content",
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the noise.")] = 0,
+    json: Json = False,
+    offline: Offline = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Give a picture the style of another.
+    """Render an image in the style of another.
 
     Works with any network; VGG-19 does best (`backbones weights get vgg19.tv_in1k`). Ctrl-C stops
-    early and saves the best picture so far.
+    early and saves the best image so far.
 
     Examples:
         backbones stylize photo.jpg starry_night.jpg -o night.png --size 512
@@ -54,43 +72,53 @@ def stylize(
     from backbones import StyleSettings
     from backbones import stylize as stylize_image
     from backbones.errors import WrongUse
+    from backbones.workflows import stylization
 
     _check_destination(out)
-    if weights and network:
-        raise WrongUse("--weights and --network exclude each other; weights know their network")
-    settings = StyleSettings(
-        _names(content_layers),
-        _names(style_layers),
-        style_weight,
-        tv_weight,
-        steps,
-        optimizer,
-        preserve_colour,
-        start,
-        seed,
-    )
-    with progress("painting", unit="steps") as moved:
+    if weights and model:
+        raise WrongUse("--weights and --model exclude each other; weights know their network")
+    weighed = (style_weight, tv_weight, steps, optimizer, preserve_colour, start, seed)
+    settings = StyleSettings(_names(content_layers), _names(style_layers), *weighed)
+    chosen = weights or stylization.choose_weights(model)
+    with progress("stylizing", unit="steps") as moved:
         done = stylize_image(
             content,
             style,
-            weights or network,
+            chosen,
             settings=settings,
             size_px=size,
             progress=lambda step: _tell(moved, step, steps),
         )
-    done.save(out)
-    _say_layers(done.network, done.settings)
+    stylization.write_picture(out, done.picture)
+    _say_layers(chosen, done.settings)
+    if json:
+        print_json(_as_json(done, chosen, out))
     if done.interrupted:
-        say(f"interrupted after {done.steps} of {steps} steps; the best picture is in {out}")
+        say(f"interrupted after {done.steps} of {steps} steps; the best image is in {out}")
         raise typer.Exit(130)
     say(f"wrote {out}: {done.picture.shape[1]}x{done.picture.shape[0]} px, loss {done.loss:.4g}")
 
 
+def _as_json(done: Stylized, chosen: str, out: Path) -> dict[str, Any]:
+    height, width = done.picture.shape[:2]
+    return {
+        "out": str(out),
+        "weights": chosen,
+        "width": width,
+        "height": height,
+        "steps": done.steps,
+        "loss": done.loss,
+        "interrupted": done.interrupted,
+        "content_layers": list(done.settings.content_layers),
+        "style_layers": list(done.settings.style_layers),
+    }
+
+
 def _check_destination(out: Path) -> None:
     from backbones.errors import NotFound
-    from backbones.report.pictures import check_image_path
+    from backbones.workflows import stylization
 
-    check_image_path(out)
+    stylization.picture_format(out)
     if not out.resolve().parent.is_dir():
         raise NotFound(f"there is no folder {out.parent} to write {out.name} to; make it first")
 

@@ -1,4 +1,4 @@
-"""The options of `predict` that make a competition's file."""
+"""The options of `predict` that write a competition's file."""
 
 from __future__ import annotations
 
@@ -13,31 +13,40 @@ from backbones.errors import WrongUse
 if TYPE_CHECKING:
     from backbones.api.prediction import Submission
 
+PANEL = "Submission to a competition"
+
 SubmissionFile = Annotated[
     Path | None,
-    typer.Option("--submission", metavar="CSV", help="Write a competition's file here."),
+    typer.Option(metavar="CSV", help="Write the submission here.", rich_help_panel=PANEL),
 ]
 Sample = Annotated[
     Path | None,
     typer.Option(
         metavar="CSV",
-        help="Submission: the competition's sample; its rows are filled, in its order.",
+        help="The competition's sample; its rows are filled, in its order.",
+        rich_help_panel=PANEL,
     ),
 ]
-Columns = Annotated[str, typer.Option(help="Submission: the names of its columns.")]
+Columns = Annotated[
+    str, typer.Option(metavar="A,B", help="Names of the columns.", rich_help_panel=PANEL)
+]
 ProbabilityOf = Annotated[
-    str | None, typer.Option(metavar="CLASS", help="Submission: write this probability.")
+    str | None,
+    typer.Option(metavar="CLASS", help="Write this class's probability.", rich_help_panel=PANEL),
 ]
 AllProbabilities = Annotated[
-    bool, typer.Option("--all-probabilities", help="Submission: write a column a class.")
+    bool,
+    typer.Option("--all-probabilities", help="Write a column per class.", rich_help_panel=PANEL),
 ]
 ClassAs = Annotated[
     Literal["name", "number"] | None,
-    typer.Option(help="Submission: write the likeliest class so."),
+    typer.Option(help="How the top class is written.", rich_help_panel=PANEL),
 ]
 Clip = Annotated[
     float | None,
-    typer.Option(metavar="P", help="Submission: keep probabilities between P and 1 - P."),
+    typer.Option(
+        metavar="P", help="Keep probabilities between P and 1 - P.", rich_help_panel=PANEL
+    ),
 ]
 
 

@@ -1,4 +1,4 @@
-"""`backbones train`: a folder of pictures in, a run folder out."""
+"""`backbones train`: a folder of images in, a run folder out."""
 
 from __future__ import annotations
 
@@ -10,75 +10,78 @@ import typer
 
 from backbones.cli.console import preparing
 from backbones.cli.following import follow, tell_end
-from backbones.cli.layout import LabelPattern, Layout
-from backbones.cli.offline import Offline
+from backbones.cli.options import (
+    Epochs,
+    ImageSize,
+    Json,
+    LabelPattern,
+    Layout,
+    LearningRate,
+    MaybeData,
+    Model,
+    Offline,
+    Quiet,
+    RecipeName,
+    Seed,
+    Settings,
+    Smoke,
+    StartWeights,
+    TrainingBatch,
+)
 from backbones.errors import WrongUse
 
 if TYPE_CHECKING:
     from backbones import FoldsTraining, TrainingRun
     from backbones.training.recipe import Recipe
+    from backbones.training.settings import SeededShorthand
 
 
-Data = Annotated[str | None, typer.Argument(metavar="DATA", help="A folder, manifest or set name.")]
-Model = Annotated[
-    str | None, typer.Option(help="A network, see `backbones list`; the recipe's own if left out.")
-]
-RecipeName = Annotated[
-    str | None,
-    typer.Option(
-        help="A recipe's name or file, see `backbones list recipes`. If left out: finetune with"
-        " --weights, digits and fashion for these sets, else scratch (random weights)."
-    ),
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="FIELD=VALUE",
-        help="Change a field of the recipe (`backbones recipe dump` has all); can be repeated.",
-    ),
-]
-Weights = Annotated[
-    str | None, typer.Option(help="Start from these: an id, a bundle, a run or a weight file.")
-]
 InitFrom = Annotated[
     str | None,
     typer.Option(
-        metavar="RUN_OR_BUNDLE", help="Take over the layers that this other network shares."
+        metavar="CLASSIFIER", help="Copy the layers that this other network has in common."
     ),
 ]
-Out = Annotated[Path | None, typer.Option(help="The run folder; runs/DATA-MODEL if left out.")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="FOLDER", help="Run folder; default: runs/DATA-MODEL."),
+]
 FoldCount = Annotated[
     int | None,
     typer.Option(
+        min=2,
         metavar="K",
-        help="Train K networks, each holding out another stratified part of the training"
-        " pictures (train and val together; test is left alone).",
+        help="Train K networks, each validated on another stratified part of the training images"
+        " (train and val together; test is left alone).",
     ),
 ]
-Smoke = Annotated[bool, typer.Option("--smoke", help="A few steps, to see it work.")]
 LogEvery = Annotated[
     int | None,
     typer.Option(
         min=1,
         metavar="STEPS",
-        help="Without a terminal, a line each so many steps; about one a minute if left out.",
+        help="Without a terminal, log a line every so many steps; default: about one a minute.",
     ),
 ]
 Resume = Annotated[
     Path | None,
     typer.Option(
-        metavar="RUN", help="Go on with this run, exactly; if its data was moved, give DATA too."
+        metavar="RUN", help="Continue this run exactly; if its data was moved, give DATA too."
     ),
 ]
 
 
 def train(
-    data: Data = None,
+    data: MaybeData = None,
     model: Model = None,
     recipe: RecipeName = None,
     settings: Settings = None,
-    weights: Weights = None,
+    epochs: Epochs = None,
+    lr: LearningRate = None,
+    batch_size: TrainingBatch = None,
+    image_size: ImageSize = None,
+    seed: Seed = None,
+    weights: StartWeights = None,
     init_from: InitFrom = None,
     out: Out = None,
     folds: FoldCount = None,
@@ -87,36 +90,43 @@ def train(
     smoke: Smoke = False,
     resume: Resume = None,
     log_every: LogEvery = None,
+    json: Json = False,
     offline: Offline = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Train a network on pictures.
+    """Train a network on images.
 
     Leaves a run folder: best and last bundle, metrics, curves, TensorBoard files, the resolved
-    recipe, a report on the held-out pictures, and a checkpoint to go on from.
+    recipe, a report on the validation images, and a checkpoint to continue from.
 
-    With --folds the run folder holds a run for each fold, one table of all, and out_of_fold.csv
-    with an answer to every picture from the network that never saw it. `evaluate` and `predict`
-    take the whole folder as one network.
+    With --folds the run folder holds a run per fold, one table of all, and out_of_fold.csv with a
+    prediction for every image by the network that never saw it. `evaluate` and `predict` take the
+    whole folder as one classifier.
 
-    On photos begin with --recipe finetune: it goes on from the network's public weights, which
-    are fetched once (resnet18's, unless --model names another).
+    For photos begin with --recipe finetune: it starts from the network's public weights, which
+    are downloaded once (resnet18's, unless --model names another).
 
     Examples:
         backbones train photos --recipe finetune
-        backbones train photos --recipe finetune --model efficientnet_b0
-        backbones train photos --folds 5 --out runs/five
+        backbones train photos --recipe finetune --model efficientnet_b0 --epochs 20
+        backbones train photos --folds 5 -o runs/five
         backbones train --resume runs/photos-resnet18
     """
-    given = (model, recipe, settings, weights, init_from, out, smoke, folds, layout, label_pattern)
+    short: SeededShorthand = {
+        "epochs": epochs,
+        "lr": lr,
+        "batch_size": batch_size,
+        "image_size": image_size,
+        "seed": seed,
+    }
+    named = (model, recipe, settings, weights, init_from, out, smoke, folds, layout, label_pattern)
     if resume is not None:
-        if any(each not in (None, False) for each in given):
-            raise WrongUse("--resume goes on with the run as it was started; give no other option")
-        go_on(resume, data, log_every)
+        if any(each not in (None, False) for each in (*named, *short.values())):
+            raise WrongUse("--resume continues the run as it was started; give no other option")
+        go_on(resume, data, log_every, as_json=json)
         return
     if data is None:
         raise WrongUse("no data given: backbones train DATA, or backbones train --resume RUN")
-    if folds is not None and folds < 2:
-        raise WrongUse(f"--folds is {folds}; expected 2 or more")
     from backbones import choose_recipe
 
     chosen = choose_recipe(
@@ -129,11 +139,14 @@ def train(
         weights=weights,
         init_from=init_from,
         smoke_run=smoke,
+        **short,
     )
-    start(chosen, data, out, log_every)
+    start(chosen, data, out, log_every, as_json=json)
 
 
-def start(chosen: Recipe, data: str, out: Path | None, log_every: int | None) -> None:
+def start(
+    chosen: Recipe, data: str, out: Path | None, log_every: int | None, *, as_json: bool
+) -> None:
     """Begin a run, or one for each fold where the recipe asks for folds, and follow it."""
     import backbones
 
@@ -142,26 +155,28 @@ def start(chosen: Recipe, data: str, out: Path | None, log_every: int | None) ->
         begun = begin(
             data, recipe=chosen, out=out, progress=bars.working, downloading=bars.downloading
         )
-    follow_to_the_end(begun, log_every)
+    follow_to_the_end(begun, log_every, as_json=as_json)
 
 
-def go_on(path: Path, data: str | None, log_every: int | None) -> None:
+def go_on(path: Path, data: str | None, log_every: int | None, *, as_json: bool) -> None:
     """Go on with a run, or with all that a folder of folds holds, and follow it."""
     import backbones
 
     again = backbones.resume_folds if backbones.holds_folds(path) else backbones.resume
     with preparing() as bars:
         begun = again(path, data=data, progress=bars.working, downloading=bars.downloading)
-    follow_to_the_end(begun, log_every)
+    follow_to_the_end(begun, log_every, as_json=as_json)
 
 
-def follow_to_the_end(begun: TrainingRun | FoldsTraining, log_every: int | None) -> None:
+def follow_to_the_end(
+    begun: TrainingRun | FoldsTraining, log_every: int | None, *, as_json: bool
+) -> None:
     """Train, say how it goes, and what came of it."""
     from backbones import FoldsTraining
     from backbones.cli.folds import follow_folds
 
     if isinstance(begun, FoldsTraining):
-        follow_folds(begun, partial(follow, log_every=log_every))
+        follow_folds(begun, partial(follow, log_every=log_every, as_json=as_json), as_json=as_json)
         return
-    follow(begun, log_every)
-    tell_end(begun)
+    follow(begun, log_every, as_json=as_json)
+    tell_end(begun, as_json=as_json)

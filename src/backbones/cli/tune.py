@@ -11,34 +11,51 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backbones.cli.console import preparing, print_json, print_table, progress, say
-from backbones.cli.layout import LabelPattern, Layout
-from backbones.cli.offline import Offline
+from backbones.cli.options import (
+    Epochs,
+    ImageSize,
+    Json,
+    LabelPattern,
+    Layout,
+    LearningRate,
+    MaybeData,
+    Model,
+    Offline,
+    Quiet,
+    RecipeName,
+    Settings,
+    Smoke,
+    StartWeights,
+    TrainingBatch,
+)
 from backbones.errors import WrongUse
 from backbones.units import human_seconds, parse_duration
 
 if TYPE_CHECKING:
+    from backbones.training.settings import Shorthand
     from backbones.workflows.tuning.book import TrialRow
     from backbones.workflows.tuning.run import TuningRun
     from backbones.workflows.tuning.trial import TrialProgress
 
 _SHOWN = 5
 
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field; can be repeated."),
-]
 Searches = Annotated[
     list[str] | None,
     typer.Option(
         "--search",
         metavar="FIELD=VALUES",
-        help="Try a range (1e-4..1e-1:log, 0..0.2) or a list (16,32,64); can be repeated.",
+        help="Try a range (1e-4..1e-1:log, 0..0.2) or a list (16,32,64); repeatable.",
     ),
 ]
 Duration = Annotated[
-    str | None, typer.Option(metavar="DURATION", help="No trial begins after, such as 30m or 2h.")
+    str | None, typer.Option(metavar="DURATION", help="Begin no trial after, such as 30m or 2h.")
 ]
-Monitor = Annotated[str | None, typer.Option(help="What should fall: top1_error_percent or loss.")]
+Monitor = Annotated[
+    str | None,
+    typer.Option(
+        metavar="METRIC", help="Metric to minimise: top1_error_percent (default) or loss."
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -57,40 +74,48 @@ class Asked:
     smoke: bool
 
 
+SearchSeed = Annotated[
+    int | None, typer.Option(min=0, metavar="N", help="Seed of the search sampler; default: 0.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", metavar="FOLDER", help="Folder; default: runs/tune-DATA-MODEL."),
+]
+Trials = Annotated[
+    int | None, typer.Option(metavar="N", help="Number of trials at most; default: 20.")
+]
+Resume = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Continue this search.")]
+
+
 def tune(
-    data: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="A folder, manifest or set name.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="A network; see `backbones list`.")] = None,
-    recipe: Annotated[
-        str | None, typer.Option(help="A recipe's name or file; see `backbones list recipes`.")
-    ] = None,
+    data: MaybeData = None,
+    model: Model = None,
+    recipe: RecipeName = None,
     settings: Settings = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Start from these: an id, a bundle, a run or a weight file.")
-    ] = None,
+    epochs: Epochs = None,
+    lr: LearningRate = None,
+    batch_size: TrainingBatch = None,
+    image_size: ImageSize = None,
+    weights: StartWeights = None,
     search: Searches = None,
-    trials: Annotated[int | None, typer.Option(help="Trials at most; 20 if left out.")] = None,
+    trials: Trials = None,
     time: Duration = None,
     monitor: Monitor = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of what is tried; 0.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="The folder; runs/tune-DATA-MODEL if left out.")
-    ] = None,
+    seed: SearchSeed = None,
+    out: Out = None,
     layout: Layout = None,
     label_pattern: LabelPattern = None,
-    smoke: Annotated[bool, typer.Option("--smoke", help="Tiny trials, to see it work.")] = False,
-    resume: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Go on with this search.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    smoke: Smoke = False,
+    resume: Resume = None,
+    json: Json = False,
     offline: Offline = False,
+    quiet: Quiet = False,
 ) -> None:
     """Search for a better recipe.
 
-    Trains many times with other values, compares on the validation pictures (never on the test
-    pictures), stops what is worse than the median, and writes the best recipe. Without --search:
-    learning rate, weight decay and label smoothing, around the recipe's own.
+    Trains many times with different values, compares on the validation images (never on the test
+    images), stops trials that are worse than the median, and writes the best recipe. Without
+    --search: learning rate, weight decay and label smoothing, around the recipe's own.
 
     Examples:
         backbones tune photos --model resnet18 --recipe finetune --trials 30
@@ -110,12 +135,23 @@ def tune(
         seed=seed,
         smoke=smoke,
     )
+    short: Shorthand = {
+        "epochs": epochs,
+        "lr": lr,
+        "batch_size": batch_size,
+        "image_size": image_size,
+    }
     if resume is not None:
         if out is not None:
-            raise WrongUse("--resume names the folder already; leave --out away")
+            raise WrongUse("--resume names the folder already; omit --out")
+        if any(short.values()):
+            raise WrongUse(
+                "--resume continues the search as it began; omit --epochs, --lr,"
+                " --batch-size and --image-size"
+            )
         study = _go_on(resume, data, asked, trials, time_s)
     elif data is not None:
-        study = _begin(data, asked, 20 if trials is None else trials, time_s, out)
+        study = _begin(data, asked, short, 20 if trials is None else trials, time_s, out)
     else:
         raise WrongUse("no data given: backbones tune DATA, or backbones tune --resume FOLDER")
     follow(study)
@@ -125,7 +161,12 @@ def tune(
 
 
 def _begin(
-    data: str, asked: Asked, trials: int, time_s: float | None, out: Path | None
+    data: str,
+    asked: Asked,
+    short: Shorthand,
+    trials: int,
+    time_s: float | None,
+    out: Path | None,
 ) -> TuningRun:
     import backbones
 
@@ -147,13 +188,14 @@ def _begin(
             smoke_run=asked.smoke,
             progress=bars.working,
             downloading=bars.downloading,
+            **short,
         )
 
 
 def _go_on(
     folder: Path, data: str | None, asked: Asked, trials: int | None, time_s: float | None
 ) -> TuningRun:
-    from backbones import resume_tuning
+    from backbones.api.tuning import resume_tuning
 
     with preparing() as bars:
         return resume_tuning(
@@ -176,7 +218,7 @@ def _read_duration(text: str) -> float:
 
 def follow(study: TuningRun) -> None:
     """Run the trials, and say how it goes: a bar on a terminal, and a line a trial."""
-    from backbones import TrialRow
+    from backbones.workflows.tuning.book import TrialRow
 
     say(
         f"{study.recipe.model} on {study.source.where}, recipe {study.recipe.name},"
@@ -188,7 +230,7 @@ def follow(study: TuningRun) -> None:
     for note in study.source.notes:
         say(f"note: {note}")
     if study.book.rows:
-        say(f"{len(study.book.rows)} trials were begun before")
+        say(f"{len(study.book.rows)} trials were started before")
     with progress("tuning", unit="trials") as moved:
         for each in study:
             if isinstance(each, TrialRow):
@@ -239,7 +281,7 @@ def as_json(study: TuningRun) -> dict[str, Any]:
         "ending": study.ending,
         "states": {state: count for state, count in study.states().items() if count},
         "best": None if best is None else _plain(study, best),
-        "selected_on_this_split": True,  # the validation pictures chose weights and trial
+        "selected_on_this_split": True,  # the validation images chose weights and trial
         "best_recipe": None if files is None else str(files.best),
         "importances": {} if files is None else files.importances,
         "trials": [_plain(study, row) for row in study.book.rows],
@@ -280,7 +322,7 @@ def tell_end(study: TuningRun, data: str, *, table: bool) -> None:
         print_table(
             ("trial", "error_%", "loss", "epoch", *fields), rows, right="trial error_% loss epoch"
         )
-        say("the figures are of the validation pictures, which chose weights and trial")
+        say("these figures are of the validation images, which chose weights and trial")
     files = study.files
     if files is None:
         say("no trial finished: no best.toml; trials.json says why")

@@ -9,7 +9,13 @@ from typing import Any, NoReturn
 from backbones.errors import NotFound, WrongUse, nearest
 
 # What options were called before, by verb; they are understood for one release.
-RENAMED: dict[str, dict[str, str]] = {}
+RENAMED = {
+    "predict": {"--weights": "--also"},
+    "features": {"--tap": "--layer"},
+    "stylize": {"--network": "--model"},
+    "convert": {"--variant": "--model"},
+    "show": {"--pictures": "--images"},
+}
 
 # What users of other tools type, and what it is here; a spelling is understood where there is such
 # an option, and text is what an error says.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backbones.cli.command import Command, new_group
-from backbones.cli.console import preparing, print_json, print_table, print_text, say
-from backbones.cli.offline import Offline
+from backbones.cli.console import preparing, print_json, print_table, print_text, say, warn
+from backbones.cli.options import Json, Offline, Quiet
 
 if TYPE_CHECKING:
     from backbones.weights.table import WeightsRow
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 app = new_group("Published weights: list, get, verify, import, convert.")
 
 NonFinite = Annotated[
-    bool, typer.Option("--allow-non-finite", help="Take NaN and infinities in the weights.")
+    bool, typer.Option("--allow-non-finite", help="Accept NaN and infinite weights.")
 ]
-Id = Annotated[str, typer.Argument(metavar="ID", help="See `backbones weights list`.")]
+Id = Annotated[
+    str, typer.Argument(metavar="ID", help="An id of weights, see `backbones weights list`.")
+]
 
 
 @app.command("list", cls=Command)
@@ -27,17 +29,17 @@ def list_(
     pattern: Annotated[
         str, typer.Argument(metavar="PATTERN", help="A part of an id, or a pattern ('vgg*').")
     ] = "",
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """List published weights.
 
     Examples:
         backbones weights list resnet
     """
-    from backbones import published_weights, shipped_weights
+    from backbones.weights import table
 
-    rows = published_weights(pattern)
-    shipped = [name for name in shipped_weights() if pattern.strip("*") in name]
+    rows = table.matching(pattern)
+    shipped = [name for name in table.shipped() if pattern.strip("*") in name]
     if json:
         here = [{"id": name, "shipped": True} for name in shipped]
         print_json([*here, *({"shipped": False, **row.to_json()} for row in rows)])
@@ -63,43 +65,50 @@ def _cells(row: WeightsRow) -> tuple[str, ...]:
 
 
 @app.command(cls=Command)
-def get(name: Id, offline: Offline = False) -> None:
-    """Fetch weights, and check them.
+def get(name: Id, json: Json = False, offline: Offline = False, quiet: Quiet = False) -> None:
+    """Download weights, and check them.
 
-    They go to the cache (BACKBONES_CACHE), from BACKBONES_MIRROR where that is set; a download
-    that was cut goes on where it broke.
+    They go to the cache (BACKBONES_CACHE), from BACKBONES_MIRROR if that is set; an interrupted
+    download continues where it stopped.
 
     Examples:
         backbones weights get resnet18.tv_in1k
     """
-    from backbones import get_weights
+    from backbones.weights.opening import get_weights
 
     with preparing() as bars:
         path = get_weights(name, downloading=bars.downloading)
-    print_text(str(path))
+    if json:
+        print_json({"id": name, "path": str(path)})
+    else:
+        print_text(str(path))
 
 
 @app.command(cls=Command)
 def verify(
-    name: Annotated[str | None, typer.Argument(metavar="ID", help="All if left out.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="ID", help="Default: all.")] = None,
+    json: Json = False,
 ) -> None:
-    """Check the weights that are here.
+    """Check the weights on this machine.
 
-    Compares the hash of each file with what was published, and with what it was when it arrived;
-    exit code 1 if one differs.
+    Compares each file's SHA-256 with the published one, and with the one that it had when it
+    arrived; exit code 1 if one differs.
     """
-    from backbones import verify_weights
+    from backbones.weights.managing import verify_weights
 
     found = list(verify_weights(name))
-    if not found:
-        say("no weights are here yet; `backbones weights get ID` fetches some")
-        return
-    print_table(
-        ("id", "state", "sha256"), [(f.id, "bad" if f.problem else "ok", f.sha256) for f in found]
-    )
+    rows = [(f.id, "bad" if f.problem else "ok", f.sha256) for f in found]
+    if json:
+        columns = ("id", "state", "sha256", "problem")
+        known = zip(rows, found, strict=True)
+        print_json([dict(zip(columns, (*row, f.problem), strict=True)) for row, f in known])
+    elif found:
+        print_table(("id", "state", "sha256"), rows)
+    else:
+        say("no weights are here yet; `backbones weights get ID` downloads some")
     for each in found:
         if each.problem:
-            say(each.problem)
+            warn(each.problem)
     if any(each.problem for each in found):
         raise typer.Exit(1)
 
@@ -108,54 +117,75 @@ def verify(
 def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A published weight file.")],
     name: Annotated[
-        str | None, typer.Option("--as", metavar="ID", help="What it is; else told by its hash.")
+        str | None,
+        typer.Option(
+            "--as", metavar="ID", help="Id of these weights; default: recognised by SHA-256."
+        ),
     ] = None,
     allow_non_finite: NonFinite = False,
+    json: Json = False,
 ) -> None:
-    """Take in a file that was fetched by hand.
+    """Add a file that you downloaded yourself.
 
-    It is recognised by its hash and copied to its place.
+    It is recognised by its SHA-256 and copied to its place.
+
+    Examples:
+        backbones weights import ~/Downloads/vgg16-397923af.pth
     """
-    from backbones import import_weights
+    from backbones.weights.managing import import_weights
 
     found, path = import_weights(file, name=name, allow_non_finite=allow_non_finite)
-    print_text(f"{found}\t{path}")
+    if json:
+        print_json({"id": found, "path": str(path)})
+    else:
+        print_text(f"{found}\t{path}")
 
 
 @app.command(cls=Command)
 def convert(
-    source: Annotated[str, typer.Argument(metavar="ID_OR_FILE", help="Weights or a weight file.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="BUNDLE", help="Write this bundle.")],
-    variant: Annotated[
-        str | None, typer.Option(help="The network, for a file that is not recognised.")
+    source: Annotated[
+        str, typer.Argument(metavar="ID_OR_FILE", help="An id of weights, or a weight file.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help="Write the bundle here.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Network of a file that is not recognised."),
     ] = None,
     entry: Annotated[
         str, typer.Option(metavar="NAME", help="Which of several networks in the file.")
     ] = "",
     allow_non_finite: NonFinite = False,
+    json: Json = False,
     offline: Offline = False,
+    quiet: Quiet = False,
 ) -> None:
     """Make a bundle of weights.
 
-    Of published ones or of anybody's .safetensors, .npz or file of torch.save, under names of
-    torchvision, timm, Caffe or Keras and whatever wrappers put before them.
+    From published ones or from anybody's .safetensors, .npz or PyTorch file, with the names of
+    torchvision, timm, Caffe or Keras and whatever prefixes wrappers put before them.
 
     Examples:
         backbones weights convert vgg16.tv_in1k -o vgg16.safetensors
+        backbones weights convert mine.pth --model resnet18 -o mine.safetensors
     """
-    from backbones import convert_weights
+    from backbones.weights.managing import convert_weights as to_bundle
 
     with preparing() as bars:
-        bundle = convert_weights(
+        bundle = to_bundle(
             source,
             out,
-            variant=variant,
+            variant=model,
             entry=entry,
             allow_non_finite=allow_non_finite,
             downloading=bars.downloading,
         )
-    say(f"wrote {out}: {bundle.variant}, {bundle.num_classes} classes")
     known = bundle.provenance or {}
+    if json:
+        facts = {"out": str(out), "variant": bundle.variant, "num_classes": bundle.num_classes}
+        print_json({**facts, "provenance": known})
+    say(f"wrote {out}: {bundle.variant}, {bundle.num_classes} classes")
     for change in known.get("changes", ()):
         say(f"note: {change}")
     for what in ("licence", "note"):

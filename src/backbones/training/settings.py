@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from pydantic import BaseModel, ValidationError
 
@@ -101,6 +101,83 @@ def with_reading(
     """The settings of a recipe, with what was said about its data, which it keeps."""
     said = {"layout": layout, "label_pattern": label_pattern}
     return [*settings, *(f"{field}={json.dumps(text)}" for field, text in said.items() if text)]
+
+
+class Shorthand(TypedDict, total=False):
+    """Settings that have a short name, as options and as keywords; None sets nothing.
+
+    Args:
+        epochs: length of the training.
+        lr: learning rate.
+        batch_size: images in one optimizer step.
+        image_size: px, side of the square that the network sees; the recipe's resizes go with it.
+    """
+
+    epochs: int | None
+    lr: float | None
+    batch_size: int | None
+    image_size: int | None
+
+
+class SeededShorthand(Shorthand, total=False):
+    """The same, of what has no other seed.
+
+    Args:
+        seed: of everything random.
+    """
+
+    seed: int | None
+
+
+_SHORT = {
+    "epochs": "length={}epochs",
+    "lr": "optimizer.lr={}",
+    "batch_size": "batch_size={}",
+    "image_size": "input.size={}",
+    "seed": "seed={}",
+}
+
+
+def shorthand_settings(recipe: Recipe, shorthand: Mapping[str, object]) -> list[str]:
+    """The settings that short names stand for.
+
+    Args:
+        recipe: that they will be set in.
+        shorthand: what is asked for.
+
+    Raises:
+        TypeError: it has a name that there is not.
+
+    Example:
+        >>> shorthand_settings(Recipe(), {"epochs": 3, "lr": 0.1})
+        ['length=3epochs', 'optimizer.lr=0.1']
+    """
+    for name in shorthand:
+        if name not in _SHORT:
+            short = {setting: f"{name}={{}}" for name, setting in _SHORT.items()}
+            meant = {word: short[said] for word, said in _ELSEWHERE.items() if said in short}
+            unknown = unknown_field("a training", name, "", tuple(_SHORT), meant)
+            raise TypeError(f"unexpected keyword argument: {unknown}")
+    given = {name: value for name, value in shorthand.items() if value is not None}
+    said = [_SHORT[name].format(value) for name, value in given.items()]
+    return [*said, *_resized(recipe, shorthand.get("image_size"))]
+
+
+def _resized(recipe: Recipe, size: object) -> list[str]:
+    """What a recipe resizes images to, in proportion to another size that the network sees."""
+    before = recipe.input.size
+    if not isinstance(size, int) or before is None:
+        return []
+    resizes = {"input.resize": recipe.input.resize, "augment.resize": recipe.augment.resize}
+    return [
+        f"{field}={json.dumps(_scaled(px, size / before))}"
+        for field, px in resizes.items()
+        if px is not None
+    ]
+
+
+def _scaled(px: int | tuple[int, int], factor: float) -> int | list[int]:
+    return round(px * factor) if isinstance(px, int) else [round(each * factor) for each in px]
 
 
 def apply_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:

@@ -80,7 +80,7 @@ def bundle_of_file(path: Path, given: Given) -> Bundle:
     state = read_state(path, entry=given.entry)
     if given.variant is None:
         raise WrongUse(
-            f"{path} is no published file, so its weights need a network, --variant NAME"
+            f"{path} is no published file, so its weights need a network, --model NAME"
             + say_nearest(shapes_of(state))
         )
     bundle = bundle_from(
@@ -127,7 +127,7 @@ def unknown_network(path: Path) -> BadWeights:
     file, out = shlex.quote(str(path)), shlex.quote(f"{path.stem}.safetensors")
     return BadWeights(
         f"{path} holds weights alone, which no published hash tells the network of: `backbones"
-        f" weights convert {file} --variant {variant} -o {out}` makes a bundle of them{several}"
+        f" weights convert {file} --model {variant} -o {out}` makes a bundle of them{several}"
     )
 
 

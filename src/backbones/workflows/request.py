@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from backbones.data.source import DataSource
@@ -14,7 +14,12 @@ from backbones.progress import Downloading
 from backbones.training.data import open_for
 from backbones.training.recipe import PUBLIC, Recipe, smoke
 from backbones.training.resolve import resolve
-from backbones.training.settings import apply_settings, load_recipe, with_reading
+from backbones.training.settings import (
+    apply_settings,
+    load_recipe,
+    shorthand_settings,
+    with_reading,
+)
 from backbones.weights import table
 from backbones.weights.opening import get_weights, is_id, spec_of, variant_of
 
@@ -32,6 +37,7 @@ class TrainingRequest:
     weights: str | Path | None = None
     init_from: str | Path | None = None
     smoke: bool = False
+    shorthand: Mapping[str, object] = field(default_factory=dict)
 
     def chosen(self) -> Recipe:
         """The recipe with all that is named beside it; what depends on the data stays open.
@@ -39,16 +45,18 @@ class TrainingRequest:
         Raises:
             NotFound, RecipeError, WrongUse: as `backbones.train`.
         """
-        if isinstance(self.recipe, Recipe):
-            recipe = self.recipe
-        else:
-            recipe = load_recipe(self.recipe if self.recipe is not None else self._usual())
-        recipe = self._starting(apply_settings(recipe, self.all_settings()))
+        recipe = self._starting(apply_settings(self._named(), self.all_settings()))
         return smoke(recipe) if self.smoke else recipe
 
     def all_settings(self) -> list[str]:
-        """Its settings, with how the data is read among them."""
-        return with_reading(self.settings, self.layout, self.label_pattern)
+        """Its settings, with what short names stand for and how the data is read among them."""
+        short = shorthand_settings(self._named(), self.shorthand)
+        return with_reading([*short, *self.settings], self.layout, self.label_pattern)
+
+    def _named(self) -> Recipe:
+        if isinstance(self.recipe, Recipe):
+            return self.recipe
+        return load_recipe(self.recipe if self.recipe is not None else self._usual())
 
     def _usual(self) -> str:
         if self.weights is not None:

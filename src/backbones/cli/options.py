@@ -1,0 +1,165 @@
+"""The arguments and options that several verbs share: one word, one meaning, one help text."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Literal
+
+import typer
+
+from backbones.cli.console import be_quiet
+from backbones.errors import WrongUse
+
+
+def forbid_downloads(wanted: bool) -> bool:
+    """Forbid downloads for the rest of this process."""
+    if wanted:
+        os.environ["BACKBONES_OFFLINE"] = "--offline"  # what a message calls it
+    return wanted
+
+
+def say_no_more(wanted: bool) -> bool:
+    """Leave out progress bars and notes for the rest of this process."""
+    if wanted:
+        be_quiet()
+    return wanted
+
+
+def shape_of(text: str | None) -> tuple[int, ...] | None:
+    """What `--input` says.
+
+    Raises:
+        WrongUse: it is not a shape.
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(int(side) for side in text.replace("x", ",").split(","))
+    except ValueError:
+        raise WrongUse(f"--input is {text!r}, expected C,H,W such as 3,224,224") from None
+
+
+# what a verb works on
+Network = Annotated[
+    str,
+    typer.Argument(
+        metavar="NETWORK",
+        help="A network's name, a bundle, or code that makes a module: FILE.py:FUNCTION.",
+    ),
+]
+Classifier = Annotated[
+    str,
+    typer.Argument(
+        metavar="CLASSIFIER",
+        help="A run folder, a bundle, an id of weights, a weight file, or a folder of folds.",
+    ),
+]
+Images = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="IMAGE",
+        help="Images, folders, patterns, zip or tar files; - reads standard input.",
+    ),
+]
+Data = Annotated[
+    str, typer.Argument(metavar="DATA", help="A folder, a manifest or the name of a data set.")
+]
+MaybeData = Annotated[
+    str | None,
+    typer.Argument(metavar="DATA", help="A folder, a manifest or the name of a data set."),
+]
+
+# training
+Model = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Network, see `backbones list`; default: the recipe's own."),
+]
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME_OR_FILE",
+        help="See `backbones list recipes`. Default: finetune with --weights, digits and fashion"
+        " for these data sets, else scratch (random weights).",
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Change a field of the recipe (`backbones recipe dump` shows all); repeatable.",
+    ),
+]
+Epochs = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Length of the training; sets length.")
+]
+LearningRate = Annotated[
+    float | None, typer.Option("--lr", metavar="X", help="Learning rate; sets optimizer.lr.")
+]
+TrainingBatch = Annotated[
+    int | None,
+    typer.Option("--batch-size", "-b", min=1, metavar="N", help="Images a step; sets batch_size."),
+]
+ImageSize = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="PX", help="Side of the square that the network sees; sets input.size."
+    ),
+]
+Seed = Annotated[
+    int | None, typer.Option(min=0, metavar="N", help="Seed of everything random; sets seed.")
+]
+StartWeights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CLASSIFIER",
+        help="Start from these: an id of weights, a bundle, a run folder or a weight file.",
+    ),
+]
+Layout = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="How DATA is laid out, where looking does not tell: manifest, class-folders,"
+        " split-folders, splits-in-classes, flat-folder, ...",
+    ),
+]
+LabelPattern = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX", help="Its first group, in an image's path below DATA, is the class."
+    ),
+]
+
+# computing and printing
+BatchSize = Annotated[
+    int, typer.Option("--batch-size", "-b", min=1, metavar="N", help="Images in a batch.")
+]
+BatchTotal = Annotated[
+    int,
+    typer.Option(
+        "--batch-size", "-b", min=1, metavar="N", help="Batch size; costs are batch totals."
+    ),
+]
+InputShape = Annotated[
+    str | None,
+    typer.Option("--input", metavar="C,H,W", help="Shape of one image; default: the network's."),
+]
+Top = Annotated[int, typer.Option(min=1, metavar="K", help="Classes to report for each image.")]
+Language = Annotated[
+    Literal["en", "zh", "both"],
+    typer.Option("--lang", help="Class names in English, Chinese or both, where they are known."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")]
+Markdown = Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")]
+Smoke = Annotated[bool, typer.Option("--smoke", help="A few steps only, to see it work.")]
+Offline = Annotated[
+    bool, typer.Option("--offline", callback=forbid_downloads, help="Download nothing.")
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", callback=say_no_more, help="Print results and errors only, no progress."
+    ),
+]
