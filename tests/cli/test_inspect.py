@@ -198,6 +198,7 @@ def test_unknown_networks(backbones, nets: Path, name: str, told: str) -> None:
         (["--input", "0,224,224"], "at least 1"),
         (["--at", "conv9,1,1"], "Did you mean conv"),
         (["--at", "conv5_3"], "expected LAYER,Y,X"),
+        (["--layer", "conv5_3"], "add --at Y,X"),
         (["--at", "conv5_3,99,0"], "its map has 14"),
         (["--draw", "x.jpg"], "--at LAYER,Y,X"),
     ],
@@ -212,7 +213,7 @@ def test_wrong_use(backbones, arguments: list[str], told: str) -> None:
 def test_what_a_unit_sees(backbones, tmp_path: Path) -> None:
     answer = backbones("inspect", "vgg16", "--at", "conv5_3,7,7")
     assert "rows 22 to 217 and columns 22 to 217" in answer.out
-    corner = json.loads(backbones("inspect", "vgg16", "--at", "conv5_3,0,0", "--json").out)
+    corner = json.loads(backbones("inspect", "vgg16", "--layer=conv5_3", "--at=0,0", "--json").out)
     assert (corner["top"], corner["left"], corner["bottom"], corner["right"]) == (0, 0, 106, 106)
     photo, out = tmp_path / "photo.png", tmp_path / "new" / "seen.png"
     Image.new("RGB", (300, 260), (200, 80, 40)).save(photo)

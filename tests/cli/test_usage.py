@@ -97,6 +97,7 @@ def test_an_argument_that_is_missing_or_too_much_is_one_line(backbones, verb) ->
         ("train photos save=True", "the run folder keeps the best and the last weights"),
         ("train photos model=vgg16", "unexpected argument 'model=vgg16': write --model vgg16"),
         ("train photos momentum=0.9", "--set optimizer.momentum=X"),
+        ("train data=photos", "'data=photos' has a name before it: write photos"),
         ("train photos ema=0.9", "write --set ema=0.9"),
         ("predict a b --workers 4", "`backbones predict -h` lists all"),
         ("inspect vgg16 --depth 0", "--depth is '0', expected 1 or more"),

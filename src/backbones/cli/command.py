@@ -13,7 +13,14 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from backbones.cli.usage import OptionNames, modern, refuse_leftovers, told, unknown_verb
+from backbones.cli.usage import (
+    OptionNames,
+    modern,
+    refuse_assignments,
+    refuse_leftovers,
+    unknown_verb,
+    usage_line,
+)
 from backbones.errors import WrongUse
 
 PANELS = ("Look", "Train", "Use", "Manage")
@@ -33,9 +40,11 @@ class Command(TyperCommand):
         try:
             rest = super().parse_args(ctx, modern(ctx.info_name or "", names, args))
         except typer.TyperException as error:
-            raise WrongUse(told(error, ctx)) from None
-        if rest and not ctx.resilient_parsing:
-            refuse_leftovers(ctx, names, rest)
+            raise WrongUse(usage_line(error, ctx)) from None
+        if not ctx.resilient_parsing:
+            refuse_assignments(ctx, self.get_params(ctx))
+            if rest:
+                refuse_leftovers(ctx, names, rest)
         return rest
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _LAYOUT = "\n\t"  # the control characters that a text of several lines needs
 
 
-class Moved(Protocol):
-    """Hears how far a work is."""
+class BarCallback(Protocol):
+    """Moves a progress bar."""
 
     def __call__(self, done: int, total: int, said: str = "") -> None:
         """`said` stands in place of the unit."""
@@ -122,7 +122,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right:
 
 
 @contextmanager
-def progress(label: str, *, unit: str = "images", quiet: bool = False) -> Iterator[Moved]:
+def progress(label: str, *, unit: str = "images", quiet: bool = False) -> Iterator[BarCallback]:
     """A progress bar on standard error while the block runs; silent where there is no terminal.
 
     Args:

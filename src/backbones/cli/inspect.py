@@ -15,37 +15,54 @@ if TYPE_CHECKING:
     from backbones.api.inspection import Inspection
 
 
+UNIT = "What one unit sees"
+
+BatchTotal = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size", "-b", min=1, metavar="N", help="Batch size; costs are batch totals."
+    ),
+]
+Layer = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Layer of the unit.", rich_help_panel=UNIT)
+]
+At = Annotated[
+    str | None,
+    typer.Option(
+        metavar="Y,X",
+        help="Place of the unit; LAYER,Y,X names its layer too.",
+        rich_help_panel=UNIT,
+    ),
+]
+Draw = Annotated[
+    Path | None,
+    typer.Option(metavar="IMAGE", help="Paint what it sees on this image.", rich_help_panel=UNIT),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", "-o", metavar="FILE", help="Write that image here.", rich_help_panel=UNIT
+    ),
+]
+
+
 def inspect(
     network: Network,
     input: InputShape = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            "--batch-size", "-b", min=1, metavar="N", help="Batch size; costs are batch totals."
-        ),
-    ] = None,
+    batch_size: BatchTotal = None,
     depth: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Fold layers below this depth."),
+        int | None, typer.Option(min=1, metavar="N", help="Fold layers below this depth.")
     ] = None,
     functions: Annotated[
         bool, typer.Option("--functions", help="List sums, concatenations and so on too.")
     ] = False,
-    at: Annotated[
-        str | None,
-        typer.Option(metavar="LAYER,Y,X", help="Show which pixels this unit sees."),
-    ] = None,
-    draw: Annotated[
-        Path | None, typer.Option(metavar="IMAGE", help="With --at: paint them on an image.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="Write that image here."),
-    ] = None,
     memory: Annotated[
-        bool,
-        typer.Option("--memory", help="Show the memory that it needs too."),
+        bool, typer.Option("--memory", help="Show the memory that it needs too.")
     ] = False,
+    layer: Layer = None,
+    at: At = None,
+    draw: Draw = None,
+    out: Out = None,
     json: Json = False,
     csv: Csv = False,
     markdown: Markdown = False,
@@ -60,7 +77,7 @@ def inspect(
         backbones inspect resnet50 --depth 2
         backbones inspect mynet.py:build --input 3,64,64 --json
         backbones inspect resnet50 --memory
-        backbones inspect vgg16 --at conv5_3,7,7 --draw photo.jpg -o seen.png
+        backbones inspect vgg16 --layer conv5_3 --at 7,7 --draw photo.jpg -o seen.png
     """
     from backbones.api.inspection import inspect as look
     from backbones.api.inspection import memory as need
@@ -68,12 +85,14 @@ def inspect(
 
     if json + csv + markdown > 1:
         raise WrongUse("--json, --csv and --markdown exclude each other")
+    if layer is not None and at is None:
+        raise WrongUse("--layer names the layer of a unit; add --at Y,X")
     if draw is not None and (at is None or out is None):
-        raise WrongUse("--draw paints what --at LAYER,Y,X sees, and -o FILE says where it goes")
+        raise WrongUse("--draw paints what a unit sees; add --at LAYER,Y,X and -o FILE")
     made = made_once(network) if memory else network
     found = look(made, shape_of(input), batch=batch_size or 1, functions=functions)
     if at is not None:
-        _tell_box(found, at, draw, out, json)
+        _tell_box(found, at if layer is None else f"{layer},{at}", draw, out, json)
         return
     needs = need(made, found.input, batch=batch_size) if memory else None
     layers = found.layers if depth is None else found.folded(depth)
@@ -113,5 +132,7 @@ def _unit(text: str) -> tuple[str, int, int]:
     layer, _, place = text.rpartition(",")
     layer, _, row = layer.rpartition(",")
     if not layer or not row.strip().isdigit() or not place.strip().isdigit():
-        raise WrongUse(f"--at is {text!r}, expected LAYER,Y,X such as conv5_3,7,7")
+        raise WrongUse(
+            f"--at is {text!r}, expected LAYER,Y,X such as conv5_3,7,7, or --layer conv5_3 --at 7,7"
+        )
     return layer, int(row), int(place)

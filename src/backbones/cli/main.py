@@ -52,12 +52,12 @@ def _main() -> None:
             sys.exit(0)
         if os.environ.get("BACKBONES_TRACEBACK"):
             raise
-        told = _told(error)
-        if told is None:
+        line = _line(error)
+        if line is None:
             from backbones.cli.unexpected import report
 
-            told = report(error)
-        fail(told, getattr(error, "exit_code", 1))
+            line = report(error)
+        fail(line, getattr(error, "exit_code", 1))
 
 
 def run(words: Sequence[str]) -> None:
@@ -72,7 +72,7 @@ def run(words: Sequence[str]) -> None:
     from typer import Abort, TyperException
 
     from backbones.cli.app import app_for, completed_words
-    from backbones.cli.usage import told
+    from backbones.cli.usage import usage_line
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     if words[:1] == ["help"]:
@@ -81,7 +81,7 @@ def run(words: Sequence[str]) -> None:
         app = app_for(words or completed_words())
         code = app(words, prog_name="backbones", standalone_mode=False)
     except TyperException as error:
-        raise WrongUse(told(error)) from None
+        raise WrongUse(usage_line(error)) from None
     except Abort:
         raise WrongUse("nothing more to read on standard input") from None
     if code:
@@ -134,7 +134,7 @@ def _say_no_more() -> None:
             continue
 
 
-def _told(error: Exception) -> str | None:
+def _line(error: Exception) -> str | None:
     """What happened, where the world and not this package is to blame."""
     if isinstance(error, BackbonesError):
         return str(error)

@@ -25,9 +25,9 @@ from backbones.cli.submission import (
     Clip,
     Columns,
     ProbabilityOf,
-    Said,
     Sample,
     SubmissionFile,
+    SubmissionOptions,
 )
 from backbones.errors import WrongUse
 
@@ -125,12 +125,14 @@ def predict(
         if out is not None or format not in ("text", "submission"):
             raise WrongUse("--submission says where and in which form; omit --out and --format")
         format, out = "submission", submission
-    said = Said(columns, probability_of, all_probabilities, class_as, clip, template)
+    options = SubmissionOptions(
+        columns, probability_of, all_probabilities, class_as, clip, template
+    )
     if format != "submission":
-        said.refuse_without_file()
+        options.refuse_without_file()
     from backbones.api.prediction import Output
 
-    wanted = said.submission() if format == "submission" else None
+    wanted = options.submission() if format == "submission" else None
     written = answered(
         [classifier, *(also or [])],
         images,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from backbones.cli.console import Moved, print_json, progress, say
+from backbones.cli.console import BarCallback, print_json, progress, say
 from backbones.cli.options import Json, Offline, Quiet
 
 if TYPE_CHECKING:
@@ -132,6 +132,6 @@ def _names(given: list[str] | None) -> tuple[str, ...]:
     return tuple(name.strip() for each in given or () for name in each.split(",") if name.strip())
 
 
-def _tell(moved: Moved, step: StyleStep, steps: int) -> None:
+def _tell(moved: BarCallback, step: StyleStep, steps: int) -> None:
     height, width = step.picture.shape[2:]
     moved(step.step, steps, f"{width}x{height} px, loss {step.loss:.4g}")

@@ -51,7 +51,7 @@ Clip = Annotated[
 
 
 @dataclass(frozen=True)
-class Said:
+class SubmissionOptions:
     """What the options say of a submission; a field for each."""
 
     columns: str

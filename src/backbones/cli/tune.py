@@ -59,7 +59,7 @@ Monitor = Annotated[
 
 
 @dataclass(frozen=True)
-class Asked:
+class SearchOptions:
     """What was typed about the search itself; empty where nothing was."""
 
     model: str | None
@@ -123,7 +123,7 @@ def tune(
         backbones tune --resume runs/tune-photos-resnet18
     """
     time_s = None if time is None else _read_duration(time)
-    asked = Asked(
+    asked = SearchOptions(
         model=model,
         recipe=recipe,
         settings=settings or [],
@@ -162,7 +162,7 @@ def tune(
 
 def _begin(
     data: str,
-    asked: Asked,
+    asked: SearchOptions,
     short: Shorthand,
     trials: int,
     time_s: float | None,
@@ -193,7 +193,7 @@ def _begin(
 
 
 def _go_on(
-    folder: Path, data: str | None, asked: Asked, trials: int | None, time_s: float | None
+    folder: Path, data: str | None, asked: SearchOptions, trials: int | None, time_s: float | None
 ) -> TuningRun:
     from backbones.api.tuning import resume_tuning
 

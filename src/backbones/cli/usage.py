@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -129,6 +130,21 @@ def modern(verb: str, names: OptionNames, words: Sequence[str]) -> list[str]:
     return changed
 
 
+def refuse_assignments(ctx: Any, parameters: Iterable[Any]) -> None:
+    """Refuse `data=photos`, as some tools have it, in the place of an argument.
+
+    Raises:
+        WrongUse: there is one, and no file of this name.
+    """
+    for each in parameters:
+        given = ctx.params.get(each.name)
+        if each.param_type_name != "argument" or not isinstance(given, str):
+            continue
+        name, equals, value = given.partition("=")
+        if equals and name.lower() == str(each.metavar).lower() and not os.path.exists(given):
+            raise WrongUse(f"{given!r} has a name before it: write {value or each.metavar}")
+
+
 def refuse_leftovers(ctx: Any, names: OptionNames, words: Sequence[str]) -> NoReturn:
     """Raise what is wrong with a word that nothing took.
 
@@ -163,7 +179,7 @@ def usage_of(ctx: Any) -> str:
     return " ".join(ctx.get_usage().removeprefix("Usage:").split())
 
 
-def told(error: Any, ctx: Any = None) -> str:
+def usage_line(error: Any, ctx: Any = None) -> str:
     """What is wrong with the words, as one line.
 
     Args:
