@@ -190,8 +190,8 @@ def download(
         given = os.environ["BACKBONES_OFFLINE"]
         what = given if given.startswith("--") else "BACKBONES_OFFLINE"
         raise DownloadFailed(
-            f"{to.name} is not here, and {what} forbids to fetch it; leave that out, or"
-            f" put the file from {shown(url)} by hand to {to}"
+            f"{to.name} is not here, and {what} forbids downloads; allow them, or put the file"
+            f" from {shown(url)} at {to}"
         )
     wanted = _Wanted(url, to.with_name(to.name + ".part"), num_bytes, at_most, progress)
     try:

@@ -236,3 +236,35 @@ def test_a_full_disk_behind_the_output_is_one_line() -> None:
         )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr == "error: No space left on device\n"
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+@pytest.mark.parametrize(
+    ("verb", "names"),
+    [
+        (("list", "ledger"), "resnet/cifar_degradation"),
+        (("evaluate", "--protocol", "list"), "vgg/dense_multiscale_fixed"),
+        (("weights", "list", "mobilenet"), "mobilenet_v1_075.keras_in1k 0.9082"),
+        (("list", "vgg*"), "vgg11_bn_nobias 132,866,088"),
+    ],
+)
+def test_a_narrow_terminal_cuts_no_name_and_no_number(backbones: Run, width, verb, names) -> None:
+    """Whole columns give way instead, and are named."""
+    from rich.console import Console
+
+    from backbones.cli.console import table_for
+
+    lines = backbones(*verb).out.splitlines()
+    cells = [line.split("\t") for line in lines if "\t" in line]
+    columns = cells[0]
+    rows = [row for row in cells if row != columns and len(row) == len(columns)]
+    table, hidden = table_for(columns, rows, (), width)
+    console = Console(width=width, file=io.StringIO(), highlight=False)
+    console.print(table)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= width
+    for name in names.split()[: 2 if width > 60 else 1]:
+        assert name in shown
+    assert len(hidden) + len(table.columns) == len(columns)
+    assert not hidden or width < 140

@@ -152,7 +152,7 @@ def test_offline_uses_what_is_here(
     site: Any, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BACKBONES_OFFLINE", "1")
-    with pytest.raises(DownloadFailed, match="BACKBONES_OFFLINE forbids"):
+    with pytest.raises(DownloadFailed, match="BACKBONES_OFFLINE forbids downloads"):
         store.fetch(publish())
     assert site.asked == []
     monkeypatch.setenv("BACKBONES_OFFLINE", "0")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from backbones.progress import Downloading, Progress
 from backbones.text import shown, to_json
@@ -19,6 +19,7 @@ from backbones.units import human_bytes
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 _LAYOUT = "\n\t"  # the control characters that a text of several lines needs
 
@@ -105,20 +106,60 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right:
         for row in (columns, *rows):
             sys.stdout.write("\t".join(map(shown, row)) + "\n")
         return
+    table, hidden = table_for(columns, rows, right.split(), out().width)
+    out().print(table)
+    if hidden:
+        _tell_hidden(", ".join(hidden))
+
+
+@cache  # once, where a verb prints several tables
+def _tell_hidden(columns: str) -> None:
+    say(f"no room for {columns}: a wider terminal shows all, and so does a pipe")
+
+
+_PROSE, _LEAST, _GAP = 24, 16, 3  # letters that make a text, of a text's column, between columns
+
+
+def table_for(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], width: int
+) -> tuple[Table, list[str]]:
+    """A table in which names and numbers are never cut: texts wrap, the last columns give way.
+
+    Args:
+        columns, rows: as of `print_table`.
+        right: the headings of the columns to align right.
+        width: of the terminal.
+
+    Returns:
+        The table, and the headings of the columns that it has no room for.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
+    cells = [[shown(cell) for cell in row] for row in (columns, *rows)]
+    widest = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    is_text = [place > 0 and size > _PROSE for place, size in enumerate(widest)]
+    least = [_LEAST if text else size for text, size in zip(is_text, widest, strict=True)]
+    kept = list(range(len(columns)))
+    while len(kept) > 1 and sum(least[place] + _GAP for place in kept) > width:
+        # a text at the end says what a row is, so that numbers before it go first
+        ends_in_text = is_text[kept[-1]] and len(kept) > 2 and not is_text[kept[-2]]
+        kept.pop(-2 if ends_in_text else -1)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
+    for place in kept:
+        justify: Literal["left", "right"] = "right" if columns[place] in right else "left"
+        text = is_text[place]
         table.add_column(
-            column,
-            justify="right" if column in right.split() else "left",
-            no_wrap=column != columns[-1],
+            columns[place],
+            justify=justify,
+            no_wrap=not text,
+            min_width=least[place],
+            overflow="fold",
         )
-    for row in rows:
-        table.add_row(*(Text(shown(cell)) for cell in row))
-    out().print(table)
+    for row in cells[1:]:
+        table.add_row(*(Text(row[place]) for place in kept))
+    return table, [columns[place] for place in range(len(columns)) if place not in kept]
 
 
 @contextmanager
