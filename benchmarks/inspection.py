@@ -41,7 +41,8 @@ def ours(name: str, px: int) -> Callable[[], dict[str, int]]:
 
 def ours_with_memory(name: str, px: int) -> Callable[[], dict[str, int]]:
     """What `backbones inspect NAME --memory` works out."""
-    from backbones.api.inspection import inspect, made_once, memory
+    from backbones import inspect, memory
+    from backbones.workflows.networks import made_once
 
     def look() -> dict[str, int]:
         network = made_once(name)

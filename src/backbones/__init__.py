@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from typing import Any
 
     from backbones.api.comparison import compare
+    from backbones.api.demonstration import predict_demo, start_demo
     from backbones.api.drawing import draw
     from backbones.api.evaluation import evaluate
     from backbones.api.explanation import explain
     from backbones.api.features import extract_features
-    from backbones.api.inspection import inspect, memory
+    from backbones.api.inspection import inspect, memory, paint_field
     from backbones.api.networks import create, read_bundle, show
     from backbones.api.prediction import predict
+    from backbones.api.recipes import compare_recipes, dump_recipe, view_recipe
     from backbones.api.reproduction import reproduce
     from backbones.api.stylization import stylize
     from backbones.api.training import (
@@ -42,14 +44,21 @@ if TYPE_CHECKING:
     from backbones.catalog import names
     from backbones.data.check import check_data
     from backbones.data.sets import open_data
+    from backbones.download import cache_folder
     from backbones.errors import BackbonesError
     from backbones.features.dense import dense
     from backbones.features.losses import perceptual_loss
     from backbones.features.pyramid import FeaturePyramid, as_backbone
     from backbones.features.style import StyleSettings
     from backbones.features.taps import tap
+    from backbones.protocols.own import load_protocol
+    from backbones.protocols.table import find_protocol, protocol_names
     from backbones.spec import Citation, Claim, InputSpec
-    from backbones.weights.opening import holds_folds
+    from backbones.training.record import EpochRecord, EvaluationRecord, StartRecord, StepRecord
+    from backbones.training.settings import load_recipe, recipe_names
+    from backbones.weights.managing import convert_weights, import_weights, verify_weights
+    from backbones.weights.opening import get_weights, holds_folds
+    from backbones.weights.table import published_weights, shipped_weights
     from backbones.workflows.fold_figures import FoldsFinished
     from backbones.workflows.folds import FoldsTraining
     from backbones.workflows.rates import FoundRate
@@ -58,90 +67,110 @@ if TYPE_CHECKING:
     from backbones.workflows.tuning.run import TuningRun
     from backbones.workflows.tuning.trial import TrialProgress
 
-_HOME = {
-    "create": "api.networks",
-    "show": "api.networks",
-    "inspect": "api.inspection",
-    "compare": "api.comparison",
-    "memory": "api.inspection",
-    "draw": "api.drawing",
-    "open_data": "data.sets",
-    "check_data": "data.check",
-    "train": "api.training",
-    "resume": "api.training",
-    "train_folds": "api.training",
-    "holds_folds": "weights.opening",
-    "choose_recipe": "api.training",
-    "find_learning_rate": "api.training",
-    "resume_folds": "api.training",
-    "tune": "api.tuning",
-    "resume_tuning": "api.tuning",
-    "evaluate": "api.evaluation",
-    "reproduce": "api.reproduction",
-    "predict": "api.prediction",
-    "explain": "api.explanation",
-    "read_bundle": "api.networks",
-    "extract_features": "api.features",
-    "dense": "features.dense",
-    "perceptual_loss": "features.losses",
-    "stylize": "api.stylization",
-    "StyleSettings": "features.style",
-    "TrainingRun": "workflows.run",
-    "FoldsTraining": "workflows.folds",
-    "FoldsFinished": "workflows.fold_figures",
-    "TuningRun": "workflows.tuning.run",
-    "TrialRow": "workflows.tuning.book",
-    "TrialProgress": "workflows.tuning.trial",
-    "FoundRate": "workflows.rates",
-    "tap": "features.taps",
-    "as_backbone": "features.pyramid",
-    "FeaturePyramid": "features.pyramid",
-    "names": "catalog",
-    "BackbonesError": "errors",
-    "Citation": "spec",
-    "Claim": "spec",
-    "InputSpec": "spec",
+_NAMES = {
+    "catalog": "names",
+    "api.networks": "create show read_bundle",
+    "api.inspection": "inspect memory paint_field",
+    "api.comparison": "compare",
+    "api.drawing": "draw",
+    "data.sets": "open_data",
+    "data.check": "check_data",
+    "training.settings": "recipe_names load_recipe",
+    "api.recipes": "view_recipe compare_recipes dump_recipe",
+    "api.training": "choose_recipe find_learning_rate train resume train_folds resume_folds",
+    "weights.opening": "holds_folds get_weights",
+    "api.tuning": "tune resume_tuning",
+    "api.reproduction": "reproduce",
+    "protocols.table": "protocol_names find_protocol",
+    "protocols.own": "load_protocol",
+    "api.evaluation": "evaluate",
+    "api.prediction": "predict",
+    "api.explanation": "explain",
+    "api.features": "extract_features",
+    "features.dense": "dense",
+    "features.losses": "perceptual_loss",
+    "features.taps": "tap",
+    "features.pyramid": "as_backbone FeaturePyramid",
+    "api.stylization": "stylize",
+    "api.demonstration": "start_demo predict_demo",
+    "weights.table": "published_weights shipped_weights",
+    "weights.managing": "verify_weights import_weights convert_weights",
+    "download": "cache_folder",
+    "features.style": "StyleSettings",
+    "workflows.run": "TrainingRun",
+    "training.record": "StartRecord StepRecord EpochRecord EvaluationRecord",
+    "workflows.folds": "FoldsTraining",
+    "workflows.fold_figures": "FoldsFinished",
+    "workflows.rates": "FoundRate",
+    "workflows.tuning.run": "TuningRun",
+    "workflows.tuning.trial": "TrialProgress",
+    "workflows.tuning.book": "TrialRow",
+    "errors": "BackbonesError",
+    "spec": "Citation Claim InputSpec",
 }
+_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [  # noqa: RUF022 - in the order of a working life
     "names",
     "create",
     "show",
+    "read_bundle",
     "inspect",
-    "compare",
     "memory",
+    "paint_field",
+    "compare",
     "draw",
     "open_data",
     "check_data",
+    "recipe_names",
+    "load_recipe",
+    "view_recipe",
+    "compare_recipes",
+    "dump_recipe",
+    "choose_recipe",
+    "find_learning_rate",
     "train",
     "resume",
     "train_folds",
     "resume_folds",
     "holds_folds",
-    "choose_recipe",
-    "find_learning_rate",
     "tune",
     "resume_tuning",
-    "evaluate",
     "reproduce",
+    "protocol_names",
+    "find_protocol",
+    "load_protocol",
+    "evaluate",
     "predict",
     "explain",
-    "read_bundle",
     "extract_features",
     "dense",
     "perceptual_loss",
-    "stylize",
-    "StyleSettings",
     "tap",
     "as_backbone",
+    "stylize",
+    "start_demo",
+    "predict_demo",
+    "published_weights",
+    "shipped_weights",
+    "get_weights",
+    "verify_weights",
+    "import_weights",
+    "convert_weights",
+    "cache_folder",
     "FeaturePyramid",
+    "StyleSettings",
     "TrainingRun",
+    "StartRecord",
+    "StepRecord",
+    "EpochRecord",
+    "EvaluationRecord",
     "FoldsTraining",
     "FoldsFinished",
-    "TuningRun",
-    "TrialRow",
-    "TrialProgress",
     "FoundRate",
+    "TuningRun",
+    "TrialProgress",
+    "TrialRow",
     "BackbonesError",
     "Citation",
     "Claim",

@@ -306,3 +306,8 @@ def _refuse_monsters(values: Any) -> None:
             pending += [(each, depth + 1) for pair in value.items() for each in pair]
         elif isinstance(value, list | tuple | set):
             pending += [(each, depth + 1) for each in value]
+
+
+def setting_text(value: Any) -> str:
+    """A field's value as it would be written after `--set field=`."""
+    return value if isinstance(value, str) else to_json(value)

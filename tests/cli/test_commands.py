@@ -96,12 +96,13 @@ def test_list_says_which_bundles_come_with_the_package(backbones) -> None:
     from backbones.weights import table
     from backbones.weights.bundle import read_bundle_header
 
-    for name, path in table.shipped().items():
+    for name, path in table.shipped_weights().items():
         assert read_bundle_header(path).variant == name.partition(".")[0]
     (row,) = json.loads(
         backbones("list", "lenet5", "--columns", "weights,all_weights,top1", "--json").out
     )
-    assert row == {"weights": "lenet5.digits", "all_weights": list(table.shipped()), "top1": None}
+    ours = list(table.shipped_weights())
+    assert row == {"weights": "lenet5.digits", "all_weights": ours, "top1": None}
 
 
 def test_list_sorted_by_a_column(backbones) -> None:

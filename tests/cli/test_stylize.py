@@ -11,8 +11,9 @@ from PIL import Image
 from backbones import StyleSettings, stylize
 from backbones.errors import BadImage, NotFound, WrongUse
 from backbones.features.style import StyleStep
+from backbones.report.pictures import save_image
 from backbones.workflows import stylization
-from backbones.workflows.stylization import choose_weights, write_picture
+from backbones.workflows.stylization import choose_weights
 
 
 def facts(path: Path) -> tuple[str | None, tuple[int, int]]:
@@ -133,7 +134,7 @@ def test_mistakes_in_python() -> None:
 def test_pictures_are_written_in_the_format_of_their_name(tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 255, (9, 7, 3), dtype=np.uint8)
     for ending, found in (("png", "PNG"), ("JPG", "JPEG"), ("webp", "WEBP")):
-        write_picture(tmp_path / f"a.{ending}", picture)
+        save_image(Image.fromarray(picture), tmp_path / f"a.{ending}")
         assert facts(tmp_path / f"a.{ending}") == (found, (7, 9))
     with Image.open(tmp_path / "a.png") as back:
         assert np.array_equal(np.asarray(back), picture)

@@ -188,7 +188,7 @@ def test_shipped_weights_need_no_network(
 ) -> None:
     file = tmp_path / "vgg_tiny.shapes.safetensors"
     shutil.copy(trained / "best.safetensors", file)
-    monkeypatch.setattr(table, "shipped", lambda: {"vgg_tiny.shapes": file})
+    monkeypatch.setattr(table, "shipped_weights", lambda: {"vgg_tiny.shapes": file})
     monkeypatch.setenv("BACKBONES_OFFLINE", "1")
     picture = photos / "disc" / "00.jpg"
     by_id = backbones("predict", "vgg_tiny.shapes", picture)
@@ -209,7 +209,7 @@ def test_shipped_weights_need_no_network(
 
 def test_what_is_shipped_are_whole_bundles() -> None:
     total = 0
-    for name, file in table.shipped().items():
+    for name, file in table.shipped_weights().items():
         bundle = open_bundle(name)
         assert name.startswith(bundle.variant + ".")
         total += file.stat().st_size

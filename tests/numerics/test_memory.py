@@ -369,8 +369,9 @@ def test_text_and_json_hold_the_same_numbers() -> None:
 @pytest.mark.parametrize("name", ["vgg_tiny", "googlenet_tiny", "densenet_tiny", "lenet5_1998"])
 def test_the_classic_sum_heard_on_the_way_changes_nothing(name: str) -> None:
     """`memory` adds it up during its evaluation pass; both answers are those of passes alone."""
-    from backbones.api.inspection import made_once, memory
+    from backbones import memory
     from backbones.inspection.classic import classic_sum
+    from backbones.workflows.networks import made_once
 
     network = made_once(name)
     found = memory(network, batch=3)

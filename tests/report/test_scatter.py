@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from backbones import compare
 from backbones.errors import WrongUse
 from backbones.report import scatter
 from backbones.report.labelling import Box, is_far, place_labels
-from backbones.workflows.comparison import compare
 
 FRAME = Box(0, 0, 640, 560)
 TWELVE = [

@@ -15,7 +15,7 @@ AT_LEAST = {"lenet5.digits": 0.985, "lenet5.fashion": 0.915}
 
 
 def test_they_are_small_and_there() -> None:
-    files = table.shipped()
+    files = table.shipped_weights()
     assert set(files) == set(AT_LEAST)
     assert sum(path.stat().st_size for path in files.values()) < 2_000_000
 

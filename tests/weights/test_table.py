@@ -80,10 +80,10 @@ def test_an_unknown_id_is_told_the_nearest() -> None:
 
 
 def test_patterns() -> None:
-    assert {row.variant for row in table.matching("vgg16")} == {"vgg16", "vgg16_bn"}
-    assert [row.id for row in table.matching("*.tv2_in1k") if row.variant == "resnet50"]
-    assert table.matching("nothing like that") == ()
-    assert table.matching("") == table.rows()
+    assert {row.variant for row in table.published_weights("vgg16")} == {"vgg16", "vgg16_bn"}
+    assert [row.id for row in table.published_weights("*.tv2_in1k") if row.variant == "resnet50"]
+    assert table.published_weights("nothing like that") == ()
+    assert table.published_weights("") == table.rows()
 
 
 def test_what_caffe_subtracts_in_blue_green_red_is_turned() -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import nn
 
-from backbones.errors import WrongUse
 from backbones.inspection.classic import ClassicSum, add_up, hearing_outputs
 from backbones.inspection.memory import (
     InferenceMemory,
@@ -171,11 +170,10 @@ def paint_field(
     """
     from backbones.data.decode import read_picture
     from backbones.report.field import paint_field as paint
-    from backbones.report.pictures import FORMATS, save_image
+    from backbones.report.pictures import check_image_path, save_image
 
     target = Path(out)
-    if target.suffix.lower() not in FORMATS:
-        raise WrongUse(f"{target} ends in {target.suffix!r}, expected one of {', '.join(FORMATS)}")
+    check_image_path(target)
     box = found.sees(*unit)
     layer, row, column = unit
     label = f"{found.name}: unit ({row}, {column}) of {layer}"

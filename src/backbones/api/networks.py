@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from torch import nn
 
 from backbones.errors import WrongUse
-from backbones.labels import Lang, labels_of, shown
+from backbones.labels import Lang, shown
 from backbones.models import Row, build
 from backbones.progress import Downloading
 from backbones.report.cards import BundleCard, WeightsCard
@@ -97,13 +96,3 @@ def show(name: str | Path, *, lang: Lang = "en") -> NetworkCard | WeightsCard | 
         return BundleCard(str(path), path.stat().st_size, known, shown(known.classes, lang))
     file = store.path_of(known) if is_id(name) else find_bundle(path)
     return WeightsCard(known, str(file) if file.is_file() else None)
-
-
-def nameless_note(classes: Sequence[str]) -> str | None:
-    """One line that says why a language changes nothing, where classes have no names in it."""
-    if labels_of(classes) is not None:
-        return None
-    return (
-        f"the classes ({', '.join(classes[:3])}{', ...' if len(classes) > 3 else ''}) are in no"
-        " label set, see `backbones list labels`; they are shown as they are"
-    )

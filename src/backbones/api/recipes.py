@@ -1,123 +1,25 @@
-"""Look at recipes: what they set, how they differ, and what they do to pictures."""
+"""Look at recipes: what they set, how they differ, and what they do to images."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from backbones.data.augment import Augment
-from backbones.data.pipeline import Pipeline
-from backbones.data.sets import open_data
-from backbones.data.source import DataSource, FilePictures, Split
-from backbones.models import find_row
-from backbones.report.rates import rate_figure
-from backbones.report.recipe_page import Pictures, RecipePicture
-from backbones.spec import InputSpec
 from backbones.text import to_json
-from backbones.training.mixing import mix
-from backbones.training.preview import differences, flat, rate_curve, seen
-from backbones.training.recipe import Recipe
-from backbones.training.resolve import input_spec, resolve
-from backbones.training.settings import apply_settings, load_recipe
+from backbones.training.preview import differences
+from backbones.training.settings import apply_settings, load_recipe, with_reading
+from backbones.workflows.recipe_view import RecipeView
 
-__all__ = ["RecipeView", "compare_recipes", "dump_recipe", "view_recipe"]
-
-_ROWS, _DRAWS, _BATCH = 4, 7, 24
-_USUAL_PICTURES, _ILSVRC_PICTURES = 50_000, 1_281_167  # CIFAR's and ILSVRC-2012's training images
-# What a run depends on most, told although it may be the default.
-_ALWAYS = ("length", "batch_size", "optimizer.kind", "optimizer.lr", "schedule.kind")
-_FALLS_BY_FACTORS = ("step", "multistep", "piecewise", "plateau")
-
-
-@dataclass(frozen=True)
-class RecipeView:
-    """A recipe, and the pictures that show what it does.
-
-    Args:
-        recipe: with its settings.
-        num_pictures: in a training split, for lengths that are counted in steps; where None, as
-            many as `data` has, or ImageNet for a network of 1000 classes, or 50,000.
-        data: whose pictures are shown; None = photos or digits that scikit-learn brings along.
-    """
-
-    recipe: Recipe
-    num_pictures: int | None = None
-    data: str | Path | None = None
-
-    @cached_property
-    def source(self) -> DataSource | None:
-        """The data whose pictures are shown, read as the recipe says; None where there is none."""
-        data = self.data
-        if data is None and find_row(self.recipe.model)[1].in_channels == 1:
-            data = "digits"
-        if data is None:
-            return None
-        recipe = self.recipe
-        return open_data(data, layout=recipe.layout, label_pattern=recipe.label_pattern)
-
-    def fields(self) -> tuple[tuple[str, Any], ...]:
-        """What the recipe sets: (dotted path, value) of every field that is not the default.
-
-        Length, batch, optimiser, rate, momentum and schedule are always among them.
-        """
-        changed = {path for path, *_ in differences(Recipe(), self.recipe)}
-        momentum = ("optimizer.momentum",) if self.recipe.optimizer.kind == "sgd" else ()
-        wanted = changed.union(_ALWAYS, momentum)
-        every = flat(self.recipe.to_json())
-        return tuple((path, value) for path, value in every.items() if path in wanted)
-
-    def images(self) -> int:
-        """How many a training split has, for the chart."""
-        if self.num_pictures is not None:
-            return self.num_pictures
-        if self.data is not None:
-            return len(open_data(self.data).split("train"))
-        classes = find_row(self.recipe.model)[1].num_classes
-        return _ILSVRC_PICTURES if classes == 1000 else _USUAL_PICTURES
-
-    def draw(self, path: Path) -> Path:
-        """Draw learning rate, augmentation and a batch as an HTML page or a PNG.
-
-        Raises:
-            NotFound, BadData: of the data.
-            WrongUse: neither .html nor .png.
-        """
-        recipe = self.recipe
-        split = _pictures(self.source)
-        resolved = resolve(recipe, row=find_row(recipe.model)[1], train=split)
-        spec = input_spec(resolved)
-        images = self.images()
-        curve = rate_curve(recipe, images)
-        title = f"{recipe.name}: {recipe.summary}"
-        heading = f"{curve.total_steps:,} steps of {recipe.batch_size}"
-        heading += f", {images:,} images"
-        # a warm-up from 0 and a curve that ends at 0 have no place on an axis of powers
-        in_powers = recipe.schedule.kind in _FALLS_BY_FACTORS and min(curve.rates) > 0
-        batch, note = _batch(resolved, split, spec)
-        shown = RecipePicture(
-            title=title,
-            notes=tuple(f"{text}." for text in (recipe.source, recipe.expected) if text),
-            fields=tuple((path, said(value)) for path, value in self.fields()),
-            figure=rate_figure(
-                curve.epochs, curve.rates, title=heading, note=curve.note, in_powers=in_powers
-            ),
-            samples=_samples(resolved, split, spec),
-            samples_note=f"as an evaluation sees it, then in epochs 1 to {_DRAWS}",
-            batch=batch,
-            batch_note=note,
-        )
-        return shown.write(path)
+__all__ = ["compare_recipes", "dump_recipe", "view_recipe"]
 
 
 def view_recipe(
     name: str | Path,
     *,
     settings: Sequence[str] = (),
+    layout: str | None = None,
+    label_pattern: str | None = None,
     num_pictures: int | None = None,
     data: str | Path | None = None,
 ) -> RecipeView:
@@ -126,6 +28,7 @@ def view_recipe(
     Args:
         name: of a recipe, or a file.
         settings: `field=value` each, on top of it.
+        layout, label_pattern: as of `open_data`.
         num_pictures, data: as of `RecipeView`.
 
     Raises:
@@ -136,7 +39,8 @@ def view_recipe(
         >>> dict(view_recipe("vgg").fields())["optimizer.weight_decay"]
         0.0005
     """
-    return RecipeView(apply_settings(load_recipe(name), settings), num_pictures, data)
+    changed = with_reading(settings, layout, label_pattern)
+    return RecipeView(apply_settings(load_recipe(name), changed), num_pictures, data)
 
 
 def compare_recipes(one: str | Path, other: str | Path) -> tuple[tuple[str, Any, Any], ...]:
@@ -159,56 +63,3 @@ def dump_recipe(name: str | Path, *, settings: Sequence[str] = ()) -> str:
     """
     recipe = apply_settings(load_recipe(name), settings)
     return to_json(recipe.to_json(), indent=2)
-
-
-def said(value: Any) -> str:
-    """A field's value as it would be written after `--set field=`."""
-    return value if isinstance(value, str) else to_json(value)
-
-
-def _pictures(source: DataSource | None) -> Split:
-    """A few pictures: spread over the data's training split, or some that are always there."""
-    if source is not None:
-        split = source.split("train")
-        return split.take(np.linspace(0, len(split) - 1, min(len(split), _BATCH)).astype(np.int64))
-    import sklearn.datasets
-
-    folder = Path(sklearn.datasets.__file__).parent / "images"
-    photos = FilePictures(folder, ("china.jpg", "flower.jpg"))
-    return Split("train", ("china", "flower"), np.arange(2), photos)
-
-
-def _samples(recipe: Recipe, split: Split, spec: InputSpec) -> list[Pictures]:
-    """For a few pictures: as an evaluation sees them, then as the first epochs draw them."""
-    few = split.take(np.arange(min(len(split), _ROWS)))
-    columns = [_epoch(few, spec, None, recipe.seed, 0)]
-    columns += [_epoch(few, spec, recipe.augment, recipe.seed, epoch) for epoch in range(_DRAWS)]
-    return [[column[row] for column in columns] for row in range(len(few))]
-
-
-def _epoch(
-    split: Split, spec: InputSpec, augment: Augment | None, seed: int, epoch: int
-) -> dict[int, Any]:
-    """Every picture of a small split as one epoch sees it, by its index."""
-    pipeline = Pipeline(split, spec, batch_size=len(split), augment=augment, seed=seed, workers=0)
-    return {
-        index: picture
-        for batch in pipeline.epoch(epoch)
-        for index, picture in zip(batch.indices.tolist(), seen(batch.images, spec), strict=True)
-    }
-
-
-def _batch(recipe: Recipe, split: Split, spec: InputSpec) -> tuple[Pictures, str]:
-    """One batch as the network gets it, mixed where the recipe mixes; un-normalised."""
-    count = min(recipe.batch_size, _BATCH)
-    many = split.take(np.resize(np.arange(len(split)), count))
-    pipeline = Pipeline(
-        many, spec, batch_size=count, augment=recipe.augment, seed=recipe.seed, workers=0
-    )
-    batch = next(iter(pipeline.epoch(0)))
-    images, targets = mix(batch.images, batch.labels, recipe, 0)
-    of = f" of {recipe.batch_size}" if count < recipe.batch_size else ""
-    note = f"{count}{of} picture{'s'[: count > 1]} at {spec.size} px, normalisation undone"
-    if targets.others is not None:
-        note += f"; mixed, {100 * targets.share:.0f} % of each target is the first picture's"
-    return list(seen(images, spec)), note

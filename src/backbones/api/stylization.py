@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
@@ -15,10 +16,10 @@ from backbones.weights.opening import open_bundle
 from backbones.workflows.stylization import (
     StyleProgress,
     Stylized,
-    choose_weights,
     device_of,
     read_scaled,
     transfer,
+    weights_for,
 )
 
 __all__ = ["StyleSettings", "Stylized", "stylize"]
@@ -41,8 +42,9 @@ def stylize(
     Args:
         content: a picture file, or RGB uint8 (H, W, 3).
         style: likewise.
-        network: a bundle, its path, a run folder, or the id of weights; any module, for which
-            `settings` then names the layers; None for the best weights on this machine.
+        network: a bundle, its path, a run folder, the id of weights, or a variant with weights on
+            this machine; any module, for which `settings` then names the layers; None for the
+            best weights on this machine.
         settings: see there.
         size_px: px, longer side of the result, and of the style's picture.
         spec: of a module: how it wants its pictures; ImageNet's usual where None.
@@ -57,12 +59,15 @@ def stylize(
     if size_px < 32:
         raise WrongUse(f"size_px is {size_px}, expected at least 32")
     wanted, painted = read_scaled(content, size_px), read_scaled(style, size_px)
+    called = type(network).__name__
     if not isinstance(network, nn.Module):
-        bundle = open_bundle(choose_weights() if network is None else network)
+        named = weights_for(network)
+        bundle = open_bundle(named)
+        called = bundle.variant if isinstance(named, Bundle) else str(named)
         network, spec = bundle.build(), bundle.spec
     device = device_of(network)
     network.to(device)
-    return transfer(
+    done = transfer(
         network,
         wanted.to(device),
         painted.to(device),
@@ -70,3 +75,4 @@ def stylize(
         spec=spec,
         progress=progress,
     )
+    return replace(done, network=called)

@@ -62,7 +62,7 @@ def compare(
         backbones compare 'resnet*' --no-measure --sort macs
         backbones compare mynet.py:build resnet18 --batch-size 8
     """
-    from backbones.api.comparison import compare as look
+    from backbones import compare as look
     from backbones.report.columns import choose
     from backbones.report.comparison import COLUMNS
     from backbones.report.scatter import check_format

@@ -78,7 +78,7 @@ def tell_nameless(classes: Sequence[str], lang: str) -> None:
     """Say so if another language than English is asked for, and the classes have no names."""
     if lang == "en":
         return
-    from backbones.api.networks import nameless_note
+    from backbones.labels.choosing import nameless_note
 
     if note := nameless_note(classes):
         say(note)

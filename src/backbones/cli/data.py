@@ -38,7 +38,7 @@ def check(
         backbones data check photos
         backbones data check photos --json -o report.json
     """
-    from backbones.data.check import check_data
+    from backbones import check_data
     from backbones.files import write_atomic
     from backbones.report.check import check_text
     from backbones.text import to_json

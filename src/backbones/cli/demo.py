@@ -26,7 +26,7 @@ def demo(
 
     LeNet-5 learns the handwritten digits that come with scikit-learn; nothing is downloaded.
     """
-    from backbones.api.demonstration import predict_demo, start_demo
+    from backbones import predict_demo, start_demo
 
     run = start_demo(out)
     follow(run, as_json=json)

@@ -40,8 +40,8 @@ def draw(
     if unfold and not graph:
         raise WrongUse("--unfold draws every layer of the graph; say --graph --unfold")
     shape = shape_of(input)
-    from backbones.api.drawing import draw as make
-    from backbones.api.drawing import format_of
+    from backbones import draw as make
+    from backbones.report.drawing.drawing import format_of
 
     format_of(out)  # a wrong suffix is told before the work, not after
     drawing = make(network, shape, style="full" if unfold else "graph" if graph else "blocks")

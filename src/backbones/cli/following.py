@@ -45,7 +45,7 @@ def follow(run: TrainingRun, log_every: int | None = None, *, as_json: bool = Fa
 
 def follow_in_log(run: TrainingRun, log_every: int | None) -> None:
     """A line each epoch, each evaluation, and each so many steps or every minute between them."""
-    from backbones.training.record import StartRecord, StepRecord
+    from backbones import StartRecord, StepRecord
 
     far, told = Progress(), time.monotonic()
     for record in run:
@@ -81,7 +81,7 @@ def follow_on_terminal(run: TrainingRun) -> None:
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    from backbones.training.record import StartRecord, StepRecord
+    from backbones import StartRecord, StepRecord
 
     columns = (BarColumn(bar_width=16), TextColumn("{task.percentage:>3.0f} %  {task.description}"))
     far = Progress()
@@ -153,7 +153,7 @@ class Progress:
 
 def record_lines(record: Record, num_epochs: int) -> list[str]:
     """What a log should keep of a record."""
-    from backbones.training.record import EpochRecord, EvaluationRecord, StartRecord, StepRecord
+    from backbones import EpochRecord, EvaluationRecord, StartRecord, StepRecord
 
     match record:
         case StartRecord():

@@ -79,8 +79,8 @@ def inspect(
         backbones inspect resnet50 --memory
         backbones inspect vgg16 --layer conv5_3 --at 7,7 --draw photo.jpg -o seen.png
     """
-    from backbones.api.inspection import inspect as look
-    from backbones.api.inspection import memory as need
+    from backbones import inspect as look
+    from backbones import memory as need
     from backbones.workflows.networks import made_once
 
     if json + csv + markdown > 1:
@@ -122,7 +122,7 @@ def _tell_box(found: Inspection, at: str, draw: Path | None, out: Path | None, j
             f" {left} to {right - 1} of {found.input[-2]}x{found.input[-1]} px"
         )
     if draw is not None and out is not None:
-        from backbones.api.inspection import paint_field
+        from backbones import paint_field
 
         paint_field(found, (layer, row, column), draw, out)
         say(f"wrote {out}")

@@ -165,7 +165,7 @@ def list_networks(names: Sequence[str], as_json: bool) -> None:
 
 def list_recipes(as_json: bool) -> None:
     """Every recipe that ships with the package."""
-    from backbones.training.settings import load_recipe, recipe_names
+    from backbones import load_recipe, recipe_names
 
     recipes = [load_recipe(name) for name in recipe_names()]
     if as_json:
@@ -180,17 +180,18 @@ def list_recipes(as_json: bool) -> None:
 
 def list_protocols(as_json: bool) -> None:
     """Every evaluation protocol."""
-    from backbones.protocols.table import PROTOCOLS
+    from backbones import find_protocol, protocol_names
 
+    protocols = [find_protocol(name) for name in protocol_names()]
     if as_json:
         rows = [
-            {"name": p.name, "citation": str(p.citation), "summary": p.summary} for p in PROTOCOLS
+            {"name": p.name, "citation": str(p.citation), "summary": p.summary} for p in protocols
         ]
         print_json(rows)
         return
     print_table(
         ("name", "from", "printed", "what it is"),
-        [(p.name, p.paper, str(len(p.printed)), p.summary) for p in PROTOCOLS],
+        [(p.name, p.paper, str(len(p.printed)), p.summary) for p in protocols],
         right="printed",
     )
 

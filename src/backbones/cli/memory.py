@@ -43,7 +43,7 @@ def memory(
     Examples:
         backbones memory resnet50 --batch-size 64 --optimizer adamw --budget 8GiB
     """
-    from backbones.api.inspection import memory as need
+    from backbones import memory as need
 
     found = need(
         network,

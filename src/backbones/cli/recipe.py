@@ -42,11 +42,17 @@ def show(
     Examples:
         backbones recipe show vgg -o vgg.html
     """
-    from backbones.api.recipes import said, view_recipe
-    from backbones.training.settings import with_reading
+    from backbones import view_recipe
+    from backbones.text import setting_text
 
-    settings = with_reading(settings or (), layout, label_pattern)
-    view = view_recipe(name, settings=settings, num_pictures=images, data=data)
+    view = view_recipe(
+        name,
+        settings=settings or (),
+        layout=layout,
+        label_pattern=label_pattern,
+        num_pictures=images,
+        data=data,
+    )
     recipe = view.recipe
     if json:
         print_json(recipe.to_json())
@@ -55,7 +61,7 @@ def show(
     for title, text in (("from", recipe.source), ("result", recipe.expected)):
         if text:
             print_text(f"{title}: {text}")
-    print_table(("field", "value"), [(path, said(value)) for path, value in view.fields()])
+    print_table(("field", "value"), [(path, setting_text(value)) for path, value in view.fields()])
     if data is not None and view.source is not None:
         say(f"data: {view.source.summary()}")
     if out is not None:
@@ -73,13 +79,15 @@ def diff(
     Examples:
         backbones recipe diff vgg runs/mine/recipe.json
     """
-    from backbones.api.recipes import compare_recipes, said
+    from backbones import compare_recipes
+    from backbones.text import setting_text
 
     rows = compare_recipes(one, other)
     if json:
         print_json([{"field": path, "one": a, "other": b} for path, a, b in rows])
     elif rows:
-        print_table(("field", one, other), [(path, said(a), said(b)) for path, a, b in rows])
+        texts = [(path, setting_text(a), setting_text(b)) for path, a, b in rows]
+        print_table(("field", one, other), texts)
     else:
         say(f"{one} and {other} are the same")
 
@@ -91,6 +99,6 @@ def dump(name: Name, settings: Settings = None) -> None:
     Examples:
         backbones recipe dump vgg --set model=vgg19 > mine.json
     """
-    from backbones.api.recipes import dump_recipe
+    from backbones import dump_recipe
 
     print_text(dump_recipe(name, settings=settings or ()))

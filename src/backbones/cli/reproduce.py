@@ -70,7 +70,7 @@ def reproduce(
 
 
 def _tried(name: str, data: str | None, how: tuple[int | None, Path], smoke: bool) -> Reproduced:
-    from backbones.api.reproduction import reproduce as try_again
+    from backbones import reproduce as try_again
     from backbones.speed import keep_large_buffers
 
     keep_large_buffers()

@@ -29,7 +29,7 @@ def show(
         backbones show vgg16
         backbones show runs/demo/best.safetensors
     """
-    from backbones.api.networks import show as look
+    from backbones import show as look
     from backbones.report.cards import BundleCard
 
     shown = look(name, lang=lang)

@@ -72,38 +72,36 @@ def stylize(
     from backbones import StyleSettings
     from backbones import stylize as stylize_image
     from backbones.errors import WrongUse
-    from backbones.workflows import stylization
 
     _check_destination(out)
     if weights and model:
         raise WrongUse("--weights and --model exclude each other; weights know their network")
     weighed = (style_weight, tv_weight, steps, optimizer, preserve_colour, start, seed)
     settings = StyleSettings(_names(content_layers), _names(style_layers), *weighed)
-    chosen = weights or stylization.choose_weights(model)
     with progress("stylizing", unit="steps") as moved:
         done = stylize_image(
             content,
             style,
-            chosen,
+            weights or model,
             settings=settings,
             size_px=size,
             progress=lambda step: _tell(moved, step, steps),
         )
-    stylization.write_picture(out, done.picture)
-    _say_layers(chosen, done.settings)
+    done.save(out)
+    _say_layers(done.network, done.settings)
     if json:
-        print_json(_as_json(done, chosen, out))
+        print_json(_as_json(done, out))
     if done.interrupted:
         say(f"interrupted after {done.steps} of {steps} steps; the best image is in {out}")
         raise typer.Exit(130)
     say(f"wrote {out}: {done.picture.shape[1]}x{done.picture.shape[0]} px, loss {done.loss:.4g}")
 
 
-def _as_json(done: Stylized, chosen: str, out: Path) -> dict[str, Any]:
+def _as_json(done: Stylized, out: Path) -> dict[str, Any]:
     height, width = done.picture.shape[:2]
     return {
         "out": str(out),
-        "weights": chosen,
+        "weights": done.network,
         "width": width,
         "height": height,
         "steps": done.steps,
@@ -116,9 +114,9 @@ def _as_json(done: Stylized, chosen: str, out: Path) -> dict[str, Any]:
 
 def _check_destination(out: Path) -> None:
     from backbones.errors import NotFound
-    from backbones.workflows import stylization
+    from backbones.report.pictures import check_image_path
 
-    stylization.picture_format(out)
+    check_image_path(out)
     if not out.resolve().parent.is_dir():
         raise NotFound(f"there is no folder {out.parent} to write {out.name} to; make it first")
 

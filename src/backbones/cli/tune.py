@@ -195,7 +195,7 @@ def _begin(
 def _go_on(
     folder: Path, data: str | None, asked: SearchOptions, trials: int | None, time_s: float | None
 ) -> TuningRun:
-    from backbones.api.tuning import resume_tuning
+    from backbones import resume_tuning
 
     with preparing() as bars:
         return resume_tuning(
@@ -218,7 +218,7 @@ def _read_duration(text: str) -> float:
 
 def follow(study: TuningRun) -> None:
     """Run the trials, and say how it goes: a bar on a terminal, and a line a trial."""
-    from backbones.workflows.tuning.book import TrialRow
+    from backbones import TrialRow
 
     say(
         f"{study.recipe.model} on {study.source.where}, recipe {study.recipe.name},"

@@ -9,7 +9,7 @@ import time
 import traceback
 from pathlib import Path
 
-from backbones.download import cache_folder
+from backbones import cache_folder
 from backbones.errors import BackbonesError
 from backbones.files import write_atomic
 from backbones.text import spelled

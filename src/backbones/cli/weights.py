@@ -36,10 +36,10 @@ def list_(
     Examples:
         backbones weights list resnet
     """
-    from backbones.weights import table
+    from backbones import published_weights, shipped_weights
 
-    rows = table.matching(pattern)
-    shipped = [name for name in table.shipped() if pattern.strip("*") in name]
+    rows = published_weights(pattern)
+    shipped = [name for name in shipped_weights() if pattern.strip("*") in name]
     if json:
         here = [{"id": name, "shipped": True} for name in shipped]
         print_json([*here, *({"shipped": False, **row.to_json()} for row in rows)])
@@ -74,7 +74,7 @@ def get(name: Id, json: Json = False, offline: Offline = False, quiet: Quiet = F
     Examples:
         backbones weights get resnet18.tv_in1k
     """
-    from backbones.weights.opening import get_weights
+    from backbones import get_weights
 
     with preparing() as bars:
         path = get_weights(name, downloading=bars.downloading)
@@ -94,7 +94,7 @@ def verify(
     Compares each file's SHA-256 with the published one, and with the one that it had when it
     arrived; exit code 1 if one differs.
     """
-    from backbones.weights.managing import verify_weights
+    from backbones import verify_weights
 
     found = list(verify_weights(name))
     rows = [(f.id, "bad" if f.problem else "ok", f.sha256) for f in found]
@@ -132,7 +132,7 @@ def import_(
     Examples:
         backbones weights import ~/Downloads/vgg16-397923af.pth
     """
-    from backbones.weights.managing import import_weights
+    from backbones import import_weights
 
     found, path = import_weights(file, name=name, allow_non_finite=allow_non_finite)
     if json:
@@ -170,10 +170,10 @@ def convert(
         backbones weights convert vgg16.tv_in1k -o vgg16.safetensors
         backbones weights convert mine.pth --model resnet18 -o mine.safetensors
     """
-    from backbones.weights.managing import convert_weights as to_bundle
+    from backbones import convert_weights
 
     with preparing() as bars:
-        bundle = to_bundle(
+        bundle = convert_weights(
             source,
             out,
             variant=model,

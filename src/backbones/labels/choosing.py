@@ -70,3 +70,13 @@ def _names(classes: Sequence[str]) -> list[tuple[str, ...]]:
         return [(name.casefold(),) for name in classes]
     rows = (found.by_id[name] for name in classes)
     return [(row.id.casefold(), row.zh.casefold(), row.en.casefold()) for row in rows]
+
+
+def nameless_note(classes: Sequence[str]) -> str | None:
+    """One line that says why a language changes nothing, where classes have no names in it."""
+    if labels_of(classes) is not None:
+        return None
+    return (
+        f"the classes ({', '.join(classes[:3])}{', ...' if len(classes) > 3 else ''}) are in no"
+        " label set, see `backbones list labels`; they are shown as they are"
+    )

@@ -122,7 +122,7 @@ def _weights(name: str) -> tuple[str, ...]:
     """Ids, those that come with the package first; their first part is the variant's name."""
     from backbones.weights import table
 
-    here = [known for known in table.shipped() if known.partition(".")[0] == name]
+    here = [known for known in table.shipped_weights() if known.partition(".")[0] == name]
     return (*here, *(row.id for row in table.of_variant(name)))
 
 

@@ -178,7 +178,7 @@ def network_card(name: str) -> NetworkCard:
     _, row = find_row(name)
     found = table.of_variant(name)
     weights = sorted(found, key=lambda row: _accuracy(row, facts.input_px), reverse=True)
-    shipped = tuple(known for known in table.shipped() if known.partition(".")[0] == name)
+    shipped = tuple(known for known in table.shipped_weights() if known.partition(".")[0] == name)
     return NetworkCard(facts, row, contribution_of(family), inspect(name), tuple(weights), shipped)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from backbones.errors import WrongUse
 from backbones.files import write_atomic
 from backbones.report.fonts import AnyFont, covers, find_font, spelled
 
@@ -33,6 +34,17 @@ _NAME_PX, _BAR_PX, _MOST_LINES = 21, 18, 3  # a line of a name, the bar below it
 NO_FONT_NOTE = "<U+...>: no font for this character (set BACKBONES_FONT)"
 
 
+def check_image_path(path: str | Path) -> None:
+    """Refuse a file name whose suffix is no format for images, before the work and not after.
+
+    Raises:
+        WrongUse: it is none of `FORMATS`.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise WrongUse(f"{path} ends in {suffix!r}, expected one of {', '.join(FORMATS)}")
+
+
 def save_image(image: Image.Image, path: Path) -> Path:
     """Write a drawn picture in the format of its name, whole or not at all.
 
@@ -41,8 +53,10 @@ def save_image(image: Image.Image, path: Path) -> Path:
         path: ends in one of `FORMATS`; its folder is made where it does not exist.
 
     Raises:
+        WrongUse: the suffix is no format for images.
         OSError: the disk is full or the folder cannot be written; an old file is untouched.
     """
+    check_image_path(path)
     data = io.BytesIO()
     image.save(data, Image.registered_extensions()[path.suffix.lower()], quality=92)
     write_atomic(path, data.getvalue())

@@ -42,8 +42,8 @@ def verify_weights(name: str | None = None) -> Iterator[Verified]:
     Raises:
         NotFound: no such weights, or not here.
     """
-    if name in table.shipped():
-        file = table.shipped()[name]
+    if name in table.shipped_weights():
+        file = table.shipped_weights()[name]
         try:
             read_bundle(file)
             yield Verified(name, str(file), sha256=checksum_of(file))
@@ -121,8 +121,8 @@ def convert_weights(
     name = str(source)
     if not is_id(source):
         bundle = bundle_of_file(expanded(source), given)
-    elif name in table.shipped():
-        bundle = read_bundle(table.shipped()[name])
+    elif name in table.shipped_weights():
+        bundle = read_bundle(table.shipped_weights()[name])
     else:
         bundle = bundle_of_row(table.find(name), get_weights(name, downloading=downloading), given)
     write_bundle(out, bundle)

@@ -39,8 +39,8 @@ def get_weights(name: str, *, downloading: Downloading | None = None) -> Path:
         DownloadFailed: they cannot be fetched.
         BadWeights: the file that is here is not what was published.
     """
-    if name in table.shipped():
-        return table.shipped()[name]
+    if name in table.shipped_weights():
+        return table.shipped_weights()[name]
     row = table.find(name)
     if downloading is None:
         return store.fetch(row)
@@ -68,9 +68,9 @@ def open_bundle(where: str | Path | Bundle, *, downloading: Downloading | None =
     if is_id(where):
         name = str(where)
         file = get_weights(name, downloading=downloading)
-        return (
-            read_bundle(file) if name in table.shipped() else bundle_of_row(table.find(name), file)
-        )
+        if name in table.shipped_weights():
+            return read_bundle(file)
+        return bundle_of_row(table.find(name), file)
     path = find_bundle(where)
     if is_bundle(path):
         return read_bundle(path)
@@ -193,8 +193,8 @@ def find_bundle(where: str | Path) -> Path:
         )
     if path.is_file():
         return path
-    if str(where) in table.shipped():
-        return table.shipped()[str(where)]
+    if str(where) in table.shipped_weights():
+        return table.shipped_weights()[str(where)]
     hint = nearest(str(where), table.known_ids()) if len(path.parts) == 1 else ""
     raise NotFound(
         f"there is no bundle {path}; expected a run folder or a .safetensors file, as `backbones"

@@ -114,11 +114,11 @@ def rows() -> tuple[WeightsRow, ...]:
     return tuple(_table().values())
 
 
-def matching(pattern: str) -> tuple[WeightsRow, ...]:
+def published_weights(pattern: str) -> tuple[WeightsRow, ...]:
     """The rows whose id or variant fits a pattern; a word without stars fits what contains it.
 
     Example:
-        >>> [row.id for row in matching("resnet20*")]
+        >>> [row.id for row in published_weights("resnet20*")]
         ['resnet20_cifar.akamaster_cifar10']
     """
     wild = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
@@ -211,7 +211,7 @@ def is_known(name: str) -> bool:
     return name in _table()
 
 
-def shipped() -> dict[str, Path]:
+def shipped_weights() -> dict[str, Path]:
     """Bundles that come with the package, by their ids (the files' names)."""
     files = (Path(__file__).parent / "shipped").glob("*.safetensors")
     return {file.stem: file for file in sorted(files)}
@@ -219,7 +219,7 @@ def shipped() -> dict[str, Path]:
 
 def known_ids() -> tuple[str, ...]:
     """The ids of all weights, published and shipped."""
-    return (*shipped(), *_table())
+    return (*shipped_weights(), *_table())
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,11 @@ from backbones.data.decode import read_picture
 from backbones.data.pixels import Pixels
 from backbones.errors import BadImage, WrongUse
 from backbones.features.style import StyleSettings, StyleStep, resized, restyle
-from backbones.files import expanded, write_atomic
+from backbones.files import expanded
+from backbones.report.pictures import save_image
 from backbones.spec import InputSpec
 from backbones.weights import store, table
+from backbones.weights.bundle import Bundle
 from backbones.weights.table import WeightsRow
 
 # Best first: VGG-19 is the paper's; its layers see without skipping pixels.
@@ -40,6 +41,7 @@ class Stylized:
         steps: that were made.
         interrupted: whether someone stopped it before the last.
         settings: with the layers that were read.
+        network: what saw both pictures, by the name of its weights.
     """
 
     picture: Pixels
@@ -47,6 +49,15 @@ class Stylized:
     steps: int
     interrupted: bool
     settings: StyleSettings
+    network: str = ""
+
+    def save(self, path: str | Path) -> Path:
+        """Write it in the format of the file's name, in one step or not at all.
+
+        Raises:
+            WrongUse: the suffix is no format for images.
+        """
+        return save_image(Image.fromarray(self.picture), Path(path))
 
 
 def transfer(
@@ -81,6 +92,21 @@ def transfer(
     return Stylized(picture, last.loss, last.step, interrupted, settings)
 
 
+def weights_for(network: str | Path | Bundle | None) -> str | Path | Bundle:
+    """What is named; weights on this machine of a variant, or of the best one where None.
+
+    Raises:
+        NotFound: no such variant.
+        WrongUse: no weights of it are here; says how to get some.
+    """
+    if network is None:
+        return choose_weights()
+    is_word = isinstance(network, str) and not {".", "/", "\\"} & set(network)
+    if is_word and not expanded(str(network)).exists():
+        return choose_weights(str(network))
+    return network
+
+
 def choose_weights(variant: str | None = None) -> str:
     """The id of weights on this machine that suit style transfer best; nothing is fetched.
 
@@ -109,34 +135,6 @@ def choose_weights(variant: str | None = None) -> str:
         return _PREFERRED.index(row.variant) if row.variant in _PREFERRED else len(_PREFERRED)
 
     return min(rows, key=rank).id
-
-
-def write_picture(path: str | Path, picture: Pixels) -> None:
-    """Write a picture in the format of its name, in one step or not at all.
-
-    Raises:
-        WrongUse: the ending is no format for pictures.
-    """
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, picture_format(path), quality=95)
-    write_atomic(Path(path), buffer.getvalue())
-
-
-def picture_format(path: str | Path) -> str:
-    """The format that a file's ending stands for.
-
-    Raises:
-        WrongUse: it stands for none that is written here.
-
-    Example:
-        >>> picture_format("a.jpg")
-        'JPEG'
-    """
-    formats = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
-    suffix = Path(path).suffix.lower()
-    if suffix not in formats:
-        raise WrongUse(f"{path} ends in {suffix!r}, expected one of {', '.join(formats)}")
-    return formats[suffix]
 
 
 def read_scaled(where: str | Path | Pixels, size_px: int) -> Tensor:
