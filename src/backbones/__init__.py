@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
     from backbones.api.tuning import resume_tuning, tune
     from backbones.catalog import names
+    from backbones.compute import choose_compute
     from backbones.data.check import check_data
     from backbones.data.sets import open_data
     from backbones.download import cache_folder
@@ -95,6 +96,7 @@ _NAMES = {
     "api.demonstration": "start_demo predict_demo",
     "weights.table": "published_weights shipped_weights",
     "weights.managing": "verify_weights import_weights convert_weights",
+    "compute": "choose_compute",
     "download": "cache_folder",
     "features.style": "StyleSettings",
     "workflows.run": "TrainingRun",
@@ -157,6 +159,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "verify_weights",
     "import_weights",
     "convert_weights",
+    "choose_compute",
     "cache_folder",
     "FeaturePyramid",
     "StyleSettings",

@@ -83,7 +83,7 @@ def test_an_interrupt_keeps_the_best_picture(
 def test_an_interrupt_before_the_first_step_is_an_interrupt(
     trained: Path, two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def nothing(*_: object) -> None:
+    def nothing(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(stylization, "restyle", nothing)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
-import torch
 from torch import nn
 
-from backbones.compute import choose_device
+from backbones.compute import choose_compute
 from backbones.errors import WrongUse
 from backbones.progress import Progress
 from backbones.report.comparison import Accuracy, Comparison, Measured
@@ -26,7 +25,9 @@ def compare(
     batch: int = 1,
     measure: bool = True,
     accuracy: Accuracy = "torchvision",
-    device: Literal["auto", "cpu", "cuda", "mps"] = "cpu",
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Put networks side by side: size, cost, published accuracy, speed on this machine.
@@ -42,7 +43,7 @@ def compare(
             on ImageNet alone (for CIFAR-10 akamaster's), so that networks and not training are
             compared; "best": the highest, whatever images and recipe it took. Ids of weights bring
             their own.
-        device: to measure on.
+        device, precision, threads: as of `choose_compute`, to measure with.
         progress: called with (passes timed, passes in all), a pass a network and round.
 
     Raises:
@@ -60,13 +61,15 @@ def compare(
         raise WrongUse("nothing to compare: name at least one network")
     if accuracy not in get_args(Accuracy):
         raise WrongUse(f"accuracy is {accuracy!r}, expected torchvision or best")
-    place = choose_device(device) if measure else "cpu"
+    compute = choose_compute(device, precision, threads) if measure else None
     rows = [look_at(entry, input_shape, batch, accuracy) for entry in entries]
-    if not measure:
+    if compute is None:
         return Comparison(tuple(rows), batch, accuracy)
-    times = take_turns(entries, [(batch, *row.input) for row in rows], place, progress)
+    times = take_turns(entries, [(batch, *row.input) for row in rows], compute, progress)
     rows = [
         replace(row, measured=Measured(batch, tuple(rounds)))
         for row, rounds in zip(rows, times, strict=True)
     ]
-    return Comparison(tuple(rows), batch, accuracy, place, torch.get_num_threads())
+    return Comparison(
+        tuple(rows), batch, accuracy, compute.device, compute.threads, compute.precision
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
+from backbones.compute import choose_compute
 from backbones.data.pixels import Pixels
 from backbones.errors import WrongUse
 from backbones.features.style import StyleSettings, with_layers
@@ -16,7 +17,6 @@ from backbones.weights.opening import open_bundle
 from backbones.workflows.stylization import (
     StyleProgress,
     Stylized,
-    device_of,
     read_scaled,
     transfer,
     weights_for,
@@ -33,6 +33,9 @@ def stylize(
     settings: StyleSettings | None = None,
     size_px: int = 384,
     spec: InputSpec | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
     progress: StyleProgress | None = None,
 ) -> Stylized:
     """Give one picture the style of another, by changing its pixels until a network sees both.
@@ -48,6 +51,7 @@ def stylize(
         settings: see there.
         size_px: px, longer side of the result, and of the style's picture.
         spec: of a module: how it wants its pictures; ImageNet's usual where None.
+        device, precision, threads: as of `choose_compute`.
         progress: called after every step.
 
     Raises:
@@ -58,6 +62,7 @@ def stylize(
     settings = settings or StyleSettings()
     if size_px < 32:
         raise WrongUse(f"size_px is {size_px}, expected at least 32")
+    compute = choose_compute(device, precision, threads)
     wanted, painted = read_scaled(content, size_px), read_scaled(style, size_px)
     called = type(network).__name__
     if not isinstance(network, nn.Module):
@@ -65,14 +70,13 @@ def stylize(
         bundle = open_bundle(named)
         called = bundle.variant if isinstance(named, Bundle) else str(named)
         network, spec = bundle.build(), bundle.spec
-    device = device_of(network)
-    network.to(device)
     done = transfer(
         network,
-        wanted.to(device),
-        painted.to(device),
+        wanted,
+        painted,
         with_layers(network, settings),
         spec=spec,
+        compute=compute,
         progress=progress,
     )
     return replace(done, network=called)

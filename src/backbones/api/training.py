@@ -57,8 +57,8 @@ def train(
         smoke_run: a tiny run of the same kind, to see that everything fits together.
         progress: progress callback of the cache, while it is built.
         downloading: download progress callback.
-        shorthand: epochs, lr, batch_size, image_size (px), seed: the usual settings by short
-            names.
+        shorthand: epochs, lr, batch_size, image_size (px), seed, device, precision, threads: the
+            usual settings by short names; "auto" and None leave them to the recipe.
 
     Raises:
         NotFound: no such data, network, recipe or weights.

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from backbones.cli.compute import Device, Precision, Threads
 from backbones.cli.console import print_json, print_text, progress, say
 from backbones.cli.options import BatchTotal, Csv, InputShape, Json, Markdown, Quiet, shape_of
 from backbones.errors import WrongUse
@@ -14,10 +15,6 @@ from backbones.errors import WrongUse
 Whose = Annotated[
     Literal["torchvision", "best"],
     typer.Option(help="Published accuracy: of one training recipe, or the best."),
-]
-Device = Annotated[
-    Literal["auto", "cpu", "cuda", "mps"],
-    typer.Option(help="Measure on this device; auto is the fastest."),
 ]
 Networks = Annotated[
     list[str],
@@ -46,7 +43,9 @@ def compare(
         bool, typer.Option("--no-measure", help="Don't measure speed: answer at once.")
     ] = False,
     accuracy: Whose = "torchvision",
-    device: Device = "cpu",
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
     out: Chart = None,
     sort: Sort = None,
     reverse: Annotated[bool, typer.Option("--reverse", help="With --sort: largest first.")] = False,
@@ -81,6 +80,8 @@ def compare(
             measure=measure,
             accuracy=accuracy,
             device=device,
+            precision=precision,
+            threads=threads,
             progress=told,
         )
     if sort is not None:

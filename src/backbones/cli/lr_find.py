@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backbones.cli.compute import Device, Precision, Threads
 from backbones.cli.console import preparing, print_json, print_table, say
 from backbones.cli.options import (
     Data,
@@ -49,6 +50,9 @@ def lr_find(
     ] = Path("lr-find.png"),
     layout: Layout = None,
     label_pattern: LabelPattern = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
     json: Json = False,
     offline: Offline = False,
     quiet: Quiet = False,
@@ -79,6 +83,9 @@ def lr_find(
             batch_size=batch_size,
             image_size=image_size,
             seed=seed,
+            device=device,
+            precision=precision,
+            threads=threads,
         )
     say(f"data: {found.data}")
     chart = found.draw(out)
@@ -98,6 +105,7 @@ def as_json(found: FoundRate) -> dict[str, Any]:
         "rates": test.rates,
         "losses": test.losses,
         "ending": test.ending,
+        **found.compute.to_json(),
     }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from backbones.cli.compute import Device, Precision, Threads
 from backbones.cli.console import BarCallback, print_json, progress, say
 from backbones.cli.options import Json, Offline, Quiet
 
@@ -57,6 +58,9 @@ def stylize(
     ] = False,
     start: Start = "content",
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the noise.")] = 0,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
     json: Json = False,
     offline: Offline = False,
     quiet: Quiet = False,
@@ -85,6 +89,9 @@ def stylize(
             weights or model,
             settings=settings,
             size_px=size,
+            device=device,
+            precision=precision,
+            threads=threads,
             progress=lambda step: _tell(moved, step, steps),
         )
     done.save(out)
@@ -107,6 +114,7 @@ def _as_json(done: Stylized, out: Path) -> dict[str, Any]:
         "steps": done.steps,
         "loss": done.loss,
         "interrupted": done.interrupted,
+        **done.compute.to_json(),
         "content_layers": list(done.settings.content_layers),
         "style_layers": list(done.settings.style_layers),
     }

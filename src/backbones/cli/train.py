@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backbones.cli.compute import Device, Precision, Threads
 from backbones.cli.console import preparing
 from backbones.cli.following import follow, tell_end
 from backbones.cli.options import (
@@ -88,6 +89,9 @@ def train(
     layout: Layout = None,
     label_pattern: LabelPattern = None,
     smoke: Smoke = False,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
     resume: Resume = None,
     log_every: LogEvery = None,
     json: Json = False,
@@ -117,11 +121,14 @@ def train(
         "lr": lr,
         "batch_size": batch_size,
         "image_size": image_size,
+        "device": device,
+        "precision": precision,
+        "threads": threads,
         "seed": seed,
     }
     named = (model, recipe, settings, weights, init_from, out, smoke, folds, layout, label_pattern)
     if resume is not None:
-        if any(each not in (None, False) for each in (*named, *short.values())):
+        if any(each not in (None, False, "auto") for each in (*named, *short.values())):
             raise WrongUse("--resume continues the run as it was started; give no other option")
         go_on(resume, data, log_every, as_json=json)
         return

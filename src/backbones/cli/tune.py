@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backbones.cli.compute import Device, Precision, Threads
 from backbones.cli.console import preparing, print_json, print_table, progress, say
 from backbones.cli.options import (
     Epochs,
@@ -106,6 +107,9 @@ def tune(
     layout: Layout = None,
     label_pattern: LabelPattern = None,
     smoke: Smoke = False,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
     resume: Resume = None,
     json: Json = False,
     offline: Offline = False,
@@ -140,14 +144,17 @@ def tune(
         "lr": lr,
         "batch_size": batch_size,
         "image_size": image_size,
+        "device": device,
+        "precision": precision,
+        "threads": threads,
     }
     if resume is not None:
         if out is not None:
             raise WrongUse("--resume names the folder already; omit --out")
-        if any(short.values()):
+        if any(each not in (None, "auto") for each in short.values()):
             raise WrongUse(
                 "--resume continues the search as it began; omit --epochs, --lr,"
-                " --batch-size and --image-size"
+                " --batch-size, --image-size, --device, --precision and --threads"
             )
         study = _go_on(resume, data, asked, trials, time_s)
     elif data is not None:
@@ -278,6 +285,7 @@ def as_json(study: TuningRun) -> dict[str, Any]:
     return {
         "folder": str(study.folder),
         "monitor": study.monitor,
+        **study.compute.to_json(),
         "ending": study.ending,
         "states": {state: count for state, count in study.states().items() if count},
         "best": None if best is None else _plain(study, best),

@@ -95,17 +95,26 @@ class Objective:
     """
 
     def __init__(
-        self, taps: Taps, settings: StyleSettings, spec: InputSpec, content: Tensor, style: Tensor
+        self,
+        taps: Taps,
+        settings: StyleSettings,
+        spec: InputSpec,
+        content: Tensor,
+        style: Tensor,
+        *,
+        bf16: bool = False,
     ) -> None:
         self._taps, self._settings, self._spec = taps, settings, spec
+        self._bf16 = bf16
         with torch.no_grad():
             seen, styled = self._see(content), self._see(style)
             self._content = {name: seen[name].clone() for name in settings.content_layers}
             self._style = {name: gram(styled[name]) for name in settings.style_layers}
 
     def _see(self, picture: Tensor) -> dict[str, Tensor]:
-        seen: dict[str, Tensor] = self._taps(normalised(picture, self._spec))
-        return seen
+        with torch.autocast(picture.device.type, torch.bfloat16, enabled=self._bf16):
+            seen: dict[str, Tensor] = self._taps(normalised(picture, self._spec))
+        return {name: each.float() for name, each in seen.items()}
 
     def __call__(self, picture: Tensor) -> Tensor:
         """The loss, ()."""
@@ -131,6 +140,8 @@ def restyle(
     style: Tensor,
     settings: StyleSettings | None = None,
     spec: InputSpec | None = None,
+    *,
+    bf16: bool = False,
 ) -> Iterator[StyleStep]:
     """Change a picture step by step until it has another one's style.
 
@@ -140,6 +151,7 @@ def restyle(
         style: of about the same size; strokes come out as large as they are in it.
         settings: see there.
         spec: how the network's weights want their pictures; ImageNet's usual where None.
+        bf16: look with bf16 products; losses and pixels stay in fp32.
 
     Shapes: (1, 3, H, W) and (1, 3, h, w) -> pictures (1, 3, H, W), smaller in the first steps.
 
@@ -168,7 +180,7 @@ def restyle(
         small = resized(content, size)
         ratio = size[0] / content.shape[2]
         shrunk = resized(style, tuple(max(round(side * ratio), 1) for side in style.shape[2:]))
-        objective = Objective(taps, settings, spec, small, shrunk)
+        objective = Objective(taps, settings, spec, small, shrunk, bf16=bf16)
         last = settings.steps * (number + 1) // len(sizes)
         picture = resized(picture, size)
         for loss, found in _descend(objective, picture, settings.optimizer, last - done):

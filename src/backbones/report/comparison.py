@@ -163,6 +163,7 @@ class Comparison:
         accuracy: whose; see `backbones.compare`.
         device: that was measured on; empty where nothing was measured.
         threads: that PyTorch computed with.
+        precision: of its arithmetic.
     """
 
     rows: tuple[Compared, ...]
@@ -170,6 +171,7 @@ class Comparison:
     accuracy: Accuracy = "torchvision"
     device: str = ""
     threads: int = 0
+    precision: str = ""
 
     def sorted(self, column: str, *, reverse: bool = False) -> Comparison:
         """The same by the values of one column, smallest first; networks without one come last.
@@ -210,9 +212,9 @@ class Comparison:
             found.append(f"no accuracy published for weights known here: {', '.join(without)}")
         if self.device:
             found.append(
-                f"measured: a forward pass of {self.batch} picture{'s'[: self.batch > 1]}, fp32,"
-                f" {self.device}, {self.threads} thread{'s'[: self.threads > 1]}, fresh weights;"
-                " the median of rounds in which all networks take turns"
+                f"measured: a forward pass of {self.batch} picture{'s'[: self.batch > 1]},"
+                f" {self.precision}, {self.device}, {self.threads} thread{'s'[: self.threads > 1]},"
+                " fresh weights; the median of rounds in which all networks take turns"
             )
         busy = [
             f"{row.name} by {(row.measured.spread - 1) * 100:.0f} %"
@@ -229,6 +231,7 @@ class Comparison:
             "batch": self.batch,
             "accuracy": self.accuracy,
             "device": self.device or None,
+            "precision": self.precision or None,
             "threads": self.threads or None,
             "networks": [
                 {

@@ -31,7 +31,7 @@ _FORMAT = 2  # 1 had no checksum
 # Fields of a recipe that change how a run goes but not what comes out.
 _WITHOUT_CONSEQUENCE = (
     *("name", "summary", "source", "expected"),
-    *("workers", "checkpoint_every"),
+    *("workers", "threads", "checkpoint_every"),
 )
 
 

@@ -241,6 +241,7 @@ class Recipe(Table):
         input: what the network sees.
         device: where to train.
         precision: fp32, or bf16 products with fp32 weights.
+        threads: of one operation on the CPU; none = as PyTorch has it.
         channels_last: memory order of activations.
         compile: hand the network to torch.compile.
         large_buffers: keep freed memory in the process (see `speed.keep_large_buffers`).
@@ -284,6 +285,7 @@ class Recipe(Table):
     input: Input = Input()
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    threads: Count | None = None
     channels_last: bool | Auto = "auto"
     compile: bool = False
     large_buffers: bool | Auto = "auto"

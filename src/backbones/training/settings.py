@@ -104,19 +104,24 @@ def with_reading(
 
 
 class Shorthand(TypedDict, total=False):
-    """Settings that have a short name, as options and as keywords; None sets nothing.
+    """Settings that have a short name, as options and as keywords; None and "auto" set nothing.
 
     Args:
         epochs: length of the training.
         lr: learning rate.
         batch_size: images in one optimizer step.
         image_size: px, side of the square that the network sees; the recipe's resizes go with it.
+        device, precision, threads: where and how to compute; "auto" leaves it to the recipe, whose
+            own "auto" takes the fastest device, and bf16 where it pays.
     """
 
     epochs: int | None
     lr: float | None
     batch_size: int | None
     image_size: int | None
+    device: str
+    precision: str
+    threads: int | None
 
 
 class SeededShorthand(Shorthand, total=False):
@@ -134,6 +139,9 @@ _SHORT = {
     "lr": "optimizer.lr={}",
     "batch_size": "batch_size={}",
     "image_size": "input.size={}",
+    "device": "device={}",
+    "precision": "precision={}",
+    "threads": "threads={}",
     "seed": "seed={}",
 }
 
@@ -158,7 +166,7 @@ def shorthand_settings(recipe: Recipe, shorthand: Mapping[str, object]) -> list[
             meant = {word: short[said] for word, said in _ELSEWHERE.items() if said in short}
             unknown = unknown_field("a training", name, "", tuple(_SHORT), meant)
             raise TypeError(f"unexpected keyword argument: {unknown}")
-    given = {name: value for name, value in shorthand.items() if value is not None}
+    given = {name: value for name, value in shorthand.items() if value not in (None, "auto")}
     said = [_SHORT[name].format(value) for name, value in given.items()]
     return [*said, *_resized(recipe, shorthand.get("image_size"))]
 

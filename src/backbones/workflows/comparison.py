@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from backbones import catalog
+from backbones.compute import Compute
 from backbones.errors import WrongUse
 from backbones.inspection.trace import last_field
 from backbones.nn.evaluating import evaluating
@@ -105,40 +106,43 @@ def look_at(
 def take_turns(
     entries: Sequence[Entry],
     shapes: Sequence[tuple[int, ...]],
-    device: str,
+    compute: Compute,
     progress: Progress | None,
 ) -> list[list[float]]:
     """Seconds of a pass in each round, for each network.
 
     Whatever else the machine does then meets all networks alike.
     """
-    keep_large_buffers()
+    if compute.kind == "cpu":
+        keep_large_buffers()
     taken: list[list[float]] = [[] for _ in entries]
     total = len(entries) * _ROUNDS
     for number in range(total):
         if progress is not None:
             progress(number, total)
         place = number % len(entries)
-        taken[place].append(_time(entries[place], shapes[place], device))
+        with compute.running():
+            taken[place].append(_time(entries[place], shapes[place], compute))
     if progress is not None:
         progress(total, total)
     return taken
 
 
-def _time(entry: Entry, shape: tuple[int, ...], device: str) -> float:
+def _time(entry: Entry, shape: tuple[int, ...], compute: Compute) -> float:
     pictures = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-    network = _made(entry, device)
+    network = _made(entry, compute)
     where = next(network.parameters(), pictures).device
     if where.type == "meta":
         raise WrongUse(f"{entry.name} has shapes and no numbers: nothing to time; measure=False")
     pictures = pictures.to(where)
-    with evaluating(network):
+    bf16 = torch.autocast(where.type, torch.bfloat16, enabled=compute.precision == "bf16")
+    with evaluating(network), bf16:
         return time_passes(lambda: network(pictures), where.type)
 
 
-def _made(entry: Entry, device: str) -> nn.Module:
+def _made(entry: Entry, compute: Compute) -> nn.Module:
     """One that can compute; a module that was given is used as it is, where it is."""
     if isinstance(entry.source, nn.Module):
         return entry.source
     with torch.random.fork_rng(devices=[]):  # those of others draw from the global generator
-        return find_network(entry.source, with_numbers=True).to(device)
+        return compute.place(find_network(entry.source, with_numbers=True))

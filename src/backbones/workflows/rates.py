@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from backbones.compute import Compute
 from backbones.data.source import DataSource
 from backbones.progress import Progress
 from backbones.report.rates import draw_range_test
@@ -22,11 +23,13 @@ class FoundRate:
         recipe: that a training would use, resolved.
         test: the curve, and the rate that it suggests.
         data: what was understood of the data, in one line.
+        compute: where and how it was computed.
     """
 
     recipe: Recipe
     test: RangeTest
     data: str
+    compute: Compute
 
     def draw(self, path: Path) -> Path:
         """Draw the curve; the suffix decides the format (.png or .svg)."""
@@ -49,8 +52,8 @@ def find_rate(
     progress: Progress | None,
 ) -> FoundRate:
     """As `find_learning_rate`, of a resolved recipe and its data."""
-    with closing(set_up(resolved, source, fresh=True)) as setup:
+    with closing(set_up(resolved, source, fresh=True)) as setup, setup.compute.running():
         test = range_test(
             setup.network, resolved, setup.batches, rates=rates, steps=steps, progress=progress
         )
-    return FoundRate(resolved, test, source.summary())
+    return FoundRate(resolved, test, source.summary(), setup.compute)

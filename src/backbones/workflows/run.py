@@ -60,6 +60,7 @@ class TrainingRun:
         resume: go on from the folder's checkpoint.
 
     Attributes:
+        compute: where and how it is computed.
         taken: layer by layer, what `init_from` gave; empty without it and when a run goes on.
         finished: what came of it; None before the end.
 
@@ -83,6 +84,7 @@ class TrainingRun:
         self.folder, self.recipe = path, recipe
         self.source = setup.source
         self.taken = setup.taken
+        self.compute = setup.compute
         self.finished: Finished | None = None
         self._setup, self._open, self._resume = setup, open_folder, resume
         self._run: RunFolder | None = None
@@ -100,7 +102,7 @@ class TrainingRun:
     def __iter__(self) -> Iterator[Record]:
         self._refuse_again()
         run = self._begun()
-        with run.lock:
+        with run.lock, self.compute.running():
             yield from self.records()
             self.finished = _finish(run, self.source)
 
@@ -130,12 +132,13 @@ class TrainingRun:
         run, setup = self._begun(), self._setup
         self._iterated = True
         watched = setup.watched
-        with run, closing(setup), telling_of_memory(self._batch_advice):
+        advice = telling_of_memory(self._batch_advice)
+        with run, closing(setup), setup.compute.running(), advice:
             for record in fit(
                 setup.network,
                 self.recipe,
                 setup.batches,
-                evaluate=None if watched is None else _watcher(watched, self.recipe),
+                evaluate=None if watched is None else _watcher(watched, setup.compute.precision),
                 run=run,
                 resume=self._resume,
                 select=watched is not None and watched.split.name == "val",
@@ -160,18 +163,20 @@ class TrainingRun:
             "--set batch_size=",
             training=True,
             optimizer=kept_by(recipe.optimizer),
-            precision="bf16" if recipe.precision == "bf16" else "fp32",
+            precision=self.compute.precision,
         )
 
     def _begun(self) -> RunFolder:
         """The folder; a new run's is made here, so that a run that never starts leaves nothing."""
         if self._run is None:
-            self._run = self._open()
+            with self.compute.running():  # the folder notes the number of threads
+                self._run = self._open()
         return self._run
 
 
-def _watcher(pipeline: Pipeline, recipe: Recipe) -> Callable[[nn.Module], Mapping[str, float]]:
-    precision: Precision = "bf16" if recipe.precision == "bf16" else "fp32"
+def _watcher(
+    pipeline: Pipeline, precision: Precision
+) -> Callable[[nn.Module], Mapping[str, float]]:
 
     def evaluate(network: nn.Module) -> dict[str, Any]:
         return quick_evaluate(network, pipeline, precision=precision)

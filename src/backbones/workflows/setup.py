@@ -7,6 +7,7 @@ from functools import partial
 
 from torch import nn
 
+from backbones.compute import Compute, choose_compute
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource
 from backbones.download import cache_folder
@@ -33,6 +34,7 @@ class TrainingSetup:
         network: with its first weights.
         batches: to learn from.
         watched: what is evaluated on the way: val, else test, else nothing.
+        compute: where and how it is computed.
         taken: layer by layer, what `init_from` gave.
     """
 
@@ -40,6 +42,7 @@ class TrainingSetup:
     network: nn.Module
     batches: Pipeline
     watched: Pipeline | None
+    compute: Compute
     taken: tuple[TakenLayer, ...] = ()
 
     def close(self) -> None:
@@ -58,6 +61,7 @@ def set_up(
         RecipeError: the recipe does not fit the network or the data.
         BadData, BadWeights: there is nothing to train on, or the first weights do not fit.
     """
+    compute = choose_compute(recipe.device, recipe.precision, recipe.threads)
     spec = input_spec(recipe)
     pipeline = partial(
         Pipeline,
@@ -80,7 +84,7 @@ def set_up(
         refuse_batches_of_one(network.train(), spec)
     taken = _take_over(recipe, source, network) if fresh else ()
     refuse_unfit(recipe, network, batches)
-    setup = TrainingSetup(source, network, batches, watched, taken)
+    setup = TrainingSetup(source, network, batches, watched, compute, taken)
     if recipe.cache:
         for each in (batches, watched):
             if each is not None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from backbones import signals
 from backbones.catalog import resolve
+from backbones.compute import Compute
 from backbones.data.decode import read_picture
 from backbones.data.pixels import Pixels
 from backbones.errors import BadImage, WrongUse
@@ -41,6 +42,7 @@ class Stylized:
         steps: that were made.
         interrupted: whether someone stopped it before the last.
         settings: with the layers that were read.
+        compute: where and how it was computed.
         network: what saw both pictures, by the name of its weights.
     """
 
@@ -49,6 +51,7 @@ class Stylized:
     steps: int
     interrupted: bool
     settings: StyleSettings
+    compute: Compute
     network: str = ""
 
     def save(self, path: str | Path) -> Path:
@@ -67,21 +70,27 @@ def transfer(
     settings: StyleSettings,
     *,
     spec: InputSpec | None,
+    compute: Compute,
     progress: StyleProgress | None,
 ) -> Stylized:
     """Change an image until a network sees both; an interrupt keeps the best so far.
 
     Args:
-        network: where it is to run.
-        content, style: as of `read_scaled`, on the network's device.
+        network: is moved to where it is computed.
+        content, style: as of `read_scaled`.
+        compute: where and how.
         settings, spec, progress: as of `backbones.stylize`.
     """
+    compute.place(network)
+    content, style = content.to(compute.device), style.to(compute.device)
     last, interrupted = None, False
     try:
-        for step in restyle(network, content, style, settings, spec):
-            last = step
-            if progress:
-                progress(step)
+        with compute.running():
+            bf16 = compute.precision == "bf16"
+            for step in restyle(network, content, style, settings, spec, bf16=bf16):
+                last = step
+                if progress:
+                    progress(step)
     except KeyboardInterrupt:
         interrupted = True
         if last is None:
@@ -89,7 +98,7 @@ def transfer(
         signals.heard()  # what there is by now is kept
     assert last is not None
     picture = _to_pixels(resized(last.picture, content.shape[2:]))
-    return Stylized(picture, last.loss, last.step, interrupted, settings)
+    return Stylized(picture, last.loss, last.step, interrupted, settings, compute)
 
 
 def weights_for(network: str | Path | Bundle | None) -> str | Path | Bundle:
@@ -159,10 +168,3 @@ def read_scaled(where: str | Path | Pixels, size_px: int) -> Tensor:
 def _to_pixels(picture: Tensor) -> Pixels:
     found: Pixels = (picture[0] * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     return np.ascontiguousarray(found)
-
-
-def device_of(network: nn.Module) -> torch.device:
-    """Where it runs: a graphics card where there is one, else where the weights are."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return next(network.parameters(), torch.zeros(0)).device

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from backbones.compute import Compute, choose_compute
 from backbones.data.source import DataSource
 from backbones.errors import NotFound, WrongUse, nearest
 from backbones.progress import Callbacks, Downloading
@@ -86,10 +87,11 @@ def begin_search(
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise _taken(folder)
     _fetch_searched(plan, callbacks.downloading)
-    source = _open(study, callbacks)
+    source, compute = _open(study, callbacks)
     known = {name: fingerprint(source.split(name)) for name in ("train", "val")}
     study = study.model_copy(update=known)
-    return TuningRun(folder, study, source, time_s, partial(_new_folder, folder, study, source))
+    make = partial(_new_folder, folder, study, source)
+    return TuningRun(folder, study, source, compute, time_s, make)
 
 
 def _new_folder(folder: Path, study: Study, source: DataSource) -> None:
@@ -125,12 +127,12 @@ def continue_search(
     if data is not None:
         changed["where"] = lasting_data(where)
     study = before.model_copy(update=changed)
-    source = _open(study, callbacks)
+    source, compute = _open(study, callbacks)
     refuse_other_images(Start.read(folder / START).images, source.splits)
     if study != before:
         with FolderLock(folder):
             study.write(folder)
-    return TuningRun(folder, study, source, time_s)
+    return TuningRun(folder, study, source, compute, time_s)
 
 
 def _usual(recipe: Recipe) -> tuple[str, ...]:
@@ -138,8 +140,8 @@ def _usual(recipe: Recipe) -> tuple[str, ...]:
     return usual_searches(optimizer.lr, optimizer.weight_decay, recipe.label_smoothing)
 
 
-def _open(study: Study, callbacks: Callbacks) -> DataSource:
-    """The data, which needs validation images; decoded now where the recipe keeps a cache."""
+def _open(study: Study, callbacks: Callbacks) -> tuple[DataSource, Compute]:
+    """The data, which needs validation images, decoded where there is a cache; how to compute."""
     recipe = study.chosen()
     wanted = smoke(recipe) if study.smoke else recipe
     resolved, source = resolved_with(wanted, study.where, callbacks.downloading)
@@ -151,7 +153,7 @@ def _open(study: Study, callbacks: Callbacks) -> DataSource:
         )
     if resolved.cache:
         set_up(resolved, source, fresh=False, progress=callbacks.progress).close()
-    return source
+    return source, choose_compute(resolved.device, resolved.precision, resolved.threads)
 
 
 def _fetch_searched(plan: Plan, downloading: Downloading | None) -> None:
@@ -177,8 +179,8 @@ def _refuse_other_search(study: Study, asked: Mapping[str, Any]) -> None:
     """The same command may be given again; another one is another search."""
     began = {**study.asked, "monitor": study.monitor, "seed": study.seed, "smoke": study.smoke}
     now = dict(asked)
-    reading = now.pop("layout", None), now.pop("label_pattern", None)
-    now["settings"] = with_reading(now.get("settings") or (), *reading)
+    reading = {name: now.pop(name, None) for name in ("layout", "label_pattern")}
+    now["settings"] = with_reading(now.get("settings") or (), **reading)
     for name, value in now.items():
         if value not in (None, [], False) and value != began[name]:
             raise WrongUse(

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from backbones.compute import Compute
 from backbones.data.source import DataSource
 from backbones.errors import Interrupted, WrongUse
 from backbones.training.lock import FolderLock
@@ -30,6 +31,7 @@ class TuningRun:
         folder: of the search.
         study: what `study.json` says.
         source: the data, as the recipe sees it.
+        compute: where and how its recipe is computed; a trial may leave another choice open.
         time_s: no trial begins after so many seconds; None = no limit.
         make: makes the folder of a new search when it starts; None where it is there.
 
@@ -53,6 +55,7 @@ class TuningRun:
         folder: Path,
         study: Study,
         source: DataSource,
+        compute: Compute,
         time_s: float | None,
         make: Callable[[], None] | None = None,
     ) -> None:
@@ -61,6 +64,7 @@ class TuningRun:
         self.recipe = study.chosen()
         self.where = study.where
         self.monitor = study.monitor
+        self.compute = compute
         self.num_trials = study.trials
         self.time_s = time_s
         self.plan = study.plan()

@@ -29,7 +29,10 @@ _EXAMPLES = "a range such as 1e-4..1e-1:log or a list such as 16,32,64"
 _MOST_CHECKS = 256
 # They say which pictures are the measure, or when it is taken: trials must agree on them.
 _MEASURE = ("seed", "val_fraction", "folds", "fold", "limit", "evaluate_every")
-_NO_EFFECT = ("name", "summary", "source", "expected", "checkpoint_every", "workers", "cache")
+_NO_EFFECT = (
+    *("name", "summary", "source", "expected"),
+    *("checkpoint_every", "workers", "threads", "cache"),
+)
 
 
 @dataclass(frozen=True)
