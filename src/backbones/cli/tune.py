@@ -149,13 +149,7 @@ def tune(
         "threads": threads,
     }
     if resume is not None:
-        if out is not None:
-            raise WrongUse("--resume names the folder already; omit --out")
-        if any(each not in (None, "auto") for each in short.values()):
-            raise WrongUse(
-                "--resume continues the search as it began; omit --epochs, --lr,"
-                " --batch-size, --image-size, --device, --precision and --threads"
-            )
+        _refuse_beside_resume(out, short)
         study = _go_on(resume, data, asked, trials, time_s)
     elif data is not None:
         study = _begin(data, asked, short, 20 if trials is None else trials, time_s, out)
@@ -165,6 +159,16 @@ def tune(
     if json:
         print_json(as_json(study))
     tell_end(study, data or study.where, table=not json)
+
+
+def _refuse_beside_resume(out: Path | None, short: Shorthand) -> None:
+    if out is not None:
+        raise WrongUse("--resume names the folder already; omit --out")
+    if any(each not in (None, "auto") for each in short.values()):
+        raise WrongUse(
+            "--resume continues the search as it began; omit --epochs, --lr, --batch-size,"
+            " --image-size, --device, --precision and --threads"
+        )
 
 
 def _begin(
