@@ -159,3 +159,20 @@ signals.answer = answer_and_be_asked
 """
     found, told, _ = run(code, "list", before=before)
     assert (found, told) == (0, "")
+
+
+def test_ctrl_c_before_the_first_verb_is_known_shows_no_traceback() -> None:
+    early = """
+from backbones import signals
+real = signals.answer
+
+def answer():
+    real()
+    ask(signal.SIGINT)
+    time.sleep(2)
+
+signals.answer = answer
+"""
+    code, said, took_s = run(early, "list")
+    assert (code, said) == (130, "interrupted\n")
+    assert took_s < ALLOWED_S

@@ -7,7 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from PIL import Image
 
 from backbones.data import apart
 from backbones.data import decode as decoding
+from backbones.data.allowance import Allowance
 from backbones.data.decode import decode
 from backbones.data.jpeg_header import num_scans, read_jpeg_header
 from backbones.errors import BadImage
@@ -148,3 +152,87 @@ def test_a_worker_does_not_outlive_its_parent(busy: str) -> None:
         time.sleep(0.1)
     os.kill(pid, signal.SIGKILL)
     pytest.fail("the worker is still there")
+
+
+# --- many threads -------------------------------------------------------------------------------
+
+
+def test_threads_never_hold_more_than_the_allowance_and_nobody_is_passed_over() -> None:
+    allowance, lock = Allowance(10), threading.Lock()
+    held = most = 0
+    begun: list[int] = []
+
+    def hold(number: int, share: int) -> None:
+        nonlocal held, most
+        with allowance.taken(share):
+            with lock:
+                begun.append(number)
+                held += share
+                most = max(most, held)
+            time.sleep(0.01)
+            with lock:
+                held -= share
+
+    with allowance.taken(4):
+        large = threading.Thread(target=hold, args=(0, 10))
+        large.start()
+        while not allowance._next.locked():  # the large one waits for all
+            time.sleep(0.001)
+        small = [threading.Thread(target=hold, args=(number, 3)) for number in range(1, 8)]
+        for thread in small:
+            thread.start()
+        time.sleep(0.02)
+        assert begun == []
+    for thread in (large, *small):
+        thread.join(10)
+    assert begun[0] == 0
+    assert sorted(begun) == list(range(8))
+    assert most == 10
+
+
+def test_who_needs_more_than_there_is_gets_it_alone() -> None:
+    allowance = Allowance(10)
+    with allowance.taken(11):
+        assert allowance._left == 0
+    assert allowance._left == 10
+
+
+PEAK = """
+import sys
+from backbones.prediction import find_inputs
+from backbones.prediction.run import batches
+from backbones.spec import InputSpec
+def memory(what):
+    status = open("/proc/self/status").read()
+    return int(status.split(what + ":")[1].split()[0]) * 1024
+before = memory("VmRSS")
+found = batches(find_inputs(sys.argv[1:]), InputSpec(size=32, resize=32), 8, workers=8)
+errors = [picture.error for batch in found for picture in batch]
+print(memory("VmHWM") - before, errors)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are read from /proc")
+def test_large_members_of_an_archive_are_decoded_in_less_than_a_gigabyte(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (10_000, 10_000), (90, 60, 30)).save(stream, "JPEG")
+    with zipfile.ZipFile(tmp_path / "large.zip", "w") as archive:
+        for number in range(5):
+            archive.writestr(f"{number}.jpg", stream.getvalue())
+    run = subprocess.run(
+        [sys.executable, "-c", PEAK, str(tmp_path / "large.zip")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    grew, errors = run.stdout.split(" ", 1)
+    assert errors.strip() == str([None] * 5)
+    assert int(grew) < 10**9
+
+
+def test_a_jpeg_without_markers_has_a_limit_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "_here", apart._Here())
+    monkeypatch.setattr(apart, "LIMIT_S", 0.01)
+    with pytest.raises(BadImage, match="takes longer than"):
+        decode(b"\xff\xd8\xff" + bytes(8 * 2**20))

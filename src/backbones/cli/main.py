@@ -22,8 +22,8 @@ from backbones.text import shown
 
 def main() -> None:
     """Run the command line, and end it within a second where a signal asks for that."""
-    signals.answer()
     try:
+        signals.answer()  # a signal may come before it returns
         _main()
     except BaseException as error:  # a library may turn what was raised in it into another one
         number, code = signals.asked(), getattr(error, "code", None)

@@ -95,6 +95,11 @@ class _Here:
 _here = _Here()
 
 
+def is_worker() -> bool:
+    """Whether this process is a worker, and decodes everything itself."""
+    return _here.worker
+
+
 def be_worker() -> None:
     """From here on this process decodes everything itself."""
     _here.worker = True

@@ -29,12 +29,13 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from backbones.data.apart import decode_apart, takes_long
+from backbones.data.allowance import DECODING
+from backbones.data.apart import decode_apart, is_worker, takes_long
 from backbones.data.files import read_bytes
 from backbones.data.jpeg_header import JpegHeader, num_scans, read_jpeg_header, unfinished
 from backbones.data.pixels import Pixels, to_rgb
 from backbones.data.png import without_metadata
-from backbones.data.tiff import check_tags, quiet_libtiff, read_tags, readable, why_not
+from backbones.data.tiff import Tags, check_tags, quiet_libtiff, read_tags, readable, why_not
 from backbones.errors import BadImage
 from backbones.signatures import what_is
 
@@ -43,6 +44,9 @@ _T = TypeVar("_T")
 MAX_PIXELS = 105_000_000
 """Larger pictures are refused by their header. Decoding takes 7 bytes a pixel (9 for a progressive
 JPEG) besides the file itself, so that all others stay under 1 GB; a 102-megapixel camera fits."""
+
+_PILLOW, _SIMPLEJPEG, _SCANS = 7, 3, 6  # bytes a pixel; coefficients are kept of several scans
+_LONG_SEARCH_BYTES = 4 * 2**20  # of a JPEG without markers; Pillow looks at each byte in Python
 
 MAX_SCANS = 100
 MAX_SCANNED_PIXELS = 1_500_000_000
@@ -75,6 +79,28 @@ def decode(data: bytes, *, shorter_px: int | None = None) -> Pixels:
         >>> decode(b"P6 2 1 255 " + bytes([255, 0, 0, 0, 0, 255])).tolist()
         [[[255, 0, 0], [0, 0, 255]]]
     """
+    return decode_then(data, lambda pixels: pixels, shorter_px=shorter_px)
+
+
+def decode_then(data: bytes, use: Callable[[Pixels], _T], *, shorter_px: int | None = None) -> _T:
+    """Decode one picture and make something smaller of it, before other large ones are decoded.
+
+    Args:
+        data, shorter_px: see `decode`.
+        use: gets the pixels; it must not decode anything itself.
+
+    Returns:
+        What `use` returns.
+
+    Raises:
+        BadImage: it cannot be decoded.
+    """
+    with contextlib.ExitStack() as held:
+        return use(_decoded(data, shorter_px, held))
+
+
+def _decoded(data: bytes, shorter_px: int | None, held: contextlib.ExitStack) -> Pixels:
+    """The pixels; `held` keeps the allowance for them."""
     header = read_jpeg_header(data)
     if header is not None and unfinished(data):
         raise BadImage("a JPEG that ends in zeros: the copy or download was not finished")
@@ -82,10 +108,15 @@ def decode(data: bytes, *, shorter_px: int | None = None) -> Pixels:
         _check_size(header.width, header.height)
         if not header.one_scan:
             _check_scans(data, header.width, header.height)
+        held.enter_context(DECODING.taken(len(data) + _fast_bytes(header, shorter_px)))
         pixels = _decode_fast(data, header, shorter_px)
         if pixels is not None:
             return _upright(pixels, header.orientation)
-    return _tried(data, lambda data: _decode_reference(data, shorter_px))
+        held.close()
+    lost = header is None and data[:2] == b"\xff\xd8" and len(data) > _LONG_SEARCH_BYTES
+    if lost and not is_worker():
+        return decode_apart(data, shorter_px)
+    return _tried(data, lambda data: _decode_reference(data, shorter_px, held))
 
 
 def read_picture(path: Path, *, shorter_px: int | None = None) -> Pixels:
@@ -178,6 +209,12 @@ def _decode_fast(data: bytes, header: JpegHeader, shorter_px: int | None) -> Pix
     return pixels
 
 
+def _fast_bytes(header: JpegHeader, shorter_px: int | None) -> int:
+    factor = _shrink_factor(header.width, header.height, shorter_px)
+    pixels = header.width * header.height
+    return pixels * _SIMPLEJPEG // factor**2 + (0 if header.one_scan else pixels * _SCANS)
+
+
 def _shrink_factor(width: int, height: int, shorter_px: int | None) -> int:
     if shorter_px is None:
         return 1
@@ -187,25 +224,31 @@ def _shrink_factor(width: int, height: int, shorter_px: int | None) -> int:
 # --- the reference ------------------------------------------------------------------------------
 
 
-def _decode_reference(data: bytes, shorter_px: int | None) -> Pixels:
+def _decode_reference(data: bytes, shorter_px: int | None, held: contextlib.ExitStack) -> Pixels:
     if tags := read_tags(data):
         check_tags(tags)
         data = readable(data, tags)
     with Image.open(io.BytesIO(data), formats=_formats()) as picture:
         _check_size(*picture.size)
-        if picture.format in ("JPEG", "MPO"):
-            _check_scans(data, *picture.size)
-        elif takes_long(_kind(picture, data), *picture.size):
+        each = _SCANS + _SIMPLEJPEG if picture.format in ("JPEG", "MPO") else _PILLOW
+        held.close()  # a file that is tried a second time
+        held.enter_context(DECODING.taken(len(data) + each * picture.width * picture.height))
+        if takes_long(_kind(picture, data), *picture.size):
             return decode_apart(data, shorter_px)
-        if shorter_px is not None and picture.format in ("JPEG", "MPO"):
+        return _loaded(picture, data, tags, shorter_px)
+
+
+def _loaded(picture: Image.Image, data: bytes, tags: Tags | None, shorter_px: int | None) -> Pixels:
+    if picture.format in ("JPEG", "MPO"):
+        _check_scans(data, *picture.size)
+        if shorter_px is not None:
             factor = _shrink_factor(*picture.size, shorter_px)
             picture.draft(None, (picture.width // factor, picture.height // factor))
-        picture.load()
-        _check_size(*picture.size)
-        # asked after loading, because Pillow turns TIFFs by itself and then clears the tag
-        orientation = _orientation(picture)
-        pixels = to_rgb(picture, data, tags)
-    return _upright(pixels, orientation)
+    picture.load()
+    _check_size(*picture.size)
+    # asked after loading, because Pillow turns TIFFs by itself and then clears the tag
+    orientation = _orientation(picture)
+    return _upright(to_rgb(picture, data, tags), orientation)
 
 
 @functools.cache

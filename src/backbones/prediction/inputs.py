@@ -8,6 +8,7 @@ reach outside.
 from __future__ import annotations
 
 import glob
+import io
 import lzma
 import os
 import posixpath
@@ -17,11 +18,12 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
 
+from backbones.data.allowance import DECODING
 from backbones.data.files import MAX_FILE_BYTES, read_bytes
 from backbones.data.sets.listing import (
     count_of,
@@ -35,6 +37,7 @@ from backbones.signatures import HEAD_BYTES, what_is
 from backbones.text import archived_name, decoded
 
 MAX_MEMBER_BYTES = 256 * 2**20  # of one picture in an archive; a bomb unpacks to far more
+_LARGE_BYTES, _PIECE_BYTES = 32 * 2**20, 2**20
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _ZIP_ENCRYPTED, _ZIP_UTF8, _ZIP_NAME_BESIDE = 0x1, 0x800, 0x7075
@@ -352,11 +355,19 @@ def _tar_members(path: Path) -> _Members:
 
 
 def _read_limited(file: IO[bytes], declared: int) -> bytes:
-    """What the member holds, but never more than a picture can be, whatever the header says."""
-    data = b"" if declared > MAX_MEMBER_BYTES else file.read(MAX_MEMBER_BYTES + 1)
-    if max(declared, len(data)) > MAX_MEMBER_BYTES:
+    """What the member holds, but never more than a picture can be, whatever the header says.
+
+    It is unpacked piece by piece, for an archive's reader would hold it several times; a large one
+    while no other is decoded.
+    """
+    data = io.BytesIO()
+    if declared <= MAX_MEMBER_BYTES:
+        with DECODING.taken(2**62) if declared > _LARGE_BYTES else nullcontext():
+            while data.tell() <= MAX_MEMBER_BYTES and (piece := file.read(_PIECE_BYTES)):
+                data.write(piece)
+    if max(declared, data.tell()) > MAX_MEMBER_BYTES:
         raise BadImage(f"larger than {MAX_MEMBER_BYTES // 2**20} MiB in the archive")
-    return data
+    return data.getvalue()
 
 
 def _member(path: str, read: Callable[[], bytes]) -> Waiting:

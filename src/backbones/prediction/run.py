@@ -16,7 +16,7 @@ from torch import nn
 
 from backbones.compute import Precision
 from backbones.data.crew import Crew, usable_cores
-from backbones.data.decode import decode
+from backbones.data.decode import decode_then
 from backbones.data.finish import normalised
 from backbones.data.geometry import evaluation_framing
 from backbones.data.render import Pixels, render, with_channels
@@ -27,7 +27,7 @@ from backbones.prediction.inputs import Inputs, Waiting
 from backbones.progress import Progress
 from backbones.spec import InputSpec
 
-_WAITING_BYTES = 128 * 2**20  # of archives' members that are not decoded yet
+_WAITING_BYTES = 64 * 2**20  # of archives' members that are not decoded yet
 _KEPT_PX = 640  # as large as an annotated picture is drawn
 
 
@@ -191,14 +191,16 @@ class Prepared:
 
 
 def _prepare(waiting: Waiting, spec: InputSpec, keep: bool) -> Prepared:
-    try:
-        picture = decode(waiting.read())
+    def prepared(picture: Pixels) -> Prepared:
         pixels = with_channels(picture, spec.channels)
         framing = evaluation_framing(pixels.shape[1], pixels.shape[0], spec.resize, spec.size)
         square = render(pixels, framing, spec.interpolation)
+        return Prepared(waiting.path, square, reduced(picture) if keep else None, None)
+
+    try:
+        return decode_then(waiting.read(), prepared)
     except BadImage as error:
         return Prepared(waiting.path, None, None, str(error))
-    return Prepared(waiting.path, square, reduced(picture) if keep else None, None)
 
 
 def reduced(picture: Pixels) -> Pixels:

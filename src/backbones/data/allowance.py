@@ -1,0 +1,55 @@
+"""How much memory decoders may take together, however many threads decode.
+
+One image of the largest size takes nearly a gigabyte while it is decoded; on a machine of sixteen
+cores sixteen of them would take sixteen. So large images wait for each other; small ones are never
+kept waiting, for many of them fit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_LARGE_BYTES = 128 * 2**20
+
+
+class Allowance:
+    """Bytes that threads share; who needs more than are left waits, in the order of asking.
+
+    Args:
+        total: bytes. Who needs more than this gets it when nobody else holds any.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = self._left = total
+        self._next = threading.Lock()  # held by the one who waits for bytes: none is passed over
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, num_bytes: int) -> Iterator[None]:
+        """Hold so many bytes inside the block. Blocks are not nested: one could wait for itself."""
+        share = min(num_bytes, self._total)
+        with self._next, self._changed:
+            self._changed.wait_for(lambda: self._left >= share)
+            self._left -= share
+        try:
+            yield
+        finally:
+            with self._changed:
+                if share >= _LARGE_BYTES:
+                    _give_back()
+                self._left += share
+                self._changed.notify_all()
+
+
+def _give_back() -> None:
+    """Have glibc return what was freed: it keeps hundreds of MB for each thread that decoded."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # other systems' libraries
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+DECODING = Allowance(735_000_000)
+"""As much as the largest image that is decoded takes, at 7 bytes a pixel."""
