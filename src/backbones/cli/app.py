@@ -3,30 +3,48 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from backbones.cli.command import PANELS, Command, new_group
+from backbones.cli.command import Command, new_group
 from backbones.cli.console import be_quiet
 
 _ABOUT = "The classic image-classification networks: look inside, train, use."
-VERBS = dict(
-    zip(
-        PANELS,
-        (
-            ("list", "show", "inspect", "compare", "memory", "draw"),
-            ("demo", "data", "train", "tune", "lr-find", "reproduce"),
-            ("predict", "evaluate", "explain", "features", "stylize"),
-            ("weights", "recipe"),
-        ),
-        strict=True,
-    )
-)
-"""Each is a module of `backbones.cli`, with a function of its name or, where the verb has verbs of
-its own, an `app`."""
+VERBS = {
+    "Look": {
+        "list": "List networks, recipes, protocols, labels or the ledger.",
+        "show": "Show a card of a network, of weights or of a bundle.",
+        "inspect": "Look inside a network: every layer, with what it costs and sees.",
+        "compare": "Compare networks: size, cost, published accuracy, speed here.",
+        "memory": "Show how much memory a network needs, and which batch fits.",
+        "draw": "Draw a network, as its paper would or as a graph.",
+    },
+    "Train": {
+        "demo": "Train, evaluate and predict, in a minute.",
+        "data": "Look at a data set.",
+        "train": "Train a network on images.",
+        "tune": "Search for a better recipe.",
+        "lr-find": "Suggest a learning rate.",
+        "reproduce": "Reproduce claims of papers and tutorials.",
+    },
+    "Use": {
+        "predict": "Classify images.",
+        "evaluate": "Measure a trained network, or several averaged.",
+        "explain": "Show where in images a network sees a class.",
+        "features": "Turn images into vectors.",
+        "stylize": "Render an image in the style of another.",
+    },
+    "Manage": {
+        "weights": "Published weights: list, get, verify, import, convert.",
+        "recipe": "Training recipes: show, diff, dump.",
+    },
+}
+"""The verbs by group, and what each does. A verb is a module of `backbones.cli` with a function of
+its name or, where it has verbs of its own, an `app`; help knows them without importing any."""
 
 
 def app_for(words: Sequence[str]) -> typer.Typer:
@@ -38,11 +56,13 @@ def app_for(words: Sequence[str]) -> typer.Typer:
     """
     app = new_group(_ABOUT, name="backbones", epilog="Start with: backbones demo")
     app.callback()(root)
-    every = {verb: panel for panel, verbs in VERBS.items() for verb in verbs}
     wanted = next((word for word in words if not word.startswith("-")), None)
-    for verb, panel in every.items():
-        if verb == wanted or wanted not in every:
-            _add(app, verb, panel, whole=verb == wanted)
+    every = {verb: (panel, said) for panel, verbs in VERBS.items() for verb, said in verbs.items()}
+    for verb, (panel, said) in every.items():
+        if verb == wanted:
+            _add(app, verb)
+        elif wanted not in every:
+            app.command(verb, help=said, rich_help_panel=panel)(_unread)
     return app
 
 
@@ -52,21 +72,17 @@ def completed_words() -> list[str]:
     return line.split()[1:]
 
 
-def _add(app: typer.Typer, verb: str, panel: str, *, whole: bool) -> None:
+def _add(app: typer.Typer, verb: str) -> None:
     name = verb.replace("-", "_")
     module = import_module(f"backbones.cli.{name}")
     if hasattr(module, "app"):
-        app.add_typer(module.app, name=verb, rich_help_panel=panel)
-        return
-    function = getattr(module, "list_" if verb == "list" else name)
-    about = None if whole else function.__doc__
-    app.command(verb, cls=Command, rich_help_panel=panel, help=about)(
-        function if whole else _unread
-    )
+        app.add_typer(module.app, name=verb)
+    else:
+        app.command(verb, cls=Command)(getattr(module, "list_" if verb == "list" else name))
 
 
 def _unread() -> None:
-    """A verb that was not asked for: its options would take time to read."""
+    """A verb that was not asked for: its module would take time to import."""
 
 
 def print_version(wanted: bool) -> None:
@@ -93,3 +109,6 @@ def root(
     ] = False,
 ) -> None:
     """The classic image-classification networks: look inside, train, use."""
+    import logging  # help logs nothing
+
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)

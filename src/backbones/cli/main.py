@@ -67,14 +67,11 @@ def run(words: Sequence[str]) -> None:
         SystemExit: the verb ended with another exit code than 0.
         WrongUse: the words are no command; the message is one line.
     """
-    import logging
-
     from typer import Abort, TyperException
 
     from backbones.cli.app import app_for, completed_words
     from backbones.cli.usage import usage_line
 
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
     try:
