@@ -1,8 +1,8 @@
 """The index of the networks: families, their rows, and the facts about each. No torch in here.
 
-A family is a file in `models/` and a row of `FAMILIES`. The rows' facts are read from
-`variants.json`, which is generated from the model files (see `inspection/facts.py`) and proved
-equal to them by a test.
+A family is a file in `models/` and a line of `FAMILIES`. What it is, and the facts about its rows,
+stand in the model file; they are read from `variants.json`, which is generated from the model files
+(see `inspection/facts.py`) and proved equal to them by a test.
 """
 
 from __future__ import annotations
@@ -15,29 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from backbones.errors import NotFound, nearest
-from backbones.spec import Citation, Deviation
-
-
-@dataclass(frozen=True)
-class Family:
-    """One file of networks.
-
-    Args:
-        name: of the file in `models/`.
-        title: what people call it.
-        citation: of the paper.
-        summary: one line for people.
-    """
-
-    name: str
-    title: str
-    citation: Citation
-    summary: str
-
-    @property
-    def module(self) -> str:
-        """The module to import for the networks themselves."""
-        return f"backbones.models.{self.name}"
+from backbones.spec import Citation, Deviation, Family
 
 
 @dataclass(frozen=True)
@@ -46,7 +24,7 @@ class Facts:
 
     Args:
         name, family: of the variant.
-        summary: one line for people.
+        summary: one-line description.
         params: trainable parameters.
         macs: multiply-accumulates of convolutions and fully connected layers, one picture.
         num_classes, in_channels, input_px: that the row was made for.
@@ -65,173 +43,31 @@ class Facts:
 
 
 FAMILIES = (
-    Family(
-        "lenet",
-        "LeNet-5",
-        Citation(
-            "LeCun, Bottou, Bengio & Haffner",
-            "Gradient-Based Learning Applied to Document Recognition",
-            1998,
-            "Proceedings of the IEEE 86(11):2278-2324",
-        ),
-        "the convolutional network that read cheques",
-    ),
-    Family(
-        "alexnet",
-        "AlexNet",
-        Citation(
-            "Krizhevsky, Sutskever & Hinton",
-            "ImageNet Classification with Deep Convolutional Neural Networks",
-            2012,
-            "Advances in Neural Information Processing Systems 25",
-        ),
-        "the network that won ImageNet in 2012",
-    ),
-    Family(
-        "nin",
-        "Network in Network",
-        Citation("Lin, Chen & Yan", "Network In Network", 2013, "arXiv:1312.4400"),
-        "1x1 convolutions and global average pooling",
-    ),
-    Family(
-        "vgg",
-        "VGG",
-        Citation(
-            "Simonyan & Zisserman",
-            "Very Deep Convolutional Networks for Large-Scale Image Recognition",
-            2014,
-            "arXiv:1409.1556",
-        ),
-        "depth from nothing but 3x3 convolutions",
-    ),
-    Family(
-        "googlenet",
-        "GoogLeNet / Inception v1",
-        Citation(
-            "Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke & Rabinovich",
-            "Going Deeper with Convolutions",
-            2014,
-            "arXiv:1409.4842",
-        ),
-        "parallel filters of several sizes, made affordable by 1x1 convolutions",
-    ),
-    Family(
-        "inception_v2",
-        "Inception v2",
-        Citation(
-            "Ioffe & Szegedy",
-            "Batch Normalization: Accelerating Deep Network Training by Reducing Internal"
-            " Covariate Shift",
-            2015,
-            "arXiv:1502.03167",
-        ),
-        "GoogLeNet with batch normalisation",
-    ),
-    Family(
-        "inception_v3",
-        "Inception v3",
-        Citation(
-            "Szegedy, Vanhoucke, Ioffe, Shlens & Wojna",
-            "Rethinking the Inception Architecture for Computer Vision",
-            2015,
-            "arXiv:1512.00567",
-        ),
-        "large windows taken apart into small and asymmetric ones",
-    ),
-    Family(
-        "resnet",
-        "ResNet",
-        Citation(
-            "He, Zhang, Ren & Sun",
-            "Deep Residual Learning for Image Recognition",
-            2015,
-            "arXiv:1512.03385",
-        ),
-        "layers that learn what to add to their input",
-    ),
-    Family(
-        "resnet_cifar",
-        "ResNet for CIFAR-10",
-        Citation(
-            "He, Zhang, Ren & Sun",
-            "Deep Residual Learning for Image Recognition",
-            2015,
-            "arXiv:1512.03385, section 4.2",
-        ),
-        "20 to 1202 layers for small pictures, with and without shortcuts",
-    ),
-    Family(
-        "inception_v4",
-        "Inception v4",
-        Citation(
-            "Szegedy, Ioffe, Vanhoucke & Alemi",
-            "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning",
-            2016,
-            "arXiv:1602.07261",
-        ),
-        "one uniform, deeper Inception without residual connections",
-    ),
-    Family(
-        "inception_resnet",
-        "Inception-ResNet",
-        Citation(
-            "Szegedy, Ioffe, Vanhoucke & Alemi",
-            "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning",
-            2016,
-            "arXiv:1602.07261",
-        ),
-        "Inception modules as residual blocks",
-    ),
-    Family(
-        "densenet",
-        "DenseNet",
-        Citation(
-            "Huang, Liu, van der Maaten & Weinberger",
-            "Densely Connected Convolutional Networks",
-            2016,
-            "arXiv:1608.06993",
-        ),
-        "every layer sees the maps of all layers before it",
-    ),
-    Family(
-        "mobilenet_v1",
-        "MobileNet v1",
-        Citation(
-            "Howard et al.",
-            "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications",
-            2017,
-            "arXiv:1704.04861",
-        ),
-        "depthwise separable convolutions",
-    ),
-    Family(
-        "mobilenet_v2",
-        "MobileNet v2",
-        Citation(
-            "Sandler et al.",
-            "MobileNetV2: Inverted Residuals and Linear Bottlenecks",
-            2018,
-            "arXiv:1801.04381",
-        ),
-        "inverted residuals between thin bottlenecks",
-    ),
-    Family(
-        "efficientnet",
-        "EfficientNet",
-        Citation(
-            "Tan & Le",
-            "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
-            2019,
-            "arXiv:1905.11946",
-        ),
-        "depth, width and resolution scaled together",
-    ),
+    "lenet",
+    "alexnet",
+    "nin",
+    "vgg",
+    "googlenet",
+    "inception_v2",
+    "inception_v3",
+    "resnet",
+    "resnet_cifar",
+    "inception_v4",
+    "inception_resnet",
+    "densenet",
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "efficientnet",
 )
 
 
+@cache
 def families() -> tuple[Family, ...]:
     """All families, oldest first."""
-    return FAMILIES
+    return tuple(
+        Family(name, listed["title"], Citation(**listed["citation"]), listed["summary"])
+        for name, listed in _listed().items()
+    )
 
 
 def names() -> tuple[str, ...]:
@@ -281,8 +117,7 @@ def facts(name: str) -> Facts:
     """
     known = _all_facts()
     if name not in known:
-        listed = [f.name for f in FAMILIES]
-        if name in listed:
+        if name in FAMILIES:
             rows = ", ".join(n for n, row in known.items() if row.family == name)
             raise NotFound(f"{name!r} is a family, not a network: choose one of {rows}")
         hint = nearest(name, known) or " `backbones list` shows all networks."
@@ -297,15 +132,26 @@ def resolve(name: str) -> tuple[Family, str]:
         NotFound: no such variant; names the nearest.
     """
     row = facts(name)
-    return next(family for family in FAMILIES if family.name == row.family), row.name
+    return next(family for family in families() if family.name == row.family), row.name
+
+
+@cache
+def _listed() -> dict[str, dict[str, Any]]:
+    """What `variants.json` holds of each family, in the order of `FAMILIES`."""
+    text = Path(__file__).with_name("variants.json").read_text(encoding="utf-8")
+    found = {family["name"]: family for family in json.loads(text)}
+    return {name: found[name] for name in FAMILIES if name in found}
 
 
 @cache
 def _all_facts() -> dict[str, Facts]:
-    text = Path(__file__).with_name("variants.json").read_text(encoding="utf-8")
-    return {row["name"]: _facts_from(row) for row in json.loads(text)}
+    return {
+        row["name"]: _facts_from(name, row)
+        for name, family in _listed().items()
+        for row in family["variants"]
+    }
 
 
-def _facts_from(row: dict[str, Any]) -> Facts:
+def _facts_from(family: str, row: dict[str, Any]) -> Facts:
     deviations = tuple(Deviation(**deviation) for deviation in row["deviations"])
-    return Facts(**{**row, "deviations": deviations})
+    return Facts(**{**row, "family": family, "deviations": deviations})

@@ -62,27 +62,26 @@ class Deviation:
     source: str
 
 
-Choices = Mapping[str, Mapping[tuple[str, object], str]]
-
-
-def deviations_in(row: object, choices: Choices) -> tuple[Deviation, ...]:
-    """The deviations of a row.
+@dataclass(frozen=True)
+class Family:
+    """Networks of one paper, a file in `models/`.
 
     Args:
-        row: whose fields are looked at.
-        choices: who does it -> (field, value) -> what is built, and what the paper has.
-
-    Example:
-        >>> claim = Claim("params", 7, "nobody")
-        >>> deviations_in(claim, {"them": {("value", 7): "seven; the paper has six"}})
-        (Deviation(field='value', what='seven; the paper has six', source='them'),)
+        name: of the file.
+        title: what people call it.
+        citation: of the paper.
+        summary: one-line description.
     """
-    return tuple(
-        Deviation(field, what, source)
-        for source, chosen in choices.items()
-        for (field, value), what in chosen.items()
-        if getattr(row, field) == value
-    )
+
+    name: str
+    title: str
+    citation: Citation
+    summary: str
+
+    @property
+    def module(self) -> str:
+        """The module to import for the networks themselves."""
+        return f"backbones.models.{self.name}"
 
 
 @dataclass(frozen=True)

@@ -184,9 +184,7 @@ def test_a_few_steps_fit_a_handful_of_pictures(name: str) -> None:
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-        if losses[-1] < 0.25 * losses[0]:
-            return
-    pytest.fail(f"60 steps, and the loss is still {losses[-1]:.3g} of {losses[0]:.3g}")
+    assert min(losses[-5:]) < 0.25 * losses[0]
 
 
 @pytest.mark.parametrize("name", LIGHT)
@@ -225,14 +223,15 @@ def test_a_seed_decides_the_start_and_moves_nothing_else(name: str) -> None:
 def test_a_picture_too_small_is_refused_in_words(name: str) -> None:
     model = on_meta(name).eval()
     smallest = model.row.min_px
-    assert followed(model, blank(model, 1, smallest)).shape == (1, model.num_classes)
+    with torch.no_grad():
+        assert model(blank(model, 1, smallest)).shape == (1, model.num_classes)
     too_small = blank(model, 1, smallest - 1, smallest + 1)
     with pytest.raises(WrongUse, match=f"{smallest - 1}x{smallest + 1} px.*{smallest}x{smallest}"):
         model(too_small)
     if smallest == 1:  # nothing is no picture, though torch 2.6 makes an empty answer of it
         return
     with pytest.raises((RuntimeError, ValueError)):  # the limit is no stricter than it must be
-        followed(lambda x: model.head(model.features(x)), too_small[..., : smallest - 1])
+        model.head(model.features(too_small[..., : smallest - 1]))
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -250,7 +249,8 @@ def test_other_sizes_than_the_rows_own_work(name: str) -> None:
     model = on_meta(name).eval()
     side = max(97, model.row.min_px)
     x = blank(model, 1, side, side + 53)
-    assert followed(model, x).shape == (1, model.num_classes)
+    with torch.no_grad():
+        assert model(x).shape == (1, model.num_classes)
 
 
 @pytest.mark.parametrize(("what", "value"), [("num_classes", 0), ("in_channels", -1)])

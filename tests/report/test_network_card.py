@@ -11,12 +11,13 @@ from backbones import catalog
 from backbones.models import find_row
 from backbones.report.network_card import contribution_of, network_card
 from backbones.report.rows import meanings_of, row_lines
+from backbones.spec import Family
 
 TINY = [name for name in catalog.names() if name.endswith("_tiny")]
 
 
 @pytest.mark.parametrize("family", catalog.families(), ids=lambda family: family.name)
-def test_every_paper_s_contribution_is_told(family: catalog.Family) -> None:
+def test_every_paper_s_contribution_is_told(family: Family) -> None:
     told = contribution_of(family)
     assert 80 < len(told) < 500
     assert told.endswith(".")

@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
 
 from backbones import catalog
 from backbones.errors import WrongUse
-from backbones.spec import Citation, Claim, Deviation
+from backbones.nn.row import Row
 
-
-class Row(Protocol):
-    """What every family's row has in common. Rows are frozen dataclasses."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def summary(self) -> str: ...
-    @property
-    def claims(self) -> tuple[Claim, ...]: ...
-    @property
-    def num_classes(self) -> int: ...
-    @property
-    def in_channels(self) -> int: ...
-    @property
-    def input_px(self) -> int: ...
-    @property
-    def min_px(self) -> int: ...
-    @property
-    def citation(self) -> Citation: ...
-    @property
-    def deviations(self) -> tuple[Deviation, ...]: ...
+__all__ = ["Row", "build", "find_row", "make", "network_of"]
 
 
 def find_row(name: str) -> tuple[type[nn.Module], Row]:

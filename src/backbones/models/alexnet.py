@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,8 @@ from backbones.nn.init import gaussian, he
 from backbones.nn.lrn import Constants, LocalResponseNorm
 from backbones.nn.naming import numbered
 from backbones.nn.pictures import check_pictures
-from backbones.spec import Choices, Citation, Claim, Deviation, deviations_in
+from backbones.nn.row import Deviations, Row, counted
+from backbones.spec import Citation, Family
 
 PAPER = Citation(
     "Krizhevsky, Sutskever & Hinton",
@@ -38,6 +39,7 @@ PAPER = Citation(
     2012,
     "Advances in Neural Information Processing Systems 25",
 )
+FAMILY = Family("alexnet", "AlexNet", PAPER, "the network that won ImageNet in 2012")
 ONE_WEIRD_TRICK = Citation(
     "Krizhevsky",
     "One weird trick for parallelizing convolutional neural networks",
@@ -62,14 +64,64 @@ RELU_POOL = ("relu pool", "relu pool")
 Init = Literal["paper", "caffe", "pytorch", "he"]
 
 
-@dataclass(frozen=True)
-class AlexNetRow:
+BVLC = "BVLC Caffe, models/bvlc_alexnet"
+# Who does it -> (field, value) -> what is built, and what the paper has.
+DEVIATIONS: Deviations = {
+    str(ONE_WEIRD_TRICK): {
+        ("maps", ONE_COLUMN): "64-192-384-256-256 maps; in 2012 96-256-384-384-256",
+        ("towers", 1): "maps see all maps below; in 2012 layers 2, 4 and 5 see their tower's only",
+    },
+    "Krizhevsky's cuda-convnet2, layers-imagenet-2gpu-model.cfg": {
+        ("padding_px", (0, 3)): "zeros of 3 px at the right and the bottom, because map sizes are"
+        " rounded up; without them the paper's 224 px do not give its maps of 55x55",
+        ("after_conv", AUTHORS_CODE): "the first layer is normalised and pooled before its ReLU;"
+        " section 3.3 normalises after it",
+        ("lrn", "cuda-convnet"): "alpha is divided by n; the printed formula does not divide",
+        (
+            "lrn_per_tower",
+            True,
+        ): "normalisation inside each tower; the printed formula runs over all maps of a layer",
+    },
+    BVLC: {
+        ("input_px", 227): "227 px give maps of 55x55 without padding; the paper prints 224",
+        ("lrn", "caffe"): "k = 1 and alpha divided by n; the paper prints k = 2, does not divide",
+        ("init", "caffe"): "standard deviation 0.005 in the hidden connected layers and biases of"
+        " 0.1; section 5 has 0.01 and 1",
+    },
+    "BVLC Caffe, models/bvlc_reference_caffenet": {
+        ("after_conv", RELU_POOL_LRN): "pooling before normalisation; the paper normalises first",
+    },
+    "torchvision's alexnet": {
+        (
+            "padding_px",
+            (2, 2),
+        ): "zeros of 2 px on every side, so that 224 px give maps of 55x55; the paper prints none",
+        ("after_conv", RELU_POOL): "no local response normalisation; both papers have two",
+        ("pool_to_px", 6): "adaptive average pooling to 6x6 before the head, so that other input"
+        " sizes work; it changes nothing at the row's own",
+        (
+            "dropout_after",
+            (5, 6),
+        ): "dropout in front of the hidden connected layers; section 4.2 drops their outputs",
+        ("init", "pytorch"): "PyTorch's own uniform numbers; section 5 draws from N(0, 0.01^2)",
+    },
+    "tutorials that list the network without section 4.2": {
+        ("last_pool_px", 2): "the last pooling is 2x2; the paper's are 3x3 and overlap",
+        ("head_relu", False): "no ReLU between the connected layers, which are one linear map"
+        " then; the paper has one after every layer",
+        ("dropout_after", ()): "no dropout; section 4.2 drops half of the outputs of layers 6, 7",
+    },
+    "He et al. (2015), arXiv:1502.01852": {
+        ("init", "he"): "He initialisation, for narrow networks; section 5 has N(0, 0.01^2)",
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlexNetRow(Row):
     """The network of figure 2, with the choices that others have made since.
 
     Args:
-        name: of the variant.
-        summary: one line for people.
-        claims: numbers that a test checks.
         maps: of the five convolutions.
         towers: 2 splits the maps of the second, fourth and fifth convolution.
         first: kernel and stride of the first convolution, px.
@@ -87,9 +139,6 @@ class AlexNetRow:
             networks.
     """
 
-    name: str
-    summary: str
-    claims: tuple[Claim, ...] = ()
     maps: tuple[int, ...] = FIGURE_2
     towers: int = 2
     first: tuple[int, int] = (11, 4)
@@ -103,78 +152,21 @@ class AlexNetRow:
     head_relu: bool = True
     dropout_after: tuple[int, ...] = (6, 7)
     init: Init = "paper"
-    num_classes: int = 1000
-    in_channels: int = 3
-    input_px: int = 224
     min_px: int = 64
     citation: Citation = PAPER
-
-    @property
-    def deviations(self) -> tuple[Deviation, ...]:
-        """What differs from the paper of 2012, from the fields."""
-        return deviations_in(self, DEVIATIONS)
-
-
-# Who does it, what is built, and what the paper of 2012 has.
-DEVIATIONS: Choices = {
-    str(ONE_WEIRD_TRICK): {
-        ("maps", ONE_COLUMN): "64-192-384-256-256 maps; in 2012 96-256-384-384-256",
-        ("towers", 1): "maps see all maps below; in 2012 layers 2, 4 and 5 see their tower's only",
-    },
-    "Krizhevsky's cuda-convnet2, layers-imagenet-2gpu-model.cfg": {
-        ("padding_px", (0, 3)): "zeros of 3 px at the right and the bottom, because map sizes are"
-        " rounded up; without them the paper's 224 px do not give its maps of 55x55",
-        ("after_conv", AUTHORS_CODE): "the first layer is normalised and pooled before its ReLU;"
-        " section 3.3 normalises after it",
-        ("lrn", "cuda-convnet"): "alpha is divided by n; the printed formula does not divide",
-        ("lrn_per_tower", True): "normalisation inside each tower; the printed formula runs over"
-        " all maps of a layer",
-    },
-    "BVLC Caffe, models/bvlc_alexnet": {
-        ("input_px", 227): "227 px give maps of 55x55 without padding; the paper prints 224",
-        ("lrn", "caffe"): "k = 1 and alpha divided by n; the paper prints k = 2, does not divide",
-        ("init", "caffe"): "standard deviation 0.005 in the hidden connected layers and biases of"
-        " 0.1; section 5 has 0.01 and 1",
-    },
-    "BVLC Caffe, models/bvlc_reference_caffenet": {
-        ("after_conv", RELU_POOL_LRN): "pooling before normalisation; the paper normalises first",
-    },
-    "torchvision's alexnet": {
-        ("padding_px", (2, 2)): "zeros of 2 px on every side, so that 224 px give maps of 55x55;"
-        " the paper prints none",
-        ("after_conv", RELU_POOL): "no local response normalisation; both papers have two",
-        ("pool_to_px", 6): "adaptive average pooling to 6x6 before the head, so that other input"
-        " sizes work; it changes nothing at the row's own",
-        ("dropout_after", (5, 6)): "dropout in front of the hidden connected layers; section 4.2"
-        " drops their outputs",
-        ("init", "pytorch"): "PyTorch's own uniform numbers; section 5 draws from N(0, 0.01^2)",
-    },
-    "tutorials that list the network without section 4.2": {
-        ("last_pool_px", 2): "the last pooling is 2x2; the paper's are 3x3 and overlap",
-        ("head_relu", False): "no ReLU between the connected layers, which are one linear map"
-        " then; the paper has one after every layer",
-        ("dropout_after", ()): "no dropout; section 4.2 drops half of the outputs of layers 6, 7",
-    },
-    "He et al. (2015), arXiv:1502.01852": {
-        ("init", "he"): "He initialisation, for narrow networks; section 5 has N(0, 0.01^2)",
-    },
-}
-
-
-def _claims(params: int, macs: int, source: str) -> tuple[Claim, ...]:
-    return (Claim("params", params, source), Claim("macs", macs, source))
+    known_deviations: ClassVar[Deviations] = DEVIATIONS
 
 
 _FROM_THE_PAPER = "counted from figure 2 with both towers; section 1 prints 60 million parameters"
 _2012 = AlexNetRow(
     "alexnet_2012",
     "two towers, as the paper prints it",
-    _claims(60_965_224, 724_406_816, _FROM_THE_PAPER),
+    counted(60_965_224, 724_406_816, _FROM_THE_PAPER),
 )
 _ONE_COLUMN = AlexNetRow(
     "alexnet",
     "one column, the form of the public weights",
-    _claims(61_100_840, 714_188_480, "counted from the widths of 2014; torchvision's own number"),
+    counted(61_100_840, 714_188_480, "counted from the widths of 2014; torchvision's own number"),
     maps=ONE_COLUMN,
     towers=1,
     padding_px=(2, 2),
@@ -201,7 +193,7 @@ ROWS = (
         _ONE_COLUMN,
         name="alexnet_tutorial",
         summary="one column of the paper's widths, as tutorials list it",
-        claims=_claims(62_378_344, 1_135_256_096, "counted from the tutorials' listing"),
+        claims=counted(62_378_344, 1_135_256_096, "counted from the tutorials' listing"),
         maps=FIGURE_2,
         last_pool_px=2,
         head_relu=False,
@@ -212,7 +204,7 @@ ROWS = (
     AlexNetRow(
         "alexnet_tiny",
         "for tests: two narrow towers",
-        _claims(7_594, 274_144, "counted here"),
+        counted(7_594, 274_144, "counted here"),
         maps=TINY,
         first=(5, 2),
         padding_px=(2, 2),

@@ -19,9 +19,8 @@ small pictures (N, maps, H/4, W/4); logits (N, classes).
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +28,8 @@ from torch import Tensor, nn
 from backbones.nn.init import he
 from backbones.nn.pictures import check_pictures
 from backbones.nn.recomputing import recomputed
-from backbones.spec import Citation, Claim, Deviation
+from backbones.nn.row import Deviations, Row, counted
+from backbones.spec import Citation, Family
 
 PAPER = Citation(
     "Huang, Liu, van der Maaten & Weinberger",
@@ -37,6 +37,7 @@ PAPER = Citation(
     2016,
     "arXiv:1608.06993",
 )
+FAMILY = Family("densenet", "DenseNet", PAPER, "every layer sees the maps of all layers before it")
 
 # Table 1: layers in dense blocks (1) to (4). 161 is from the authors' repository; what the paper
 # calls 264 has 265 layers with weights.
@@ -49,16 +50,21 @@ TABLE_1 = {
 }
 
 
-@dataclass(frozen=True)
-class DenseNetRow:
+# Who does it -> (field, value) -> what is built, and what the paper has.
+DEVIATIONS: Deviations = {
+    "the authors' repository, liuzhuang13/DenseNet; torchvision's densenet161": {
+        ("growth_rate", 48): "k = 48; all columns of Table 1 have k = 32",
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseNetRow(Row):
     """One column of Table 1, or one row of Table 2.
 
     Args:
-        name: of the variant.
         blocks: layers of each dense block.
         growth_rate: k, maps that a layer adds.
-        summary: one line for people.
-        claims: numbers that a test checks.
         stem: "7x7" is Table 1's, stride 2 and max pooling; "3x3" is that for small pictures.
         stem_maps: that enter the first block.
         bottleneck: a layer has a 1x1 convolution to 4k maps before its 3x3 (DenseNet-B).
@@ -69,21 +75,16 @@ class DenseNetRow:
             again in the backward pass instead of keeping them. Same gradients.
     """
 
-    name: str
     blocks: tuple[int, ...]
     growth_rate: int
-    summary: str
-    claims: tuple[Claim, ...] = ()
     stem: Literal["7x7", "3x3"] = "7x7"
     stem_maps: int = 64
     bottleneck: bool = True
     compression: float = 0.5
     dropout: float = 0.0
     memory_saving: bool = False
-    num_classes: int = 1000
-    in_channels: int = 3
-    input_px: int = 224
     citation: Citation = PAPER
+    known_deviations: ClassVar[Deviations] = DEVIATIONS
 
     @property
     def min_px(self) -> int:
@@ -92,49 +93,27 @@ class DenseNetRow:
         # Table 1's stem quarters the map and rounds up.
         return 4 * before_transitions - 3 if self.stem == "7x7" else before_transitions
 
-    @property
-    def deviations(self) -> tuple[Deviation, ...]:
-        """What differs from the paper, from the fields."""
-        return tuple(
-            deviation
-            for when, deviation in DEVIATIONS
-            if all(getattr(self, field) == value for field, value in when.items())
-        )
 
-
-DEVIATIONS: tuple[tuple[Mapping[str, Any], Deviation], ...] = (
-    (
-        {"stem": "7x7", "growth_rate": 48},
-        Deviation(
-            "growth_rate",
-            "k = 48; all columns of Table 1 have k = 32",
-            "the authors' repository, liuzhuang13/DenseNet; torchvision's densenet161",
-        ),
-    ),
-)
-
-
-def _imagenet(depth: int, growth_rate: int, params: int, macs: int) -> DenseNetRow:
-    source = "counted from Table 1 with 1000 classes"
+def _imagenet(name: str, depth: int, growth_rate: int, params: int, macs: int) -> DenseNetRow:
     return DenseNetRow(
-        f"densenet{depth}",
-        TABLE_1[depth],
-        growth_rate,
+        name,
         f"{depth} layers, k = {growth_rate}",
-        (Claim("params", params, source), Claim("macs", macs, source)),
+        counted(params, macs, "counted from Table 1 with 1000 classes"),
+        blocks=TABLE_1[depth],
+        growth_rate=growth_rate,
         stem_maps=2 * growth_rate,
     )
 
 
-def _cifar(depth: int, growth_rate: int, params: int, macs: int) -> DenseNetRow:
+def _cifar(name: str, depth: int, growth_rate: int, params: int, macs: int) -> DenseNetRow:
     """Section 3: three equal blocks; without bottleneck and compression the stem has 16 maps."""
     source = "counted from section 3 with 10 classes; Table 2 prints the parameters in millions"
     return DenseNetRow(
-        f"densenet_{depth}_{growth_rate}",
-        ((depth - 4) // 3,) * 3,
-        growth_rate,
+        name,
         f"{depth} layers for small pictures, k = {growth_rate}",
-        (Claim("params", params, source), Claim("macs", macs, source)),
+        counted(params, macs, source),
+        blocks=((depth - 4) // 3,) * 3,
+        growth_rate=growth_rate,
         stem="3x3",
         stem_maps=16,
         bottleneck=False,
@@ -144,12 +123,11 @@ def _cifar(depth: int, growth_rate: int, params: int, macs: int) -> DenseNetRow:
     )
 
 
-def _cifar_bc(depth: int, growth_rate: int, params: int, macs: int) -> DenseNetRow:
+def _cifar_bc(name: str, depth: int, growth_rate: int, params: int, macs: int) -> DenseNetRow:
     """The same with bottleneck (two convolutions a layer) and compression."""
-    row = _cifar(depth, growth_rate, params, macs)
+    row = _cifar(name, depth, growth_rate, params, macs)
     return replace(
         row,
-        name=f"densenet_bc_{depth}_{growth_rate}",
         summary=f"{row.summary}, bottlenecks and compression",
         blocks=((depth - 4) // 6,) * 3,
         stem_maps=2 * growth_rate,
@@ -159,24 +137,24 @@ def _cifar_bc(depth: int, growth_rate: int, params: int, macs: int) -> DenseNetR
 
 
 ROWS = (
-    _imagenet(121, 32, 7_978_856, 2_834_161_664),
-    _imagenet(161, 48, 28_681_000, 7_727_907_072),
-    _imagenet(169, 32, 14_149_480, 3_359_843_328),
-    _imagenet(201, 32, 20_013_928, 4_291_365_888),
-    _imagenet(264, 32, 33_337_704, 5_751_653_376),
-    _cifar(40, 12, 1_019_722, 264_812_928),
-    _cifar(100, 12, 6_979_642, 1_769_516_448),
-    _cifar(100, 24, 27_249_082, 6_889_347_744),
-    _cifar_bc(22, 12, 71_686, 31_238_322),
-    _cifar_bc(100, 12, 769_162, 287_929_692),
-    _cifar_bc(250, 24, 15_324_406, 5_418_785_724),
-    _cifar_bc(190, 40, 25_624_430, 9_301_945_740),
+    _imagenet("densenet121", 121, 32, 7_978_856, 2_834_161_664),
+    _imagenet("densenet161", 161, 48, 28_681_000, 7_727_907_072),
+    _imagenet("densenet169", 169, 32, 14_149_480, 3_359_843_328),
+    _imagenet("densenet201", 201, 32, 20_013_928, 4_291_365_888),
+    _imagenet("densenet264", 264, 32, 33_337_704, 5_751_653_376),
+    _cifar("densenet_40_12", 40, 12, 1_019_722, 264_812_928),
+    _cifar("densenet_100_12", 100, 12, 6_979_642, 1_769_516_448),
+    _cifar("densenet_100_24", 100, 24, 27_249_082, 6_889_347_744),
+    _cifar_bc("densenet_bc_22_12", 22, 12, 71_686, 31_238_322),
+    _cifar_bc("densenet_bc_100_12", 100, 12, 769_162, 287_929_692),
+    _cifar_bc("densenet_bc_250_24", 250, 24, 15_324_406, 5_418_785_724),
+    _cifar_bc("densenet_bc_190_40", 190, 40, 25_624_430, 9_301_945_740),
     DenseNetRow(
         "densenet_tiny",
-        (2, 2),
-        4,
         "for tests: two short blocks",
-        (Claim("params", 4_706, "counted here"), Claim("macs", 427_168, "counted here")),
+        counted(4_706, 427_168, "counted here"),
+        blocks=(2, 2),
+        growth_rate=4,
         stem_maps=8,
         num_classes=10,
         input_px=32,

@@ -18,7 +18,8 @@ logits (N, classes).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -26,15 +27,19 @@ from backbones.nn.drop_path import DropPath
 from backbones.nn.init import gaussian
 from backbones.nn.padding import Padding, padded_conv
 from backbones.nn.pictures import check_pictures
+from backbones.nn.row import Deviations, Row, counted
 from backbones.nn.squeeze_excite import SqueezeExcite
 from backbones.nn.widths import round_width
-from backbones.spec import Citation, Claim, Deviation
+from backbones.spec import Citation, Family
 
 PAPER = Citation(
     "Tan & Le",
     "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
     2019,
     "arXiv:1905.11946",
+)
+FAMILY = Family(
+    "efficientnet", "EfficientNet", PAPER, "depth, width and resolution scaled together"
 )
 
 
@@ -83,14 +88,33 @@ SCALED = {
 }
 
 
-@dataclass(frozen=True)
-class EfficientNetRow:
+# Who does it -> (field, value) -> what is built, and what the paper has.
+DEVIATIONS: Deviations = {
+    "torchvision's efficientnet_b0 to b7": {
+        (
+            "padding",
+            "symmetric",
+        ): "half a kernel on every side; the authors' code pads as SAME, with the odd pixel at the"
+        " bottom and on the right where the stride is 2",
+    },
+    "torchvision's efficientnet_b0 to b4, whose weights were trained with it": {
+        ("norm_eps", 1e-5): "1e-5 in batch normalisation; the authors' code 1e-3",
+    },
+    "torchvision's efficientnet_b0 to b4": {
+        (
+            "norm_momentum",
+            0.1,
+        ): "batch normalisation's averages move by a tenth a step; section 5.2 says momentum 0.99,"
+        " a hundredth",
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EfficientNetRow(Row):
     """Table 1 at one scale.
 
     Args:
-        name: of the variant.
-        summary: one line for people.
-        claims: numbers that a test checks.
         width, depth: multiply the numbers of maps and of blocks.
         table: stages 2 to 8, in the form of `TABLE_1`.
         stem, last: maps of the first and of the last convolution, before the multiplier.
@@ -103,9 +127,6 @@ class EfficientNetRow:
         input_px: px, the resolution that belongs to the scale.
     """
 
-    name: str
-    summary: str
-    claims: tuple[Claim, ...] = ()
     width: float = 1.0
     depth: float = 1.0
     table: tuple[MBConv, ...] = TABLE_1
@@ -116,82 +137,56 @@ class EfficientNetRow:
     padding: Padding = "same"
     norm_eps: float = 1e-3
     norm_momentum: float = 0.01
-    num_classes: int = 1000
-    in_channels: int = 3
-    input_px: int = 224
     min_px: int = 1
     citation: Citation = PAPER
-
-    @property
-    def deviations(self) -> tuple[Deviation, ...]:
-        """What differs from the paper and its authors' code, from the fields."""
-        return tuple(d for field, value, d in DEVIATIONS if getattr(self, field) == value)
+    known_deviations: ClassVar[Deviations] = DEVIATIONS
 
 
-DEVIATIONS = (
-    (
-        "padding",
-        "symmetric",
-        Deviation(
-            "padding",
-            "half a kernel on every side; the authors' code pads as SAME, with the odd pixel at the"
-            " bottom and on the right where the stride is 2",
-            "torchvision's efficientnet_b0 to b7",
+def _same(name: str, scale: str) -> EfficientNetRow:
+    """B0 to B7 as the authors have them."""
+    width, depth, px, dropout, params, macs = SCALED[scale]
+    return EfficientNetRow(
+        name,
+        f"{scale.upper()}: width {width:g}, depth {depth:g}, SAME padding, as the authors have it",
+        counted(
+            params, macs, f"counted from Table 1 at the authors' coefficients for {scale.upper()}"
         ),
-    ),
-    (
-        "norm_eps",
-        1e-5,
-        Deviation(
-            "norm_eps",
-            "1e-5 in batch normalisation; the authors' code 1e-3",
-            "torchvision's efficientnet_b0 to b4, whose weights were trained with it",
-        ),
-    ),
-    (
-        "norm_momentum",
-        0.1,
-        Deviation(
-            "norm_momentum",
-            "batch normalisation's averages move by a tenth a step; section 5.2 says momentum 0.99,"
-            " a hundredth",
-            "torchvision's efficientnet_b0 to b4",
-        ),
-    ),
-)
+        width=width,
+        depth=depth,
+        dropout=dropout,
+        input_px=px,
+    )
 
 
-def _rows(form: str) -> tuple[EfficientNetRow, ...]:
-    """B0 to B7 in torchvision's form (""), or in the authors' ("_same")."""
-    rows = []
-    for name, (width, depth, px, dropout, params, macs) in SCALED.items():
-        source = f"counted from Table 1 at the authors' coefficients for {name.upper()}"
-        what = "SAME padding, as the authors have it" if form else "symmetric padding"
-        from_1e5 = not form and name <= "b4"
-        rows.append(
-            EfficientNetRow(
-                f"efficientnet_{name}{form}",
-                f"{name.upper()}: width {width:g}, depth {depth:g}, {what}",
-                (Claim("params", params, source), Claim("macs", macs, source)),
-                width=width,
-                depth=depth,
-                dropout=dropout,
-                padding="same" if form else "symmetric",
-                norm_eps=1e-5 if from_1e5 else 1e-3,
-                norm_momentum=0.1 if from_1e5 else 0.01,
-                input_px=px,
-            )
-        )
-    return tuple(rows)
+def _torchvision(name: str, scale: str, **choices: Any) -> EfficientNetRow:
+    """The widely distributed form, whose public weights fit."""
+    same = _same(name, scale)
+    summary = same.summary.replace("SAME padding, as the authors have it", "symmetric padding")
+    return replace(same, summary=summary, padding="symmetric", **choices)
 
 
+TO_B4: dict[str, Any] = {"norm_eps": 1e-5, "norm_momentum": 0.1}
 ROWS = (
-    *_rows(""),
-    *_rows("_same"),
+    _torchvision("efficientnet_b0", "b0", **TO_B4),
+    _torchvision("efficientnet_b1", "b1", **TO_B4),
+    _torchvision("efficientnet_b2", "b2", **TO_B4),
+    _torchvision("efficientnet_b3", "b3", **TO_B4),
+    _torchvision("efficientnet_b4", "b4", **TO_B4),
+    _torchvision("efficientnet_b5", "b5"),
+    _torchvision("efficientnet_b6", "b6"),
+    _torchvision("efficientnet_b7", "b7"),
+    _same("efficientnet_b0_same", "b0"),
+    _same("efficientnet_b1_same", "b1"),
+    _same("efficientnet_b2_same", "b2"),
+    _same("efficientnet_b3_same", "b3"),
+    _same("efficientnet_b4_same", "b4"),
+    _same("efficientnet_b5_same", "b5"),
+    _same("efficientnet_b6_same", "b6"),
+    _same("efficientnet_b7_same", "b7"),
     EfficientNetRow(
         "efficientnet_tiny",
         "for tests: five narrow blocks",
-        (Claim("params", 21_364, "counted here"), Claim("macs", 630_176, "counted here")),
+        counted(21_364, 630_176, "counted here"),
         table=TINY,
         stem=8,
         last=64,

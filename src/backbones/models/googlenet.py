@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -31,13 +31,20 @@ from backbones.nn.conv import ConvNormAct, SeparableNormAct
 from backbones.nn.init import he
 from backbones.nn.lrn import Constants, LocalResponseNorm
 from backbones.nn.pictures import check_pictures
-from backbones.spec import Choices, Citation, Claim, Deviation, deviations_in
+from backbones.nn.row import Deviations, Row, counted
+from backbones.spec import Citation, Family
 
 PAPER = Citation(
     "Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke & Rabinovich",
     "Going Deeper with Convolutions",
     2014,
     "arXiv:1409.4842",
+)
+FAMILY = Family(
+    "googlenet",
+    "GoogLeNet / Inception v1",
+    PAPER,
+    "parallel filters of several sizes, made affordable by 1x1 convolutions",
 )
 
 
@@ -87,54 +94,8 @@ TINY = tuple(Inception(name, 8, 4, 8, 2, 4, 4) for name in ("3a", "4a", "4d", "5
 Init = Literal["normal", "xavier", "he"]
 
 
-@dataclass(frozen=True)
-class GoogLeNetRow:
-    """The network of table 1, with the choices that others have made since.
-
-    Args:
-        name, summary, claims: of the variant; tests check the claims.
-        table: the Inception lines.
-        stem: maps of the three convolutions in front of them.
-        conv1: "separable": a 7x7 for each channel with 8 maps each, then a 1x1.
-        batch_norm: after every convolution, which then has no bias.
-        five_by_five: px, the side of the filters in the paper's 5x5 branch.
-        lrn: constants of the two local response normalisations; None leaves them out.
-        last_pool_px: side of the window of the max pooling in front of 5a; its stride is 2.
-        dropout: share of the averaged maps that the main head drops.
-        auxiliary: how the two auxiliary heads average their maps to 4x4; None leaves them out.
-        aux_maps, aux_hidden: widths of their convolution and of their first connected layer.
-        init: "xavier" is BVLC's, "normal" torchvision's, "he" for narrow networks.
-    """
-
-    name: str
-    summary: str
-    claims: tuple[Claim, ...] = ()
-    table: tuple[Inception, ...] = TABLE_1
-    stem: tuple[int, int, int] = STEM
-    conv1: Literal["full", "separable"] = "full"
-    batch_norm: bool = False
-    five_by_five: int = 5
-    lrn: Constants | None = "caffe"
-    last_pool_px: int = 3
-    dropout: float = 0.4
-    auxiliary: Literal["5x5/3", "adaptive"] | None = "5x5/3"
-    aux_maps: int = 128
-    aux_hidden: int = 1024
-    init: Init = "xavier"
-    num_classes: int = 1000
-    in_channels: int = 3
-    input_px: int = 224
-    min_px: int = 31
-    citation: Citation = PAPER
-
-    @property
-    def deviations(self) -> tuple[Deviation, ...]:
-        """What differs from the paper, from the fields."""
-        return deviations_in(self, DEVIATIONS)
-
-
-# Who does it; what is built, and what the paper has.
-DEVIATIONS: Choices = {
+# Who does it -> (field, value) -> what is built, and what the paper has.
+DEVIATIONS: Deviations = {
     "the weights released with TensorFlow-Slim; torchvision's googlenet": {
         ("batch_norm", True): "batch normalisation and no biases; the paper came before it",
         ("five_by_five", 3): "3x3 filters for the printed 5x5; pytorch/vision issue 906",
@@ -168,9 +129,39 @@ DEVIATIONS: Choices = {
 }
 
 
-def _claims(params: int, inference_params: int, macs: int, source: str) -> tuple[Claim, ...]:
-    counts = {"params": params, "inference_params": inference_params, "macs": macs}
-    return tuple(Claim(name, value, source) for name, value in counts.items())
+@dataclass(frozen=True, kw_only=True)
+class GoogLeNetRow(Row):
+    """The network of table 1, with the choices that others have made since.
+
+    Args:
+        table: the Inception lines.
+        stem: maps of the three convolutions in front of them.
+        conv1: "separable": a 7x7 for each channel with 8 maps each, then a 1x1.
+        batch_norm: after every convolution, which then has no bias.
+        five_by_five: px, the side of the filters in the paper's 5x5 branch.
+        lrn: constants of the two local response normalisations; None leaves them out.
+        last_pool_px: side of the window of the max pooling in front of 5a; its stride is 2.
+        dropout: share of the averaged maps that the main head drops.
+        auxiliary: how the two auxiliary heads average their maps to 4x4; None leaves them out.
+        aux_maps, aux_hidden: widths of their convolution and of their first connected layer.
+        init: "xavier" is BVLC's, "normal" torchvision's, "he" for narrow networks.
+    """
+
+    table: tuple[Inception, ...] = TABLE_1
+    stem: tuple[int, int, int] = STEM
+    conv1: Literal["full", "separable"] = "full"
+    batch_norm: bool = False
+    five_by_five: int = 5
+    lrn: Constants | None = "caffe"
+    last_pool_px: int = 3
+    dropout: float = 0.4
+    auxiliary: Literal["5x5/3", "adaptive"] | None = "5x5/3"
+    aux_maps: int = 128
+    aux_hidden: int = 1024
+    init: Init = "xavier"
+    min_px: int = 31
+    citation: Citation = PAPER
+    known_deviations: ClassVar[Deviations] = DEVIATIONS
 
 
 _TABLE_1 = (6_998_552, 1_582_671_872, "counted from table 1 with a full 7x7, and from section 5")
@@ -178,12 +169,12 @@ _PUBLIC = (6_624_904, 1_498_376_192, "counted from table 1 with 3x3 for 5x5; tor
 _AS_PRINTED = GoogLeNetRow(
     "inception_v1",
     "as the paper prints it, with both auxiliary heads",
-    _claims(13_378_280, *_TABLE_1),
+    counted(13_378_280, *_TABLE_1[1:], inference_params=_TABLE_1[0]),
 )
 _AS_RELEASED = GoogLeNetRow(
     "googlenet_aux",
     "the form of the public weights, batch normalised, with both auxiliary heads",
-    _claims(13_004_888, *_PUBLIC),
+    counted(13_004_888, *_PUBLIC[1:], inference_params=_PUBLIC[0]),
     batch_norm=True,
     five_by_five=3,
     lrn=None,
@@ -199,14 +190,14 @@ ROWS = (
         _AS_PRINTED,
         name="inception_v1_noaux",
         summary="as the paper prints it, without auxiliary heads",
-        claims=_claims(_TABLE_1[0], *_TABLE_1),
+        claims=counted(*_TABLE_1, inference_params=_TABLE_1[0]),
         auxiliary=None,
     ),
     replace(
         _AS_RELEASED,
         name="googlenet",
         summary="the form of the public weights, batch normalised",
-        claims=_claims(_PUBLIC[0], *_PUBLIC),
+        claims=counted(*_PUBLIC, inference_params=_PUBLIC[0]),
         auxiliary=None,
     ),
     _AS_RELEASED,
@@ -214,7 +205,7 @@ ROWS = (
         _AS_RELEASED,
         name="googlenet_tiny",
         summary="for tests: four narrow modules, two auxiliary heads",
-        claims=_claims(8_598, 5_970, 396_616, "counted here"),
+        claims=counted(8_598, 396_616, "counted here", inference_params=5_970),
         table=TINY,
         stem=(8, 8, 16),
         aux_maps=4,

@@ -16,6 +16,7 @@ logits (N, classes).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,13 +25,17 @@ from torch.nn import functional as F
 from backbones.nn.branches import Branches, module
 from backbones.nn.conv import ConvNormAct
 from backbones.nn.pictures import check_pictures
-from backbones.spec import Citation, Claim, Deviation
+from backbones.nn.row import Deviations, Row, counted
+from backbones.spec import Citation, Family
 
 PAPER = Citation(
     "Szegedy, Ioffe, Vanhoucke & Alemi",
     "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning",
     2016,
     "arXiv:1602.07261",
+)
+FAMILY = Family(
+    "inception_resnet", "Inception-ResNet", PAPER, "Inception modules as residual blocks"
 )
 Stem = tuple[tuple[str, str], ...]
 
@@ -119,16 +124,51 @@ TINY = Blocks(  # ours, for tests
 )
 
 
-@dataclass(frozen=True)
-class InceptionResNetRow:
+SLIM = "tensorflow/models, research/slim/nets/inception_resnet_v2.py"
+FACENET = "davidsandberg/facenet, src/models/inception_resnet_v1.py"
+# Who does it -> (field, value) -> what is built, and what the paper has.
+DEVIATIONS: Deviations = {
+    SLIM: {
+        ("stem", STEM_V2): "1x7 before 7x1; transcriptions of Figure 3 have 7x1 first",
+        (
+            "stem",
+            STEM_RELEASED,
+        ): "Inception v3's stem and one module, 320 maps; Figure 15 has Inception v4's stem, 384",
+        (
+            "repeats",
+            (10, 20, 9),
+        ): "10, 20 and 9 blocks, and a plain one; Figure 15 prints 5, 10 and 5",
+        (
+            "last_maps",
+            1536,
+        ): "a 1x1 convolution to 1536 maps before the average pooling; Figure 15 has none",
+    },
+    "the entries of Figures 3, 7 and 18; " + SLIM: {
+        (
+            "blocks",
+            V2,
+        ): "the linear 1x1 of a block is as wide as the map it is added to; Figures 17 and 19 print"
+        " 1154 and 2048, which cannot be added to the 1152 and 2144 maps that the reductions make",
+    },
+    "the number of blocks in " + SLIM: {
+        ("repeats", (10, 20, 10)): "10, 20 and 10 blocks; Figure 15 prints 5, 10 and 5",
+    },
+    f"{SLIM}; {FACENET}": {
+        (
+            "plain_scale",
+            1.0,
+        ): "one more block c at the end, neither scaled nor followed by a ReLU; Figure 15 has none",
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class InceptionResNetRow(Row):
     """One network of the shape of Figure 15.
 
     Args:
-        name: of the variant.
         stem: (name, text) of its layers.
         blocks: of the version.
-        summary: one line for people.
-        claims: numbers that a test checks.
         repeats: how many blocks a, b and c.
         scales: of the residuals of a, b and c. Section 3.3 says 0.1 to 0.3; these are TF-slim's.
         plain_scale: of one more block c, without ReLU after the sum; None leaves it out.
@@ -137,93 +177,32 @@ class InceptionResNetRow:
         min_px: px, the smallest picture that leaves a map.
     """
 
-    name: str
     stem: Stem
     blocks: Blocks
-    summary: str
-    claims: tuple[Claim, ...] = ()
     repeats: tuple[int, int, int] = (5, 10, 5)
     scales: tuple[float, float, float] = (0.17, 0.10, 0.20)
     plain_scale: float | None = None
     last_maps: int = 0
     dropout: float = 0.2
-    num_classes: int = 1000
-    in_channels: int = 3
     input_px: int = 299
     min_px: int = 75
     citation: Citation = PAPER
-
-    @property
-    def deviations(self) -> tuple[Deviation, ...]:
-        """What differs from the paper, from the fields."""
-        return tuple(
-            Deviation(field, what, source)
-            for field, value, what, source in DEVIATIONS
-            if getattr(self, field) == value
-        )
-
-
-SLIM = "tensorflow/models, research/slim/nets/inception_resnet_v2.py"
-FACENET = "davidsandberg/facenet, src/models/inception_resnet_v1.py"
-DEVIATIONS = (
-    ("stem", STEM_V2, "1x7 before 7x1; transcriptions of Figure 3 have 7x1 first", SLIM),
-    (
-        "stem",
-        STEM_RELEASED,
-        "Inception v3's stem and one module, 320 maps; Figure 15 has Inception v4's stem, 384",
-        SLIM,
-    ),
-    (
-        "blocks",
-        V2,
-        "the linear 1x1 of a block is as wide as the map it is added to; Figures 17 and 19 print"
-        " 1154 and 2048, which cannot be added to the 1152 and 2144 maps that the reductions make",
-        "the entries of Figures 3, 7 and 18; " + SLIM,
-    ),
-    (
-        "repeats",
-        (10, 20, 10),
-        "10, 20 and 10 blocks; Figure 15 prints 5, 10 and 5",
-        "the number of blocks in " + SLIM,
-    ),
-    (
-        "repeats",
-        (10, 20, 9),
-        "10, 20 and 9 blocks, and a plain one; Figure 15 prints 5, 10 and 5",
-        SLIM,
-    ),
-    (
-        "plain_scale",
-        1.0,
-        "one more block c at the end, neither scaled nor followed by a ReLU; Figure 15 has none",
-        f"{SLIM}; {FACENET}",
-    ),
-    (
-        "last_maps",
-        1536,
-        "a 1x1 convolution to 1536 maps before the average pooling; Figure 15 has none",
-        SLIM,
-    ),
-)
-
-
-def _claims(params: int, macs: int, source: str) -> tuple[Claim, ...]:
-    return (Claim("params", params, source), Claim("macs", macs, source))
+    known_deviations: ClassVar[Deviations] = DEVIATIONS
 
 
 _V1 = InceptionResNetRow(
     "inception_resnet_v1",
-    STEM_V1,
-    V1,
     "v1: costs about as much as Inception v3",
-    _claims(22_756_328, 6_206_361_696, "counted from Figures 7 and 10 to 15"),
+    counted(22_756_328, 6_206_361_696, "counted from Figures 7 and 10 to 15"),
+    stem=STEM_V1,
+    blocks=V1,
 )
 _V2 = InceptionResNetRow(
     "inception_resnet_v2_paper",
-    STEM_V2,
-    V2,
     "v2 as the figures print it",
-    _claims(32_433_928, 9_257_953_632, "counted from Figures 3, 7 and 15 to 19"),
+    counted(32_433_928, 9_257_953_632, "counted from Figures 3, 7 and 15 to 19"),
+    stem=STEM_V2,
+    blocks=V2,
 )
 ROWS = (
     _V1,
@@ -231,14 +210,14 @@ ROWS = (
         _V1,
         name="inception_resnet_v1_facenet",
         summary="v1 as face recognition uses it, with one more block",
-        claims=_claims(24_357_096, 6_308_597_856, f"counted from {FACENET}"),
+        claims=counted(24_357_096, 6_308_597_856, f"counted from {FACENET}"),
         plain_scale=1.0,
     ),
     replace(
         _V2,
         name="inception_resnet_v2",
         summary="v2 as the authors released it",
-        claims=_claims(55_843_464, 13_155_794_016, f"counted from {SLIM}"),
+        claims=counted(55_843_464, 13_155_794_016, f"counted from {SLIM}"),
         stem=STEM_RELEASED,
         repeats=(10, 20, 9),
         plain_scale=1.0,
@@ -249,15 +228,15 @@ ROWS = (
         _V2,
         name="inception_resnet_v2_paper_deep",
         summary="v2 with the figures' widths and the released number of blocks",
-        claims=_claims(55_284_488, 14_142_011_232, "counted from Figures 3, 7 and 16 to 19"),
+        claims=counted(55_284_488, 14_142_011_232, "counted from Figures 3, 7 and 16 to 19"),
         repeats=(10, 20, 10),
     ),
     InceptionResNetRow(
         "inception_resnet_tiny",
-        (("conv2d_1a", "3x3 V 16"),),
-        TINY,
         "for tests: a narrow block of each kind",
-        _claims(11_138, 2_165_248, "counted here"),
+        counted(11_138, 2_165_248, "counted here"),
+        stem=(("conv2d_1a", "3x3 V 16"),),
+        blocks=TINY,
         repeats=(1, 1, 1),
         plain_scale=1.0,
         last_maps=32,

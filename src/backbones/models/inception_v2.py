@@ -16,7 +16,7 @@ Shapes: N pictures, C channels, H x W px; features are (N, maps, H/32, W/32), lo
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -24,7 +24,8 @@ from backbones.nn.branches import Branches
 from backbones.nn.conv import ConvNormAct, SeparableNormAct
 from backbones.nn.init import truncated_gaussian, truncated_he
 from backbones.nn.pictures import check_pictures
-from backbones.spec import Citation, Claim, Deviation
+from backbones.nn.row import Deviations, Row, counted
+from backbones.spec import Citation, Family
 
 PAPER = Citation(
     "Ioffe & Szegedy",
@@ -32,6 +33,7 @@ PAPER = Citation(
     2015,
     "arXiv:1502.03167",
 )
+FAMILY = Family("inception_v2", "Inception v2", PAPER, "GoogLeNet with batch normalisation")
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,6 @@ FIGURE_5 = (
     Module("5b", 352, 192, 320, 192, 224, "max", 128),
 )
 # The same with 4c and 4d as wide as the figure's column of output sizes says, 576.
-SLIM = tuple(
-    replace(module, projection=96) if module.name in ("4c", "4d") else module for module in FIGURE_5
-)
 TINY = (  # ours, for tests: one module of each kind
     Module("3a", 8, 8, 8, 8, 8, "avg", 8),
     Module("3c", 0, 8, 16, 8, 16, "max", 0),
@@ -96,106 +95,78 @@ TINY = (  # ours, for tests: one module of each kind
 )
 
 
-@dataclass(frozen=True)
-class InceptionV2Row:
+SLIM = tuple(
+    replace(module, projection=96) if module.name in ("4c", "4d") else module for module in FIGURE_5
+)
+# Who does it -> (field, value) -> what is built, and what the paper has.
+DEVIATIONS: Deviations = {
+    "the entries of Figure 5": {
+        (
+            "modules",
+            FIGURE_5,
+        ): "modules 4c and 4d have the 608 maps that their entries add up to, and 4e has 1056; the"
+        " same figure prints 576 and 1024 as their output sizes",
+    },
+    "tensorflow/models, research/slim/nets/inception_v2.py": {
+        (
+            "modules",
+            SLIM,
+        ): "modules 4c and 4d project their pooling to 96 maps, which gives the 576 of the"
+        " figure's output sizes; its entries are 128",
+        (
+            "dropout",
+            0.2,
+        ): "a fifth of the features is dropped; the paper removes dropout (section 4.2.1)",
+    },
+    "Figure 5 read without the appendix's text": {
+        (
+            "depth_multiplier",
+            0,
+        ): "the first convolution is a plain 7x7; the paper's is separable with depth multiplier 8",
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class InceptionV2Row(Row):
     """One reading of Figure 5.
 
     Args:
-        name: of the variant.
         modules: the rows of the figure.
-        summary: one line for people.
-        claims: numbers that a test checks.
         depth_multiplier: maps that the separable 7x7 makes of each channel before it mixes them
             (appendix); 0 makes it a plain convolution.
         stem: maps of the three convolutions before the first module.
         dropout: in front of the last layer.
     """
 
-    name: str
     modules: tuple[Module, ...]
-    summary: str
-    claims: tuple[Claim, ...] = ()
     depth_multiplier: int = 8
     stem: tuple[int, int, int] = (64, 64, 192)
     dropout: float = 0.0
-    num_classes: int = 1000
-    in_channels: int = 3
-    input_px: int = 224
     min_px: int = 1
     citation: Citation = PAPER
-
-    @property
-    def deviations(self) -> tuple[Deviation, ...]:
-        """What differs from the paper, from the fields."""
-        return tuple(d for field, value, d in DEVIATIONS if getattr(self, field) == value)
-
-
-DEVIATIONS = (
-    (
-        "modules",
-        FIGURE_5,
-        Deviation(
-            "modules",
-            "modules 4c and 4d have the 608 maps that their entries add up to, and 4e has 1056; the"
-            " same figure prints 576 and 1024 as their output sizes",
-            "the entries of Figure 5",
-        ),
-    ),
-    (
-        "modules",
-        SLIM,
-        Deviation(
-            "modules",
-            "modules 4c and 4d project their pooling to 96 maps, which gives the 576 of the"
-            " figure's output sizes; its entries are 128",
-            "tensorflow/models, research/slim/nets/inception_v2.py",
-        ),
-    ),
-    (
-        "depth_multiplier",
-        0,
-        Deviation(
-            "depth_multiplier",
-            "the first convolution is a plain 7x7; the paper's is separable with depth multiplier"
-            " 8",
-            "Figure 5 read without the appendix's text",
-        ),
-    ),
-    (
-        "dropout",
-        0.2,
-        Deviation(
-            "dropout",
-            "a fifth of the features is dropped; the paper removes dropout (section 4.2.1)",
-            "tensorflow/models, research/slim/nets/inception_v2.py",
-        ),
-    ),
-)
-
-
-def _claims(params: int, macs: int, source: str) -> tuple[Claim, ...]:
-    return (Claim("params", params, source), Claim("macs", macs, source))
+    known_deviations: ClassVar[Deviations] = DEVIATIONS
 
 
 ROWS = (
     InceptionV2Row(
         "inception_v2",
-        FIGURE_5,
         "BN-Inception, with the widths that Figure 5 prints",
-        _claims(11_278_528, 1_948_605_440, "counted from the entries of Figure 5"),
+        counted(11_278_528, 1_948_605_440, "counted from the entries of Figure 5"),
+        modules=FIGURE_5,
     ),
     InceptionV2Row(
         "inception_v2_slim",
-        SLIM,
         "BN-Inception, with the widths of Google's released network",
-        _claims(11_188_288, 1_934_857_216, "counted from TF-slim's inception_v2"),
+        counted(11_188_288, 1_934_857_216, "counted from TF-slim's inception_v2"),
+        modules=SLIM,
         dropout=0.2,
     ),
     InceptionV2Row(
         "inception_v2_tiny",
-        TINY,
         "for tests: three narrow modules",
-        _claims(22_130, 548_992, "counted here"),
+        counted(22_130, 548_992, "counted here"),
+        modules=TINY,
         stem=(8, 8, 16),
         num_classes=10,
         input_px=32,

@@ -17,6 +17,7 @@ logits (N, classes).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -26,13 +27,20 @@ from backbones.nn.branches import module
 from backbones.nn.conv import ConvNormAct
 from backbones.nn.init import truncated_gaussian, truncated_he
 from backbones.nn.pictures import check_pictures
-from backbones.spec import Citation, Claim, Deviation
+from backbones.nn.row import Deviations, Row, counted
+from backbones.spec import Citation, Family
 
 PAPER = Citation(
     "Szegedy, Vanhoucke, Ioffe, Shlens & Wojna",
     "Rethinking the Inception Architecture for Computer Vision",
     2015,
     "arXiv:1512.00567",
+)
+FAMILY = Family(
+    "inception_v3",
+    "Inception v3",
+    PAPER,
+    "large windows taken apart into small and asymmetric ones",
 )
 
 
@@ -101,15 +109,43 @@ TINY = (  # ours, for tests: one module of each kind
 )
 
 
-@dataclass(frozen=True)
-class InceptionV3Row:
+# Who does it -> (field, value) -> what is built, and what the paper has.
+DEVIATIONS: Deviations = {
+    "tensorflow/models, research/slim/nets/inception_v3.py; torchvision's inception_v3": {
+        (
+            "layers",
+            RELEASED,
+        ): "after the first pooling 1x1, 3x3 and a pooling where Table 1 prints three 3x3"
+        " convolutions; one branch of the 35x35 modules keeps a 5x5, unlike Figure 5; the"
+        " first of the table's five 17x17 modules is the reduction",
+    },
+    "torchvision's inception_v3 with aux_logits=False; timm's inception_v3": {
+        (
+            "auxiliary_after",
+            None,
+        ): "no auxiliary head; the paper's network has one on its last 17x17 map",
+    },
+    "torchvision's inception_v3": {
+        (
+            "count_padding",
+            True,
+        ): "average pooling at the edge counts the padding as zeros; the released network divides"
+        " by the pixels that there are",
+        (
+            "dropout",
+            0.5,
+        ): "half of the features are dropped; the released network drops a fifth, and the paper"
+        " prints no figure",
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class InceptionV3Row(Row):
     """One network of the Inception v3 kind.
 
     Args:
-        name: of the variant.
         layers: (name, text) from the picture up; `nn.branches` says how the text reads.
-        summary: one line for people.
-        claims: numbers that a test checks.
         auxiliary_after: name of the layer whose maps the auxiliary head sees; None for no head.
         auxiliary_maps: of its two convolutions.
         auxiliary_weight: of its loss; the paper doesn't print it, TF-slim trains with 0.4.
@@ -120,91 +156,30 @@ class InceptionV3Row:
         min_px: px, the smallest picture that leaves a map.
     """
 
-    name: str
     layers: tuple[tuple[str, str], ...]
-    summary: str
-    claims: tuple[Claim, ...] = ()
     auxiliary_after: str | None = "Mixed_6e"
     auxiliary_maps: tuple[int, int] = (128, 768)
     auxiliary_weight: float = 0.4
     auxiliary_min_px: int = 299
     count_padding: bool = True
     dropout: float = 0.5
-    num_classes: int = 1000
-    in_channels: int = 3
     input_px: int = 299
     min_px: int = 75
     citation: Citation = PAPER
-
-    @property
-    def deviations(self) -> tuple[Deviation, ...]:
-        """What differs from the paper, from the fields."""
-        return tuple(d for field, value, d in DEVIATIONS if getattr(self, field) == value)
-
-
-DEVIATIONS = (
-    (
-        "layers",
-        RELEASED,
-        Deviation(
-            "layers",
-            "after the first pooling 1x1, 3x3 and a pooling where Table 1 prints three 3x3"
-            " convolutions; one branch of the 35x35 modules keeps a 5x5, unlike Figure 5; the"
-            " first of the table's five 17x17 modules is the reduction",
-            "tensorflow/models, research/slim/nets/inception_v3.py; torchvision's inception_v3",
-        ),
-    ),
-    (
-        "auxiliary_after",
-        None,
-        Deviation(
-            "auxiliary_after",
-            "no auxiliary head; the paper's network has one on its last 17x17 map",
-            "torchvision's inception_v3 with aux_logits=False; timm's inception_v3",
-        ),
-    ),
-    (
-        "count_padding",
-        True,
-        Deviation(
-            "count_padding",
-            "average pooling at the edge counts the padding as zeros; the released network divides"
-            " by the pixels that there are",
-            "torchvision's inception_v3",
-        ),
-    ),
-    (
-        "dropout",
-        0.5,
-        Deviation(
-            "dropout",
-            "half of the features are dropped; the released network drops a fifth, and the paper"
-            " prints no figure",
-            "torchvision's inception_v3",
-        ),
-    ),
-)
-
-
-def _claims(params: int, inference: int, macs: int, source: str) -> tuple[Claim, ...]:
-    return (
-        Claim("params", params, source),
-        Claim("inference_params", inference, source),
-        Claim("macs", macs, source),
-    )
+    known_deviations: ClassVar[Deviations] = DEVIATIONS
 
 
 _V3 = InceptionV3Row(
     "inception_v3",
-    RELEASED,
     "the released network with its auxiliary head",
-    _claims(
+    counted(
         27_161_264,
-        23_834_568,
         5_713_216_096,
         "counted from the released network; the abstract prints 5 billion multiply-adds and less"
         " than 25 million parameters, which fits without the auxiliary head",
+        inference_params=23_834_568,
     ),
+    layers=RELEASED,
 )
 ROWS = (
     _V3,
@@ -212,14 +187,19 @@ ROWS = (
         _V3,
         name="inception_v3_noaux",
         summary="the released network without its auxiliary head",
-        claims=_claims(23_834_568, 23_834_568, 5_713_216_096, "counted from the released network"),
+        claims=counted(
+            23_834_568,
+            5_713_216_096,
+            "counted from the released network",
+            inference_params=23_834_568,
+        ),
         auxiliary_after=None,
     ),
     InceptionV3Row(
         "inception_v3_tiny",
-        TINY,
         "for tests: five narrow modules and an auxiliary head",
-        _claims(14_364, 10_754, 2_359_360, "counted here"),
+        counted(14_364, 2_359_360, "counted here", inference_params=10_754),
+        layers=TINY,
         auxiliary_after="Mixed_5b",
         auxiliary_maps=(8, 16),
         auxiliary_min_px=19,

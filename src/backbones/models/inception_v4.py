@@ -18,19 +18,27 @@ logits (N, classes).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from backbones.nn.branches import module
 from backbones.nn.init import truncated_he
 from backbones.nn.pictures import check_pictures
-from backbones.spec import Choices, Citation, Claim, Deviation, deviations_in
+from backbones.nn.row import Deviations, Row, counted
+from backbones.spec import Citation, Family
 
 PAPER = Citation(
     "Szegedy, Ioffe, Vanhoucke & Alemi",
     "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning",
     2016,
     "arXiv:1602.07261",
+)
+FAMILY = Family(
+    "inception_v4",
+    "Inception v4",
+    PAPER,
+    "one uniform, deeper Inception without residual connections",
 )
 
 # Figure 3, from the picture up. `nn.branches` says how the lines read.
@@ -73,47 +81,8 @@ branch1: 1x1 256 > 1x7 256 > 7x1 320 > 3x3/2 V 320
 branch2: max/2 V"""  # Figure 8
 
 
-@dataclass(frozen=True)
-class InceptionV4Row:
-    """One network of the shape of Figure 9.
-
-    Args:
-        name: of the variant.
-        summary: one line for people.
-        claims: numbers that a test checks.
-        stem: its layers.
-        a, b, c: the module of each grid size.
-        repeats: how many of a, of b and of c.
-        reduction_a, reduction_b: between them.
-        dropout: in front of the last layer.
-        min_px: px, the smallest picture that leaves a map.
-    """
-
-    name: str
-    summary: str
-    claims: tuple[Claim, ...] = ()
-    stem: tuple[str, ...] = STEM
-    a: str = A
-    b: str = B
-    c: str = C
-    repeats: tuple[int, int, int] = (4, 7, 3)
-    reduction_a: str = REDUCTION_A
-    reduction_b: str = REDUCTION_B
-    dropout: float = 0.2
-    num_classes: int = 1000
-    in_channels: int = 3
-    input_px: int = 299
-    min_px: int = 75
-    citation: Citation = PAPER
-
-    @property
-    def deviations(self) -> tuple[Deviation, ...]:
-        """What differs from the paper, from the fields."""
-        return deviations_in(self, DEVIATIONS)
-
-
-# Who does it; what is built, and what the paper has.
-DEVIATIONS: Choices = {
+# Who does it -> (field, value) -> what is built, and what the paper has.
+DEVIATIONS: Deviations = {
     "the network released with TensorFlow-Slim": {
         ("stem", STEM): "1x7 before 7x1; transcriptions of figure 3 have 7x1 before 1x7",
         ("b", B): "1x7 and 7x1 in this order; a transcription of figure 5 has the other",
@@ -122,20 +91,43 @@ DEVIATIONS: Choices = {
 }
 
 
-def _claims(params: int, macs: int, source: str) -> tuple[Claim, ...]:
-    return (Claim("params", params, source), Claim("macs", macs, source))
+@dataclass(frozen=True, kw_only=True)
+class InceptionV4Row(Row):
+    """One network of the shape of Figure 9.
+
+    Args:
+        stem: its layers.
+        a, b, c: the module of each grid size.
+        repeats: how many of a, of b and of c.
+        reduction_a, reduction_b: between them.
+        dropout: in front of the last layer.
+        min_px: px, the smallest picture that leaves a map.
+    """
+
+    stem: tuple[str, ...] = STEM
+    a: str = A
+    b: str = B
+    c: str = C
+    repeats: tuple[int, int, int] = (4, 7, 3)
+    reduction_a: str = REDUCTION_A
+    reduction_b: str = REDUCTION_B
+    dropout: float = 0.2
+    input_px: int = 299
+    min_px: int = 75
+    citation: Citation = PAPER
+    known_deviations: ClassVar[Deviations] = DEVIATIONS
 
 
 ROWS = (
     InceptionV4Row(
         "inception_v4",
         "pure Inception, one kind of module a grid size",
-        _claims(42_679_816, 12_253_974_624, "counted from Figures 3 to 9"),
+        counted(42_679_816, 12_253_974_624, "counted from Figures 3 to 9"),
     ),
     InceptionV4Row(
         "inception_v4_tiny",
         "for tests: a narrow module of each kind",
-        _claims(10_754, 1_912_896, "counted here"),
+        counted(10_754, 1_912_896, "counted here"),
         stem=("3x3 V 8",),
         a="branch0: 1x1 8\nbranch1: 1x1 8 > 3x3 8\nbranch3: avg > 1x1 8",
         b="branch0: 1x1 16\nbranch1: 1x1 8 > 1x7 8 > 7x1 16\nbranch3: avg > 1x1 8",

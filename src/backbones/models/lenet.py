@@ -20,14 +20,15 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain, groupby
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from backbones.nn.pictures import check_pictures
-from backbones.spec import Citation, Claim, Deviation
+from backbones.nn.row import Deviations, Row, counted
+from backbones.spec import Citation, Claim, Family
 
 PAPER = Citation(
     "LeCun, Bottou, Bengio & Haffner",
@@ -35,6 +36,7 @@ PAPER = Citation(
     1998,
     "Proceedings of the IEEE 86(11):2278-2324",
 )
+FAMILY = Family("lenet", "LeNet-5", PAPER, "the convolutional network that read cheques")
 
 # Table I: a row a map of S2, a column a map of C3, X where they are connected.
 TABLE_I = """
@@ -64,14 +66,30 @@ FIGURE_3 = """
 """
 
 
-@dataclass(frozen=True)
-class LeNetRow:
+# Who does it -> (field, value) -> what is built, and what the paper has.
+DEVIATIONS: Deviations = {
+    "common practice since Krizhevsky et al. (2012); every modern tutorial's LeNet-5": {
+        ("subsampling", "max"): "2x2 maximum; the paper's subsampling is trainable",
+        ("c3", "full"): "C3 sees all maps of S2; the paper connects by Table I",
+        ("activation", "relu"): "ReLU; the paper squashes with 1.7159 tanh(2a/3)",
+        ("output", "linear"): "a linear layer; the paper has RBF units",
+        ("init", "pytorch"): "U(+-1 / sqrt(F)); the paper has U(+-2.4 / F)",
+    },
+    "mattwang44/LeNet-from-Scratch has the same": {
+        (
+            "output",
+            "rbf",
+        ): "figure 3's codes are a third party's transcription; the top two rows of 0, 2, 4 and 5"
+        " are doubtful",
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeNetRow(Row):
     """One form of LeNet-5.
 
     Args:
-        name: of the variant.
-        summary: one line for people.
-        claims: numbers that a test checks.
         maps: of C1, C3 and C5.
         units: of F6; the output "rbf" compares them with pictures of 7x12 and needs 84.
         subsampling: "trainable" sums 2x2 pixels, scales, shifts and squashes; "max" is 2x2 maximum.
@@ -81,9 +99,6 @@ class LeNetRow:
         init: "paper" is Appendix A; "pytorch" is what a PyTorch layer starts with.
     """
 
-    name: str
-    summary: str
-    claims: tuple[Claim, ...] = ()
     maps: tuple[int, int, int] = (6, 16, 120)
     units: int = 84
     subsampling: Literal["trainable", "max"] = "trainable"
@@ -95,47 +110,20 @@ class LeNetRow:
     in_channels: int = 1
     input_px: int = 32
     citation: Citation = PAPER
+    known_deviations: ClassVar[Deviations] = DEVIATIONS
 
     @property
     def min_px(self) -> int:
         """C5 covers all of S4, which fixes the size of the picture."""
         return self.input_px
 
-    @property
-    def deviations(self) -> tuple[Deviation, ...]:
-        """What differs from the paper, from the fields."""
-        return tuple(d for value, d in DEVIATIONS if getattr(self, d.field) == value)
 
-
-_MODERN = "common practice since Krizhevsky et al. (2012); every modern tutorial's LeNet-5"
-DEVIATIONS = (
-    ("max", Deviation("subsampling", "2x2 maximum; the paper's subsampling is trainable", _MODERN)),
-    ("full", Deviation("c3", "C3 sees all maps of S2; the paper connects by Table I", _MODERN)),
-    ("relu", Deviation("activation", "ReLU; the paper squashes with 1.7159 tanh(2a/3)", _MODERN)),
-    (
-        "rbf",
-        Deviation(
-            "output",
-            "figure 3's codes are a third party's transcription; the top two rows of 0, 2, 4 and 5"
-            " are doubtful",
-            "mattwang44/LeNet-from-Scratch has the same",
-        ),
-    ),
-    ("linear", Deviation("output", "a linear layer; the paper has RBF units", _MODERN)),
-    ("pytorch", Deviation("init", "U(+-1 / sqrt(F)); the paper has U(+-2.4 / F)", _MODERN)),
-)
-
-
-def _counted(params: int, macs: int, *more: Claim) -> tuple[Claim, ...]:
-    source = "counted from the layers, 10 classes"
-    return (Claim("params", params, source), Claim("macs", macs, source), *more)
-
-
+COUNTED = "counted from the layers, 10 classes"
 ROWS = (
     LeNetRow(
         "lenet5",
         "the modern form: maximum, ReLU, linear output",
-        _counted(61_706, 416_520),
+        counted(61_706, 416_520, COUNTED),
         subsampling="max",
         c3="full",
         activation="relu",
@@ -154,7 +142,7 @@ ROWS = (
     LeNetRow(
         "lenet5_tiny",
         "for tests: the modern form at 16 px",
-        _counted(2_242, 18_864),
+        counted(2_242, 18_864, COUNTED),
         maps=(4, 8, 32),
         units=24,
         subsampling="max",

@@ -21,13 +21,14 @@ logits (N, classes).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
 from backbones.nn.padding import Padding, padded_conv
 from backbones.nn.pictures import check_pictures
-from backbones.spec import Citation, Claim, Deviation
+from backbones.nn.row import Deviations, Row, counted
+from backbones.spec import Citation, Family
 
 PAPER = Citation(
     "Howard et al.",
@@ -35,6 +36,7 @@ PAPER = Citation(
     2017,
     "arXiv:1704.04861",
 )
+FAMILY = Family("mobilenet_v1", "MobileNet v1", PAPER, "depthwise separable convolutions")
 
 # Table 1 after its first row (a full 3x3 convolution, stride 2, 32 maps). A pair is a depthwise
 # separable convolution: stride of the depthwise, maps of the pointwise part. One map size a line.
@@ -51,14 +53,36 @@ TINY: Table = (((1, 16),), ((2, 32), (1, 32)), ((2, 64),))  # ours, for tests
 ACTIVATIONS = {"relu6": nn.ReLU6, "relu": nn.ReLU}
 
 
-@dataclass(frozen=True)
-class MobileNetV1Row:
+# Who does it -> (field, value) -> what is built, and what the paper has.
+DEVIATIONS: Deviations = {
+    "the authors' slim/nets/mobilenet_v1.py; all public weights": {
+        (
+            "activation",
+            "relu6",
+        ): "ReLU6, min(max(0, x), 6), after every convolution; section 3.2 says ReLU",
+    },
+    "timm's mobilenetv1_100": {
+        (
+            "padding",
+            "symmetric",
+        ): "one pixel on every side; the authors' code pads as SAME, at the bottom and on the"
+        " right where the stride is 2",
+    },
+    "PyTorch's default; timm's mobilenetv1_100": {
+        (
+            "norm_momentum",
+            0.1,
+        ): "batch normalisation's averages move by a tenth a step, so that short trainings have"
+        " usable ones; the paper prints nothing, the authors' code 0.0003",
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MobileNetV1Row(Row):
     """Table 1 at one width multiplier.
 
     Args:
-        name: of the variant.
-        summary: one line for people.
-        claims: numbers that a test checks.
         width: section 3.3's alpha, which multiplies every number of maps.
         table: the depthwise separable part, in the form of `TABLE_1`.
         stem: maps of the first convolution, before the width multiplier.
@@ -68,9 +92,6 @@ class MobileNetV1Row:
         norm_momentum: share of the newest batch in batch normalisation's averages.
     """
 
-    name: str
-    summary: str
-    claims: tuple[Claim, ...] = ()
     width: float = 1.0
     table: Table = TABLE_1
     stem: int = 32
@@ -78,84 +99,40 @@ class MobileNetV1Row:
     padding: Padding = "same"
     norm_eps: float = 1e-3
     norm_momentum: float = 0.1
-    num_classes: int = 1000
-    in_channels: int = 3
-    input_px: int = 224
     min_px: int = 1
     citation: Citation = PAPER
-
-    @property
-    def deviations(self) -> tuple[Deviation, ...]:
-        """What differs from the paper, from the fields."""
-        return tuple(d for field, value, d in DEVIATIONS if getattr(self, field) == value)
+    known_deviations: ClassVar[Deviations] = DEVIATIONS
 
 
-DEVIATIONS = (
-    (
-        "activation",
-        "relu6",
-        Deviation(
-            "activation",
-            "ReLU6, min(max(0, x), 6), after every convolution; section 3.2 says ReLU",
-            "the authors' slim/nets/mobilenet_v1.py; all public weights",
-        ),
-    ),
-    (
-        "padding",
-        "symmetric",
-        Deviation(
-            "padding",
-            "one pixel on every side; the authors' code pads as SAME, at the bottom and on the"
-            " right where the stride is 2",
-            "timm's mobilenetv1_100",
-        ),
-    ),
-    (
-        "norm_momentum",
-        0.1,
-        Deviation(
-            "norm_momentum",
-            "batch normalisation's averages move by a tenth a step, so that short trainings have"
-            " usable ones; the paper prints nothing, the authors' code 0.0003",
-            "PyTorch's default; timm's mobilenetv1_100",
-        ),
-    ),
-)
-
-
-def _claims(params: int, macs: int) -> tuple[Claim, ...]:
-    source = "counted from Table 1 with 1000 classes; Table 6 prints both in millions"
-    return (Claim("params", params, source), Claim("macs", macs, source))
-
-
+COUNTED = "counted from Table 1 with 1000 classes; Table 6 prints both in millions"
 ROWS = (
     MobileNetV1Row(
         "mobilenet_v1_100",
         "Table 1",
-        _claims(4_231_976, 568_740_352),
+        counted(4_231_976, 568_740_352, COUNTED),
     ),
     MobileNetV1Row(
         "mobilenet_v1_075",
         "Table 1 at width 0.75",
-        _claims(2_585_560, 325_400_448),
+        counted(2_585_560, 325_400_448, COUNTED),
         width=0.75,
     ),
     MobileNetV1Row(
         "mobilenet_v1_050",
         "Table 1 at width 0.5",
-        _claims(1_331_592, 149_497_088),
+        counted(1_331_592, 149_497_088, COUNTED),
         width=0.5,
     ),
     MobileNetV1Row(
         "mobilenet_v1_025",
         "Table 1 at width 0.25",
-        _claims(470_072, 41_030_272),
+        counted(470_072, 41_030_272, COUNTED),
         width=0.25,
     ),
     MobileNetV1Row(
         "mobilenet_v1_tiny",
         "for tests: four narrow depthwise separable convolutions",
-        (Claim("params", 5_850, "counted here"), Claim("macs", 270_464, "counted here")),
+        counted(5_850, 270_464, "counted here"),
         table=TINY,
         stem=8,
         num_classes=10,

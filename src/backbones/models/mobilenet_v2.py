@@ -18,21 +18,25 @@ Shapes: N pictures, C channels, H x W px; features are (N, 1280, H/32, W/32), ro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
 from backbones.nn.init import gaussian, he
 from backbones.nn.padding import Padding, padded_conv
 from backbones.nn.pictures import check_pictures
+from backbones.nn.row import Deviations, Row, counted
 from backbones.nn.widths import round_width
-from backbones.spec import Citation, Claim, Deviation
+from backbones.spec import Citation, Family
 
 PAPER = Citation(
     "Sandler et al.",
     "MobileNetV2: Inverted Residuals and Linear Bottlenecks",
     2018,
     "arXiv:1801.04381",
+)
+FAMILY = Family(
+    "mobilenet_v2", "MobileNet v2", PAPER, "inverted residuals between thin bottlenecks"
 )
 
 
@@ -66,14 +70,35 @@ TABLE_2 = (
 TINY = (Bottleneck(1, 8, 1, 1), Bottleneck(4, 16, 2, 2), Bottleneck(4, 24, 2, 2))  # ours, for tests
 
 
-@dataclass(frozen=True)
-class MobileNetV2Row:
+# Who does it -> (field, value) -> what is built, and what the paper has.
+DEVIATIONS: Deviations = {
+    "torchvision's mobilenet_v2; timm's mobilenetv2_100": {
+        (
+            "padding",
+            "symmetric",
+        ): "one pixel on every side; the authors' code pads as SAME, at the bottom and on the"
+        " right where the stride is 2",
+        ("norm_eps", 1e-5): "1e-5 in batch normalisation; the authors' code 1e-3",
+        (
+            "norm_momentum",
+            0.1,
+        ): "batch normalisation's averages move by a tenth a step; the authors' code 0.003",
+    },
+    "torchvision's mobilenet_v2": {
+        (
+            "init",
+            "he",
+        ): "He initialisation (fan-out), N(0, 0.01^2) in the classifier; the paper prints nothing,"
+        " the authors' code has a normal with std 0.09, cut off at two of them",
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MobileNetV2Row(Row):
     """Table 2 at one width multiplier.
 
     Args:
-        name: of the variant.
-        summary: one line for people.
-        claims: numbers that a test checks.
         width: multiplies every number of maps; the last convolution never falls below its own.
         table: the bottlenecks, in the form of `TABLE_2`.
         stem, last: maps of the first and of the last convolution, before the width multiplier.
@@ -85,9 +110,6 @@ class MobileNetV2Row:
         dropout: before the classifier.
     """
 
-    name: str
-    summary: str
-    claims: tuple[Claim, ...] = ()
     width: float = 1.0
     table: tuple[Bottleneck, ...] = TABLE_2
     stem: int = 32
@@ -97,74 +119,30 @@ class MobileNetV2Row:
     norm_momentum: float = 0.1
     init: Literal["he", "authors"] = "he"
     dropout: float = 0.2
-    num_classes: int = 1000
-    in_channels: int = 3
-    input_px: int = 224
     min_px: int = 1
     citation: Citation = PAPER
-
-    @property
-    def deviations(self) -> tuple[Deviation, ...]:
-        """What differs from the paper and its authors' code, from the fields."""
-        return tuple(d for field, value, d in DEVIATIONS if getattr(self, field) == value)
+    known_deviations: ClassVar[Deviations] = DEVIATIONS
 
 
-TORCHVISION = "torchvision's mobilenet_v2; timm's mobilenetv2_100"
-DEVIATIONS = (
-    (
-        "padding",
-        "symmetric",
-        Deviation(
-            "padding",
-            "one pixel on every side; the authors' code pads as SAME, at the bottom and on the"
-            " right where the stride is 2",
-            TORCHVISION,
-        ),
-    ),
-    (
-        "norm_eps",
-        1e-5,
-        Deviation("norm_eps", "1e-5 in batch normalisation; the authors' code 1e-3", TORCHVISION),
-    ),
-    (
-        "norm_momentum",
-        0.1,
-        Deviation(
-            "norm_momentum",
-            "batch normalisation's averages move by a tenth a step; the authors' code 0.003",
-            TORCHVISION,
-        ),
-    ),
-    (
-        "init",
-        "he",
-        Deviation(
-            "init",
-            "He initialisation (fan-out), N(0, 0.01^2) in the classifier; the paper prints nothing,"
-            " the authors' code has a normal with std 0.09, cut off at two of them",
-            "torchvision's mobilenet_v2",
-        ),
-    ),
-)
-
-
-def _claims(params: int, macs: int) -> tuple[Claim, ...]:
-    source = "counted from Table 2 with 1000 classes; Table 4 prints 3.4 M and 300 M for width 1"
-    return (Claim("params", params, source), Claim("macs", macs, source))
-
-
+COUNTED = "counted from Table 2 with 1000 classes; Table 4 prints 3.4 M and 300 M for width 1"
 ROWS = (
-    MobileNetV2Row("mobilenet_v2", "Table 2", _claims(3_504_872, 300_774_272)),
+    MobileNetV2Row("mobilenet_v2", "Table 2", counted(3_504_872, 300_774_272, COUNTED)),
     MobileNetV2Row(
-        "mobilenet_v2_140", "Table 2 at width 1.4", _claims(6_108_776, 582_195_824), width=1.4
+        "mobilenet_v2_140",
+        "Table 2 at width 1.4",
+        counted(6_108_776, 582_195_824, COUNTED),
+        width=1.4,
     ),
     MobileNetV2Row(
-        "mobilenet_v2_050", "Table 2 at width 0.5", _claims(1_968_680, 97_131_840), width=0.5
+        "mobilenet_v2_050",
+        "Table 2 at width 0.5",
+        counted(1_968_680, 97_131_840, COUNTED),
+        width=0.5,
     ),
     MobileNetV2Row(
         "mobilenet_v2_tiny",
         "for tests: five narrow blocks",
-        (Claim("params", 16_186, "counted here"), Claim("macs", 586_880, "counted here")),
+        counted(16_186, 586_880, "counted here"),
         table=TINY,
         stem=8,
         last=64,

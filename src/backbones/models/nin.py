@@ -16,15 +16,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
 from backbones.nn.init import gaussian, he
 from backbones.nn.pictures import check_pictures
-from backbones.spec import Citation, Claim, Deviation
+from backbones.nn.row import Deviations, Row, counted
+from backbones.spec import Citation, Family
 
 PAPER = Citation("Lin, Chen & Yan", "Network In Network", 2013, "arXiv:1312.4400")
+FAMILY = Family("nin", "Network in Network", PAPER, "1x1 convolutions and global average pooling")
 CLASSES = 0  # in a table below: as many maps as there are classes
 
 
@@ -73,15 +75,45 @@ FASHION = (
 TINY = (MLPConv(5, 1, 2, (16, 12, 8)), MLPConv(3, 1, 1, (16, 16, CLASSES)))
 
 
-@dataclass(frozen=True)
-class NINRow:
+# Who does it -> (field, value) -> what is built, and what the paper has.
+DEVIATIONS: Deviations = {
+    "the CIFAR-10 model that the authors released for Caffe": {
+        (
+            "second_pool",
+            "average",
+        ): "average pooling after the second mlpconv; the authors' cuda-convnet file has max",
+    },
+    "tutorials that train NIN on Fashion-MNIST": {
+        (
+            "dropout_after",
+            (),
+        ): "no dropout; the paper drops the outputs of all mlpconv layers but the last",
+        (
+            "init",
+            "pytorch",
+        ): "PyTorch's own uniform initialisation; the authors' files draw from normals",
+        (
+            "table",
+            FASHION,
+        ): "AlexNet's filter sizes on one grey channel at 224 px, and a last mlpconv whose three"
+        " convolutions all have one map per class; the authors' widths differ",
+    },
+    "He et al. (2015), arXiv:1502.01852": {
+        (
+            "init",
+            "he",
+        ): "He initialisation, which starts with other solvers than the authors' too; their files"
+        " draw from normals of fixed width, 0.05 for most layers",
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NINRow(Row):
     """One released configuration.
 
     Args:
-        name: of the variant.
         table: its mlpconv layers.
-        summary: one line for people.
-        claims: numbers that a test checks.
         dropout_after: the mlpconv layers (counted from 1) whose pooled maps are dropped at 0.5.
         second_pool: kind of the pooling after the second mlpconv; all others are max.
         init: "gaussian" is the authors' standard deviations, biases zero; without their solver
@@ -91,84 +123,23 @@ class NINRow:
         min_px: px, the smallest picture that leaves a map.
     """
 
-    name: str
     table: tuple[MLPConv, ...]
-    summary: str
-    claims: tuple[Claim, ...] = ()
     dropout_after: tuple[int, ...] = (1, 2)
     second_pool: Literal["max", "average"] = "max"
     init: Literal["he", "gaussian", "pytorch"] = "he"
     num_classes: int = 10
-    in_channels: int = 3
     input_px: int = 32
     min_px: int = 4
     citation: Citation = PAPER
-
-    @property
-    def deviations(self) -> tuple[Deviation, ...]:
-        """What differs from the paper, from the fields."""
-        return tuple(d for field, value, d in DEVIATIONS if getattr(self, field) == value)
+    known_deviations: ClassVar[Deviations] = DEVIATIONS
 
 
-DEVIATIONS = (
-    (
-        "second_pool",
-        "average",
-        Deviation(
-            "second_pool",
-            "average pooling after the second mlpconv; the authors' cuda-convnet file has max",
-            "the CIFAR-10 model that the authors released for Caffe",
-        ),
-    ),
-    (
-        "dropout_after",
-        (),
-        Deviation(
-            "dropout_after",
-            "no dropout; the paper drops the outputs of all mlpconv layers but the last",
-            "tutorials that train NIN on Fashion-MNIST",
-        ),
-    ),
-    (
-        "init",
-        "pytorch",
-        Deviation(
-            "init",
-            "PyTorch's own uniform initialisation; the authors' files draw from normals",
-            "tutorials that train NIN on Fashion-MNIST",
-        ),
-    ),
-    (
-        "init",
-        "he",
-        Deviation(
-            "init",
-            "He initialisation, which starts with other solvers than the authors' too; their files"
-            " draw from normals of fixed width, 0.05 for most layers",
-            "He et al. (2015), arXiv:1502.01852",
-        ),
-    ),
-    (
-        "table",
-        FASHION,
-        Deviation(
-            "table",
-            "AlexNet's filter sizes on one grey channel at 224 px, and a last mlpconv whose three"
-            " convolutions all have one map per class; the authors' widths differ",
-            "tutorials that train NIN on Fashion-MNIST",
-        ),
-    ),
-)
-
-
-def _claims(
-    params: int, macs: int, source: str = "counted from the authors' file"
-) -> tuple[Claim, ...]:
-    return (Claim("params", params, source), Claim("macs", macs, source))
-
-
+COUNTED = "counted from the authors' file"
 _CIFAR10 = NINRow(
-    "nin_cifar10", CIFAR, "for CIFAR-10, the authors' definition", _claims(966_986, 222_486_528)
+    "nin_cifar10",
+    "for CIFAR-10, the authors' definition",
+    counted(966_986, 222_486_528, COUNTED),
+    table=CIFAR,
 )
 ROWS = (
     _CIFAR10,
@@ -181,24 +152,24 @@ ROWS = (
     ),
     NINRow(
         "nin_cifar100",
-        CIFAR,
         "for CIFAR-100, the authors' definition",
-        _claims(984_356, 223_592_448),
+        counted(984_356, 223_592_448, COUNTED),
+        table=CIFAR,
         num_classes=100,
     ),
     NINRow(
         "nin_mnist",
-        MNIST,
         "for MNIST, the authors' definition",
-        _claims(349_674, 50_699_712),
+        counted(349_674, 50_699_712, COUNTED),
+        table=MNIST,
         in_channels=1,
         input_px=28,
     ),
     NINRow(
         "nin_imagenet",
-        IMAGENET,
         "for ImageNet, as the authors released it for Caffe",
-        _claims(7_595_176, 1_100_188_800),
+        counted(7_595_176, 1_100_188_800, COUNTED),
+        table=IMAGENET,
         dropout_after=(3,),
         init="gaussian",
         num_classes=1000,
@@ -207,9 +178,9 @@ ROWS = (
     ),
     NINRow(
         "nin_fashion",
-        FASHION,
         "the tutorials' form for Fashion-MNIST at 224 px",
-        _claims(1_992_166, 834_956_160, "counted from the tutorials' listing"),
+        counted(1_992_166, 834_956_160, "counted from the tutorials' listing"),
+        table=FASHION,
         dropout_after=(),
         init="pytorch",
         in_channels=1,
@@ -218,9 +189,9 @@ ROWS = (
     ),
     NINRow(
         "nin_tiny",
-        TINY,
         "for tests: two narrow mlpconv layers",
-        _claims(3_134, 1_925_120, "counted here"),
+        counted(3_134, 1_925_120, "counted here"),
+        table=TINY,
         dropout_after=(),
         min_px=2,
     ),

@@ -17,10 +17,9 @@ Shapes: N pictures, C channels, H x W px; features are (N, maps, H/32, W/32), ro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +33,8 @@ from backbones.nn.residual import (
     initialise_as_section_3_4,
     shortcut,
 )
-from backbones.spec import Citation, Claim, Deviation
+from backbones.nn.row import Deviations, Row, counted
+from backbones.spec import Citation, Family
 
 PAPER = Citation(
     "He, Zhang, Ren & Sun",
@@ -42,6 +42,7 @@ PAPER = Citation(
     2015,
     "arXiv:1512.03385",
 )
+FAMILY = Family("resnet", "ResNet", PAPER, "layers that learn what to add to their input")
 
 Kind = Literal["basic", "bottleneck"]
 
@@ -56,16 +57,39 @@ TABLE_1: dict[int, tuple[Kind, tuple[int, ...]]] = {
 }
 
 
-@dataclass(frozen=True)
-class ResNetRow:
+# Who does it -> (field, value) -> what is built, and what the paper has.
+DEVIATIONS: Deviations = {
+    "fb.resnet.torch; torchvision's resnet50, resnet101 and resnet152": {
+        (
+            "stride_on",
+            "3x3",
+        ): 'the 3x3 convolution of a bottleneck halves the map ("v1.5"); in the authors\' networks'
+        " the first 1x1 does",
+    },
+    "fb.resnet.torch; torchvision's resnet": {
+        (
+            "pool_padding",
+            1,
+        ): "the max pooling of conv2_x pads one pixel on every side; the authors' definition files"
+        " pad none and round the map's size up",
+    },
+    "the public CIFAR-10 networks of akamaster/pytorch_resnet_cifar10": {
+        (
+            "shortcut",
+            "A around",
+        ): "half of option A's maps of zeros before those that are carried on; fb.resnet.torch has"
+        " all of them behind, the paper doesn't say",
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResNetRow(Row):
     """One column of Table 1, with the choices that section 4.1 and the field since have made.
 
     Args:
-        name: of the variant.
         kind: of its blocks, "basic" or "bottleneck".
         blocks: in conv2_x to conv5_x.
-        summary: one line for people.
-        claims: numbers that a test checks.
         maps: of conv1 and inside the blocks of conv2_x; they double from part to part.
         shortcut: option A, B or C of section 4.1; "none" for the plain twins of section 3.3.
         stride_on: the convolution of a bottleneck that halves the map. Basic blocks have no
@@ -74,113 +98,55 @@ class ResNetRow:
             window hangs over the edge instead.
     """
 
-    name: str
     kind: Kind
     blocks: tuple[int, ...]
-    summary: str
-    claims: tuple[Claim, ...] = ()
     maps: int = 64
     shortcut: Option = "B"
     stride_on: Literal["1x1", "3x3"] = "1x1"
     pool_padding: Literal[0, 1] = 1
-    num_classes: int = 1000
-    in_channels: int = 3
-    input_px: int = 224
     citation: Citation = PAPER
+    known_deviations: ClassVar[Deviations] = DEVIATIONS
 
     @property
     def min_px(self) -> int:
         """px; without padding the pooling needs two px, which conv1 makes of three."""
         return 1 if self.pool_padding else 3
 
-    @property
-    def deviations(self) -> tuple[Deviation, ...]:
-        """What differs from the paper, from the fields."""
-        return tuple(
-            deviation
-            for when, deviation in DEVIATIONS
-            if all(getattr(self, field) == value for field, value in when.items())
-        )
 
-
-DEVIATIONS: tuple[tuple[Mapping[str, Any], Deviation], ...] = (
-    (
-        {"kind": "bottleneck", "stride_on": "3x3"},
-        Deviation(
-            "stride_on",
-            'the 3x3 convolution of a bottleneck halves the map ("v1.5"); in the authors\' networks'
-            " the first 1x1 does",
-            "fb.resnet.torch; torchvision's resnet50, resnet101 and resnet152",
-        ),
-    ),
-    (
-        {"pool_padding": 1},
-        Deviation(
-            "pool_padding",
-            "the max pooling of conv2_x pads one pixel on every side; the authors' definition files"
-            " pad none and round the map's size up",
-            "fb.resnet.torch; torchvision's resnet",
-        ),
-    ),
-    (
-        {"shortcut": "A around"},
-        Deviation(
-            "shortcut",
-            "half of option A's maps of zeros before those that are carried on; fb.resnet.torch has"
-            " all of them behind, the paper doesn't say",
-            "the public CIFAR-10 networks of akamaster/pytorch_resnet_cifar10",
-        ),
-    ),
-)
-
-
-def _row(name: str, depth: int, text: str, params: int, macs: int) -> ResNetRow:
+def _row(name: str, depth: int, text: str, params: int, macs: int, **choices: Any) -> ResNetRow:
+    """A column of Table 1, with the choices that its name stands for."""
     kind, blocks = TABLE_1[depth]
     source = "counted from Table 1 with 1000 classes; Table 1 prints multiply-adds in billions"
-    claims = (Claim("params", params, source), Claim("macs", macs, source))
-    return ResNetRow(name, kind, blocks, f"{depth} layers, {text}", claims)
+    claims = counted(params, macs, source)
+    return ResNetRow(name, f"{depth} layers, {text}", claims, kind=kind, blocks=blocks, **choices)
 
 
 BASIC, V15, V1 = "basic blocks", "bottlenecks, stride on the 3x3", "bottlenecks, stride on the 1x1"
 A, C, PLAIN = f"{BASIC}, zeros for new maps", f"{BASIC}, projections everywhere", "no shortcuts"
-# As torchvision has them, whose public weights fit.
-DISTRIBUTED = (
-    _row("resnet50", 50, V15, 25_557_032, 4_089_184_256),
-    _row("resnet101", 101, V15, 44_549_160, 7_801_405_440),
-    _row("resnet152", 152, V15, 60_192_808, 11_513_626_624),
-)
-# As the authors' definition files have them.
-AUTHORS = (
-    _row("resnet50_v1", 50, V1, 25_557_032, 3_857_973_248),
-    _row("resnet101_v1", 101, V1, 44_549_160, 7_570_194_432),
-    _row("resnet152_v1", 152, V1, 60_192_808, 11_282_415_616),
-)
-OPTION_A = (
-    _row("resnet18_a", 18, A, 11_515_688, 1_794_805_760),
-    _row("resnet34_a", 34, A, 21_623_848, 3_644_493_824),
-)
-OPTION_C = (
-    _row("resnet18_c", 18, C, 12_043_816, 1_878_298_624),
-    _row("resnet34_c", 34, C, 22_716_840, 3_830_747_136),
-)
-PLAIN_TWINS = (
-    _row("plain18", 18, PLAIN, 11_515_688, 1_794_805_760),
-    _row("plain34", 34, PLAIN, 21_623_848, 3_644_493_824),
-)
 ROWS = (
     _row("resnet18", 18, BASIC, 11_689_512, 1_814_073_344),
     _row("resnet34", 34, BASIC, 21_797_672, 3_663_761_408),
-    *(replace(row, stride_on="3x3") for row in DISTRIBUTED),
-    *(replace(row, pool_padding=0) for row in AUTHORS),
-    *(replace(row, shortcut="A") for row in OPTION_A),
-    *(replace(row, shortcut="C") for row in OPTION_C),
-    *(replace(row, shortcut="none") for row in PLAIN_TWINS),
+    # As torchvision has them, whose public weights fit.
+    _row("resnet50", 50, V15, 25_557_032, 4_089_184_256, stride_on="3x3"),
+    _row("resnet101", 101, V15, 44_549_160, 7_801_405_440, stride_on="3x3"),
+    _row("resnet152", 152, V15, 60_192_808, 11_513_626_624, stride_on="3x3"),
+    # As the authors' definition files have them.
+    _row("resnet50_v1", 50, V1, 25_557_032, 3_857_973_248, pool_padding=0),
+    _row("resnet101_v1", 101, V1, 44_549_160, 7_570_194_432, pool_padding=0),
+    _row("resnet152_v1", 152, V1, 60_192_808, 11_282_415_616, pool_padding=0),
+    # Section 4.1's other shortcuts, and the plain twins of section 3.3.
+    _row("resnet18_a", 18, A, 11_515_688, 1_794_805_760, shortcut="A"),
+    _row("resnet34_a", 34, A, 21_623_848, 3_644_493_824, shortcut="A"),
+    _row("resnet18_c", 18, C, 12_043_816, 1_878_298_624, shortcut="C"),
+    _row("resnet34_c", 34, C, 22_716_840, 3_830_747_136, shortcut="C"),
+    _row("plain18", 18, PLAIN, 11_515_688, 1_794_805_760, shortcut="none"),
+    _row("plain34", 34, PLAIN, 21_623_848, 3_644_493_824, shortcut="none"),
     ResNetRow(
         "resnet_tiny",
-        "bottleneck",
-        (1, 1),
         "for tests: two narrow bottlenecks",
-        (Claim("params", 9_362, "counted here"), Claim("macs", 469_632, "counted here")),
+        counted(9_362, 469_632, "counted here"),
+        kind="bottleneck",
+        blocks=(1, 1),
         maps=8,
         num_classes=10,
         input_px=32,

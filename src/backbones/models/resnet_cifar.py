@@ -15,8 +15,9 @@ Shapes: N pictures, C channels, H x W px; features are (N, 64, H/4, W/4), rounde
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,8 @@ from torch import Tensor, nn
 from backbones.nn.meta import alike
 from backbones.nn.pictures import check_pictures
 from backbones.nn.residual import BasicBlock, Option, convolution, initialise_as_section_3_4
-from backbones.spec import Citation, Claim, Deviation
+from backbones.nn.row import Deviations, Row, counted
+from backbones.spec import Citation, Family
 
 PAPER = Citation(
     "He, Zhang, Ren & Sun",
@@ -32,118 +34,89 @@ PAPER = Citation(
     2015,
     "arXiv:1512.03385, section 4.2",
 )
+FAMILY = Family(
+    "resnet_cifar",
+    "ResNet for CIFAR-10",
+    PAPER,
+    "20 to 1202 layers for small pictures, with and without shortcuts",
+)
 
 # Section 4.2's own table: filters, and by how much a stage's first block shrinks the map, so that
 # maps of 32, 16 and 8 px follow each other.
 STAGES = ((16, 1), (32, 2), (64, 2))
-# Table 6: layers, and counted: parameters, multiply-accumulates.
-TABLE_6 = (
-    (20, 269_722, 40_551_040),
-    (32, 464_154, 68_862_592),
-    (44, 658_586, 97_174_144),
-    (56, 853_018, 125_485_696),
-    (110, 1_727_962, 252_887_680),
-    (1202, 19_421_274, 2_829_238_912),
-)
-FIGURE_6_LEFT = TABLE_6[:4]  # the depths that have a plain twin
+_NOT_A = "; section 4.2 has identity shortcuts (option A) in all cases"
+# Who does it -> (field, value) -> what is built, and what the paper has.
+DEVIATIONS: Deviations = {
+    "the public CIFAR-10 networks of akamaster/pytorch_resnet_cifar10": {
+        (
+            "shortcut",
+            "A around",
+        ): "half of option A's maps of zeros before those that are carried on, as public weights"
+        " need; fb.resnet.torch has all of them behind, the paper doesn't say",
+    },
+    "section 4.1, on ImageNet": {
+        ("shortcut", "B"): "option B, projections where the shape changes" + _NOT_A,
+        ("shortcut", "C"): "option C, projections around every block" + _NOT_A,
+    },
+}
 
 
-@dataclass(frozen=True)
-class ResNetCifarRow:
+@dataclass(frozen=True, kw_only=True)
+class ResNetCifarRow(Row):
     """One depth of Table 6.
 
     Args:
-        name: of the variant.
         n: blocks in each stage; the network has 6n + 2 layers.
-        summary: one line for people.
-        claims: numbers that a test checks.
         stages: (filters, stride) of each.
         shortcut: option A as public weights need it ("A around"), A, B or C of section 4.1;
             "none" for the plain twins.
     """
 
-    name: str
     n: int
-    summary: str
-    claims: tuple[Claim, ...] = ()
     stages: tuple[tuple[int, int], ...] = STAGES
     shortcut: Option = "A around"
     num_classes: int = 10
-    in_channels: int = 3
     input_px: int = 32
     min_px: int = 1
     citation: Citation = PAPER
-
-    @property
-    def deviations(self) -> tuple[Deviation, ...]:
-        """What differs from the paper, from the fields."""
-        return tuple(d for field, value, d in DEVIATIONS if getattr(self, field) == value)
+    known_deviations: ClassVar[Deviations] = DEVIATIONS
 
 
-_NOT_A = "; section 4.2 has identity shortcuts (option A) in all cases"
-DEVIATIONS = (
-    (
-        "shortcut",
-        "A around",
-        Deviation(
-            "shortcut",
-            "half of option A's maps of zeros before those that are carried on, as public weights"
-            " need; fb.resnet.torch has all of them behind, the paper doesn't say",
-            "the public CIFAR-10 networks of akamaster/pytorch_resnet_cifar10",
-        ),
-    ),
-    (
-        "shortcut",
-        "B",
-        Deviation(
-            "shortcut",
-            "option B, projections where the shape changes" + _NOT_A,
-            "section 4.1, on ImageNet",
-        ),
-    ),
-    (
-        "shortcut",
-        "C",
-        Deviation(
-            "shortcut",
-            "option C, projections around every block" + _NOT_A,
-            "section 4.1, on ImageNet",
-        ),
-    ),
-)
-
-
-def _row(depth: int, params: int, macs: int, *, plain: bool = False) -> ResNetCifarRow:
+def _row(
+    name: str, depth: int, params: int, macs: int, text: str = "", shortcut: Option = "A around"
+) -> ResNetCifarRow:
+    """A depth of Table 6, in which 6n + 2 layers are n blocks in each stage."""
     source = "counted from section 4.2 with 10 classes; Table 6 prints the parameters in millions"
-    return ResNetCifarRow(
-        f"plain{depth}_cifar" if plain else f"resnet{depth}_cifar",
-        (depth - 2) // 6,
-        f"{depth} layers, no shortcuts" if plain else f"{depth} layers",
-        (Claim("params", params, source), Claim("macs", macs, source)),
-        shortcut="none" if plain else "A around",
-    )
+    claims = counted(params, macs, source)
+    n = (depth - 2) // 6
+    return ResNetCifarRow(name, f"{depth} layers{text}", claims, n=n, shortcut=shortcut)
 
 
-def _with_projections(option: Option, params: int, macs: int, summary: str) -> ResNetCifarRow:
-    """Section 4.1's options B and C, which the paper compares on ImageNet, in 20 layers."""
-    return replace(
-        _row(20, params, macs),
-        name=f"resnet20_cifar_{option.lower()}",
-        summary=f"20 layers, {summary}",
-        shortcut=option,
-    )
-
-
+B, C, PLAIN = (
+    ", projections where the shape changes",
+    ", projections around every block",
+    ", no shortcuts",
+)
 ROWS = (
-    *(_row(*column) for column in TABLE_6),
-    _with_projections("B", 272_474, 40_813_184, "projections where the shape changes"),
-    _with_projections("C", 283_962, 42_648_192, "projections around every block"),
-    *(_row(*column, plain=True) for column in FIGURE_6_LEFT),
+    _row("resnet20_cifar", 20, 269_722, 40_551_040),
+    _row("resnet32_cifar", 32, 464_154, 68_862_592),
+    _row("resnet44_cifar", 44, 658_586, 97_174_144),
+    _row("resnet56_cifar", 56, 853_018, 125_485_696),
+    _row("resnet110_cifar", 110, 1_727_962, 252_887_680),
+    _row("resnet1202_cifar", 1202, 19_421_274, 2_829_238_912),
+    # Section 4.1's options B and C, which the paper compares on ImageNet.
+    _row("resnet20_cifar_b", 20, 272_474, 40_813_184, B, "B"),
+    _row("resnet20_cifar_c", 20, 283_962, 42_648_192, C, "C"),
+    # Figure 6, left: the depths that have a plain twin.
+    _row("plain20_cifar", 20, 269_722, 40_551_040, PLAIN, "none"),
+    _row("plain32_cifar", 32, 464_154, 68_862_592, PLAIN, "none"),
+    _row("plain44_cifar", 44, 658_586, 97_174_144, PLAIN, "none"),
+    _row("plain56_cifar", 56, 853_018, 125_485_696, PLAIN, "none"),
     ResNetCifarRow(
         "resnet_cifar_tiny",
-        1,
         "for tests: three narrow blocks",
-        (Claim("params", 5_006, "counted here"), Claim("macs", 848_032, "counted here")),
+        counted(5_006, 848_032, "counted here"),
+        n=1,
         stages=((4, 1), (8, 2), (16, 2)),
         shortcut="A",
     ),

@@ -15,7 +15,7 @@ Shapes: N pictures, C channels, H x W px; features are (N, 512, H/32, W/32), log
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,8 @@ from backbones.nn.init import gaussian, he
 from backbones.nn.lrn import LocalResponseNorm
 from backbones.nn.naming import numbered
 from backbones.nn.pictures import check_pictures
-from backbones.spec import Citation, Claim, Deviation
+from backbones.nn.row import Deviations, Row, counted
+from backbones.spec import Citation, Family
 
 PAPER = Citation(
     "Simonyan & Zisserman",
@@ -32,6 +33,7 @@ PAPER = Citation(
     2014,
     "arXiv:1409.1556",
 )
+FAMILY = Family("vgg", "VGG", PAPER, "depth from nothing but 3x3 convolutions")
 
 # Table 1. A number is conv3-<maps>, 1x1-<maps> is conv1-<maps>, M is maxpool; every convolution is
 # followed by a ReLU, and three fully connected layers follow in every column.
@@ -43,20 +45,68 @@ TABLE_1 = {
     "D": "64 64 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M",
     "E": "64 64 M 128 128 M 256 256 256 256 M 512 512 512 512 M 512 512 512 512 M",
 }
+WEIGHT_LAYERS = {
+    "A": "11 weight layers",
+    "A-LRN": "11 weight layers, one LRN",
+    "B": "13 weight layers",
+    "C": "16 weight layers, three of them 1x1",
+    "D": "16 weight layers, the best known",
+    "E": "19 weight layers, the deepest",
+}
 TINY = "8 M 16 M 16 M 32 M 32 M"  # ours, for tests: one convolution a stage
 
 Init = Literal["he_convolutions", "he", "paper"]
 
 
-@dataclass(frozen=True)
-class VGGRow:
+# Who does it -> (field, value) -> what is built, and what the paper has.
+DEVIATIONS: Deviations = {
+    "Ioffe & Szegedy (2015), arXiv:1502.03167; torchvision's vgg*_bn": {
+        (
+            "batch_norm",
+            True,
+        ): "batch normalisation between convolution and ReLU; the paper came before it",
+    },
+    "Ioffe & Szegedy (2015), arXiv:1502.03167, section 3.2; the form of many tutorials": {
+        ("conv_bias", False): "convolutions without biases, which batch normalisation would cancel;"
+        " the paper has biases",
+    },
+    "He et al. (2015), arXiv:1502.01852; torchvision's vgg": {
+        (
+            "init",
+            "he_convolutions",
+        ): "He initialisation, N(0, 0.01^2) in the head, so that every column trains from"
+        " nothing; section 3.1 draws from N(0, variance 0.01) and copies the layers of net A"
+        " into the deeper ones",
+    },
+    "He et al. (2015), arXiv:1502.01852": {
+        (
+            "init",
+            "he",
+        ): "He initialisation everywhere, for narrow heads; section 3.1 draws from N(0, variance"
+        " 0.01)",
+    },
+    "Ioffe & Szegedy (2015), arXiv:1502.03167, section 4.2.1": {
+        (
+            "dropout",
+            0.0,
+        ): "no dropout, which batch normalisation may replace; section 3.1 drops half",
+    },
+    "torchvision's vgg since 2019": {
+        (
+            "pool_to_px",
+            7,
+        ): "adaptive average pooling to 7x7 before the head, so that other input sizes work; it"
+        " changes nothing at 224 px",
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VGGRow(Row):
     """One column of Table 1, with the choices that the field has made since.
 
     Args:
-        name: of the variant.
         layers: the convolutional part, in the words of `TABLE_1`.
-        summary: one line for people.
-        claims: numbers that a test checks.
         batch_norm: after every convolution.
         conv_bias: convolutions have biases.
         init: "paper" is section 3.1; "he_convolutions" lets the deep columns start from nothing;
@@ -66,150 +116,37 @@ class VGGRow:
         dropout: after the first two fully connected layers.
     """
 
-    name: str
     layers: str
-    summary: str
-    claims: tuple[Claim, ...] = ()
     batch_norm: bool = False
     conv_bias: bool = True
     init: Init = "he_convolutions"
     hidden: int = 4096
     pool_to_px: int = 7
     dropout: float = 0.5
-    num_classes: int = 1000
-    in_channels: int = 3
-    input_px: int = 224
     min_px: int = 32
     citation: Citation = PAPER
-
-    @property
-    def deviations(self) -> tuple[Deviation, ...]:
-        """What differs from the paper, from the fields."""
-        return tuple(d for field, value, d in DEVIATIONS if getattr(self, field) == value)
+    known_deviations: ClassVar[Deviations] = DEVIATIONS
 
 
-DEVIATIONS = (
-    (
-        "batch_norm",
-        True,
-        Deviation(
-            "batch_norm",
-            "batch normalisation between convolution and ReLU; the paper came before it",
-            "Ioffe & Szegedy (2015), arXiv:1502.03167; torchvision's vgg*_bn",
-        ),
-    ),
-    (
-        "conv_bias",
-        False,
-        Deviation(
-            "conv_bias",
-            "convolutions without biases, which batch normalisation would cancel; the paper has"
-            " biases",
-            "Ioffe & Szegedy (2015), arXiv:1502.03167, section 3.2; the form of many tutorials",
-        ),
-    ),
-    (
-        "init",
-        "he_convolutions",
-        Deviation(
-            "init",
-            "He initialisation, N(0, 0.01^2) in the head, so that every column trains from"
-            " nothing; section 3.1 draws from N(0, variance 0.01) and copies the layers of net A"
-            " into the deeper ones",
-            "He et al. (2015), arXiv:1502.01852; torchvision's vgg",
-        ),
-    ),
-    (
-        "init",
-        "he",
-        Deviation(
-            "init",
-            "He initialisation everywhere, for narrow heads; section 3.1 draws from N(0, variance"
-            " 0.01)",
-            "He et al. (2015), arXiv:1502.01852",
-        ),
-    ),
-    (
-        "dropout",
-        0.0,
-        Deviation(
-            "dropout",
-            "no dropout, which batch normalisation may replace; section 3.1 drops half",
-            "Ioffe & Szegedy (2015), arXiv:1502.03167, section 4.2.1",
-        ),
-    ),
-    (
-        "pool_to_px",
-        7,
-        Deviation(
-            "pool_to_px",
-            "adaptive average pooling to 7x7 before the head, so that other input sizes work; it"
-            " changes nothing at 224 px",
-            "torchvision's vgg since 2019",
-        ),
-    ),
-)
-
-
-def _claims(params: int, macs: int) -> tuple[Claim, ...]:
+def _column(name: str, column: str, params: int, macs: int, **choices: Any) -> VGGRow:
+    """A column of Table 1, batch normalised or not."""
+    summary = f"column {column}: {WEIGHT_LAYERS[column]}"
+    if choices.get("batch_norm"):
+        summary += ", batch normalised"
+    if not choices.get("conv_bias", True):
+        summary += ", convolutions without bias"
     source = "counted from Table 1 with 1000 classes; Table 2 prints the parameters in millions"
-    return (Claim("params", params, source), Claim("macs", macs, source))
-
-
-def _columns() -> tuple[VGGRow, ...]:
-    """Table 1, and under each column what became of it."""
-    a, b, c = 7_609_090_048, 11_308_466_176, 11_770_888_192  # multiply-accumulates
-    d, e = 15_470_264_320, 19_632_062_464
-    plain = (
-        ("vgg11", "A", "11 weight layers", 132_863_336, 132_868_840, a),
-        ("vgg11_lrn", "A-LRN", "11 weight layers, one LRN", 132_863_336, 132_868_840, a),
-        ("vgg13", "B", "13 weight layers", 133_047_848, 133_053_736, b),
-        ("vgg16_1x1", "C", "16 weight layers, three of them 1x1", 133_638_952, 133_647_400, c),
-        ("vgg16", "D", "16 weight layers, the best known", 138_357_544, 138_365_992, d),
-        ("vgg19", "E", "19 weight layers, the deepest", 143_667_240, 143_678_248, e),
-    )
-    without_bias = {
-        "vgg11": 132_866_088,
-        "vgg13": 133_050_792,
-        "vgg16": 138_361_768,
-        "vgg19": 143_672_744,
-    }
-    rows = []
-    for name, column, what, params, params_bn, macs in plain:
-        text = f"column {column}: {what}"
-        rows.append(VGGRow(name, TABLE_1[column], text, _claims(params, macs)))
-        rows.append(
-            VGGRow(
-                f"{name}_bn",
-                TABLE_1[column],
-                f"{text}, batch normalised",
-                _claims(params_bn, macs),
-                batch_norm=True,
-            )
-        )
-        if name in without_bias:
-            rows.append(
-                VGGRow(
-                    f"{name}_bn_nobias",
-                    TABLE_1[column],
-                    f"{text}, batch normalised, convolutions without bias",
-                    _claims(without_bias[name], macs),
-                    batch_norm=True,
-                    conv_bias=False,
-                )
-            )
-    return tuple(rows)
+    return VGGRow(name, summary, counted(params, macs, source), layers=TABLE_1[column], **choices)
 
 
 def _narrow(name: str, column: str, params: int, macs: int, **choices: Any) -> VGGRow:
     """A column with a quarter of its maps and a head of 256, for small pictures."""
     layers = " ".join(str(int(w) // 4) if w.isdigit() else w for w in TABLE_1[column].split())
-    source = "counted here at 64 px with 10 classes"
     row = VGGRow(
         name,
-        layers,
         f"column {column} with a quarter of its maps, for 64 px",
-        (Claim("params", params, source), Claim("macs", macs, source)),
+        counted(params, macs, "counted here at 64 px with 10 classes"),
+        layers=layers,
         init="he",
         hidden=256,
         pool_to_px=2,
@@ -219,22 +156,34 @@ def _narrow(name: str, column: str, params: int, macs: int, **choices: Any) -> V
     return replace(row, **choices)
 
 
-NARROW = (
+ROWS = (
+    _column("vgg11", "A", 132_863_336, 7_609_090_048),
+    _column("vgg11_bn", "A", 132_868_840, 7_609_090_048, batch_norm=True),
+    _column("vgg11_bn_nobias", "A", 132_866_088, 7_609_090_048, batch_norm=True, conv_bias=False),
+    _column("vgg11_lrn", "A-LRN", 132_863_336, 7_609_090_048),
+    _column("vgg11_lrn_bn", "A-LRN", 132_868_840, 7_609_090_048, batch_norm=True),
+    _column("vgg13", "B", 133_047_848, 11_308_466_176),
+    _column("vgg13_bn", "B", 133_053_736, 11_308_466_176, batch_norm=True),
+    _column("vgg13_bn_nobias", "B", 133_050_792, 11_308_466_176, batch_norm=True, conv_bias=False),
+    _column("vgg16_1x1", "C", 133_638_952, 11_770_888_192),
+    _column("vgg16_1x1_bn", "C", 133_647_400, 11_770_888_192, batch_norm=True),
+    _column("vgg16", "D", 138_357_544, 15_470_264_320),
+    _column("vgg16_bn", "D", 138_365_992, 15_470_264_320, batch_norm=True),
+    _column("vgg16_bn_nobias", "D", 138_361_768, 15_470_264_320, batch_norm=True, conv_bias=False),
+    _column("vgg19", "E", 143_667_240, 19_632_062_464),
+    _column("vgg19_bn", "E", 143_678_248, 19_632_062_464, batch_norm=True),
+    _column("vgg19_bn_nobias", "E", 143_672_744, 19_632_062_464, batch_norm=True, conv_bias=False),
     _narrow("vgg11_narrow", "A", 776_810, 39_717_376),
     _narrow("vgg11_lrn_narrow", "A-LRN", 776_810, 39_717_376),
     _narrow("vgg11_bn_narrow", "A", 778_186, 39_717_376, batch_norm=True),
     _narrow("vgg11_bn_narrow_nodropout", "A", 778_186, 39_717_376, batch_norm=True, dropout=0.0),
     _narrow("vgg16_narrow", "D", 1_120_474, 79_825_408),
     _narrow("vgg16_narrow_paper", "D", 1_120_474, 79_825_408, init="paper"),
-)
-ROWS = (
-    *_columns(),
-    *NARROW,
     VGGRow(
         "vgg_tiny",
-        TINY,
         "for tests: five narrow stages, batch normalised",
-        (Claim("params", 20_250, "counted here"), Claim("macs", 776_512, "counted here")),
+        counted(20_250, 776_512, "counted here"),
+        layers=TINY,
         batch_norm=True,
         init="he",
         hidden=32,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from backbones import catalog
 from backbones.errors import NotFound, nearest
+from backbones.spec import Family
 from backbones.units import human_count
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def ordered(rows: Iterable[Row], column: Column[Row], *, reverse: bool = False) 
 
 
 @cache
-def _family(name: str) -> catalog.Family:
+def _family(name: str) -> Family:
     return next(family for family in catalog.families() if family.name == name)
 
 

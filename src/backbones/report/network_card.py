@@ -13,6 +13,7 @@ from backbones.inspection.summary import Inspection, inspect
 from backbones.inspection.trace import last_field
 from backbones.models import Row, find_row
 from backbones.report.rows import row_lines
+from backbones.spec import Family
 from backbones.units import aligned, human_bytes, human_count
 from backbones.weights import table
 from backbones.weights.rows import row_to_json
@@ -182,7 +183,7 @@ def network_card(name: str) -> NetworkCard:
     return NetworkCard(facts, row, contribution_of(family), inspect(name), tuple(weights), shipped)
 
 
-def contribution_of(family: catalog.Family) -> str:
+def contribution_of(family: Family) -> str:
     """What a paper contributed: the second paragraph of its model file.
 
     Example:

@@ -16,6 +16,7 @@ from backbones.inspection.trace import last_field
 from backbones.nn.evaluating import evaluating
 from backbones.progress import Progress
 from backbones.report.comparison import Accuracy, Compared
+from backbones.spec import Family
 from backbones.speed import keep_large_buffers, time_passes
 from backbones.weights import table
 from backbones.workflows.networks import find_network, with_inspection
@@ -38,7 +39,7 @@ class Entry:
     name: str
     source: nn.Module | str
     weights: tuple[table.WeightsRow, ...] = ()
-    family: catalog.Family | None = None
+    family: Family | None = None
 
 
 def entries_of(models: Sequence[nn.Module | str | Path]) -> list[Entry]:
