@@ -53,11 +53,12 @@ def meanings_of(kind: type) -> dict[str, str]:
         'after every convolution'
     """
     found: dict[str, str] = {}
-    _, _, arguments = (inspect.getdoc(kind) or "").partition("Args:\n")
-    for entry in re.split(r"\n(?= {4}\S)", arguments.partition("\n\n")[0]):
-        names, _, text = entry.partition(": ")
-        for name in names.split(","):
-            found[name.strip()] = " ".join(text.split()).rstrip(".")
+    for part in reversed(kind.__mro__):  # what all families share first, then the family's own
+        _, _, arguments = inspect.cleandoc(vars(part).get("__doc__") or "").partition("Args:\n")
+        for entry in re.findall(r"^ {4}\S.*(?:\n {5,}.*)*", arguments.partition("\n\n")[0], re.M):
+            names, _, text = entry.partition(": ")
+            for name in names.split(","):
+                found[name.strip()] = " ".join(text.split()).rstrip(".")
     return found
 
 
