@@ -231,15 +231,15 @@ class DenseBlock(nn.Module):
         return torch.cat(maps, 1)
 
 
-def transition(in_channels: int, maps: int, dropout: float) -> nn.Sequential:
+def transition(in_channels: int, out_channels: int, dropout: float) -> nn.Sequential:
     """Section 3, "Pooling layers": batch norm, ReLU, 1x1 convolution, average pooling that halves.
 
-    Shapes: (N, in_channels, H, W) -> (N, maps, H / 2, W / 2), rounded down.
+    Shapes: (N, in_channels, H, W) -> (N, out_channels, H / 2, W / 2), rounded down.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     layers["norm"] = nn.BatchNorm2d(in_channels)
     layers["relu"] = nn.ReLU(inplace=True)
-    layers["conv"] = nn.Conv2d(in_channels, maps, 1, bias=False)
+    layers["conv"] = nn.Conv2d(in_channels, out_channels, 1, bias=False)
     if dropout:
         layers["dropout"] = nn.Dropout(dropout)
     layers["pool"] = nn.AvgPool2d(2)

@@ -252,7 +252,7 @@ def blocks_of(row: EfficientNetRow) -> tuple[Block, ...]:
 def conv_norm_silu(
     row: EfficientNetRow,
     in_channels: int,
-    maps: int,
+    out_channels: int,
     kernel_px: int,
     *,
     stride: int = 1,
@@ -260,8 +260,10 @@ def conv_norm_silu(
 ) -> nn.Sequential:
     """Convolution, batch normalisation, SiLU ("swish")."""
     return nn.Sequential(
-        padded_conv(in_channels, maps, kernel_px, row.padding, stride=stride, groups=groups),
-        nn.BatchNorm2d(maps, row.norm_eps, row.norm_momentum),
+        padded_conv(
+            in_channels, out_channels, kernel_px, row.padding, stride=stride, groups=groups
+        ),
+        nn.BatchNorm2d(out_channels, row.norm_eps, row.norm_momentum),
         nn.SiLU(inplace=True),
     )
 

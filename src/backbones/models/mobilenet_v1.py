@@ -151,15 +151,17 @@ class DepthwiseSeparable(nn.Module):
 
     Args:
         row: of the network.
-        in_channels, maps: in and out.
+        in_channels, out_channels: in and out.
         stride: of the depthwise convolution.
 
-    Shapes: (N, in_channels, H, W) -> (N, maps, H/stride, W/stride), rounded up.
+    Shapes: (N, in_channels, H, W) -> (N, out_channels, H/stride, W/stride), rounded up.
 
     Reference: section 3.1, figure 3.
     """
 
-    def __init__(self, row: MobileNetV1Row, in_channels: int, maps: int, stride: int) -> None:
+    def __init__(
+        self, row: MobileNetV1Row, in_channels: int, out_channels: int, stride: int
+    ) -> None:
         super().__init__()
         activation = ACTIVATIONS[row.activation]
         self.conv_dw = padded_conv(
@@ -167,8 +169,8 @@ class DepthwiseSeparable(nn.Module):
         )
         self.bn1 = nn.BatchNorm2d(in_channels, row.norm_eps, row.norm_momentum)
         self.act1 = activation(inplace=True)
-        self.conv_pw = nn.Conv2d(in_channels, maps, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(maps, row.norm_eps, row.norm_momentum)
+        self.conv_pw = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels, row.norm_eps, row.norm_momentum)
         self.act2 = activation(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:

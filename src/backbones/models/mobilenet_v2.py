@@ -41,7 +41,7 @@ FAMILY = Family(
 
 
 @dataclass(frozen=True)
-class Bottleneck:
+class BottleneckStage:
     """One row of Table 2: blocks of one width.
 
     Args:
@@ -59,15 +59,19 @@ class Bottleneck:
 
 # Table 2 between its first convolution (3x3, stride 2, 32 maps) and its last (1x1, 1280 maps).
 TABLE_2 = (
-    Bottleneck(1, 16, 1, 1),
-    Bottleneck(6, 24, 2, 2),
-    Bottleneck(6, 32, 3, 2),
-    Bottleneck(6, 64, 4, 2),
-    Bottleneck(6, 96, 3, 1),
-    Bottleneck(6, 160, 3, 2),
-    Bottleneck(6, 320, 1, 1),
+    BottleneckStage(1, 16, 1, 1),
+    BottleneckStage(6, 24, 2, 2),
+    BottleneckStage(6, 32, 3, 2),
+    BottleneckStage(6, 64, 4, 2),
+    BottleneckStage(6, 96, 3, 1),
+    BottleneckStage(6, 160, 3, 2),
+    BottleneckStage(6, 320, 1, 1),
 )
-TINY = (Bottleneck(1, 8, 1, 1), Bottleneck(4, 16, 2, 2), Bottleneck(4, 24, 2, 2))  # ours, for tests
+TINY = (
+    BottleneckStage(1, 8, 1, 1),
+    BottleneckStage(4, 16, 2, 2),
+    BottleneckStage(4, 24, 2, 2),
+)  # ours, for tests
 
 
 # Who does it -> (field, value) -> what is built, and what the paper has.
@@ -111,7 +115,7 @@ class MobileNetV2Row(Row):
     """
 
     width: float = 1.0
-    table: tuple[Bottleneck, ...] = TABLE_2
+    table: tuple[BottleneckStage, ...] = TABLE_2
     stem: int = 32
     last: int = 1280
     padding: Padding = "symmetric"
@@ -155,7 +159,7 @@ ROWS = (
 def conv_norm_relu6(
     row: MobileNetV2Row,
     in_channels: int,
-    maps: int,
+    out_channels: int,
     kernel_px: int,
     *,
     stride: int = 1,
@@ -163,8 +167,10 @@ def conv_norm_relu6(
 ) -> nn.Sequential:
     """Convolution, batch normalisation, ReLU6."""
     return nn.Sequential(
-        padded_conv(in_channels, maps, kernel_px, row.padding, stride=stride, groups=groups),
-        nn.BatchNorm2d(maps, row.norm_eps, row.norm_momentum),
+        padded_conv(
+            in_channels, out_channels, kernel_px, row.padding, stride=stride, groups=groups
+        ),
+        nn.BatchNorm2d(out_channels, row.norm_eps, row.norm_momentum),
         nn.ReLU6(inplace=True),
     )
 
@@ -174,27 +180,33 @@ class InvertedResidual(nn.Module):
 
     Args:
         row: of the network.
-        in_channels, maps: in and out.
+        in_channels, out_channels: in and out.
         expansion: how many times wider inside; at 1 there is nothing to widen.
         stride: of the depthwise convolution; a shortcut needs 1 and as many maps out as in.
 
-    Shapes: (N, in_channels, H, W) -> (N, maps, H/stride, W/stride), rounded up.
+    Shapes: (N, in_channels, H, W) -> (N, out_channels, H/stride, W/stride), rounded up.
 
     Reference: Table 1 and figure 4.
     """
 
     def __init__(
-        self, row: MobileNetV2Row, in_channels: int, maps: int, *, expansion: int, stride: int
+        self,
+        row: MobileNetV2Row,
+        in_channels: int,
+        out_channels: int,
+        *,
+        expansion: int,
+        stride: int,
     ) -> None:
         super().__init__()
         wide = in_channels * expansion
-        self.has_shortcut = stride == 1 and in_channels == maps
+        self.has_shortcut = stride == 1 and in_channels == out_channels
         self.conv = nn.Sequential()
         if expansion > 1:
             self.conv.append(conv_norm_relu6(row, in_channels, wide, 1))
         self.conv.append(conv_norm_relu6(row, wide, wide, 3, stride=stride, groups=wide))
-        self.conv.append(nn.Conv2d(wide, maps, 1, bias=False))
-        self.conv.append(nn.BatchNorm2d(maps, row.norm_eps, row.norm_momentum))
+        self.conv.append(nn.Conv2d(wide, out_channels, 1, bias=False))
+        self.conv.append(nn.BatchNorm2d(out_channels, row.norm_eps, row.norm_momentum))
 
     def forward(self, x: Tensor) -> Tensor:
         branch: Tensor = self.conv(x)

@@ -18,13 +18,11 @@ Shapes: N pictures, C channels, H x W px; features are (N, maps, H/32, W/32), ro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from backbones.nn.meta import alike
 from backbones.nn.pictures import check_pictures
 from backbones.nn.residual import (
     BasicBlock,
@@ -228,7 +226,7 @@ class ResNet(nn.Module):
             maps = row.maps * 2**number
             first = block(row, channels, maps, stride=2 if number else 1)
             channels = maps * first.expansion
-            others = alike(partial(block, row, channels, maps, stride=1), count - 1)
+            others = (block(row, channels, maps, stride=1) for _ in range(count - 1))
             self.add_module(f"layer{number + 1}", nn.Sequential(first, *others))
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(channels, self.num_classes)

@@ -16,13 +16,11 @@ Shapes: N pictures, C channels, H x W px; features are (N, 64, H/4, W/4), rounde
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from backbones.nn.meta import alike
 from backbones.nn.pictures import check_pictures
 from backbones.nn.residual import BasicBlock, Option, convolution, initialise_as_section_3_4
 from backbones.nn.row import Deviations, Row, counted
@@ -155,7 +153,7 @@ class ResNetCifar(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         for number, (filters, stride) in enumerate(row.stages, 1):
             first = BasicBlock(channels, filters, stride, row.shortcut)
-            others = alike(partial(BasicBlock, filters, filters, 1, row.shortcut), row.n - 1)
+            others = (BasicBlock(filters, filters, 1, row.shortcut) for _ in range(row.n - 1))
             self.add_module(f"layer{number}", nn.Sequential(first, *others))
             channels = filters
         self.avgpool = nn.AdaptiveAvgPool2d(1)

@@ -97,52 +97,6 @@ def has_shape_rule(func: Callable[..., Any]) -> bool:
     return func in _SAME_SHAPE or func in _SHAPES
 
 
-def alike(make: Callable[[], nn.Module], count: int) -> list[nn.Module]:
-    """Equal parts of a network, each with weights of its own.
-
-    Where only shapes follow, all but the first are copies of it: most of the time that a deep
-    network takes to build goes into the constructors of its layers.
-
-    Args:
-        make: makes one.
-        count: parts, at least 0.
-
-    Example:
-        >>> with ShapesOnly():
-        ...     first, second = alike(lambda: nn.Linear(3, 2), 2)
-        >>> first.weight is second.weight, second.weight.shape
-        (False, torch.Size([2, 3]))
-    """
-    parts = [make() for _ in range(min(count, 1))]
-    if parts and all(parameter.is_meta for parameter in parts[0].parameters()):
-        with torch._C.DisableTorchFunction():
-            return parts + [_copied(parts[0]) for _ in range(count - 1)]
-    return parts + [make() for _ in range(count - 1)]
-
-
-_COPIED = (dict, set)
-_as_parameter: Callable[..., nn.Parameter] = torch.Tensor._make_subclass
-
-
-def _copied(part: nn.Module) -> nn.Module:
-    copy: nn.Module = object.__new__(type(part))
-    own = copy.__dict__
-    for key, value in part.__dict__.items():
-        own[key] = value.copy() if isinstance(value, _COPIED) else value
-    # New tensors around the memory that no tensor of the meta device has: making that anew for
-    # each takes longer than all the rest.
-    for name, parameter in part._parameters.items():
-        if parameter is not None:
-            fresh = _as_parameter(nn.Parameter, parameter, parameter.requires_grad)
-            own["_parameters"][name] = fresh
-    for name, buffer in part._buffers.items():
-        if buffer is not None:
-            own["_buffers"][name] = buffer.data
-    for name, child in part._modules.items():
-        own["_modules"][name] = None if child is None else _copied(child)
-    return copy
-
-
 # Each of these gives what PyTorch would, or None where the case is unusual or wrong: then PyTorch
 # is asked, and says itself what is wrong.
 

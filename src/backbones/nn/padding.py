@@ -45,7 +45,7 @@ class SamePadConv2d(nn.Conv2d):
 
 def padded_conv(
     in_channels: int,
-    maps: int,
+    out_channels: int,
     kernel_px: int,
     padding: Padding,
     *,
@@ -57,13 +57,15 @@ def padded_conv(
     At stride 1 and with an odd kernel the two paddings are the same one.
 
     Args:
-        in_channels, maps: in and out.
+        in_channels, out_channels: in and out.
         kernel_px: odd side of the kernel.
         padding: "same" as TensorFlow, "symmetric" by half a kernel on every side.
         stride: px.
         groups: as many as channels make the convolution depthwise.
     """
     if padding == "same" and stride > 1:
-        return SamePadConv2d(in_channels, maps, kernel_px, stride, groups=groups, bias=False)
+        return SamePadConv2d(
+            in_channels, out_channels, kernel_px, stride, groups=groups, bias=False
+        )
     half = kernel_px // 2
-    return nn.Conv2d(in_channels, maps, kernel_px, stride, half, groups=groups, bias=False)
+    return nn.Conv2d(in_channels, out_channels, kernel_px, stride, half, groups=groups, bias=False)

@@ -46,54 +46,56 @@ class ZeroMaps(nn.Module):
         return f"stride={self.stride}, before={self.before}, behind={self.behind}"
 
 
-def convolution(in_channels: int, maps: int, kernel_px: int, stride: int = 1) -> nn.Conv2d:
+def convolution(in_channels: int, out_channels: int, kernel_px: int, stride: int = 1) -> nn.Conv2d:
     """A convolution that keeps the size but for its stride; batch norm follows, so no bias."""
-    return nn.Conv2d(in_channels, maps, kernel_px, stride, kernel_px // 2, bias=False)
+    return nn.Conv2d(in_channels, out_channels, kernel_px, stride, kernel_px // 2, bias=False)
 
 
-def shortcut(option: Option, in_channels: int, maps: int, stride: int) -> nn.Module | None:
+def shortcut(option: Option, in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
     """The layers on the way around a block; None where there are none.
 
     Args:
         option: "A" pads with maps of zeros and "B" projects where a block changes the shape; "C"
             projects around every block.
-        in_channels, maps: that enter and leave the block.
+        in_channels, out_channels: that enter and leave the block.
         stride: px, of the block.
     """
-    changes = stride != 1 or in_channels != maps
+    changes = stride != 1 or in_channels != out_channels
     if option == "none" or not (changes or option == "C"):
         return None
     if option in ("A", "A around"):
-        new = maps - in_channels
+        new = out_channels - in_channels
         before = new // 2 if option == "A around" else 0
         return ZeroMaps(stride, before=before, behind=new - before)
-    return nn.Sequential(convolution(in_channels, maps, 1, stride), nn.BatchNorm2d(maps))
+    return nn.Sequential(
+        convolution(in_channels, out_channels, 1, stride), nn.BatchNorm2d(out_channels)
+    )
 
 
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and the shortcut around them.
 
     Args:
-        in_channels, maps: in, and inside and out.
+        in_channels, out_channels: in, and inside and out.
         stride: px, of the first convolution.
         option: of the shortcut.
 
-    Shapes: (N, in_channels, H, W) -> (N, maps, H / stride, W / stride), rounded up.
+    Shapes: (N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride), rounded up.
 
     Reference: figure 5, left. Parameter names are torchvision's.
     """
 
     expansion = 1
 
-    def __init__(self, in_channels: int, maps: int, stride: int, option: Option) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: int, option: Option) -> None:
         super().__init__()
         self.residual = option != "none"
-        self.conv1 = convolution(in_channels, maps, 3, stride)
-        self.bn1 = nn.BatchNorm2d(maps)
-        self.conv2 = convolution(maps, maps, 3)
-        self.bn2 = nn.BatchNorm2d(maps)
+        self.conv1 = convolution(in_channels, out_channels, 3, stride)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = convolution(out_channels, out_channels, 3)
+        self.bn2 = nn.BatchNorm2d(out_channels)
         self.relu = nn.ReLU(inplace=True)
-        self.downsample = shortcut(option, in_channels, maps, stride)
+        self.downsample = shortcut(option, in_channels, out_channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.relu(self.bn1(self.conv1(x)))
