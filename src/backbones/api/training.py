@@ -80,18 +80,22 @@ def resume(
     run: str | Path,
     *,
     data: str | Path | None = None,
+    device: str | None = None,
     progress: Progress | None = None,
     downloading: Downloading | None = None,
 ) -> TrainingRun:
     """Go on with a run exactly where its last checkpoint left it; iterate to do it.
 
     A run that was killed anywhere and resumed ends in the same weights, bit for bit, as one that
-    was not: on the same machine, with the same number of threads. Elsewhere a note says what is
-    other than it was. The folder is locked while the result is iterated over: a run has one writer.
+    was not: on the same CPU with the same number of threads, or on a GPU of the same kind, where
+    the recipe is `deterministic`. Elsewhere a note says what is other than it was. The folder is
+    locked while the result is iterated over: a run has one writer.
 
     Args:
         run: its folder.
         data: where the data is now, if it was moved.
+        device: to go on with another one than the run began on, such as "cpu" where its GPU is
+            gone; the last bits may differ then.
         progress, downloading: as of `train`.
 
     Raises:
@@ -100,7 +104,7 @@ def resume(
         BadWeights: a file of the run is damaged.
         Busy: another process writes to the folder; raised by the iteration too.
     """
-    return resume_run(Path(run), data, Callbacks(progress, downloading))
+    return resume_run(Path(run), data, Callbacks(progress, downloading), device)
 
 
 def train_folds(

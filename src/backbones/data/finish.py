@@ -27,8 +27,8 @@ class Finisher:
     """
 
     def __init__(self, spec: InputSpec) -> None:
-        std = torch.tensor(spec.std, dtype=torch.float64)
-        mean = torch.tensor(spec.mean, dtype=torch.float64)
+        std = torch.tensor(spec.std, dtype=torch.float64, device="cpu")
+        mean = torch.tensor(spec.mean, dtype=torch.float64, device="cpu")
         self._step = (1.0 / (255.0 * std)).to(torch.float32)
         self._scale = self._step.repeat(spec.size)
         self._offset = (-mean / std).to(torch.float32).repeat(spec.size)
@@ -111,7 +111,8 @@ def normalised(squares: Sequence[npt.NDArray[np.uint8]], spec: InputSpec) -> Ten
     Shapes: each square uint8 (S, S, 1 or C) -> float32 (N, C, S, S).
     """
     height, width = squares[0].shape[:2]
-    images = torch.empty((len(squares), height, width, spec.channels), dtype=torch.float32)
+    shape = (len(squares), height, width, spec.channels)
+    images = torch.empty(shape, dtype=torch.float32, device="cpu")
     Finisher(spec).finish(images, squares, None)
     return images.permute(0, 3, 1, 2)
 

@@ -212,7 +212,8 @@ class Pipeline:
 
     def _empty(self, order: _Order) -> Tensor:
         size, channels = self.spec.size, self.spec.channels
-        return torch.empty((len(order.indices), size, size, channels), dtype=torch.float32)
+        shape = (len(order.indices), size, size, channels)
+        return torch.empty(shape, dtype=torch.float32, device="cpu")
 
     def _framing(self, order: _Order, row: int, width: int, height: int) -> Framing:
         """How the picture of a row is cut."""

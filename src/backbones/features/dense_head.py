@@ -81,7 +81,7 @@ class HeadTracer(fx.Tracer):  # type: ignore[misc, unused-ignore]
         self.traced_func_name = method
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        known = isinstance(m, (*_EACH, *_VECTOR, nn.Linear, nn.Conv2d))
+        known = isinstance(m, (*_EACH, *_VECTOR, nn.Linear, nn.Conv2d, nn.AdaptiveAvgPool2d))
         return known or bool(super().is_leaf_module(m, module_qualified_name))
 
 

@@ -63,7 +63,7 @@ def build(
     if seed is None:
         return make(network_type, row, num_classes, in_channels)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU too
         return make(network_type, row, num_classes, in_channels)
 
 

@@ -30,6 +30,7 @@ from backbones.nn.init import gaussian, he
 from backbones.nn.lrn import Constants, LocalResponseNorm
 from backbones.nn.naming import numbered
 from backbones.nn.pictures import check_pictures
+from backbones.nn.pooling import AveragePoolTo
 from backbones.nn.row import Deviations, Row, counted
 from backbones.spec import Citation, Family
 
@@ -320,7 +321,7 @@ class AlexNet(nn.Module):
         self.num_classes = num_classes or row.num_classes
         self.in_channels = in_channels or row.in_channels
         self.features = convolutions(row, self.in_channels)
-        self.avgpool = nn.AdaptiveAvgPool2d(row.pool_to_px)
+        self.avgpool = AveragePoolTo(row.pool_to_px)
         self.classifier = fully_connected(row, self.num_classes)
         initialise_as_section_5(self, row.init)
 

@@ -31,6 +31,7 @@ from backbones.nn.conv import ConvNormAct, SeparableNormAct
 from backbones.nn.init import he
 from backbones.nn.lrn import Constants, LocalResponseNorm
 from backbones.nn.pictures import check_pictures
+from backbones.nn.pooling import average_to
 from backbones.nn.row import Deviations, Row, counted
 from backbones.spec import Citation, Family
 
@@ -263,7 +264,7 @@ class AuxiliaryHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.overlaps and min(x.shape[2:]) >= 5:
             x = F.avg_pool2d(x, 5, stride=3)
-        x = self.conv(F.adaptive_avg_pool2d(x, AUXILIARY_SIDE_PX))
+        x = self.conv(average_to(x, AUXILIARY_SIDE_PX))
         logits: Tensor = self.fc2(self.dropout(F.relu(self.fc1(torch.flatten(x, 1)), inplace=True)))
         return logits
 

@@ -24,6 +24,7 @@ from backbones.nn.init import gaussian, he
 from backbones.nn.lrn import LocalResponseNorm
 from backbones.nn.naming import numbered
 from backbones.nn.pictures import check_pictures
+from backbones.nn.pooling import AveragePoolTo
 from backbones.nn.row import Deviations, Row, counted
 from backbones.spec import Citation, Family
 
@@ -242,7 +243,7 @@ class VGG(nn.Module):
         self.num_classes = num_classes or row.num_classes
         self.in_channels = in_channels or row.in_channels
         self.features = convolutions(row, self.in_channels)
-        self.avgpool = nn.AdaptiveAvgPool2d(row.pool_to_px)
+        self.avgpool = AveragePoolTo(row.pool_to_px)
         maps = [layer.out_channels for layer in self.features if isinstance(layer, nn.Conv2d)][-1]
         self.classifier = nn.Sequential(
             nn.Linear(maps * row.pool_to_px**2, row.hidden),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -51,7 +52,13 @@ class LocalResponseNorm(nn.Module):
         return cls(k=k, alpha=alpha)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.local_response_norm(x, self.n, self.alpha * self.n, self.beta, self.k)
+        alpha = self.alpha * self.n
+        if torch.are_deterministic_algorithms_enabled():
+            # of vectors PyTorch sums with AvgPool2d; of maps with AvgPool3d, whose gradient adds
+            # up in any order on a GPU
+            vectors = F.local_response_norm(x.flatten(2), self.n, alpha, self.beta, self.k)
+            return vectors.view(x.shape)
+        return F.local_response_norm(x, self.n, alpha, self.beta, self.k)
 
     def extra_repr(self) -> str:
         return f"n={self.n}, k={self.k}, alpha={self.alpha}, beta={self.beta}"

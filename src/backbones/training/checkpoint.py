@@ -32,6 +32,7 @@ _FORMAT = 2  # 1 had no checksum
 _WITHOUT_CONSEQUENCE = (
     *("name", "summary", "source", "expected"),
     *("workers", "threads", "checkpoint_every"),
+    "device",  # of the last bits only, which a note says
 )
 
 
@@ -109,13 +110,15 @@ def put_back(
     if average is not None:
         _load(average.model, tensors, "average.")
     optimizer.state.clear()
+    beside = _counted_beside(optimizer)
     for name, parameter in model.named_parameters():
         state: dict[str, Any] = {}
         above = f"optimizer.{name}."
         for place, value in tensors.items():
             key = place.removeprefix(above)
             if place.startswith(above) and "." not in key:
-                state[key] = _like(parameter, value, key)
+                on_cpu = key == "step" and parameter not in beside
+                state[key] = _like(parameter, value, "cpu" if on_cpu else parameter.device)
         for place, number in numbers.items():
             if place.startswith(f"{name}.") and "." not in place.removeprefix(f"{name}."):
                 state[place.removeprefix(f"{name}.")] = number
@@ -136,10 +139,23 @@ def _load(model: nn.Module, tensors: Mapping[str, Tensor], above: str) -> None:
         ) from None
 
 
-def _like(parameter: nn.Parameter, value: Tensor, key: str) -> Tensor:
+def _counted_beside(optimizer: torch.optim.Optimizer) -> set[Tensor]:
+    """The parameters whose `step` is kept on their own device: those of fused kernels.
+
+    PyTorch keeps every other one on the CPU, where reading it stops no device.
+    """
+    return {
+        parameter
+        for group in optimizer.param_groups
+        if group.get("fused") or group.get("capturable")
+        for parameter in group["params"]
+    }
+
+
+def _like(parameter: nn.Parameter, value: Tensor, device: torch.device | str) -> Tensor:
     """The tensor in the parameter's memory order, which fused optimisers take for granted."""
     if value.shape != parameter.shape:
-        return value.to("cpu" if key == "step" else parameter.device)
+        return value.to(device)
     out = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False)
     return out.copy_(value)
 
@@ -187,6 +203,7 @@ def refuse_other_recipe(then: Mapping[str, Any], now: Recipe, file: Path) -> Non
     Raises:
         WrongUse: names the fields that differ.
     """
+    then = {**Recipe().to_json(), **then}  # a field that is newer than the run was at its default
     changed = [
         f"{place} {before!r} -> {after!r}"
         for place, before, after in _differences(then, now.to_json())

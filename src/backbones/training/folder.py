@@ -33,6 +33,7 @@ from backbones.files import write_atomic
 from backbones.records import fitting
 from backbones.text import read_document, to_json
 from backbones.training import events
+from backbones.training.exactness import describe_gpu
 from backbones.training.images import Images
 from backbones.training.lines import as_line, lines_of
 from backbones.training.lock import NAME as LOCK
@@ -146,7 +147,7 @@ class RunFolder:
             "id": uuid.uuid4().hex,
             "where": where,
             "data": dict(data),
-            **_surroundings(),
+            **_surroundings(recipe),
         }
         start = Start(recipe.to_json(), dict(data), images or Images({}, {}), weights)
         with new_folder(path, cls.refuse_taken):
@@ -211,7 +212,7 @@ class RunFolder:
         return tuple(
             f"{name} was {self.facts[name]} when the run began and is {now} now:"
             " the last bits may differ"
-            for name, now in _surroundings().items()
+            for name, now in _surroundings(self.recipe).items()
             if name in self.facts and self.facts[name] != now
         )
 
@@ -370,7 +371,7 @@ def _appended(path: Path) -> Any:
     return file
 
 
-def _surroundings() -> dict[str, Any]:
+def _surroundings(recipe: Recipe) -> dict[str, Any]:
     """What the last bits of a result depend on besides the recipe and the data."""
     capability = torch.backends.cpu.get_cpu_capability()
     versions = {name: metadata.version(name) for name in ("torch", "numpy", "pillow")}
@@ -378,6 +379,8 @@ def _surroundings() -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **versions},
         "machine": f"{platform.system()} {platform.machine()} {capability}",
         "threads": torch.get_num_threads(),
+        "device": recipe.device,
+        **describe_gpu(recipe),
     }
 
 

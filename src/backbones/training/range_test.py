@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,7 +94,7 @@ def range_test(
     if not 0 < rates[0] < rates[1] < math.inf:
         raise WrongUse(f"the rate goes from {rates[0]:g} to {rates[1]:g}, expected 0 < low < high")
     recipe = recipe.model_copy(update={"ema": None, "polyak_from": None, "compile": False})
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with _own_chance(recipe.device):
         twin = copy.deepcopy(model)
         training = begin(twin, recipe, plan := plan_of(recipe, train), train)
         training.rate = _Rising(recipe, plan, rates, steps)
@@ -124,6 +125,17 @@ def range_test(
             f" {rates[0]:g}, or see backbones data check"
         )
     return judged(*zip(*found, strict=True), ending=ending)
+
+
+def _own_chance(device: str) -> AbstractContextManager[None]:
+    """Puts back the random state of the CPU and of the device, and opens no other device."""
+    kind = device.partition(":")[0]
+    if kind not in ("cuda", "mps"):
+        return torch.random.fork_rng(devices=[])
+    number = torch.device(device).index
+    if number is None:
+        number = torch.get_device_module(kind).current_device() if kind == "cuda" else 0
+    return torch.random.fork_rng(devices=[number], device_type=kind)
 
 
 def judged(rates: tuple[float, ...], losses: tuple[float, ...], *, ending: str) -> RangeTest:

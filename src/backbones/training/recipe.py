@@ -243,6 +243,8 @@ class Recipe(Table):
         precision: fp32, or bf16 products with fp32 weights.
         threads: of one operation on the CPU; none = as PyTorch has it.
         channels_last: memory order of activations.
+        deterministic: on a GPU, only kernels that give the same bits each time, which an exact
+            resume needs; false takes the fastest ones. A CPU always repeats itself.
         compile: hand the network to torch.compile.
         large_buffers: keep freed memory in the process (see `speed.keep_large_buffers`).
         evaluate_every, checkpoint_every: a checkpoint is also written after every epoch and
@@ -287,6 +289,7 @@ class Recipe(Table):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     threads: Count | None = None
     channels_last: bool | Auto = "auto"
+    deterministic: bool = True
     compile: bool = False
     large_buffers: bool | Auto = "auto"
     evaluate_every: LengthText = Length(1, "epochs")

@@ -57,8 +57,9 @@ def resolve(
         "device": device,
         "augment": augment,
         "precision": precision,
-        "channels_last": _or(recipe.channels_last, True),
-        "large_buffers": _or(recipe.large_buffers, device == "cpu"),
+        # Not on MPS, where batch norm's gradient in this order was wrong (pytorch#175189).
+        "channels_last": _or(recipe.channels_last, device != "mps"),
+        "large_buffers": _or(recipe.large_buffers, True),
         "optimizer": optimizer,
         "input": spec,
     }

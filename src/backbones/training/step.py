@@ -20,6 +20,7 @@ from backbones.errors import Diverged
 from backbones.nn.auxiliary import WithAuxiliary, main_logits, total_loss
 from backbones.training.average import Average
 from backbones.training.checkpoint import fingerprint
+from backbones.training.exactness import chosen_kernels, prepare_kernels
 from backbones.training.lone import without_lone
 from backbones.training.mixing import Targets, mix
 from backbones.training.optim import (
@@ -40,6 +41,16 @@ def step_seed(seed: int, step: int) -> int:
     Drawn anew for each step from (seed, step), so that a resume needs no random state.
     """
     return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def seed_generators(device: torch.device, seed: int) -> None:
+    """Seed the CPU's generator and the device's; `torch.manual_seed` would seed every GPU."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
 
 
 @dataclass
@@ -103,6 +114,7 @@ class Training:
 def begin(model: nn.Module, recipe: Recipe, plan: Plan, train: Pipeline) -> Training:
     """Put the network on its device and build what moves it."""
     device = torch.device(compute.choose_device(recipe.device))
+    prepare_kernels(recipe)
     order = torch.channels_last if recipe.channels_last is True else torch.contiguous_format
     model.to(device).to(memory_format=order)  # type: ignore[call-overload]
     frozen = freeze(model, recipe.freeze)
@@ -156,19 +168,12 @@ def train_step(training: Training, batch: Batch, began: float) -> StepRecord:
         name = training.names(int(batch.indices[0]))
         batch = without_lone(batch, recipe.batch_size, training.model, name)
     count = len(batch.labels)
-    torch.manual_seed(step_seed(recipe.seed, step))
+    seed_generators(training.device, step_seed(recipe.seed, step))
     lr = set_learning_rate(training.optimizer, training.rate.factor(step))
     loss, correct, norm = None, 0, None
     if count:
-        loss, correct = _gradients(training, batch)
-        if not math.isfinite(loss):
-            raise _not_finite(training, batch, loss, lr)
-        if recipe.clip_norm is not None:
-            norm = float(nn.utils.clip_grad_norm_(training.model.parameters(), recipe.clip_norm))
-        training.optimizer.step()
-        training.optimizer.zero_grad(set_to_none=True)
-        if training.average is not None:
-            training.average.update(training.model, step)
+        with chosen_kernels(recipe):
+            loss, correct, norm = _learn(training, batch, lr)
         training.sums.loss += loss * count
     training.sums.num_correct += correct
     training.sums.num_examples += count
@@ -185,6 +190,21 @@ def train_step(training: Training, batch: Batch, began: float) -> StepRecord:
         bad=tuple((file.name, file.reason) for file in batch.bad),
         seconds=time.perf_counter() - began,
     )
+
+
+def _learn(training: Training, batch: Batch, lr: float) -> tuple[float, int, float | None]:
+    """Move the weights by one batch; the loss, the right answers, the norm of the gradient."""
+    recipe, norm = training.recipe, None
+    loss, correct = _gradients(training, batch)
+    if not math.isfinite(loss):
+        raise _not_finite(training, batch, loss, lr)
+    if recipe.clip_norm is not None:
+        norm = float(nn.utils.clip_grad_norm_(training.model.parameters(), recipe.clip_norm))
+    training.optimizer.step()
+    training.optimizer.zero_grad(set_to_none=True)
+    if training.average is not None:
+        training.average.update(training.model, training.step)
+    return loss, correct, norm
 
 
 def _gradients(training: Training, batch: Batch) -> tuple[float, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from backbones.compute import choose_device
 from backbones.data.source import DataSource
 from backbones.errors import WrongUse
 from backbones.progress import Callbacks
@@ -58,11 +59,16 @@ def _new_folder(path: Path, recipe: Recipe, setup: TrainingSetup, where: str) ->
 
 
 def resume_run(
-    path: Path, data: str | Path | None = None, callbacks: Callbacks = _NO_CALLBACKS
+    path: Path,
+    data: str | Path | None = None,
+    callbacks: Callbacks = _NO_CALLBACKS,
+    device: str | None = None,
 ) -> TrainingRun:
     """Go on with a run; arguments and errors as of `resume`."""
     refuse_folds(path)
     folder = RunFolder.open(path)
+    if device is not None:
+        folder.recipe = folder.recipe.model_copy(update={"device": choose_device(device)})
     folder.lock.refuse_held()  # before the data is looked at, which can take minutes
     where = data_again(folder.facts["where"], data, folder=path)
     source = open_for(folder.recipe, where, downloading=callbacks.downloading)
