@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from backbones.inspection.classic import ClassicSum, add_up, hearing_outputs
-from backbones.inspection.memory import (
+from backbones.inspection.summary import Inspection, own_shape
+from backbones.memory.estimates import (
     InferenceMemory,
     Optimizer,
     TrainingMemory,
@@ -18,8 +18,8 @@ from backbones.inspection.memory import (
     largest_batch,
     training_memory,
 )
-from backbones.inspection.passes import Precision
-from backbones.inspection.summary import Inspection, own_shape
+from backbones.memory.passes import Precision
+from backbones.memory.torchsummary import ClassicSum, add_up, hearing_outputs
 from backbones.units import human_bytes
 from backbones.workflows.networks import find_network, with_inspection
 

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from backbones.inspection.node import Call, Graph, Node
-from backbones.inspection.own import evaluating, own_tensors, tensors_in
 from backbones.inspection.recorder import Recorder, RecorderOfNumbers, node_of
-from backbones.inspection.replay import Replays
+from backbones.nn.held import evaluating, own_tensors, tensors_in
 from backbones.nn.meta import without_collecting
 from backbones.nn.refusals import check_forward
 
@@ -58,12 +57,12 @@ def record(model: nn.Module, input_shape: Sequence[int], batch: int = 1) -> Grap
 def _recorded(
     model: nn.Module, modules: Mapping[str, nn.Module], shape: tuple[int, ...], *, on_meta: bool
 ) -> Graph:
-    parameters, buffers, shared = own_tensors(modules)
+    parameters, buffers = own_tensors(modules)
     own: dict[str, Tensor] = {**parameters, **buffers}
     shapes = _stand_ins(own) if on_meta else own
     names = {id(tensor): name for name, tensor in shapes.items()}
     kind = Recorder if on_meta else RecorderOfNumbers
-    recorder = kind(names, Replays(modules, shared))
+    recorder = kind(names)
     with recorder.following(modules), _in_their_places(modules, own, shapes):
         x = torch.empty(shape, device="meta") if on_meta else torch.rand(shape)
         recorder.add("input", (), x)

@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from backbones.nn.meta import DispatchMode
 
 # They move numbers, compare them, add them up, normalise or pool: no multiply-accumulates by the
 # convention of `CONVENTION`. Operators that PyTorch tags as pointwise, and views, need no line.
@@ -88,7 +89,7 @@ class Tally:
         self.looks |= torch.Tag.data_dependent_output in operator.tags
 
 
-class Below(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Below(DispatchMode):  # type: ignore[no-untyped-call]
     """Hears operators: counted for the function that runs, or told to `stray` where none does.
 
     What TorchScript functions, and compiled extensions in no function of PyTorch, do is heard, too.

@@ -15,9 +15,7 @@ from torch import Tensor, nn
 
 from backbones.inspection.node import Call, Node
 from backbones.inspection.operators import Below, Tally, name_of
-from backbones.inspection.own import tensors_in
-from backbones.inspection.quick import QUICK
-from backbones.inspection.replay import Recording, Replays
+from backbones.nn.held import tensors_in
 from backbones.nn.meta import ShapesOnly, has_shape_rule
 
 _MARK = "_backbones_node"  # an attribute of a tensor: the node that made it
@@ -32,11 +30,8 @@ _COMES_BACK = {"tensor", "as_tensor", "asarray", "from_numpy", "lift_fresh", "fr
 class Recorder(ShapesOnly):
     """Writes down every function that is called while it is on."""
 
-    skips_numbers = True
-
-    def __init__(self, names: Mapping[int, str], replays: Replays) -> None:
+    def __init__(self, names: Mapping[int, str]) -> None:
         super().__init__()
-        self._replays = replays
         self._names = names  # of the parameters, by identity
         self._reads: list[str] = []  # since the last node
         self._before = Tally()  # what ran since then, over parameters alone
@@ -70,84 +65,21 @@ class Recorder(ShapesOnly):
     def _follow(self, name: str, layer: nn.Module) -> Callable[..., Any]:
         own: Callable[..., Any] = layer.forward
         leaf = next(layer.children(), None) is None
-        shorter: Callable[[str, nn.Module, Tensor], Tensor | None] | None = None
-        if self.skips_numbers and leaf and type(layer) in QUICK and "forward" not in layer.__dict__:
-            shorter = self._quickly
-        elif self._replays.possible and self.skips_numbers and not leaf and name:
-            shorter = self._again
 
         def run(*args: Any, **kwargs: Any) -> Any:
             if get_ident() != self._thread:  # somebody else uses the network at the same time
                 return own(*args, **kwargs)
-            begin = len(self.nodes), len(self.calls)
+            begin = len(self.nodes)
             self._path.append(name)
             try:
-                if shorter and not kwargs and len(args) == 1 and isinstance(args[0], Tensor):
-                    x = args[0]
-                    source, pending = node_of(x), bool(self._reads)
-                    output = shorter(name, layer, x)
-                    if output is None:
-                        output = own(x)
-                        if not leaf and not pending:
-                            self._keep(name, layer, x, source, begin, output)
-                else:
-                    output = own(*args, **kwargs)
+                output = own(*args, **kwargs)
                 if leaf:
-                    self._end_layer(name, layer, args, output, begin[0])
+                    self._end_layer(name, layer, args, output, begin)
                 return output
             finally:
                 self._path.pop()
 
         return run
-
-    def _quickly(self, name: str, layer: nn.Module, x: Tensor) -> Tensor | None:
-        """A layer that networks are mostly made of, without running its Python."""
-        with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():
-            made = QUICK[type(layer)](layer, x)
-            if made is None:
-                return None
-            inputs = self._inputs(made.reads)
-            self.add(made.op, inputs, made.output, made.macs, (made.args, made.named))
-        return made.output
-
-    def _again(self, name: str, part: nn.Module, x: Tensor) -> Tensor | None:
-        """A part whose twin ran before on such a tensor."""
-        source = node_of(x)
-        if source < 0 or self._reads:
-            return None
-        with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():
-            known = self._replays.find(part, x)
-            if known is None:
-                return None
-            begin = len(self.nodes)
-            nodes, calls = self._replays.copies(known, name, source, begin)
-            self.nodes += nodes
-            self.calls += calls
-            output = known.answer.detach()
-        setattr(output, _MARK, begin + known.made)
-        return output
-
-    def _keep(
-        self,
-        name: str,
-        part: nn.Module,
-        x: Tensor,
-        source: int,
-        begin: tuple[int, int],
-        output: Any,
-    ) -> None:
-        """Write down what a part did, for its twins, if it only read a tensor and made one."""
-        first, first_call = begin
-        if type(output) is not Tensor or type(x) is not Tensor or self._reads:
-            return
-        made = node_of(output) - first
-        if source < 0 or node_of(x) != source or made < 0 or output is x or not x.is_meta:
-            return
-        with torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():
-            answer = output.detach()
-            nodes, calls = tuple(self.nodes[first:]), tuple(self.calls[first_call:])
-            kept = Recording(name, part, source, nodes, calls, made, answer)
-            self._replays.keep(x, kept)
 
     def _end_layer(self, name: str, layer: nn.Module, args: Any, output: Any, begin: int) -> None:
         first = next(tensors_in(output), None)
@@ -274,8 +206,6 @@ class Recorder(ShapesOnly):
 
 class RecorderOfNumbers(Recorder):
     """The same where the network has to see numbers."""
-
-    skips_numbers = False
 
     def compute(
         self, func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 _MAKERS = {torch.empty, torch.zeros, torch.ones, torch.full, torch.tensor, torch.arange}
 _FILLED = {torch.zeros, torch.ones}
@@ -45,6 +46,15 @@ def without_collecting() -> Iterator[None]:
     finally:
         if collected:
             gc.enable()
+
+
+class DispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """A mode that hears operators, and spares the import of PyTorch's compiler."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """PyTorch asks; any answer but its own spares more than a second."""
+        return False
 
 
 class ShapesOnly(TorchFunctionMode):
@@ -112,7 +122,7 @@ def _joined(tensors: Sequence[Tensor], dim: int = 0) -> Tensor | None:
     return _like(tensors[0], shape) if all(other == shape for other in others) else None
 
 
-def convolved(
+def _convolved(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
@@ -223,7 +233,7 @@ def _like(x: Tensor, shape: Sequence[int]) -> Tensor:
 
 _SHAPES: dict[Callable[..., Any], Callable[..., Tensor | None]] = {
     torch.cat: _joined,
-    torch.conv2d: convolved,
+    torch.conv2d: _convolved,
     F.linear: _fully_connected,
     F.max_pool2d: _pooled,
     F.avg_pool2d: _average_pooled,

@@ -14,12 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from backbones.errors import BackbonesError, WrongUse, nearest
-from backbones.inspection.attention import attention_as_on_cpu
-from backbones.inspection.joins import QuickJoins
-from backbones.inspection.liveness import Follow, Ledger, when_alone
-from backbones.inspection.own import in_mode, tensors_in
-from backbones.inspection.stand_ins import stand_ins
+from backbones.memory.attention import attention_as_on_cpu
+from backbones.memory.liveness import Follow, Ledger, when_alone
+from backbones.memory.stand_ins import stand_ins
 from backbones.nn.auxiliary import WithAuxiliary, total_loss
+from backbones.nn.held import in_mode, tensors_in
 from backbones.nn.refusals import check_forward, refusal
 
 Precision = Literal["fp32", "bf16"]
@@ -145,8 +144,7 @@ def _run(
         x = torch.empty(shape, dtype=dtype)
         labels = torch.empty(shape[0], dtype=torch.int64) if training else None
         input_bytes = sum(follow.ledger.changes)
-        joins = training and follow.device.type == "meta"
-        with cast(), QuickJoins() if joins else nullcontext():
+        with cast():
             output = modules[""](x)
         follow.ledger.mark("forward")
         if labels is None:

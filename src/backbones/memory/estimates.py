@@ -17,9 +17,9 @@ from typing import Any, Literal, get_args
 from torch import nn
 
 from backbones.errors import WrongUse, nearest
-from backbones.inspection.own import own_tensors
-from backbones.inspection.passes import Course, Precision, run_pass
+from backbones.memory.passes import Course, Precision, run_pass
 from backbones.models import find_row, make
+from backbones.nn.held import own_tensors
 from backbones.nn.meta import ShapesOnly
 from backbones.units import human_bytes
 
@@ -321,7 +321,7 @@ def network_and_shape(
 
 def _own_bytes(network: nn.Module) -> tuple[int, int]:
     """Of parameters and of buffers."""
-    parameters, buffers, _ = own_tensors(dict(network.named_modules()))
+    parameters, buffers = own_tensors(dict(network.named_modules()))
     return (
         sum(tensor.numel() * tensor.element_size() for tensor in parameters.values()),
         sum(tensor.numel() * tensor.element_size() for tensor in buffers.values()),

@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from backbones.inspection.outputs import (
+from backbones.memory.outputs import (
     Look,
     Looks,
     Rule,
@@ -28,6 +27,7 @@ from backbones.inspection.outputs import (
     question,
     rule_of,
 )
+from backbones.nn.meta import DispatchMode
 
 
 class _Kind(NamedTuple):
@@ -99,14 +99,7 @@ class _Held(weakref.ref[Any]):
     num_bytes: int
 
 
-class _Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """PyTorch asks; the answer spares the import of its compiler, of a second and a half."""
-        return False
-
-
-class Follow(_Watching):  # type: ignore[no-untyped-call]
+class Follow(DispatchMode):  # type: ignore[no-untyped-call]
     """Inside, operators make tensors without numbers, and a ledger follows their memory.
 
     Args:
@@ -160,27 +153,6 @@ class Follow(_Watching):  # type: ignore[no-untyped-call]
     def leave_out(self, tensors: Sequence[Tensor]) -> None:
         """Do not count these, which were there before."""
         self._left_out = tensors
-
-    def answer(self, operator: Any, *args: Any) -> Tensor | None:
-        """What an operator makes, by its rule; None where that does not cover the call.
-
-        What it makes beside may have nothing in it, such as an evaluation's batch statistics.
-        """
-        rule = (_KINDS.get(id(operator)) or _kind_of(operator)).rule
-        try:
-            looks = rule(*args) if rule else None
-        except UnlikeTheRule:
-            return None
-        if looks is None:
-            return None
-        first, others = (looks, ()) if isinstance(looks, Look) else (looks[0], looks[1:])
-        if first is None or any(other is None or 0 not in other.shape for other in others):
-            return None
-        with torch._C._DisableTorchDispatch():  # nobody needs to hear of it
-            made = self._new(first)
-        for _ in others:
-            self.write(0)
-        return made
 
     def _given_back(self, held: _Held) -> None:
         del self._held[held.key]
@@ -308,7 +280,7 @@ def when_alone() -> tuple[int, int]:
     """The holders of a gradient that only the engine holds; a property of the PyTorch version."""
     seen: list[tuple[int, int]] = []
 
-    class Watch(_Watching):  # type: ignore[no-untyped-call]
+    class Watch(DispatchMode):  # type: ignore[no-untyped-call]
         def __torch_dispatch__(
             self, operator: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:

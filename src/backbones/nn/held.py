@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 def own_tensors(
     modules: Mapping[str, nn.Module],
-) -> tuple[dict[str, nn.Parameter], dict[str, Tensor], bool]:
-    """Parameters and buffers by name, shared ones once, and whether any are: all in one walk.
+) -> tuple[dict[str, nn.Parameter], dict[str, Tensor]]:
+    """Parameters and buffers by name, shared ones once.
 
     Args:
         modules: module path -> module, all of a network's.
@@ -21,19 +21,14 @@ def own_tensors(
     parameters: dict[str, nn.Parameter] = {}
     buffers: dict[str, Tensor] = {}
     seen: set[int] = set()
-    shared = False
     for path, layer in modules.items():
         begin = f"{path}." if path else ""
         for found, own in ((parameters, layer._parameters), (buffers, layer._buffers)):
             for name, tensor in own.items():
-                if tensor is None:
-                    continue
-                if id(tensor) in seen:
-                    shared = True
-                    continue
-                seen.add(id(tensor))
-                found[begin + name] = tensor  # type: ignore[assignment]
-    return parameters, buffers, shared
+                if tensor is not None and id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    found[begin + name] = tensor  # type: ignore[assignment]
+    return parameters, buffers
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:

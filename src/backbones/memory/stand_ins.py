@@ -1,5 +1,5 @@
-"""A module made ready for a pass without numbers: stand-ins for what it holds, layers that say that
-they run, and the layers that networks are mostly made of answered without running their Python."""
+"""A module made ready for a pass without numbers: stand-ins for what it holds, and layers that
+say that they run."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backbones.inspection.liveness import Follow
-from backbones.inspection.outputs import aten
+from backbones.memory.liveness import Follow
 
 _HOOKS = ("_backward_hooks", "_backward_pre_hooks")
 
@@ -105,25 +103,12 @@ def _runs(follow: Follow, name: str, *_: object) -> None:
 
 def _saying(name: str, layer: nn.Module, follow: Follow) -> Callable[..., Any]:
     forward = partial(_connected, layer) if type(layer) is nn.Linear else layer.forward
-    shorter = _QUICK.get(type(layer)) if follow.device.type == "meta" else None
-    if shorter is None:
 
-        def run(*args: Any, **kwargs: Any) -> Any:
-            follow.place = name
-            return forward(*args, **kwargs)
-
-        return run
-
-    def answer(*args: Any, **kwargs: Any) -> Any:
+    def run(*args: Any, **kwargs: Any) -> Any:
         follow.place = name
-        with torch._C.DisableTorchFunction():  # it concatenates nothing
-            if len(args) == 1 and not kwargs and not torch.is_grad_enabled():
-                made = shorter(layer, args[0], follow)
-                if made is not None:
-                    return made
-            return forward(*args, **kwargs)
+        return forward(*args, **kwargs)
 
-    return answer
+    return run
 
 
 def _connected(layer: nn.Linear, x: Tensor) -> Tensor:
@@ -132,55 +117,3 @@ def _connected(layer: nn.Linear, x: Tensor) -> Tensor:
         return F.linear(x, layer.weight, layer.bias)
     products = F.linear(x, layer.weight)
     return products.add_(layer.bias.to(products.dtype))
-
-
-# Each gives what the layer would where no gradients are wanted, and leaves the same lines in the
-# ledger; None where the case is unusual, and then the layer itself runs.
-
-
-def _is_plain(x: Any, *others: Tensor | None) -> bool:
-    """Whether x is a batch of maps without numbers, and all have its type."""
-    return (
-        type(x) is Tensor
-        and x.is_meta
-        and x.dim() == 4
-        and x.is_floating_point()
-        and all(other is None or other.dtype == x.dtype for other in others)
-    )
-
-
-def _convolved(layer: nn.Conv2d, x: Tensor, follow: Follow) -> Tensor | None:
-    weight, bias, padding = layer.weight, layer.bias, layer.padding
-    if isinstance(padding, str) or layer.padding_mode != "zeros" or not _is_plain(x, weight, bias):
-        return None
-    if x.shape[1] != weight.shape[1] * layer.groups:
-        return None
-    how = (layer.stride, padding, layer.dilation, False)
-    return follow.answer(aten.convolution.default, x, weight, bias, *how)
-
-
-def _normalised(layer: nn.BatchNorm2d, x: Tensor, follow: Follow) -> Tensor | None:
-    mean, variance = layer.running_mean, layer.running_var
-    if layer.training or mean is None or variance is None or layer.num_features != len(mean):
-        return None
-    if not _is_plain(x, layer.weight, mean, variance) or x.shape[1] != len(mean):
-        return None
-    if not x.is_contiguous():
-        return None
-    follow.write(0)  # what cuDNN keeps
-    return follow.answer(
-        aten.native_batch_norm.default, x, layer.weight, layer.bias, mean, variance, False
-    )
-
-
-def _rectified(layer: nn.ReLU, x: Tensor, follow: Follow) -> Tensor | None:
-    if not _is_plain(x):
-        return None
-    return x if layer.inplace else follow.answer(aten.relu.default, x)
-
-
-_QUICK: dict[type[nn.Module], Callable[[Any, Any, Follow], Tensor | None]] = {
-    nn.Conv2d: _convolved,
-    nn.BatchNorm2d: _normalised,
-    nn.ReLU: _rectified,
-}

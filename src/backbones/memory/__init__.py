@@ -1,0 +1,1 @@
+"""Which memory is alive when, and how large a batch may be."""
