@@ -25,7 +25,7 @@ from allocator import Peak, measure
 from peers import import_timm, import_torchvision
 from torch.nn import functional as F
 
-from backbones.memory.estimates import inference_memory, training_memory
+from backbones.footprint.estimates import inference_memory, training_memory
 from backbones.models import build
 from backbones.nn.auxiliary import total_loss
 

@@ -25,7 +25,7 @@ LEVELS = [
     {
         "weights",
         "inspection",
-        "memory",
+        "footprint",
         "data",
         "features",
         "compute",

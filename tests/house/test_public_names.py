@@ -22,6 +22,13 @@ def test_every_public_name_exists_and_is_documented() -> None:
         assert name == "__version__" or value.__doc__, name
 
 
+def test_no_part_hides_a_public_name() -> None:
+    """Once imported, a package `backbones/memory` would stand where `backbones.memory` was."""
+    source = Path(backbones.__file__).parent
+    parts = {path.stem for path in source.iterdir() if path.suffix in ("", ".py")}
+    assert not parts & set(backbones.__all__)
+
+
 def test_version_is_the_package_s() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert backbones.__version__ == project["version"]

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from backbones.errors import WrongUse
+from backbones.footprint.estimates import inference_memory, training_memory
 from backbones.inspection.summary import Inspection, inspect
-from backbones.memory.estimates import inference_memory, training_memory
 
 STEM = 8 * 8 * 8 * 27  # the stem's multiply-accumulates on an image of 3x8x8
 

@@ -10,9 +10,9 @@ import torch
 from backbones.api.evaluation import evaluate
 from backbones.api.training import train as begin_training
 from backbones.errors import OutOfMemory, telling_of_memory
-from backbones.memory import room
-from backbones.memory.estimates import training_memory
-from backbones.memory.room import batch_advice
+from backbones.footprint import room
+from backbones.footprint.estimates import training_memory
+from backbones.footprint.room import batch_advice
 from backbones.models import build
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from backbones.inspection.summary import Inspection, own_shape
-from backbones.memory.estimates import (
+from backbones.footprint.estimates import (
     InferenceMemory,
     Optimizer,
     TrainingMemory,
@@ -18,8 +17,9 @@ from backbones.memory.estimates import (
     largest_batch,
     training_memory,
 )
-from backbones.memory.passes import Precision
-from backbones.memory.torchsummary import ClassicSum, add_up, hearing_outputs
+from backbones.footprint.passes import Precision
+from backbones.footprint.torchsummary import ClassicSum, add_up, hearing_outputs
+from backbones.inspection.summary import Inspection, own_shape
 from backbones.units import human_bytes
 from backbones.workflows.networks import find_network, with_inspection
 

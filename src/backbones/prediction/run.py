@@ -21,7 +21,7 @@ from backbones.data.finish import normalised
 from backbones.data.geometry import evaluation_framing
 from backbones.data.render import Pixels, render, with_channels
 from backbones.errors import BadData, BadImage, telling_of_memory
-from backbones.memory.room import batch_advice
+from backbones.footprint.room import batch_advice
 from backbones.nn.evaluating import evaluating, naming
 from backbones.prediction.inputs import Inputs, Waiting
 from backbones.progress import Progress

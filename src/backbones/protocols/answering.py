@@ -14,7 +14,7 @@ from backbones.data.pipeline import Batch, Pipeline
 from backbones.data.source import Split
 from backbones.errors import ProtocolError, WrongUse, telling_of_memory
 from backbones.features.dense import dense
-from backbones.memory.room import batch_advice, room_bytes
+from backbones.footprint.room import batch_advice, room_bytes
 from backbones.metrics import Labels, Scores, Skipped
 from backbones.nn.evaluating import Network, evaluating, finite, naming
 from backbones.progress import Progress

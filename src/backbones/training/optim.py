@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from backbones.errors import RecipeError, nearest
-from backbones.memory.estimates import Optimizer as Kept
+from backbones.footprint.estimates import Optimizer as Kept
 from backbones.training.recipe import Optimizer, Part, Recipe
 from backbones.training.rmsprop import TensorFlowRMSprop
 
@@ -110,7 +110,7 @@ def freeze(model: nn.Module, matches: Iterable[str]) -> Frozen:
 
 
 def kept_by(optimizer: Optimizer) -> Kept:
-    """The optimiser as `memory` calls it, by what it keeps for each parameter."""
+    """The optimiser as `footprint` calls it, by what it keeps for each parameter."""
     if optimizer.kind in ("adam", "adamw"):
         return "adam"
     if optimizer.kind == "sgd":

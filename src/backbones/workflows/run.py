@@ -14,8 +14,8 @@ from backbones.compute import Precision
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource
 from backbones.errors import WrongUse, telling_of_memory
+from backbones.footprint.room import batch_advice
 from backbones.labels import shown
-from backbones.memory.room import batch_advice
 from backbones.protocols.run import Evaluation, quick_evaluate
 from backbones.protocols.run import evaluate as evaluate_split
 from backbones.report.curves import draw_curves

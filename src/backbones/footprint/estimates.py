@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 from torch import nn
 
 from backbones.errors import WrongUse, nearest
-from backbones.memory.passes import Course, Precision, run_pass
+from backbones.footprint.passes import Course, Precision, run_pass
 from backbones.models import find_row, make
 from backbones.nn.held import own_tensors
 from backbones.nn.meta import ShapesOnly

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backbones.memory.liveness import Follow
+from backbones.footprint.liveness import Follow
 
 _HOOKS = ("_backward_hooks", "_backward_pre_hooks")
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from backbones.memory import stand_ins
-from backbones.memory.passes import run_pass
+from backbones.footprint import stand_ins
+from backbones.footprint.passes import run_pass
 from backbones.models import build
 from backbones.nn.meta import ShapesOnly
 

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from backbones.errors import BackbonesError
-from backbones.memory.estimates import Optimizer, largest_batch
-from backbones.memory.passes import Precision
+from backbones.footprint.estimates import Optimizer, largest_batch
+from backbones.footprint.passes import Precision
 from backbones.units import human_bytes
 
 _COUNTED = 0.8  # of the memory; the rest is for the libraries and for what is not counted

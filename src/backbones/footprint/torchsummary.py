@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from backbones.memory.estimates import network_and_shape
-from backbones.memory.passes import run_pass
+from backbones.footprint.estimates import network_and_shape
+from backbones.footprint.passes import run_pass
 from backbones.nn.refusals import check_forward
 
 MIB = 2**20

@@ -15,10 +15,10 @@ from torch.nn import functional as F
 
 from backbones import catalog
 from backbones.errors import NotFound, WrongUse
-from backbones.memory import liveness
-from backbones.memory.estimates import inference_memory, largest_batch, training_memory
-from backbones.memory.passes import run_pass
-from backbones.memory.torchsummary import classic_sum
+from backbones.footprint import liveness
+from backbones.footprint.estimates import inference_memory, largest_batch, training_memory
+from backbones.footprint.passes import run_pass
+from backbones.footprint.torchsummary import classic_sum
 from backbones.models import build, find_row, make
 from backbones.nn.auxiliary import total_loss
 
@@ -370,7 +370,7 @@ def test_text_and_json_hold_the_same_numbers() -> None:
 def test_the_classic_sum_heard_on_the_way_changes_nothing(name: str) -> None:
     """`memory` adds it up during its evaluation pass; both answers are those of passes alone."""
     from backbones import memory
-    from backbones.memory.torchsummary import classic_sum
+    from backbones.footprint.torchsummary import classic_sum
     from backbones.workflows.networks import made_once
 
     network = made_once(name)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from backbones.memory.outputs import (
+from backbones.footprint.outputs import (
     Look,
     Looks,
     Rule,

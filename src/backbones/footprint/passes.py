@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from backbones.errors import BackbonesError, WrongUse, nearest
-from backbones.memory.attention import attention_as_on_cpu
-from backbones.memory.liveness import Follow, Ledger, when_alone
-from backbones.memory.stand_ins import stand_ins
+from backbones.footprint.attention import attention_as_on_cpu
+from backbones.footprint.liveness import Follow, Ledger, when_alone
+from backbones.footprint.stand_ins import stand_ins
 from backbones.nn.auxiliary import WithAuxiliary, total_loss
 from backbones.nn.held import in_mode, tensors_in
 from backbones.nn.refusals import check_forward, refusal
