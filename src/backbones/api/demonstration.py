@@ -1,4 +1,4 @@
-"""The whole working life of a network, on pictures that come with scikit-learn."""
+"""The whole working life of a network, on images that come with scikit-learn."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class DemoPictures:
     """What the demo predicted.
 
     Args:
-        page: all pictures with their answers.
-        sheet: the same as one picture.
-        folder: the pictures themselves, as files to try `backbones predict` on.
+        page: all images with their answers.
+        sheet: the same as one image.
+        folder: the images themselves, as files to try `backbones predict` on.
         num_right: of `num_pictures`.
     """
 
@@ -65,7 +65,7 @@ class DemoPictures:
 
 
 def predict_demo(out: Path) -> DemoPictures:
-    """Write some test digits as picture files, predict them, and draw the answers.
+    """Write some test digits as image files, predict them, and draw the answers.
 
     Args:
         out: the run folder of a finished demo.
@@ -79,7 +79,7 @@ def predict_demo(out: Path) -> DemoPictures:
         shown,
         out / "pictures.html",
         title="LeNet-5 reads digits",
-        notes=(f"{right} of {len(shown)} test pictures are named right.",),
+        notes=(f"{right} of {len(shown)} test images are named right.",),
     )
     tiles = [
         annotate(cell.picture, cell.predictions, true_name=cell.true_name)

@@ -32,7 +32,7 @@ def draw(
     Args:
         model: any module that takes one tensor, or a name: of a variant, a bundle, or a function
             that makes a module ("nets/mine.py:build").
-        input_shape: (channels, height, width) of a picture; the network's own where None, and
+        input_shape: (channels, height, width) of an image; the network's own where None, and
             (3, 224, 224) for modules of others.
         style: "blocks" draws feature maps as boxes whose sizes follow their shapes, with branches,
             and what repeats once with a count; "graph" a node a layer, folded in the same way;
@@ -43,7 +43,7 @@ def draw(
 
     Raises:
         NotFound: no such variant, file or function.
-        WrongUse: no such style, or pictures that the network does not take.
+        WrongUse: no such style, or images that the network does not take.
 
     Example:
         >>> drawing = draw("lenet5")

@@ -39,14 +39,14 @@ def inspect(
 
     Args:
         model: any module that takes one tensor, or a name; see `find_network`.
-        input_shape: (channels, height, width) of a picture; the network's own where None, and
+        input_shape: (channels, height, width) of an image; the network's own where None, and
             (3, 224, 224) for modules of others.
-        batch: pictures, at least 1; MACs and bytes are for all of them.
+        batch: images, at least 1; MACs and bytes are for all of them.
         functions: list functions outside layers too, such as the sum of a residual block.
 
     Raises:
         NotFound: no such variant, file or function.
-        WrongUse: a shape or batch that cannot be, or pictures that the network does not take.
+        WrongUse: a shape or batch that cannot be, or images that the network does not take.
 
     Example:
         >>> found = inspect("vgg16")
@@ -112,16 +112,16 @@ def memory(
 
     Args:
         model: any module that takes one tensor, or a name; see `find_network`.
-        input_shape: (channels, height, width) of a picture; the network's own where None, and
+        input_shape: (channels, height, width) of an image; the network's own where None, and
             (3, 224, 224) for modules of others.
-        batch: pictures; where None, 1 in evaluation and 32 in training.
+        batch: images; where None, 1 in evaluation and 32 in training.
         optimizer: "sgd", "sgd_momentum", "adam", "adamw", "rmsprop" or "rmsprop_momentum".
         precision: "fp32", or "bf16" for autocast.
         budget: bytes to find the largest batch for.
 
     Raises:
         NotFound: no such variant, file or function.
-        WrongUse: pictures or a batch that the network does not take; an unknown optimizer.
+        WrongUse: images or a batch that the network does not take; an unknown optimizer.
 
     Example:
         >>> found = memory("lenet5", batch=2)
@@ -155,17 +155,17 @@ def memory(
 def paint_field(
     found: Inspection, unit: tuple[str, int, int], picture: str | Path, out: str | Path
 ) -> Path:
-    """Paint on a picture which pixels a unit sees.
+    """Paint on an image which pixels a unit sees.
 
     Args:
         found: of the network.
         unit: (layer, row, column); the layer by module path or the paper's name.
         picture: a file.
-        out: where the painted picture goes; its suffix says in which format.
+        out: where the painted image goes; its suffix says in which format.
 
     Raises:
-        NotFound: no such layer or picture.
-        BadImage: the picture cannot be decoded.
+        NotFound: no such layer or image.
+        BadImage: the image cannot be decoded.
         WrongUse: no such unit, its field is unknown, or no such format.
     """
     from backbones.data.decode import read_picture

@@ -36,15 +36,15 @@ def create(
         name: of a variant, such as "vgg16_bn"; `backbones list` shows them. Or a row: a variant's
             with fields changed by `dataclasses.replace`, or one of `backbones.scaling`.
         num_classes: width of the output; the variant's own where None.
-        in_channels: of the pictures; the variant's own where None.
-        max_macs: a budget of multiply-accumulates a picture: the named EfficientNet is scaled, up
+        in_channels: of the images; the variant's own where None.
+        max_macs: a budget of multiply-accumulates an image: the named EfficientNet is scaled, up
             or down, to the largest that stays within it at its own input size (`row.input_px`).
         weights: an id such as "vgg16.tv_in1k" (`backbones weights list`; fetched once), a bundle,
             a run folder, or a weight file (.safetensors, .npz, .pth). Where its head or first
             convolution has another width, all other weights are kept, and what changed is logged
             as a warning of the logger "backbones".
         seed: of fresh weights; torch's global generator where None.
-        downloading: hears of a download, where the weights have to be fetched first.
+        downloading: download progress callback.
 
     Raises:
         NotFound: no such variant, weights or file.

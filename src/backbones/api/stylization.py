@@ -38,25 +38,25 @@ def stylize(
     threads: int | None = None,
     progress: StyleProgress | None = None,
 ) -> Stylized:
-    """Give one picture the style of another, by changing its pixels until a network sees both.
+    """Give one image the style of another, by changing its pixels until a network sees both.
 
-    An interrupt (Ctrl-C) ends it early and keeps the best picture so far.
+    An interrupt (Ctrl-C) ends it early and keeps the best image so far.
 
     Args:
-        content: a picture file, or RGB uint8 (H, W, 3).
+        content: an image file, or RGB uint8 (H, W, 3).
         style: likewise.
         network: a bundle, its path, a run folder, the id of weights, or a variant with weights on
             this machine; any module, for which `settings` then names the layers; None for the
             best weights on this machine.
         settings: see there.
-        size_px: px, longer side of the result, and of the style's picture.
-        spec: of a module: how it wants its pictures; ImageNet's usual where None.
+        size_px: px, longer side of the result, and of the style's image.
+        spec: of a module: how it wants its images; ImageNet's usual where None.
         device, precision, threads: as of `choose_compute`.
         progress: called after every step.
 
     Raises:
         NotFound: no such network or layer, or no weights on this machine.
-        BadImage: a picture cannot be read.
+        BadImage: an image cannot be read.
         WrongUse: a size below 32, settings that cannot be, or a network that is too large for it.
     """
     settings = settings or StyleSettings()

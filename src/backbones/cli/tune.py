@@ -341,6 +341,6 @@ def tell_end(study: TuningRun, data: str, *, table: bool) -> None:
         return
     for field, share in sorted(files.importances.items(), key=lambda item: -item[1]):
         say(f"{field} explains {100 * share:.0f} % of the differences")
-    drawn = ", ".join(path.name for path in (files.table, *files.pictures))
+    drawn = ", ".join(path.name for path in (files.table, *files.charts))
     say(f"also in {study.folder}: trials.json, {drawn}")
     say(f"next: backbones train {shlex.quote(data)} --recipe {shlex.quote(str(files.best))}")

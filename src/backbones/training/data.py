@@ -19,10 +19,10 @@ from backbones.training.recipe import Recipe
 def open_for(
     recipe: Recipe, where: str | Path, *, downloading: Downloading | None = None
 ) -> DataSource:
-    """The data as a recipe sees it: its validation pictures held out, its limit applied.
+    """The data as a recipe sees it: its validation images held out, its limit applied.
 
-    Where the data has no "val" of its own, the recipe's share of the training pictures becomes
-    one, chosen by its seed; so an evaluation later holds out the same pictures again. Where it has
+    Where the data has no "val" of its own, the recipe's share of the training images becomes
+    one, chosen by its seed; so an evaluation later holds out the same images again. Where it has
     no "test" either, its share of that is held out too, and nothing is chosen by it. With `folds`,
     the recipe's `fold` is "val" whatever the data has.
 
@@ -35,7 +35,7 @@ def open_for(
     Raises:
         NotFound: there is nothing of that name.
         BadData: it is no data set.
-        WrongUse: a class has fewer pictures than there are folds.
+        WrongUse: a class has fewer images than there are folds.
     """
     if recipe.folds is not None:
         source = folds_for(recipe, where, downloading=downloading).held_out(recipe.fold)
@@ -65,16 +65,16 @@ def _opened(recipe: Recipe, where: str | Path, downloading: Downloading | None) 
 
 
 def _with_limit(source: DataSource, recipe: Recipe, names: Sequence[str]) -> DataSource:
-    """The data with no more pictures in the named splits than the recipe allows."""
+    """The data with no more images in the named splits than the recipe allows."""
     if recipe.limit is None:
         return source
     splits = {
         name: _limited(split, recipe.limit, recipe.seed) if name in names else split
         for name, split in source.splits.items()
     }
-    note = f"limit: at most {recipe.limit} pictures of each split"
+    note = f"limit: at most {recipe.limit} images of each split"
     if recipe.folds:
-        note = f"limit: at most {recipe.limit} pictures in all folds together"
+        note = f"limit: at most {recipe.limit} images in all folds together"
     return replace(source, splits=splits, notes=(*source.notes, note))
 
 
@@ -101,7 +101,7 @@ def folds_for(
 
 
 def _limited(split: Split, limit: int, seed: int) -> Split:
-    """Some pictures of a split, drawn by the seed, each class in its proportion."""
+    """Some images of a split, drawn by the seed, each class in its proportion."""
     if len(split) <= limit:
         return split
     order = np.random.default_rng([seed, 0x11317]).permutation(len(split))

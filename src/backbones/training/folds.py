@@ -4,7 +4,7 @@ recipe.json               the recipe that all folds are trained by; a recipe fil
 folds.json                the data, and what each finished fold measured; at the end the whole
 fold-1/ fold-2/ ...       an ordinary run folder for each fold
 start.safetensors         what a resume is compared with: recipe and every image
-out_of_fold.csv           at the end: every picture's answer from the network that never saw it
+out_of_fold.csv           at the end: every image's answer from the network that never saw it
 evaluation.json ...       at the end, where the data has a "test": all networks together on it
 writer.lock               locked while a process writes, and which one that is or was
 """
@@ -79,9 +79,9 @@ class FoldsFolder:
         Args:
             path: the folder; made where it does not exist.
             recipe: with `folds`.
-            data: what is known of the pictures that the folds are drawn from.
+            data: what is known of the images that the folds are drawn from.
             where: the data, as a later resume finds it.
-            images: what `describe_images` said of those pictures.
+            images: what `describe_images` said of those images.
 
         Raises:
             WrongUse: the folder holds a run, or cannot be written.

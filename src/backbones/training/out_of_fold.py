@@ -1,7 +1,7 @@
 """Out-of-fold answers as a table: what stacking several networks needs.
 
-One row a picture with the columns path, label, fold, predicted, and `probability_NAME` of every
-class. A picture that could not be read has its row too, with nothing after the fold.
+One row an image with the columns path, label, fold, predicted, and `probability_NAME` of every
+class. An image that could not be read has its row too, with nothing after the fold.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _SMALLEST = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a network that never saw a picture says about it.
+class HeldOutPrediction:
+    """What a network that never saw an image says about it.
 
     Args:
-        path: as the data set names the picture.
+        path: as the data set names the image.
         label: the true class.
         fold: that held it out.
         probabilities: of every class, in their order; empty where it could not be read.
@@ -41,7 +41,9 @@ class Held:
     probabilities: tuple[float, ...]
 
 
-def write_held(path: Path, rows: Iterable[Held], classes: Sequence[str]) -> None:
+def write_out_of_fold(
+    path: Path, rows: Iterable[HeldOutPrediction], classes: Sequence[str]
+) -> None:
     """Write the table; the file appears whole or not at all.
 
     Probabilities have nine significant digits, from which a float32 is read back exactly.
@@ -57,17 +59,19 @@ def write_held(path: Path, rows: Iterable[Held], classes: Sequence[str]) -> None
     write_atomic(path, raw_bytes(text.getvalue()))
 
 
-def read_held(path: Path) -> list[Held]:
+def read_out_of_fold(path: Path) -> list[HeldOutPrediction]:
     """Read the table back.
 
     Raises:
-        BadData: it is missing, or not what `write_held` wrote.
+        BadData: it is missing, or not what `write_out_of_fold` wrote.
     """
     try:
         text = path.read_bytes().decode("utf-8", "surrogateescape")
         _, *rows = csv.reader(io.StringIO(text, newline=""))
         return [
-            Held(row[0], row[1], int(row[2]), tuple(float(cell) for cell in row[4:] if cell))
+            HeldOutPrediction(
+                row[0], row[1], int(row[2]), tuple(float(cell) for cell in row[4:] if cell)
+            )
             for row in rows
         ]
     except (OSError, ValueError, IndexError) as error:
@@ -77,15 +81,15 @@ def read_held(path: Path) -> list[Held]:
         ) from None
 
 
-def in_order(rows: Iterable[Held], names: Sequence[str]) -> list[Held]:
-    """The rows in the order of the data set, each picture exactly once.
+def in_order(rows: Iterable[HeldOutPrediction], names: Sequence[str]) -> list[HeldOutPrediction]:
+    """The rows in the order of the data set, each image exactly once.
 
     Args:
         rows: of all folds.
-        names: of all pictures.
+        names: of all images.
 
     Raises:
-        BadData: a picture is missing, unknown or there twice.
+        BadData: an image is missing, unknown or there twice.
     """
     listed = list(rows)
     found = {row.path: row for row in listed}
@@ -93,16 +97,16 @@ def in_order(rows: Iterable[Held], names: Sequence[str]) -> list[Held]:
     if strange or len(listed) != len(names):
         what = f", such as {strange[0]}" if strange else ""
         raise BadData(
-            f"the folds held out {len(listed):,} pictures and the data has {len(names):,}{what};"
+            f"the folds held out {len(listed):,} images and the data has {len(names):,}{what};"
             " the data changed while they were trained: start anew"
         )
     return [found[name] for name in names]
 
 
 def scores_of(
-    rows: Iterable[Held], classes: Sequence[str]
+    rows: Iterable[HeldOutPrediction], classes: Sequence[str]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Log-probabilities and labels of the pictures that could be read, for `metrics.measure`.
+    """Log-probabilities and labels of the images that could be read, for `metrics.measure`.
 
     Shapes:
         (N, K) and (N,).

@@ -15,7 +15,7 @@ from backbones.training.optim import head_name
 
 
 @dataclass(frozen=True)
-class TakenLayer:
+class CopiedLayer:
     """What became of one layer of the new network.
 
     Args:
@@ -37,7 +37,7 @@ def transplant(
     layers: Sequence[str] = (),
     *,
     same_classes: bool = True,
-) -> tuple[TakenLayer, ...]:
+) -> tuple[CopiedLayer, ...]:
     """Copy layers that two networks share: those with one name and one shape.
 
     A layer is called as in the paper, so that conv3_1 of VGG's net A is conv3_1 of net D although
@@ -72,7 +72,7 @@ def transplant(
         for name, module in ours.items()
     )
     table += tuple(
-        TakenLayer(pattern, "", False, "there is no such layer." + nearest(pattern, ours))
+        CopiedLayer(pattern, "", False, "there is no such layer." + nearest(pattern, ours))
         for pattern in layers
         if not fnmatch.filter(ours, pattern)
     )
@@ -107,23 +107,23 @@ def _own(module: nn.Module) -> dict[str, torch.Tensor]:
     return {**dict(parameters), **dict(module.named_buffers(recurse=False))}
 
 
-def _take(name: str, module: nn.Module, other: nn.Module | None, refusal: str) -> TakenLayer:
+def _take(name: str, module: nn.Module, other: nn.Module | None, refusal: str) -> CopiedLayer:
     own = _own(module)
     shape = _shape(own)
     if refusal:
-        return TakenLayer(name, shape, False, refusal)
+        return CopiedLayer(name, shape, False, refusal)
     if other is None:
-        return TakenLayer(name, shape, False, "the other network has none")
+        return CopiedLayer(name, shape, False, "the other network has none")
     given = _own(other)
     if {key: value.shape for key, value in own.items()} != {
         key: value.shape for key, value in given.items()
     }:
         there = "other tensors" if own.keys() != given.keys() else _shape(given)
-        return TakenLayer(name, shape, False, f"{there} in the other network")
+        return CopiedLayer(name, shape, False, f"{there} in the other network")
     with torch.no_grad():
         for key, tensor in own.items():
             tensor.copy_(given[key])
-    return TakenLayer(name, shape, True)
+    return CopiedLayer(name, shape, True)
 
 
 def _shape(tensors: dict[str, torch.Tensor]) -> str:

@@ -147,7 +147,7 @@ def header_of(where: str | Path) -> Bundle | WeightsRow:
 
 
 def spec_of(where: str | Path) -> InputSpec | None:
-    """How the weights want their pictures; None where a bare weight file does not say.
+    """How the weights want their images; None where a bare weight file does not say.
 
     Raises:
         NotFound: there is nothing of that name.

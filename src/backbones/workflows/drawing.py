@@ -19,7 +19,7 @@ def stages_of(network: Any) -> tuple[tuple[str, str], ...]:
 
 
 def auxiliaries_of(network: Any, graph: Graph) -> tuple[Auxiliary, ...]:
-    """The auxiliary heads of a network of this package, those that pictures of this size reach."""
+    """The auxiliary heads of a network of this package, those that images of this size reach."""
     if not hasattr(network, "row"):
         return ()
     found = []

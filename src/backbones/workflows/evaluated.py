@@ -15,7 +15,7 @@ from backbones.weights.bundle import Bundle
 
 
 def was_chosen_by(bundle: Bundle, split: Split) -> bool:
-    """Whether a bundle's weights are the ones that did best on these very pictures."""
+    """Whether a bundle's weights are the ones that did best on these very images."""
     digest = (bundle.trained_on or {}).get("chosen_by")
     if digest is None:
         return False
@@ -24,7 +24,7 @@ def was_chosen_by(bundle: Bundle, split: Split) -> bool:
 
 
 def write_evaluation(found: Evaluation, folder: Path) -> tuple[Path, ...]:
-    """Write the report as JSON and text, and the confusion matrix as picture and CSV.
+    """Write the report as JSON and text, and the confusion matrix as a chart and CSV.
 
     Where the data has a part of the network's classes only, the matrix has those that appear.
 

@@ -1,4 +1,4 @@
-"""What each fold made of the pictures that it never saw, and all folds together."""
+"""What each fold made of the images that it never saw, and all folds together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,14 @@ from backbones.records import fitting
 from backbones.report.curves import read_metrics
 from backbones.training.data import folds_for, open_for
 from backbones.training.folds import FoldsFolder
-from backbones.training.out_of_fold import NAME, Held, in_order, read_held, scores_of, write_held
+from backbones.training.out_of_fold import (
+    NAME,
+    HeldOutPrediction,
+    in_order,
+    read_out_of_fold,
+    scores_of,
+    write_out_of_fold,
+)
 from backbones.weights.bundle import Bundle, read_bundle
 from backbones.weights.opening import find_bundle, open_bundle
 from backbones.workflows.evaluated import write_evaluation
@@ -32,7 +39,7 @@ from backbones.workflows.setup import evaluation_batch
 
 @dataclass(frozen=True)
 class FoldFigures:
-    """What one fold's network made of the pictures that it never saw.
+    """What one fold's network made of the images that it never saw.
 
     Args:
         fold: counted from 1.
@@ -66,8 +73,8 @@ class FoldsFinished:
 
     Args:
         folds: one entry a fold.
-        out_of_fold: over all pictures, each answered by the network that never saw it.
-        last_top1_error_percent: over all pictures too, of the weights at the last evaluation.
+        out_of_fold: over all images, each answered by the network that never saw it.
+        last_top1_error_percent: over all images too, of the weights at the last evaluation.
         test: of all networks together on the data's own "test"; None where it has none.
         files: that were written.
     """
@@ -85,7 +92,7 @@ class FoldsFinished:
 
 
 def measure_fold(fold: int, run: TrainingRun) -> dict[str, Any]:
-    """Put the fold's own pictures to its kept network; the answers go into the run folder.
+    """Put the fold's own images to its kept network; the answers go into the run folder.
 
     Returns:
         The figures, and the SHA-256 of the answers.
@@ -95,7 +102,7 @@ def measure_fold(fold: int, run: TrainingRun) -> dict[str, Any]:
     asking = Asking(find_protocol("single"), evaluation_batch(kept.spec))
     found = answer(kept.build(), held_out, kept.spec, asking)
     rows = _held(held_out, found.log_probabilities, found.indices, fold)
-    write_held(run.folder / NAME, rows, kept.classes)
+    write_out_of_fold(run.folder / NAME, rows, kept.classes)
     report = _report(rows, kept, found.skipped)
     figures = FoldFigures(
         fold,
@@ -115,11 +122,11 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes() if path.is_file() else b"").hexdigest()
 
 
-def _held(split: Split, scores: Any, indices: Any, fold: int) -> list[Held]:
-    """A row for every picture of the split."""
+def _held(split: Split, scores: Any, indices: Any, fold: int) -> list[HeldOutPrediction]:
+    """A row for every image of the split."""
     shares = dict(zip(indices.tolist(), np.exp(scores.astype(np.float64)).tolist(), strict=True))
     return [
-        Held(
+        HeldOutPrediction(
             split.pictures.name(place),
             split.classes[label],
             fold,
@@ -129,7 +136,7 @@ def _held(split: Split, scores: Any, indices: Any, fold: int) -> list[Held]:
     ]
 
 
-def _report(rows: Sequence[Held], kept: Bundle, skipped: Sequence[Skipped]) -> Report:
+def _report(rows: Sequence[HeldOutPrediction], kept: Bundle, skipped: Sequence[Skipped]) -> Report:
     scores, labels = scores_of(rows, kept.classes)
     return measure(scores, labels, kept.classes, skipped=skipped)
 
@@ -142,7 +149,7 @@ def _last_error(run: Path) -> float:
 
 
 def summarize_folds(folder: FoldsFolder, data: str | Path) -> FoldsFinished:
-    """One table of all folds, and the answers to all pictures, each by who never saw it."""
+    """One table of all folds, and the answers to all images, each by who never saw it."""
     runs = folder.finished_runs()
     figures = tuple(FoldFigures.from_json(each) for each in folder.facts["folds"])
     drawn = folds_for(folder.recipe, data)
@@ -153,9 +160,9 @@ def summarize_folds(folder: FoldsFolder, data: str | Path) -> FoldsFinished:
                 f"{run / NAME} is not as it was written (its SHA-256 differs); put it back as it"
                 " was, or start anew"
             )
-    rows = in_order((row for run in runs for row in read_held(run / NAME)), names)
+    rows = in_order((row for run in runs for row in read_out_of_fold(run / NAME)), names)
     bundles = [open_bundle(run) for run in runs]
-    write_held(folder.path / NAME, rows, bundles[0].classes)
+    write_out_of_fold(folder.path / NAME, rows, bundles[0].classes)
     unread = [Skipped(row.path, "it could not be read") for row in rows if not row.probabilities]
     report = _report(rows, bundles[0], unread)
     weights = [each.num_pictures for each in figures]

@@ -32,13 +32,13 @@ _FALLS_BY_FACTORS = ("step", "multistep", "piecewise", "plateau")
 
 @dataclass(frozen=True)
 class RecipeView:
-    """A recipe, and the pictures that show what it does.
+    """A recipe, and the images that show what it does.
 
     Args:
         recipe: with its settings.
         num_pictures: in a training split, for lengths that are counted in steps; where None, as
             many as `data` has, or ImageNet for a network of 1000 classes, or 50,000.
-        data: whose pictures are shown; None = photos or digits that scikit-learn brings along.
+        data: whose images are shown; None = photos or digits that scikit-learn brings along.
     """
 
     recipe: Recipe
@@ -47,7 +47,7 @@ class RecipeView:
 
     @cached_property
     def source(self) -> DataSource | None:
-        """The data whose pictures are shown, read as the recipe says; None where there is none."""
+        """The data whose images are shown, read as the recipe says; None where there is none."""
         data = self.data
         if data is None and find_row(self.recipe.model)[1].in_channels == 1:
             data = "digits"
@@ -111,7 +111,7 @@ class RecipeView:
 
 
 def _pictures(source: DataSource | None) -> Split:
-    """A few pictures: spread over the data's training split, or some that are always there."""
+    """A few images: spread over the data's training split, or some that are always there."""
     if source is not None:
         split = source.split("train")
         return split.take(np.linspace(0, len(split) - 1, min(len(split), _BATCH)).astype(np.int64))
@@ -123,7 +123,7 @@ def _pictures(source: DataSource | None) -> Split:
 
 
 def _samples(recipe: Recipe, split: Split, spec: InputSpec) -> list[Pictures]:
-    """For a few pictures: as an evaluation sees them, then as the first epochs draw them."""
+    """For a few images: as an evaluation sees them, then as the first epochs draw them."""
     few = split.take(np.arange(min(len(split), _ROWS)))
     columns = [_epoch(few, spec, None, recipe.seed, 0)]
     columns += [_epoch(few, spec, recipe.augment, recipe.seed, epoch) for epoch in range(_DRAWS)]
@@ -133,7 +133,7 @@ def _samples(recipe: Recipe, split: Split, spec: InputSpec) -> list[Pictures]:
 def _epoch(
     split: Split, spec: InputSpec, augment: Augment | None, seed: int, epoch: int
 ) -> dict[int, Any]:
-    """Every picture of a small split as one epoch sees it, by its index."""
+    """Every image of a small split as one epoch sees it, by its index."""
     pipeline = Pipeline(split, spec, batch_size=len(split), augment=augment, seed=seed, workers=0)
     return {
         index: picture
@@ -152,7 +152,7 @@ def _batch(recipe: Recipe, split: Split, spec: InputSpec) -> tuple[Pictures, str
     batch = next(iter(pipeline.epoch(0)))
     images, targets = mix(batch.images, batch.labels, recipe, 0)
     of = f" of {recipe.batch_size}" if count < recipe.batch_size else ""
-    note = f"{count}{of} picture{'s'[: count > 1]} at {spec.size} px, normalisation undone"
+    note = f"{count}{of} image{'s'[: count > 1]} at {spec.size} px, normalisation undone"
     if targets.others is not None:
-        note += f"; mixed, {100 * targets.share:.0f} % of each target is the first picture's"
+        note += f"; mixed, {100 * targets.share:.0f} % of each target is the first image's"
     return list(seen(images, spec)), note

@@ -37,8 +37,8 @@ class Finished:
     """What a run ends with.
 
     Args:
-        evaluation: of the kept weights on the held-out pictures; None where there are none.
-        split: the name of those pictures' split.
+        evaluation: of the kept weights on the held-out images; None where there are none.
+        split: the name of those images' split.
         bundle: the kept weights.
         files: everything that was drawn and written for people.
     """
@@ -185,7 +185,7 @@ def _watcher(
 
 
 def _finish(run: RunFolder, source: DataSource) -> Finished:
-    """Measure the kept weights, on pictures that they were not chosen by where there are some."""
+    """Measure the kept weights, on images that they were not chosen by where there are some."""
     run.lock.refuse_lost()
     files: tuple[Path, ...] = draw_curves(
         run.path / "metrics.jsonl", run.path, title=f"{run.recipe.model} on {source.where}"

@@ -18,7 +18,7 @@ from backbones.training.lone import refuse_batches_of_one
 from backbones.training.recipe import Recipe
 from backbones.training.rehearsal import refuse_other_shapes, refuse_unfit
 from backbones.training.resolve import input_spec
-from backbones.training.transplant import TakenLayer, transplant
+from backbones.training.transplant import CopiedLayer, transplant
 from backbones.weights.opening import load_weights, open_bundle
 
 _EVALUATION_IMAGES = 64
@@ -43,7 +43,7 @@ class TrainingSetup:
     batches: Pipeline
     watched: Pipeline | None
     compute: Compute
-    taken: tuple[TakenLayer, ...] = ()
+    taken: tuple[CopiedLayer, ...] = ()
 
     def close(self) -> None:
         """Stop the threads that decode."""
@@ -92,7 +92,7 @@ def set_up(
     return setup
 
 
-def _take_over(recipe: Recipe, source: DataSource, network: nn.Module) -> tuple[TakenLayer, ...]:
+def _take_over(recipe: Recipe, source: DataSource, network: nn.Module) -> tuple[CopiedLayer, ...]:
     """Copy what the recipe takes from a trained network, where it takes something."""
     if recipe.init_from is None:
         return ()

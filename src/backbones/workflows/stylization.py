@@ -1,4 +1,4 @@
-"""Give one picture the style of another."""
+"""Give one image the style of another."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ StyleProgress = Callable[[StyleStep], None]
 
 @dataclass(frozen=True)
 class Stylized:
-    """A picture in another one's style.
+    """An image in another one's style.
 
     Args:
         picture: RGB uint8 (H, W, 3).
-        loss: of the picture, at the size that was reached.
+        loss: of the image, at the size that was reached.
         steps: that were made.
         interrupted: whether someone stopped it before the last.
         settings: with the layers that were read.
         compute: where and how it was computed.
-        network: what saw both pictures, by the name of its weights.
+        network: what saw both images, by the name of its weights.
     """
 
     picture: Pixels
@@ -157,7 +157,7 @@ def read_scaled(where: str | Path | Pixels, size_px: int) -> Tensor:
         pixels = where
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
             raise WrongUse(
-                f"got a picture of shape {pixels.shape} and type {pixels.dtype}, expected uint8"
+                f"got an image of shape {pixels.shape} and type {pixels.dtype}, expected uint8"
                 " (H, W, 3)"
             )
     picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 255

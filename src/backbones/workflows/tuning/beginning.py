@@ -147,7 +147,7 @@ def _open(study: Study, callbacks: Callbacks) -> tuple[DataSource, Compute]:
     resolved, source = resolved_with(wanted, study.where, callbacks.downloading)
     if "val" not in source.splits:
         raise WrongUse(
-            f"{study.where} has no validation pictures to compare trials by, and the recipe"
+            f"{study.where} has no validation images to compare trials by, and the recipe"
             f" holds none out (val_fraction is {recipe.val_fraction:g}); hold some out:"
             " --set val_fraction=0.1"
         )

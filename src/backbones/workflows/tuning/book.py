@@ -24,7 +24,7 @@ Figure = Annotated[float, BeforeValidator(lambda value: math.nan if value is Non
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One evaluation on the validation pictures.
+    """One evaluation on the validation images.
 
     Args:
         epoch: counted from 1.

@@ -1,4 +1,4 @@
-"""What a search leaves: the best recipe, tables and pictures."""
+"""What a search leaves: the best recipe, tables and charts."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class TunedFiles:
     Args:
         best: a recipe file.
         table: every trial, as CSV.
-        pictures: how the search went, and what each field did.
+        charts: how the search went, and what each field did.
         importances: share of the spread that each field explains; empty where it cannot be told.
     """
 
     best: Path
     table: Path
-    pictures: tuple[Path, ...]
+    charts: tuple[Path, ...]
     importances: dict[str, float]
 
 
@@ -44,7 +44,7 @@ def write_results(
         folder: of the study.
         plan, book: of the study.
         recipe: with the best trial's parameters.
-        title: of the pictures.
+        title: of the charts.
 
     Returns:
         The files; None where no trial finished: then only the table is written.
@@ -56,7 +56,7 @@ def write_results(
     shares = importances(plan, book.rows)
     points = _points(book, plan)
     name = FIGURE_NAMES[plan.monitor]
-    pictures = (
+    charts = (
         draw_history(points, folder / "history.png", figure_name=name, title=title),
         draw_slices(
             points,
@@ -67,7 +67,7 @@ def write_results(
             title=title,
         ),
     )
-    return TunedFiles(_write_recipe(folder, plan, book, recipe, best), table, pictures, shares)
+    return TunedFiles(_write_recipe(folder, plan, book, recipe, best), table, charts, shares)
 
 
 def _write_recipe(
@@ -79,7 +79,7 @@ def _write_recipe(
     said = (
         f"{found.top1_error_percent:.2f} % validation error, loss {found.loss:.4f}, in epoch"
         f" {found.epoch} of trial {best.number}; the best of {len(book.rows)} trials, so the"
-        " error on other pictures is likely to be higher"
+        " error on other images is likely to be higher"
     )
     named = recipe.model_copy(
         update={

@@ -41,7 +41,7 @@ class Plan:
 
     Args:
         searches: the fields, and the values that each may take.
-        monitor: top1_error_percent or loss, of the validation pictures.
+        monitor: top1_error_percent or loss, of the validation images.
         seed: of the proposals.
         first: parameters of the first trial; those that are missing are drawn.
     """

@@ -27,7 +27,7 @@ _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})([a-z%]*)\.\.({_NUMBER})([a-z%]*)(?::(.*))?")
 _EXAMPLES = "a range such as 1e-4..1e-1:log or a list such as 16,32,64"
 _MOST_CHECKS = 256
-# They say which pictures are the measure, or when it is taken: trials must agree on them.
+# They say which images are the measure, or when it is taken: trials must agree on them.
 _MEASURE = ("seed", "val_fraction", "folds", "fold", "limit", "evaluate_every")
 _NO_EFFECT = (
     *("name", "summary", "source", "expected"),
@@ -219,7 +219,7 @@ def _read(text: str) -> Search:
         raise WrongUse(f"--search {text!r} says nothing to try; expected FIELD=VALUES: {_EXAMPLES}")
     if field in _MEASURE:
         raise WrongUse(
-            f"{field} cannot be searched: trials are compared on the same pictures at the same"
+            f"{field} cannot be searched: trials are compared on the same images at the same"
             f" times; set it for all of them with --set {field}=..."
         )
     if field in _NO_EFFECT:

@@ -66,7 +66,7 @@ class Trial:
 
         Raises:
             Interrupted: SIGTERM or Ctrl-C.
-            TrainingStopped: the disk is full, or no picture can be read.
+            TrainingStopped: the disk is full, or no image can be read.
             Busy: another process goes on with the trial's run.
         """
         began = time.monotonic()
