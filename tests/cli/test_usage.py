@@ -246,6 +246,12 @@ def test_shells_complete_verbs_options_and_choices() -> None:
     assert completed("backbones weights v") == ["verify"]
     assert completed("backbones train --fo") == ["--folds"]
     assert completed("backbones predict --lang ") == ["en", "zh", "both"]
+    assert completed("backbones predict a b --protocol vgg/dense_m") == [
+        *("vgg/dense_multiscale", "vgg/dense_multiscale_fixed")
+    ]
+    assert completed("backbones inspect vgg16_1") == ["vgg16_1x1", "vgg16_1x1_bn"]
+    assert completed("backbones train a --recipe cats") == ["cats_dogs", "cats_dogs_frozen"]
+    assert completed("backbones predict lenet5.d") == ["lenet5.digits"]
     done = subprocess.run(
         [sys.executable, "-m", "backbones", "--show-completion", "bash"],
         capture_output=True, text=True, check=True,

@@ -23,6 +23,7 @@ from backbones.cli.options import (
     Layout,
     Offline,
     Quiet,
+    complete_protocols,
 )
 from backbones.errors import WrongUse
 
@@ -38,7 +39,11 @@ Targets = Annotated[
 ]
 ProtocolName = Annotated[
     str,
-    typer.Option(metavar="ID", help="A name, or a YAML file; `list` and `show ID` describe them."),
+    typer.Option(
+        metavar="ID",
+        help="A name, or a YAML file; `list` and `show ID` describe them.",
+        autocompletion=complete_protocols,
+    ),
 ]
 Settings = Annotated[
     list[str] | None,

@@ -39,12 +39,42 @@ def shape_of(text: str | None) -> tuple[int, ...] | None:
         raise WrongUse(f"--input is {text!r}, expected C,H,W such as 3,224,224") from None
 
 
+def complete_networks(incomplete: str) -> list[str]:
+    """The names of networks that a shell offers."""
+    from backbones.catalog import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
+def complete_weights(incomplete: str) -> list[str]:
+    """The ids of weights that a shell offers, beside files."""
+    from backbones.weights import table
+
+    known = (*table.shipped_weights(), *(row.id for row in table.rows()))
+    return [name for name in known if name.startswith(incomplete)] if incomplete else []
+
+
+def complete_recipes(incomplete: str) -> list[str]:
+    """The names of recipes that a shell offers, beside files."""
+    from backbones.training.settings import recipe_names
+
+    return [name for name in recipe_names() if name.startswith(incomplete)]
+
+
+def complete_protocols(incomplete: str) -> list[str]:
+    """The names of protocols that a shell offers, beside files."""
+    from backbones.protocols.table import protocol_names
+
+    return [name for name in protocol_names() if name.startswith(incomplete)]
+
+
 # what a verb works on
 Network = Annotated[
     str,
     typer.Argument(
         metavar="NETWORK",
         help="A network's name, a bundle, or code that makes a module: FILE.py:FUNCTION.",
+        autocompletion=complete_networks,
     ),
 ]
 Classifier = Annotated[
@@ -52,6 +82,7 @@ Classifier = Annotated[
     typer.Argument(
         metavar="CLASSIFIER",
         help="A run folder, a bundle, an id of weights, a weight file, or a folder of folds.",
+        autocompletion=complete_weights,
     ),
 ]
 Images = Annotated[
@@ -72,7 +103,11 @@ MaybeData = Annotated[
 # training
 Model = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Network, see `backbones list`; default: the recipe's own."),
+    typer.Option(
+        metavar="NAME",
+        help="Network, see `backbones list`; default: the recipe's own.",
+        autocompletion=complete_networks,
+    ),
 ]
 RecipeName = Annotated[
     str | None,
@@ -80,6 +115,7 @@ RecipeName = Annotated[
         metavar="NAME_OR_FILE",
         help="See `backbones list recipes`. Default: finetune with --weights, digits and fashion"
         " for these data sets, else scratch (random weights).",
+        autocompletion=complete_recipes,
     ),
 ]
 Settings = Annotated[
@@ -114,6 +150,7 @@ StartWeights = Annotated[
     typer.Option(
         metavar="CLASSIFIER",
         help="Start from these: an id of weights, a bundle, a run folder or a weight file.",
+        autocompletion=complete_weights,
     ),
 ]
 Layout = Annotated[

@@ -18,6 +18,7 @@ from backbones.cli.options import (
     Offline,
     Quiet,
     Top,
+    complete_protocols,
 )
 from backbones.cli.submission import (
     AllProbabilities,
@@ -50,6 +51,7 @@ Views = Annotated[
     typer.Option(
         metavar="ID",
         help="Average these views; `backbones evaluate --protocol list` shows all.",
+        autocompletion=complete_protocols,
         rich_help_panel=ENSEMBLE,
     ),
 ]
