@@ -7,8 +7,8 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from backbones.inspection.network_summary import CONVENTION, NetworkSummary
 from backbones.inspection.spans import Field, Span
-from backbones.inspection.summary import CONVENTION, Inspection
 from backbones.inspection.trace import Layer
 from backbones.units import aligned, human_bytes, human_count
 
@@ -19,7 +19,7 @@ _COLUMNS = (
 _RIGHT = frozenset(_COLUMNS[5:])
 
 
-def to_text(found: Inspection, layers: Sequence[Layer] | None = None) -> str:
+def to_text(found: NetworkSummary, layers: Sequence[Layer] | None = None) -> str:
     """Totals, notes, layers and stages, in columns.
 
     Args:
@@ -50,7 +50,7 @@ def to_text(found: Inspection, layers: Sequence[Layer] | None = None) -> str:
     return "\n".join([*lines, "", *_legend(found)])
 
 
-def to_markdown(found: Inspection, layers: Sequence[Layer] | None = None) -> str:
+def to_markdown(found: NetworkSummary, layers: Sequence[Layer] | None = None) -> str:
     """Totals as a line, layers as a table."""
     shown = found.layers if layers is None else layers
     rows = [_COLUMNS, ["---:" if column in _RIGHT else "---" for column in _COLUMNS]]
@@ -59,7 +59,7 @@ def to_markdown(found: Inspection, layers: Sequence[Layer] | None = None) -> str
     return "\n".join([*_head(found), "", *table, "", *_legend(found)])
 
 
-def to_csv(found: Inspection, layers: Sequence[Layer] | None = None) -> str:
+def to_csv(found: NetworkSummary, layers: Sequence[Layer] | None = None) -> str:
     """One line a layer, numbers without units; pairs become one column an axis."""
     rows = [_flat(row) for row in found.rows(layers)]
     text = io.StringIO()
@@ -82,7 +82,7 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _head(found: Inspection) -> list[str]:
+def _head(found: NetworkSummary) -> list[str]:
     batch = f", batch {found.batch}" if found.batch > 1 else ""
     frozen = found.params - found.trainable
     told = f", {frozen:,} of them frozen" if frozen else ""
@@ -94,7 +94,7 @@ def _head(found: Inspection) -> list[str]:
     ]
 
 
-def _legend(found: Inspection) -> list[str]:
+def _legend(found: NetworkSummary) -> list[str]:
     lines = [CONVENTION]
     if any(layer.field and layer.field.spans for layer in found.layers):
         lines.append(
@@ -106,7 +106,7 @@ def _legend(found: Inspection) -> list[str]:
     return lines
 
 
-def _cells(found: Inspection, layer: Layer) -> tuple[str, ...]:
+def _cells(found: NetworkSummary, layer: Layer) -> tuple[str, ...]:
     params = "(shared)" if layer.shared and not layer.params else f"{layer.params:,}"
     if layer.frozen:
         params = f"{layer.frozen:,} frozen" if not layer.params else f"{params} + {layer.frozen:,}"

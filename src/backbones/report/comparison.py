@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
-from backbones.inspection.summary import CONVENTION
+from backbones.inspection.network_summary import CONVENTION
 from backbones.report.columns import (
     Column,
     accuracy_text,
