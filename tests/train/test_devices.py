@@ -167,3 +167,15 @@ def test_batches_are_made_on_the_cpu_whatever_the_default_device_is():
         torch.set_default_device(None)
     assert batch.images.device.type == "cpu"
     assert batch.labels.device.type == "cpu"
+
+
+def test_the_benchmark_of_a_gpu_works_and_asks_for_one(benchmark_module, monkeypatch, capsys):
+    gpu = benchmark_module("gpu")
+    monkeypatch.setattr("sys.argv", ["gpu.py"])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpu.main() == 2
+    assert "no CUDA GPU here" in capsys.readouterr().err
+    bench = gpu.Bench("cpu", ("resnet_tiny",), 2, 32, 16, 0.0)
+    found = list(gpu.rows(bench))
+    assert [row["what"] for row in found[:3]] == ["peak", "training", "inference"]
+    assert all(row["images_per_s"] > 0 for row in found[1:])
