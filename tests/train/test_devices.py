@@ -21,9 +21,11 @@ from backbones.nn.pooling import AveragePoolTo
 from backbones.spec import InputSpec
 from backbones.training.checkpoint import put_back, refuse_other_recipe
 from backbones.training.exactness import chosen_kernels
+from backbones.training.loop import plan_of
 from backbones.training.range_test import range_test
 from backbones.training.record import StartRecord
 from backbones.training.resolve import resolve
+from backbones.training.step import begin, train_step
 
 
 @pytest.fixture
@@ -179,3 +181,15 @@ def test_the_benchmark_of_a_gpu_works_and_asks_for_one(benchmark_module, monkeyp
     found = list(gpu.rows(bench))
     assert [row["what"] for row in found[:3]] == ["peak", "training", "inference"]
     assert all(row["images_per_s"] > 0 for row in found[1:])
+
+
+def test_a_batch_in_parts_is_read_from_the_device_once(monkeypatch, recipe, squares):
+    row, data, reads = recipe("accumulate=4"), squares(), []
+    network = build("vgg_tiny", num_classes=3, seed=0)
+    training = begin(network, row, plan_of(row, data), data)
+    for name in ("item", "tolist", "__float__", "__int__", "__bool__"):
+        usual = getattr(Tensor, name)
+        monkeypatch.setattr(Tensor, name, lambda x, n=name, u=usual: (reads.append(n), u(x))[1])
+    record = train_step(training, next(data.epoch()), 0.0)
+    assert record.loss is not None
+    assert reads == ["tolist"]

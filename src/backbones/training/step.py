@@ -219,16 +219,18 @@ def _gradients(training: Training, batch: Batch) -> tuple[float, int]:
     all_images, targets = mix(batch.images, batch.labels, recipe, training.step)
     targets = targets.to(training.device)
     total_weight = _weight(training, targets.labels)
-    loss_sum, correct = 0.0, 0
+    losses, rights = [], []
     for images, part in zip(all_images.tensor_split(parts), targets.split(parts), strict=True):
         output = _forward(training, images)
         mean = total_loss(output, partial(_loss, training, part))
         # each part's mean counts by its share of the whole batch, the short last one too
         loss = mean * (_weight(training, part.labels) / total_weight)
         torch.autograd.backward(loss)
-        loss_sum += loss.item()
-        correct += int((main_logits(output).argmax(1) == part.likelier).sum())
-    return loss_sum, correct
+        losses.append(loss.detach().float())
+        rights.append((main_logits(output).argmax(1) == part.likelier).sum().float())
+    # a device is waited for here once, when all its work is on its way
+    figures = torch.stack([*losses, *rights]).tolist()
+    return sum(figures[:parts]), round(sum(figures[parts:]))
 
 
 def _loss(training: Training, targets: Targets, logits: Tensor) -> Tensor:
