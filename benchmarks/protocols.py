@@ -34,13 +34,13 @@ from rounding import AsOnBf16Units
 from torch import Tensor, nn
 
 from backbones.api.evaluation import pictures_to_measure
+from backbones.classifier.inference import Asking, answer
 from backbones.compute import has_bf16_units
 from backbones.data.source import ArrayPictures, Split
 from backbones.features.dense import dense
 from backbones.models import build
 from backbones.nn.evaluating import Network, evaluating
 from backbones.protocols import views
-from backbones.protocols.answering import Asking, answer
 from backbones.protocols.row import ShorterSide
 from backbones.protocols.score import reduce
 from backbones.protocols.table import find_protocol

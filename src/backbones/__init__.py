@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from backbones.api.features import extract_features
     from backbones.api.inspection import inspect, memory, paint_field
     from backbones.api.networks import create, read_bundle, show
+    from backbones.api.opening import Classifier, open
     from backbones.api.prediction import predict
     from backbones.api.recipes import compare_recipes, dump_recipe, view_recipe
     from backbones.api.reproduction import reproduce
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from backbones.features.taps import tap
     from backbones.protocols.own import load_protocol
     from backbones.protocols.table import find_protocol, protocol_names
+    from backbones.speed import keep_large_buffers
     from backbones.spec import Citation, Claim, InputSpec
     from backbones.training.record import EpochRecord, EvaluationRecord, StartRecord, StepRecord
     from backbones.training.settings import load_recipe, recipe_names
@@ -84,6 +86,7 @@ _NAMES = {
     "api.reproduction": "reproduce",
     "protocols.table": "protocol_names find_protocol",
     "protocols.own": "load_protocol",
+    "api.opening": "open Classifier",
     "api.evaluation": "evaluate",
     "api.prediction": "predict",
     "api.explanation": "explain",
@@ -97,6 +100,7 @@ _NAMES = {
     "weights.table": "published_weights shipped_weights",
     "weights.managing": "verify_weights import_weights convert_weights",
     "compute": "choose_compute",
+    "speed": "keep_large_buffers",
     "download": "cache_folder",
     "features.style": "StyleSettings",
     "workflows.run": "TrainingRun",
@@ -142,6 +146,8 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "protocol_names",
     "find_protocol",
     "load_protocol",
+    "open",
+    "Classifier",
     "evaluate",
     "predict",
     "explain",
@@ -160,6 +166,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "import_weights",
     "convert_weights",
     "choose_compute",
+    "keep_large_buffers",
     "cache_folder",
     "FeaturePyramid",
     "StyleSettings",

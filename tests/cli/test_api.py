@@ -26,7 +26,7 @@ def finish(run) -> Path:
 
 def test_verbs_stay_functions_after_their_parts_were_imported() -> None:
     """`backbones.predict` once became the package of that name when it was imported."""
-    import backbones.prediction.run
+    import backbones.classifier.predictions
     import backbones.training.loop  # noqa: F401
 
     for verb in ("create", "show", "train", "resume", "evaluate", "predict"):

@@ -14,9 +14,9 @@ from PIL import Image
 from torch import nn
 
 import backbones as package
-from backbones.api.explained import _ends
 from backbones.api.explanation import Occluder, Subject
-from backbones.api.explanation_files import write_explanations
+from backbones.classifier.explained import _ends
+from backbones.classifier.explanation_files import write_explanations
 from backbones.errors import BadData, NotFound, WrongUse
 from backbones.explanation import grad_cam
 from backbones.spec import InputSpec

@@ -18,8 +18,8 @@ import pytest
 
 from backbones.api.prediction import predict
 from backbones.api.training import resume_folds, train, train_folds
+from backbones.classifier.evaluation import evaluate as evaluate_split
 from backbones.errors import BadData, WrongUse
-from backbones.protocols.run import evaluate as evaluate_split
 from backbones.training.data import folds_for
 from backbones.training.folds import FoldsFolder
 from backbones.weights.opening import open_bundle

@@ -89,7 +89,7 @@ builtins.__import__ = loading
 
 def test_a_read_that_never_returns_does_not_keep_the_process(photos: Path) -> None:
     code = f"""
-import backbones.prediction.inputs as inputs
+import backbones.classifier.inputs as inputs
 def read(path):
     ask({signal.SIGTERM.value}, 0.1)
     hang()

@@ -199,15 +199,18 @@ def test_who_needs_more_than_there_is_gets_it_alone() -> None:
 
 PEAK = """
 import sys
-from backbones.prediction import find_inputs
-from backbones.prediction.run import batches
+from backbones.classifier.inputs import find_inputs
+from backbones.classifier.preparing import Preparation, geometry_of
+from backbones.classifier.source import input_source
+from backbones.protocols.table import find_protocol
 from backbones.spec import InputSpec
 def memory(what):
     status = open("/proc/self/status").read()
     return int(status.split(what + ":")[1].split()[0]) * 1024
 before = memory("VmRSS")
-found = batches(find_inputs(sys.argv[1:]), InputSpec(size=32, resize=32), 8, workers=8)
-errors = [picture.error for batch in found for picture in batch]
+spec = geometry_of(InputSpec(size=32, resize=32))
+preparation = Preparation(find_protocol("single"), (spec,), workers=8)
+errors = [each.error for each in preparation.stream(input_source(find_inputs(sys.argv[1:])), 8)]
 print(memory("VmHWM") - before, errors)
 """
 

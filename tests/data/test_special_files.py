@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from backbones.classifier.inputs import find_inputs
 from backbones.data import files
 from backbones.data.check import check_data
 from backbones.data.files import read_bytes
 from backbones.data.pipeline import Pipeline
 from backbones.data.sets import open_data
 from backbones.errors import BadData, BadImage, WrongUse
-from backbones.prediction.inputs import find_inputs
 from backbones.spec import InputSpec
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs named pipes and links")
@@ -174,6 +174,6 @@ def test_a_file_that_says_it_is_empty_is_read_to_its_end_or_the_limit(
 
 
 def test_standard_input_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backbones.prediction.inputs.MAX_FILE_BYTES", 2**20)
+    monkeypatch.setattr("backbones.classifier.inputs.MAX_FILE_BYTES", 2**20)
     with open("/dev/zero", "rb") as zeros, pytest.raises(WrongUse, match="more than 1 MiB"):
         find_inputs(["-"], stdin=zeros)

@@ -33,7 +33,7 @@ LEVELS = [
         "metrics",
     },
     {
-        *("protocols", "training", "prediction", "explanation", "export"),
+        *("protocols", "training", "explanation", "export"),
         *("report", "scaling", "ledger"),
     },
     {"classifier"},

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from backbones.classifier import inputs as module
+from backbones.classifier.inputs import find_inputs
 from backbones.errors import BadImage, NotFound, WrongUse
-from backbones.prediction import inputs as module
-from backbones.prediction.inputs import find_inputs
 
 IN_FOLDER = ["a/1.jpg", "a/2.png", "b/c/3.JPG", "empty.jpg"]
 

@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from backbones.classifier.inference import Inference, InferenceOptions, Member
+from backbones.classifier.inputs import Inputs, Waiting, find_inputs
+from backbones.classifier.predictions import KEPT_PX, Prediction, class_names, predictions_of
+from backbones.classifier.source import Source, input_source
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import FilePictures, Split
 from backbones.errors import BadData
-from backbones.prediction import Prediction, find_inputs, predict
-from backbones.prediction.inputs import Waiting
 from backbones.spec import InputSpec
+
+
+def predict(
+    network: nn.Module,
+    inputs: Any,
+    spec: InputSpec,
+    classes: Sequence[str],
+    *,
+    top: int | None = 5,
+    keep: bool = False,
+    progress: Any = None,
+    **options: Any,
+) -> Iterator[Prediction]:
+    """The one path, with a bare network."""
+    source = inputs if isinstance(inputs, Source) else input_source(inputs)
+    kept = InferenceOptions(kept_px=KEPT_PX if keep else None, **options)
+    member = Member(lambda: network, spec, tuple(classes))
+    answers = Inference([member], kept).answers(source, progress)
+    return predictions_of(answers, class_names(classes, None), top)
+
 
 GOOD = ("a/1.jpg", "a/2.png", "b/c/3.JPG")
 
@@ -102,7 +126,7 @@ def test_pictures_are_kept_only_when_asked_for(
     photos: Path, network: nn.Module, spec: InputSpec, classes: tuple[str, ...]
 ) -> None:
     def first(keep: bool) -> Prediction:
-        stream = predict(network, find_inputs([photos]), spec, classes, keep_pictures=keep)
+        stream = predict(network, find_inputs([photos]), spec, classes, keep=keep)
         return next(stream)
 
     assert first(keep=False).picture is None
@@ -136,6 +160,16 @@ def test_odd_and_broken_pictures_are_each_answered_or_explained(
     assert 20 < sum(each.error is not None for each in found) < 120
 
 
+@dataclass(frozen=True)
+class Members:
+    """An archive whose members are told one by one."""
+
+    tell: Callable[[], Iterator[Waiting]]
+
+    def pictures(self) -> Iterator[Waiting]:
+        return self.tell()
+
+
 def test_large_members_of_archives_do_not_pile_up(
     photos: Path,
     network: nn.Module,
@@ -143,7 +177,7 @@ def test_large_members_of_archives_do_not_pile_up(
     classes: tuple[str, ...],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("backbones.prediction.run._WAITING_BYTES", 150)
+    monkeypatch.setattr("backbones.classifier.preparing._WAITING_BYTES", 150)
     data = (photos / "a" / "1.jpg").read_bytes()
     given = read = most = 0
 
@@ -159,6 +193,7 @@ def test_large_members_of_archives_do_not_pile_up(
             most = max(most, given - read)
             yield Waiting(str(number), take, num_bytes=100)
 
-    found = list(predict(network, members(), spec, classes, workers=1, batch_size=12))
+    listed = Inputs((Members(members),), 12)  # type: ignore[arg-type]
+    found = list(predict(network, listed, spec, classes, workers=1, batch_size=12))
     assert [each.path for each in found] == [str(number) for number in range(12)]
     assert most <= 2

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from backbones.classifier.template import fill, read_template, submission_for, write_filled
+from backbones.classifier.writers import Guess, Prediction, Submission
 from backbones.errors import BadData, NotFound, WrongUse
-from backbones.prediction import Guess, Prediction, Submission
-from backbones.prediction.template import fill, read_template, submission_for, write_filled
 
 CLASSES = ("cat", "dog")
 

@@ -11,22 +11,35 @@ import pytest
 import torch
 from torch import nn
 
+from backbones.classifier import vectors
+from backbones.classifier.inference import InferenceOptions, Member
+from backbones.classifier.inputs import Inputs, find_inputs
+from backbones.classifier.source import input_source
+from backbones.classifier.vectors import Features, check_target, usual_tap, write_features
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import FilePictures, Split
 from backbones.errors import MissingExtra, NotFound, WrongUse
 from backbones.models import build
-from backbones.prediction import find_inputs
-from backbones.prediction.vectors import (
-    Features,
-    check_target,
-    extract_features,
-    usual_tap,
-    write_features,
-)
 from backbones.spec import InputSpec
 
 GOOD = ("a/1.jpg", "a/2.png", "b/c/3.JPG")
 SPEC = InputSpec(size=32, resize=36)
+
+
+def extract_features(
+    network: nn.Module,
+    inputs: Inputs,
+    layer: str,
+    *,
+    spec: InputSpec = SPEC,
+    pool: bool = True,
+    progress: Any = None,
+    **options: Any,
+) -> Iterator[Features]:
+    member = Member(lambda: network, spec, ())
+    source = input_source(inputs)
+    kept = InferenceOptions(**options)
+    return vectors.extract_features(member, source, layer, kept, pool=pool, progress=progress)
 
 
 @pytest.fixture
@@ -42,8 +55,8 @@ def as_seen(photos: Path) -> torch.Tensor:
 
 def test_rows_are_what_the_layer_gives_in_evaluation(photos: Path, vgg: Any) -> None:
     inputs = find_inputs([photos / name for name in GOOD])
-    vectors = list(extract_features(vgg, inputs, SPEC, "relu3_1"))
-    maps = list(extract_features(vgg, inputs, SPEC, "relu3_1", pool=False))
+    vectors = list(extract_features(vgg, inputs, "relu3_1"))
+    maps = list(extract_features(vgg, inputs, "relu3_1", pool=False))
     assert vgg.training, "its mode is not restored"
     with torch.no_grad():
         expected = vgg.eval().features[:11](as_seen(photos)).numpy()
@@ -56,7 +69,7 @@ def test_rows_are_what_the_layer_gives_in_evaluation(photos: Path, vgg: Any) -> 
 def test_the_usual_tap_is_what_the_last_layer_sees(photos: Path, vgg: Any) -> None:
     assert usual_tap(vgg, SPEC) == "into:classifier.6"
     inputs = find_inputs([photos / name for name in GOOD])
-    rows = np.stack([row.values for row in extract_features(vgg, inputs, SPEC, "into:fc8")])
+    rows = np.stack([row.values for row in extract_features(vgg, inputs, "into:fc8")])
     assert rows.shape == (3, 32)
     with torch.no_grad():
         logits = vgg.eval()(as_seen(photos))
@@ -73,7 +86,6 @@ def test_batches_and_workers_change_nothing_and_bad_files_stay_in_place(
         extract_features(
             vgg,
             inputs,
-            SPEC,
             "pool5",
             batch_size=batch_size,
             workers=workers,
@@ -82,7 +94,7 @@ def test_batches_and_workers_change_nothing_and_bad_files_stay_in_place(
     )
     one, bad, two = rows
     assert (bad.values, bad.error) == (None, "the file is empty")
-    alone = [next(extract_features(vgg, find_inputs([r.path]), SPEC, "pool5")) for r in (one, two)]
+    alone = [next(extract_features(vgg, find_inputs([r.path]), "pool5")) for r in (one, two)]
     for row, expected in zip((one, two), alone, strict=True):
         np.testing.assert_allclose(row.values, expected.values, atol=1e-6)
     assert seen[-1] == (3, 3)
@@ -91,7 +103,7 @@ def test_batches_and_workers_change_nothing_and_bad_files_stay_in_place(
 
 def test_an_unknown_layer_is_told_before_any_picture_is_read(photos: Path, vgg: Any) -> None:
     with pytest.raises(NotFound, match=r"no layer 'pool6'.*pool5"):
-        extract_features(vgg, find_inputs([photos]), SPEC, "pool6")
+        extract_features(vgg, find_inputs([photos]), "pool6")
 
 
 def rows(count: int = 3) -> Iterator[Features]:
@@ -172,7 +184,7 @@ def test_a_network_of_somebody_else(photos: Path) -> None:
     )
     spec = InputSpec(size=12, resize=14)
     name = usual_tap(model, spec)
-    (row, *_) = extract_features(model, find_inputs([photos / GOOD[0]]), spec, name)
+    (row, *_) = extract_features(model, find_inputs([photos / GOOD[0]]), name, spec=spec)
     assert name == "into:3"
     assert row.values is not None
     assert row.values.shape == (5,)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from backbones.classifier.writers import FORMATS, Guess, Prediction, Submission, write_predictions
 from backbones.errors import BadData, MissingExtra, WrongUse
-from backbones.prediction import FORMATS, Guess, Prediction, Submission, write_predictions
 
 ANSWERS = (
     Prediction("test/bad.jpg", error="the file is empty"),

@@ -11,12 +11,15 @@ import torch
 from PIL import Image
 from torch import nn
 
+from backbones.classifier import inference, packing
+from backbones.classifier.inference import InferenceOptions, Member, Outputs, run_inference
+from backbones.classifier.packing import Packer, Part
+from backbones.classifier.source import split_source
+from backbones.data.finish import normalised
 from backbones.data.source import ArrayPictures, FilePictures, Split
 from backbones.errors import ProtocolError
 from backbones.features.dense import dense
 from backbones.models import build
-from backbones.protocols.answering import Asking, answer
-from backbones.protocols.packing import Packer, Part, batch_of
 from backbones.protocols.row import Protocol, ShorterSide
 from backbones.protocols.table import find_protocol
 from backbones.protocols.viewing import views
@@ -50,8 +53,14 @@ def squares(side: int, count: int = 5) -> Split:
     return Split("val", classes, np.arange(count), ArrayPictures(pixels, "noise"))
 
 
+def answer(network: nn.Module, split: Split, spec: InputSpec, options: InferenceOptions) -> Outputs:
+    return run_inference(
+        [Member(lambda: network, spec, split.classes)], split_source(split), options
+    )
+
+
 def said(network: nn.Module, split: Split, row: Protocol, batch_size: int = 4) -> torch.Tensor:
-    found = answer(network, split, SPEC, Asking(row, batch_size, workers=0))
+    found = answer(network, split, SPEC, InferenceOptions(row, batch_size, workers=0))
     assert found.indices.tolist() == list(range(len(split)))
     return torch.from_numpy(found.log_probabilities).exp()
 
@@ -120,7 +129,9 @@ def test_views_of_different_pictures_share_batches() -> None:
     packer, sizes = Packer(4 * 8 * 8), []
     for picture in range(6):
         for number in range(3):
-            part = Part(picture, number, np.zeros((8, 8, 3), np.uint8), dense=False)
+            part = Part(
+                picture, number, np.zeros((1, 8, 8, 3), np.uint8), dense=False, geometry=SPEC
+            )
             sizes += [len(batch) for batch in packer.add(part)]
     assert sizes + [len(batch) for batch in packer.rest()] == [4, 4, 4, 4, 2]
 
@@ -128,7 +139,7 @@ def test_views_of_different_pictures_share_batches() -> None:
 def test_what_waits_is_bounded_however_many_sizes_there_are() -> None:
     packer, held, given = Packer(1000), 0, 0
     for width in range(10, 400):
-        part = Part(width, 0, np.zeros((10, width, 1), np.uint8), dense=True)
+        part = Part(width, 0, np.zeros((1, 10, width, 1), np.uint8), dense=True, geometry=SPEC)
         batches = list(packer.add(part))
         given += sum(map(len, batches))
         held += 10 * width - sum(p.pixels.size for batch in batches for p in batch)
@@ -138,7 +149,7 @@ def test_what_waits_is_bounded_however_many_sizes_there_are() -> None:
 
 def test_a_batch_is_normalised_as_the_input_spec_says() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (9, 7, 3), dtype=np.uint8)
-    batch = batch_of([Part(0, 0, pixels, dense=True)], SPEC)
+    batch = normalised([pixels], SPEC)
     torch.testing.assert_close(batch, normal(torch.from_numpy(pixels).permute(2, 0, 1)))
 
 
@@ -162,12 +173,10 @@ def test_a_picture_larger_than_the_limit_is_scored_in_tiles_with_the_same_answer
     network, spec = Unpadded().eval(), InputSpec(size=64, resize=300)
     pixels = np.random.default_rng(2).integers(0, 256, (1, 300, 410, 3), dtype=np.uint8)
     split = Split("val", tuple("abcdefghij"), np.array([0]), ArrayPictures(pixels, "noise"))
-    asking = Asking(replace(PLAIN, resize=(ShorterSide(),)), 4, workers=0)
-    whole = answer(network, split, spec, asking)
-    from backbones.protocols import answering, packing
-
-    monkeypatch.setattr(answering, "tiles", lambda w, h, size: packing.tiles(w, h, size, 120 * 120))
-    parts = answer(network, split, spec, asking)
+    options = InferenceOptions(replace(PLAIN, resize=(ShorterSide(),)), 4, workers=0)
+    whole = answer(network, split, spec, options)
+    monkeypatch.setattr(inference, "tiles", lambda w, h, size: packing.tiles(w, h, size, 120 * 120))
+    parts = answer(network, split, spec, options)
     assert (whole.num_passes, parts.num_passes > 4) == (1, True)
     np.testing.assert_allclose(parts.log_probabilities, whole.log_probabilities, rtol=1e-5)
 
@@ -182,7 +191,7 @@ def test_a_network_that_cannot_be_read_densely_says_so(photos: Split) -> None:
             return 2 * torch.as_tensor(self.fc(x.flatten(1)))
 
     with pytest.raises(ProtocolError, match="choose a protocol of crops"):
-        answer(Doubled(), photos, SPEC, Asking(PLAIN))
+        answer(Doubled(), photos, SPEC, InferenceOptions(PLAIN))
 
 
 def test_a_scale_below_the_training_size_is_one_line(vgg: nn.Module, photos: Split) -> None:

@@ -19,7 +19,7 @@ import torch.distributed as dist
 from pathlib import Path
 from backbones.data.source import FilePictures, Split
 from backbones.models import build
-from backbones.protocols.run import evaluate
+from backbones.classifier.evaluation import evaluate
 from backbones.protocols.table import ShorterSide, find_protocol
 from backbones.spec import InputSpec
 

@@ -9,7 +9,8 @@ import torch
 
 from backbones.errors import ProtocolError
 from backbones.protocols.table import PROTOCOLS, ShorterSide, find_protocol, protocol_names
-from backbones.protocols.viewing import views_of
+from backbones.protocols.viewing import views
+from backbones.spec import InputSpec
 
 
 def test_names_are_unique_and_found() -> None:
@@ -25,16 +26,16 @@ def test_an_unknown_protocol_names_the_nearest() -> None:
         find_protocol("tencrop")
 
 
-@pytest.mark.parametrize(("protocol", "views"), [("single", 1), ("ten_crop", 10)])
-def test_number_of_views(protocol: str, views: int) -> None:
-    cut = views_of(torch.zeros(2, 3, 9, 9), find_protocol(protocol), 7)
-    assert len(cut) == views
-    assert {tuple(view.shape) for view in cut} == {(2, 3, 7, 7)}
+@pytest.mark.parametrize(("protocol", "count"), [("single", 1), ("ten_crop", 10)])
+def test_number_of_views(protocol: str, count: int) -> None:
+    cut = list(views(protocol, torch.zeros(3, 9, 9), spec=InputSpec(size=7, resize=9)))
+    assert len(cut) == count
+    assert {tuple(view.shape) for view in cut} == {(3, 7, 7)}
 
 
 def test_views_larger_than_the_picture_are_refused() -> None:
     with pytest.raises(ProtocolError, match="views of 12 px do not fit into 10 x 10 px"):
-        views_of(torch.zeros(1, 3, 10, 10), find_protocol("ten_crop"), 12)
+        list(views("ten_crop", torch.zeros(3, 10, 10), spec=InputSpec(size=12, resize=10)))
 
 
 def test_papers_that_test_around_the_training_scale_fit() -> None:

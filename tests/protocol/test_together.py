@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from backbones.classifier.evaluation import Evaluation, evaluate, evaluate_together
+from backbones.classifier.inference import InferenceOptions, Member
 from backbones.data.source import ArrayPictures, Split
 from backbones.errors import BadData
-from backbones.protocols.answering import Asking
-from backbones.protocols.run import Evaluation, Member, evaluate, evaluate_together
 from backbones.protocols.score import fuse, reduce
 from backbones.protocols.table import Reduction, find_protocol
 from backbones.spec import InputSpec
@@ -44,7 +44,7 @@ def pictures() -> Split:
 
 def measured(members: list[Member], split: Split, reduction: Reduction, name: str) -> Evaluation:
     row = replace(find_protocol(name), reduction=reduction)
-    return evaluate_together(members, split, Asking(row, workers=0))
+    return evaluate_together(members, split, InferenceOptions(row, workers=0))
 
 
 def test_worked_by_hand() -> None:

@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
+from backbones.classifier.packing import tiles
 from backbones.data.geometry import Box
 from backbones.errors import BadImage, ProtocolError
 from backbones.protocols import views
-from backbones.protocols.packing import tiles
 from backbones.protocols.table import PROTOCOLS, ShorterSide, find_protocol
 from backbones.protocols.viewing import cut_views, plan
 from backbones.spec import InputSpec
@@ -121,7 +121,7 @@ def test_views_lie_within_the_picture(row) -> None:
 
 
 def test_a_picture_that_a_protocol_would_blow_up_is_a_bad_image() -> None:
-    pixels = np.zeros((1, 200, 3), dtype=np.uint8)
+    pixels = np.zeros((1, 1, 200, 3), dtype=np.uint8)
     spec = InputSpec(size=224, resize=224)
     wanted = plan(replace(find_protocol("vgg/dense"), resize=(ShorterSide(px=640),)), 200, 1, spec)
     with pytest.raises(BadImage, match="200 x 1 px would be 128000 x 640 px"):

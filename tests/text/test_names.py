@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from backbones.classifier.inputs import find_inputs
+from backbones.classifier.template import read_template
 from backbones.data.sets import open_data
 from backbones.errors import BadData
-from backbones.prediction.inputs import find_inputs
-from backbones.prediction.template import read_template
 from backbones.protocols.classes import match_classes
 
 COMPOSED, SPLIT = unicodedata.normalize("NFC", "é"), unicodedata.normalize("NFD", "é")

@@ -12,9 +12,9 @@ from PIL import Image
 
 from backbones.api.prediction import predict
 from backbones.api.training import train
+from backbones.classifier.predictions import Prediction
 from backbones.data.sets import open_data
 from backbones.errors import WrongUse
-from backbones.prediction.run import Prediction
 from backbones.report.page import ShownPicture, write_page
 from backbones.report.pictures import annotate, contact_sheet, save_image
 from backbones.workflows.run import TrainingRun

@@ -1,48 +1,43 @@
-"""Look at pictures through a layer of a trained network."""
+"""Look at images through a layer of a trained network."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from backbones.prediction import vectors
-from backbones.prediction.inputs import Inputs, find_inputs
-from backbones.prediction.vectors import Features, check_target, usual_tap, write_features
-from backbones.prediction.writers import Written
+from backbones.classifier.classifier import Classifier
+from backbones.classifier.inference import BATCH_SIZE
+from backbones.classifier.opening import open_classifier
+from backbones.classifier.vectors import Features, check_target, usual_tap, write_features
+from backbones.classifier.writers import Written
 from backbones.progress import Progress
 from backbones.weights.bundle import Bundle
-from backbones.weights.opening import open_bundle
 
 __all__ = ["Features", "extract_features", "features_to_file"]
 
 
 def extract_features(
-    bundle: str | Path | Bundle,
-    inputs: Sequence[str | Path] | str | Path,
+    bundle: str | Path | Bundle | Classifier,
+    inputs: Any,
     *,
     tap: str | None = None,
     pool: bool = True,
-    batch_size: int = 32,
+    batch_size: int = BATCH_SIZE,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Features]:
-    """Turn pictures into rows of numbers, to search, cluster or classify them by.
+    """Turn images into rows of numbers, to search, cluster or classify them by.
 
     Args:
-        bundle: a bundle, its path, a run folder, or the id of weights.
-        inputs: files, folders, patterns, zip or tar files, or "-" for standard input.
-        tap: the layer, as `backbones.tap` has it: "relu4_2", "conv3_x", "layer3.0". None takes
-            what the network's last layer is given.
-        pool: maps (C, h, w) are averaged to vectors (C); else they stay.
-        batch_size: pictures at a time, at least 1.
-        progress: called with (pictures done, pictures in all).
-
-    Yields:
-        One row a picture, in input order; with an error where it could not be read.
+        bundle, device, precision, threads: as of `backbones.open`.
+        inputs: images, and `tap` (the layer), `pool`, `batch_size`, `progress`: as of
+            `Classifier.features`.
 
     Raises:
-        NotFound: no such bundle, layer, file, folder or pattern; before any picture is read.
-        WrongUse: nothing was named, or the layer does not run in evaluation.
+        NotFound, WrongUse: as these two.
 
     Example:
         >>> import numpy, tempfile
@@ -53,60 +48,45 @@ def extract_features(
         >>> row.values.shape
         (84,)
     """
-    opened = open_bundle(bundle)
-    network = opened.build()
-    return vectors.extract_features(
-        network,
-        _found(inputs),
-        opened.spec,
-        tap or usual_tap(network, opened.spec),
-        pool=pool,
-        batch_size=batch_size,
-        progress=progress,
-    )
-
-
-def _found(inputs: Sequence[str | Path] | str | Path) -> Inputs:
-    named = [inputs] if isinstance(inputs, str | Path) else inputs
-    return find_inputs(named, stdin=sys.stdin.buffer)
+    opened = open_classifier(bundle, device=device, precision=precision, threads=threads)
+    return opened.features(inputs, layer=tap, pool=pool, batch_size=batch_size, progress=progress)
 
 
 def features_to_file(
-    bundle: str | Path | Bundle,
-    inputs: Sequence[str | Path] | str | Path,
+    bundle: str | Path | Bundle | Classifier,
+    inputs: Any,
     target: Path,
     *,
     tap: str | None = None,
     pool: bool = True,
-    batch_size: int = 32,
+    batch_size: int = BATCH_SIZE,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
     progress: Progress | None = None,
 ) -> Written:
-    """Turn pictures into the rows of a file.
+    """Turn images into the rows of a file.
 
     Args:
-        bundle, inputs, tap, pool, batch_size, progress: see `extract_features`.
+        bundle, inputs, tap, pool, batch_size, device, precision, threads, progress: see
+            `extract_features`.
         target: .npz: `paths` and `features` of what could be read, `unreadable` and `reasons` of
-            the rest, and the `variant` and `tap` in words. Or .parquet: a row a picture with
-            `path`, `features` and `error`, and the same two in its metadata.
+            the rest, and `variant`, `tap`, `device` and `precision` in words. Or .parquet: a row an
+            image with `path`, `features` and `error`, and the same words in its metadata.
 
     Returns:
-        how many pictures there were, and which could not be read.
+        how many images there were, and which could not be read.
 
     Raises:
         NotFound, WrongUse: see `extract_features`; another suffix; maps for Parquet.
         MissingExtra: Parquet without pyarrow.
     """
     check_target(target, vectors=pool)
-    opened = open_bundle(bundle)
-    network = opened.build()
-    name = tap or usual_tap(network, opened.spec)
-    rows = vectors.extract_features(
-        network,
-        _found(inputs),
-        opened.spec,
-        name,
-        pool=pool,
-        batch_size=batch_size,
-        progress=progress,
-    )
-    return write_features(rows, target, named={"variant": opened.variant, "tap": name})
+    opened = open_classifier(bundle, device=device, precision=precision, threads=threads)
+    member = opened.members[0]
+    name = tap or usual_tap(member.build(), member.spec)
+    rows = opened.features(inputs, layer=name, pool=pool, batch_size=batch_size, progress=progress)
+    variant = opened.bundles[0].variant if opened.bundles else member.name
+    named = {"variant": variant, "tap": name}
+    compute = {"device": opened.compute.device, "precision": opened.compute.precision}
+    return write_features(rows, target, named=named | compute)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backbones.cli.compute import Device, Precision, Threads, opened
 from backbones.cli.console import (
-    preparing,
     print_json,
     print_text,
     progress,
     say,
-    tell_nameless,
 )
 from backbones.cli.options import (
     BatchSize,
@@ -28,7 +28,7 @@ from backbones.cli.options import (
 from backbones.errors import WrongUse
 
 if TYPE_CHECKING:
-    from backbones.protocols.run import Evaluation
+    pass
 Targets = Annotated[
     list[str] | None,
     typer.Argument(
@@ -69,10 +69,10 @@ def evaluate(
     layout: Layout = None,
     label_pattern: LabelPattern = None,
     lang: Language = "en",
-    batch_size: BatchSize = 64,
-    precision: Annotated[
-        Literal["fp32", "bf16"], typer.Option(help="Inference precision; fp32 is exact.")
-    ] = "fp32",
+    batch_size: BatchSize = 32,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
     json: Json = False,
     out: Out = None,
     offline: Offline = False,
@@ -98,15 +98,24 @@ def evaluate(
             "evaluate needs a classifier and data: backbones evaluate CLASSIFIER... DATA;"
             " `backbones evaluate --protocol list` shows the protocols"
         )
-    reading = {"split": split, "layout": layout, "label_pattern": label_pattern}
-    found = _measured(
-        (given[:-1], given[-1]), (protocol, settings or []), reading, lang, (batch_size, precision)
-    )
-    if found is None:
-        return
+    classifier = opened(given[:-1], lang, device, precision, threads)
+    with progress("evaluating") as report_progress:
+        found = classifier.evaluate(
+            given[-1],
+            protocol=protocol,
+            settings=settings or [],
+            split=split,
+            layout=layout,
+            label_pattern=label_pattern,
+            lang=lang,
+            batch_size=batch_size,
+            progress=report_progress,
+        )
+    if os.environ.get("RANK", "0") != "0":
+        return  # the first process does the talking
     if out:
+        from backbones.classifier.evaluation_files import write_evaluation
         from backbones.report.fonts import font_note
-        from backbones.workflows.evaluated import write_evaluation
 
         for path in write_evaluation(found, out):
             say(f"wrote {path}")
@@ -116,46 +125,6 @@ def evaluate(
         print_json(found.to_json())
     else:
         print_text(found.to_text())
-
-
-def _measured(
-    what: tuple[list[str], str],
-    how: tuple[str, list[str]],
-    reading: dict[str, str | None],
-    lang: Language,
-    means: tuple[int, Literal["fp32", "bf16"]],
-) -> Evaluation | None:
-    """The evaluation; None in processes that leave the talking to the first."""
-    import os
-
-    from backbones.api.evaluation import evaluate as measure
-    from backbones.speed import keep_large_buffers
-    from backbones.training.folds import all_networks
-    from backbones.weights.opening import open_bundle
-
-    keep_large_buffers()
-    names, data = [str(each) for each in all_networks(what[0])], what[1]
-    with preparing() as bars:
-        opened = [open_bundle(name, downloading=bars.downloading) for name in names]
-    first = os.environ.get("RANK", "0") == "0"
-    if first:
-        tell_nameless(opened[0].classes, lang)
-    with progress("evaluating") as report_progress:
-        found = measure(
-            opened,
-            data,
-            protocol=how[0],
-            settings=how[1],
-            split=reading["split"],
-            layout=reading["layout"],
-            label_pattern=reading["label_pattern"],
-            lang=lang,
-            batch_size=means[0],
-            precision=means[1],
-            names=names,
-            progress=report_progress,
-        )
-    return found if first else None
 
 
 def _describe(verb: str, names: list[str], settings: list[str], as_json: bool) -> None:

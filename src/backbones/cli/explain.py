@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backbones.cli.compute import Device, Precision, Threads, opened
 from backbones.cli.console import (
-    preparing,
     print_json,
     print_text,
     progress,
     say,
-    tell_nameless,
     warn,
 )
 from backbones.cli.options import (
@@ -28,7 +27,7 @@ from backbones.cli.options import (
 from backbones.errors import WrongUse
 
 if TYPE_CHECKING:
-    from backbones.api.explanation_files import WrittenExplanations
+    from backbones.classifier.explanation_files import WrittenExplanations
 
 _SHOWN = 20
 
@@ -86,6 +85,9 @@ def explain(
     top: Top = 5,
     lang: Language = "en",
     batch_size: BatchSize = 16,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
     json: Json = False,
     offline: Offline = False,
     quiet: Quiet = False,
@@ -99,27 +101,20 @@ def explain(
         backbones explain runs/pets photos -o why
         backbones explain runs/pets cat.jpg --class cat --class dog --method occlusion
     """
-    from backbones.api.explanation import Occluder, filters_picture, open_subject
-    from backbones.api.explanation import explain as explain_pictures
-    from backbones.api.explanation_files import write_explanations
+    from backbones.api.explanation import Occluder, filters_picture, write_explanations
     from backbones.report.pictures import save_image
-    from backbones.speed import keep_large_buffers
 
     if not images and not filters:
         raise WrongUse("no images given; expected files or folders, or --filters")
     methods = method or ["grad_cam"]
     check_options(methods, layer, patch or stride)
-    keep_large_buffers()
-    with preparing() as bars:
-        subject = open_subject(classifier, downloading=bars.downloading)
-    tell_nameless(subject.classes, lang)
+    network = opened(classifier, lang, device, precision, threads)
     if filters:
-        say(f"wrote {save_image(filters_picture(subject), out / 'filters.png')}")
+        say(f"wrote {save_image(filters_picture(network), out / 'filters.png')}")
     if not images:
         return
     with progress("explaining", unit="passes") as report_progress:
-        found = explain_pictures(
-            subject,
+        found = network.explain(
             images,
             method=methods,
             target=target,

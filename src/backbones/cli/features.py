@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from backbones.cli.console import preparing, print_json, progress, say
+from backbones.cli.compute import Device, Precision, Threads, opened
+from backbones.cli.console import print_json, progress, say
 from backbones.cli.options import BatchSize, Classifier, Images, Json, Offline, Quiet
 from backbones.cli.predict import tell_failures
 
@@ -30,6 +31,9 @@ def features(
         bool, typer.Option("--pool/--no-pool", help="Average maps to vectors, or keep them.")
     ] = True,
     batch_size: BatchSize = 32,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
     json: Json = False,
     offline: Offline = False,
     quiet: Quiet = False,
@@ -44,17 +48,13 @@ def features(
         backbones features vgg16.tv_in1k photos --layer relu4_2 --no-pool
     """
     from backbones.api.features import features_to_file
-    from backbones.prediction.vectors import check_target
-    from backbones.speed import keep_large_buffers
-    from backbones.weights.opening import open_bundle
+    from backbones.classifier.vectors import check_target
 
     check_target(out, vectors=pool)
-    keep_large_buffers()
-    with preparing() as bars:
-        opened = open_bundle(classifier, downloading=bars.downloading)
+    network = opened(classifier, "en", device, precision, threads)
     with progress("extracting") as report_progress:
         written = features_to_file(
-            opened,
+            network,
             images,
             out,
             tap=layer,

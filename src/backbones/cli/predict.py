@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from backbones.cli.console import preparing, progress, say, tell_nameless, warn
+from backbones.cli.compute import Device, Precision, Threads, opened
+from backbones.cli.console import progress, say, warn
 from backbones.cli.options import (
     BatchSize,
     Classifier,
@@ -33,8 +33,7 @@ from backbones.cli.submission import (
 from backbones.errors import WrongUse
 
 if TYPE_CHECKING:
-    from backbones.api.prediction import Output
-    from backbones.prediction.writers import Written
+    from backbones.classifier.writers import Written
 
 OUTPUT, ENSEMBLE = "Output", "Averaging"
 
@@ -102,6 +101,9 @@ def predict(
     clip: Clip = None,
     lang: Language = "en",
     batch_size: BatchSize = 32,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
     offline: Offline = False,
     quiet: Quiet = False,
 ) -> None:
@@ -132,57 +134,28 @@ def predict(
     )
     if format != "submission":
         options.refuse_without_file()
-    from backbones.api.prediction import Output
+    from backbones.api.prediction import Output, predict_files
 
     wanted = options.submission() if format == "submission" else None
-    written = answered(
-        [classifier, *(also or [])],
-        images,
-        Output(format, out or sys.stdout, pictures, wanted, template),
-        Asked(protocol, top, lang, batch_size),
-    )
+    networks = opened([classifier, *(also or [])], lang, device, precision, threads)
+    # answers that come to the terminal one by one are a progress of their own
+    shown = sys.stdout.isatty() and out is None
+    with progress("predicting", quiet=shown) as report_progress:
+        written = predict_files(
+            networks,
+            images,
+            Output(format, out or sys.stdout, pictures, wanted, template),
+            protocol=protocol,
+            top=top,
+            lang=lang,
+            batch_size=batch_size,
+            progress=report_progress,
+        )
     if out:
         say(f"wrote {written.num_pictures - len(written.extra)} predictions to {out}")
     if pictures:
         say(f"annotated copies are in {pictures}; open {pictures / 'index.html'}")
     tell_failures(written)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """How the networks are asked; a field for each option."""
-
-    protocol: str
-    top: int
-    lang: Literal["en", "zh", "both"]
-    batch_size: int
-
-
-def answered(networks: list[str], inputs: list[str], output: Output, asked: Asked) -> Written:
-    """Open the networks, and predict with a bar."""
-    from backbones.api.prediction import predict_files
-    from backbones.speed import keep_large_buffers
-    from backbones.training.folds import all_networks
-    from backbones.weights.opening import open_bundle
-
-    keep_large_buffers()
-    everyone = all_networks(networks)
-    with preparing() as bars:
-        opened = [open_bundle(each, downloading=bars.downloading) for each in everyone]
-    tell_nameless(opened[0].classes, asked.lang)
-    # answers that come to the terminal one by one are a progress of their own
-    shown = sys.stdout.isatty() and output.target is sys.stdout
-    with progress("predicting", quiet=shown) as report_progress:
-        return predict_files(
-            opened,
-            inputs,
-            output,
-            protocol=asked.protocol,
-            top=asked.top,
-            lang=asked.lang,
-            batch_size=asked.batch_size,
-            progress=report_progress,
-        )
 
 
 def tell_failures(written: Written) -> None:

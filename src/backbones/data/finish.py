@@ -105,16 +105,32 @@ class Finisher:
             out[row, box.top : box.top + box.height, box.left : box.left + box.width] = 0.0
 
 
-def normalised(squares: Sequence[npt.NDArray[np.uint8]], spec: InputSpec) -> Tensor:
-    """What a network sees of squares in an evaluation.
+def normalised(
+    pixels: Sequence[npt.NDArray[np.uint8]], spec: InputSpec, device: str = "cpu"
+) -> Tensor:
+    """What a network sees in an evaluation, in the one place where bytes become its input.
 
-    Shapes: each square uint8 (S, S, 1 or C) -> float32 (N, C, S, S).
+    A GPU is sent the bytes, a quarter of what it computes with, from memory that it reads by
+    itself.
+
+    Args:
+        pixels: of one size, not copied more than once.
+        spec: names channels, mean and std.
+        device: where the network is.
+
+    Shapes: each uint8 (h, w, C) -> float32 (N, C, h, w), channels_last.
     """
-    height, width = squares[0].shape[:2]
-    shape = (len(squares), height, width, spec.channels)
-    images = torch.empty(shape, dtype=torch.float32, device="cpu")
-    Finisher(spec).finish(images, squares, None)
-    return images.permute(0, 3, 1, 2)
+    stacked = torch.from_numpy(np.stack(list(pixels)))
+    if device.startswith("cuda"):
+        stacked = stacked.pin_memory()
+    rows = stacked.to(device, non_blocking=True).flatten(2)
+    std = torch.tensor(spec.std, dtype=torch.float64, device="cpu")
+    mean = torch.tensor(spec.mean, dtype=torch.float64, device="cpu")
+    # for a whole row of pixels, so that the innermost loop is long enough for vector units
+    scale = (1.0 / (255.0 * std)).float().repeat(stacked.shape[2]).to(device)
+    offset = (-mean / std).float().repeat(stacked.shape[2]).to(device)
+    images = torch.addcmul(offset, rows, scale)
+    return images.view(stacked.shape).permute(0, 3, 1, 2)
 
 
 def _is_distorted(drawn: Draws) -> bool:

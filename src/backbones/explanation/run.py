@@ -9,9 +9,6 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from backbones.data.decode import decode
-from backbones.data.geometry import evaluation_framing, source_box
-from backbones.data.render import Pixels, render, with_channels
 from backbones.errors import NotFinite, NotFound, WrongUse, nearest
 from backbones.explanation.activation_maps import cam, grad_cam
 from backbones.explanation.maps import Maps
@@ -74,33 +71,6 @@ class Request:
             len(self.occluder.places(spec.size, spec.size)) if method == "occlusion" else 1
             for method in self.methods
         )
-
-
-@dataclass(frozen=True)
-class Looked:
-    """A decoded picture, and what the network sees of it.
-
-    Args:
-        picture: upright, RGB or grey.
-        square: cut and resized.
-        box: left, top, width and height of the square on the picture, px of the picture.
-    """
-
-    picture: Pixels
-    square: Pixels
-    box: Box
-
-
-def look(data: bytes, spec: InputSpec) -> Looked:
-    """Decode a picture and cut out what the network sees, as an evaluation does.
-
-    Raises:
-        BadImage: it cannot be decoded.
-    """
-    picture = decode(data)
-    pixels = with_channels(picture, spec.channels)
-    framing = evaluation_framing(pixels.shape[1], pixels.shape[0], spec.resize, spec.size)
-    return Looked(picture, render(pixels, framing, spec.interpolation), source_box(framing))
 
 
 def answer(

@@ -16,7 +16,9 @@ Network = Callable[[Tensor], Tensor]
 
 @contextmanager
 def evaluating(
-    network: nn.Module, precision: Literal["fp32", "bf16"] = "fp32"
+    network: nn.Module,
+    precision: Literal["fp32", "bf16"] = "fp32",
+    forward: Network | None = None,
 ) -> Iterator[Network]:
     """Evaluation mode without gradients; afterwards every module is in the mode it was in.
 
@@ -26,18 +28,20 @@ def evaluating(
     Args:
         network: any.
         precision: of its arithmetic; "bf16" uses autocast and leaves the weights alone.
+        forward: another way through its modules; itself where None.
 
     Yields:
-        The network as a function from pictures to float32 scores; it takes the pictures to the
+        That way as a function from pictures to float32 scores; it takes the pictures to the
         device where the weights are, and raises NotFinite where a score is nan or infinite.
     """
+    forward = forward or network
     training = [module for module in network.modules() if module.training]
     weight = next(network.parameters(), None)
     device = weight.device if weight is not None else torch.device("cpu")
 
     def scores(pictures: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            logits: Tensor = network(pictures.to(device))
+            logits: Tensor = forward(pictures.to(device))
         return finite(logits.float())
 
     network.eval()

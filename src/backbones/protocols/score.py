@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from backbones.nn.evaluating import Network
 from backbones.protocols.row import Reduction
 
 # The share of a vote that the mean probability has, so that it decides between equal votes and
 # nothing else: it takes 4,096 votes before one of them weighs less.
 _TIE = 2.0**-12
-
-
-def score_crops(network: Network, views: Iterable[Tensor]) -> Tensor:
-    """Run the network on every view by itself, one view of the whole batch at a time.
-
-    Shapes:
-        V tensors (N, C, S, S) -> (N, V, K).
-    """
-    return torch.stack([network(view) for view in views], dim=1)
 
 
 def score_dense(maps: Tensor) -> tuple[Tensor, int]:

@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from backbones.data.geometry import Box, centre_crop_box, resized_size
-from backbones.data.render import Pixels, cut_window, resize_pixels
+from backbones.data.geometry import Box, Framing, centre_crop_box, resized_size
+from backbones.data.render import Pixels, cut_window, render, resize_batch
 from backbones.errors import BadImage, ProtocolError
 from backbones.protocols.row import Protocol, Region, Views
 from backbones.protocols.table import find_protocol
@@ -160,26 +160,38 @@ def mirror(pictures: Tensor) -> Tensor:
 
 
 def cut_views(pixels: Pixels, wanted: tuple[View, ...], spec: InputSpec) -> Iterator[Pixels]:
-    """Cut a plan out of a decoded picture, in its order; every scale is resized once.
+    """Cut a plan out of decoded images of one size, in its order; every scale is resized once.
 
     Shapes:
-        pixels: uint8 (H, W, C), of the size that the plan was made for; gives uint8 (h, w, C).
+        pixels: uint8 (N, H, W, C), of the size that the plan was made for; gives uint8
+        (N, h, w, C) a view.
 
     Raises:
-        BadImage: the resized picture would have more than `MOST_RESIZED_PIXELS`.
+        BadImage: the resized image would have more than `MOST_RESIZED_PIXELS`, and the view has
+            not the side of a network's input.
     """
     for resized, views in groupby(wanted, key=lambda view: view.resized):
-        if resized[0] * resized[1] > MOST_RESIZED_PIXELS:
-            raise BadImage(
-                f"{pixels.shape[1]} x {pixels.shape[0]} px would be {resized[0]} x {resized[1]} px"
-                f" under this protocol, more than {MOST_RESIZED_PIXELS:,} pixels"
-            )
-        picture = resize_pixels(pixels, resized[0], resized[1], spec.interpolation)
+        large = resized[0] * resized[1] > MOST_RESIZED_PIXELS
+        whole = (
+            pixels if large else resize_batch(pixels, resized[0], resized[1], spec.interpolation)
+        )
         for view in views:
-            cut = cut_window(picture, view.box)
+            cut = _cut_of_large(pixels, view, spec) if large else cut_window(whole, view.box)
             if view.shrunk_px:
-                cut = resize_pixels(cut, view.shrunk_px, view.shrunk_px, spec.interpolation)
-            yield cut[:, ::-1] if view.mirrored else cut
+                cut = resize_batch(cut, view.shrunk_px, view.shrunk_px, spec.interpolation)
+            yield cut[:, :, ::-1] if view.mirrored else cut
+
+
+def _cut_of_large(pixels: Pixels, view: View, spec: InputSpec) -> Pixels:
+    """A small window of what would be too large when it is resized whole."""
+    height, width = pixels.shape[1:3]
+    if view.box.width * view.box.height > spec.size**2:
+        raise BadImage(
+            f"{width} x {height} px would be {view.resized[0]} x {view.resized[1]} px"
+            f" under this protocol, more than {MOST_RESIZED_PIXELS:,} pixels"
+        )
+    framing = Framing(Box(0, 0, width, height), view.resized, view.box)
+    return np.stack([render(each, framing, spec.interpolation) for each in pixels])
 
 
 def views(protocol: str | Protocol, image: Any, *, spec: InputSpec = PHOTO) -> Iterator[Tensor]:
@@ -209,14 +221,15 @@ def views(protocol: str | Protocol, image: Any, *, spec: InputSpec = PHOTO) -> I
         return
     pixels = _pixels(image)
     wanted = plan(row, pixels.shape[1], pixels.shape[0], spec)
-    for view in cut_views(pixels, wanted, spec):
-        yield torch.from_numpy(view.copy()).permute(2, 0, 1)
+    for view in cut_views(pixels[None], wanted, spec):
+        yield torch.from_numpy(view[0].copy()).permute(2, 0, 1)
 
 
 def _pixels(image: Any) -> Pixels:
     if isinstance(image, Image.Image):
         image = np.asarray(image if image.mode in ("L", "RGB") else image.convert("RGB"))
     if isinstance(image, Tensor):
+        image = image.detach().cpu()
         image = image.permute(1, 2, 0).contiguous().numpy() if image.dim() == 3 else image.numpy()
     array: Pixels = np.asarray(image)
     array = array[:, :, None] if array.ndim == 2 else array
@@ -254,18 +267,3 @@ def _views_of_floats(protocol: Protocol, image: Tensor, spec: InputSpec) -> Iter
 def _margins(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
     right, bottom = box.left + box.width - width, box.top + box.height - height
     return max(0, -box.left), max(0, right), max(0, -box.top), max(0, bottom)
-
-
-def views_of(pictures: Tensor, protocol: Protocol, size: int) -> tuple[Tensor, ...]:
-    """All crops of a batch of regions; first those as they are, then mirrored.
-
-    Shapes:
-        pictures (N, C, H, W) -> V tensors (N, C, size, size).
-    """
-    height, width = pictures.shape[-2:]
-    boxes = view_boxes(protocol.views, width, height, size, protocol.grid)
-    cut = tuple(
-        pictures[..., box.top : box.top + box.height, box.left : box.left + box.width]
-        for box in boxes
-    )
-    return cut + tuple(mirror(view) for view in cut) if protocol.mirrored else cut

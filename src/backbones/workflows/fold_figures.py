@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from backbones.classifier.evaluation import Evaluation, evaluate_together
+from backbones.classifier.evaluation_files import write_evaluation
+from backbones.classifier.inference import InferenceOptions, Member, run_inference
+from backbones.classifier.source import split_source
+from backbones.compute import choose_compute
 from backbones.data.source import Split
 from backbones.errors import BadData
 from backbones.labels import shown
 from backbones.metrics import Interval, Report, Skipped, measure
-from backbones.protocols.answering import Asking, answer
-from backbones.protocols.run import Evaluation, Member, evaluate_together
-from backbones.protocols.table import find_protocol
 from backbones.records import fitting
 from backbones.report.curves import read_metrics
 from backbones.training.data import folds_for, open_for
@@ -32,7 +34,6 @@ from backbones.training.out_of_fold import (
 )
 from backbones.weights.bundle import Bundle, read_bundle
 from backbones.weights.opening import find_bundle, open_bundle
-from backbones.workflows.evaluated import write_evaluation
 from backbones.workflows.run import TrainingRun
 from backbones.workflows.setup import evaluation_batch
 
@@ -99,8 +100,11 @@ def measure_fold(fold: int, run: TrainingRun) -> dict[str, Any]:
     """
     held_out = run.source.split("val")
     kept = read_bundle(find_bundle(run.folder))
-    asking = Asking(find_protocol("single"), evaluation_batch(kept.spec))
-    found = answer(kept.build(), held_out, kept.spec, asking)
+    options = InferenceOptions(
+        batch_size=evaluation_batch(kept.spec), compute=choose_compute(run.recipe.device)
+    )
+    member = Member(kept.build, kept.spec, kept.classes)
+    found = run_inference([member], split_source(held_out), options)
     rows = _held(held_out, found.log_probabilities, found.indices, fold)
     write_out_of_fold(run.folder / NAME, rows, kept.classes)
     report = _report(rows, kept, found.skipped)
@@ -195,6 +199,8 @@ def _together_on_test(
         Member(each.build, each.spec, each.classes, str(run))
         for each, run in zip(bundles, runs, strict=True)
     ]
-    asking = Asking(find_protocol("single"), evaluation_batch(bundles[0].spec))
-    found = evaluate_together(members, source.split("test"), asking)
+    options = InferenceOptions(
+        batch_size=evaluation_batch(bundles[0].spec), compute=choose_compute(folder.recipe.device)
+    )
+    found = evaluate_together(members, source.split("test"), options)
     return found.named(shown(bundles[0].classes, "en"))

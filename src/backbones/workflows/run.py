@@ -10,14 +10,16 @@ from typing import Any
 
 from torch import nn
 
-from backbones.compute import Precision
+from backbones.classifier.evaluation import Evaluation, quick_evaluate
+from backbones.classifier.evaluation import evaluate as evaluate_split
+from backbones.classifier.evaluation_files import write_evaluation
+from backbones.classifier.held_out import was_chosen_by
+from backbones.compute import Precision, choose_compute
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource
 from backbones.errors import WrongUse, telling_of_memory
 from backbones.footprint.room import batch_advice
 from backbones.labels import shown
-from backbones.protocols.run import Evaluation, quick_evaluate
-from backbones.protocols.run import evaluate as evaluate_split
 from backbones.report.curves import draw_curves
 from backbones.training.checkpoint import file_names_digest
 from backbones.training.folder import RunFolder
@@ -28,7 +30,6 @@ from backbones.training.record import Record
 from backbones.training.resolve import input_spec
 from backbones.weights.bundle import read_bundle
 from backbones.weights.opening import find_bundle
-from backbones.workflows.evaluated import was_chosen_by, write_evaluation
 from backbones.workflows.setup import TrainingSetup, evaluation_batch
 
 
@@ -201,6 +202,7 @@ def _finish(run: RunFolder, source: DataSource) -> Finished:
         kept.spec,
         classes=kept.classes,
         batch_size=evaluation_batch(kept.spec),
+        compute=choose_compute(run.recipe.device),
     )
     evaluation = replace(
         evaluation.named(shown(kept.classes, "en")),

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Protocol, TextIO, TypeVar
 
+from backbones.classifier.predictions import Guess, Prediction
 from backbones.errors import BadData, MissingExtra, WrongUse, nearest
 from backbones.files import write_atomic
-from backbones.prediction.run import Guess, Prediction
 from backbones.text import raw_bytes, shown, spelled, to_json
 
 Rows = Iterator[str]
@@ -175,19 +175,7 @@ def _text(predictions: Iterable[Prediction]) -> Rows:
 
 def _json(predictions: Iterable[Prediction]) -> Rows:
     for each in predictions:
-        values: dict[str, Any] = {"path": each.path}
-        if each.error is not None:
-            values["error"] = each.error
-        else:
-            values["predictions"] = [
-                _answer(guess, float(_number(guess.probability))) for guess in each.predictions
-            ]
-        yield to_json(values) + "\n"
-
-
-def _answer(guess: Guess, probability: float) -> dict[str, Any]:
-    own = {} if guess.id is None else {"id": guess.id}
-    return {"name": guess.name, **own, "probability": probability}
+        yield to_json(each.to_json()) + "\n"
 
 
 def _csv(predictions: Iterable[Prediction]) -> Rows:
@@ -281,7 +269,8 @@ def submitted(each: Prediction, wanted: Submission, names: tuple[str, ...] | Non
 def _spelled(guess: Guess) -> dict[str, Any]:
     """An answer in Parquet's strings, which are UTF-8."""
     id_ = None if guess.id is None else spelled(guess.id)
-    return _answer(replace(guess, name=spelled(guess.name), id=id_), guess.probability)
+    answer = replace(guess, name=spelled(guess.name), id=id_).to_json()
+    return {**answer, "probability": guess.probability}
 
 
 def _parquet(predictions: Iterable[Prediction]) -> bytes:

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from backbones.classifier.predictions import Guess
 from backbones.data.render import Pixels
 from backbones.errors import BadImage
 from backbones.explanation.maps import spread
 from backbones.explanation.run import Box, Method
-from backbones.prediction.run import Guess
 from backbones.report.heat import HeatMap, draw_heat_maps, panel_picture
 from backbones.report.tiles import draw_feature_maps
 

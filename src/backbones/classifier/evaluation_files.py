@@ -1,30 +1,18 @@
-"""What an evaluation leaves: its files, and whether its images chose the weights."""
+"""What an evaluation leaves: its report, and the confusion matrix."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from backbones.data.source import Split
+from backbones.classifier.evaluation import Evaluation
 from backbones.files import write_atomic
-from backbones.protocols.run import Evaluation
 from backbones.report.confusion import Confusion, appearing, confusion_csv, draw_confusion
 from backbones.text import raw_bytes, to_json
-from backbones.training.checkpoint import file_names_digest
-from backbones.weights.bundle import Bundle
-
-
-def was_chosen_by(bundle: Bundle, split: Split) -> bool:
-    """Whether a bundle's weights are the ones that did best on these very images."""
-    digest = (bundle.trained_on or {}).get("chosen_by")
-    if digest is None:
-        return False
-    limited = bundle.recipe is not None and bundle.recipe.get("limit") is not None
-    return digest == file_names_digest(split) or (limited and split.name == "val")
 
 
 def write_evaluation(found: Evaluation, folder: Path) -> tuple[Path, ...]:
-    """Write the report as JSON and text, and the confusion matrix as a chart and CSV.
+    """Write the report as JSON and text, and the confusion matrix as picture and CSV.
 
     Where the data has a part of the network's classes only, the matrix has those that appear.
 

@@ -1,29 +1,34 @@
-"""Evaluate networks: views -> score -> reduce -> metric."""
+"""Measure networks: the answers of the one path, beside the truth."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from backbones.compute import Precision
+from backbones.classifier.inference import (
+    BATCH_SIZE,
+    InferenceOptions,
+    Member,
+    Outputs,
+    run_inference,
+)
+from backbones.classifier.processes import gather, place
+from backbones.classifier.source import split_source
+from backbones.compute import Compute, Precision, choose_compute
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import Split
 from backbones.errors import NotFinite
-from backbones.metrics import Report, measure
+from backbones.metrics import Labels, Report, Skipped, measure
 from backbones.nn.evaluating import evaluating
 from backbones.progress import Progress
-from backbones.protocols.answering import Answers, Asking, answer, answered, collect
 from backbones.protocols.classes import column_order, match_classes
-from backbones.protocols.processes import gather, place
-from backbones.protocols.score import fuse
 from backbones.protocols.table import Protocol, find_protocol
 from backbones.protocols.text import Told, evaluation_text
 from backbones.protocols.viewing import plan
@@ -39,7 +44,7 @@ class Evaluation:
     Args:
         protocol: the row that was followed.
         spec: the network's input spec; the first one's of several.
-        precision: of the network's arithmetic.
+        compute: device, precision and threads.
         report: the numbers.
         seconds: from the first file to the last answer.
         classes_in_data: of how many of the network's classes the data has pictures.
@@ -52,7 +57,7 @@ class Evaluation:
 
     protocol: Protocol
     spec: InputSpec
-    precision: Precision
+    compute: Compute
     report: Report
     seconds: float
     classes_in_data: int
@@ -75,7 +80,7 @@ class Evaluation:
         return {
             "protocol": self.protocol.name,
             "citation": str(self.protocol.citation),
-            "precision": self.precision,
+            **self.compute.to_json(),
             "input": self.spec.to_json(),
             "seconds": self.seconds,
             **({"data": self.data} if self.data else {}),
@@ -106,23 +111,6 @@ class Evaluation:
         return evaluation_text(self.report, told)
 
 
-@dataclass(frozen=True)
-class Member:
-    """One of the networks that are evaluated together.
-
-    Args:
-        build: gives the network when its turn comes, so that one is in memory at a time.
-        spec: how pictures become what it sees.
-        classes: its class names in the order of its outputs.
-        name: what the report calls it.
-    """
-
-    build: Callable[[], nn.Module]
-    spec: InputSpec
-    classes: tuple[str, ...]
-    name: str = "network"
-
-
 def evaluate(
     network: nn.Module,
     split: Split,
@@ -130,8 +118,8 @@ def evaluate(
     protocol: str | Protocol = "single",
     *,
     classes: Sequence[str] | None = None,
-    batch_size: int = 64,
-    precision: Precision = "fp32",
+    batch_size: int = BATCH_SIZE,
+    compute: Compute | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -148,7 +136,7 @@ def evaluate(
         classes: the network's class names in the order of its outputs; labels are translated by
             name. None: the split's own.
         batch_size: pictures at a time; each has as many views as the protocol says.
-        precision: "fp32" is exact; "bf16" is faster on processors with bf16 units.
+        compute: device, precision and threads; what `choose_compute` says where None.
         workers: threads that decode; None picks the number.
         progress: called after every batch.
 
@@ -158,12 +146,16 @@ def evaluate(
     """
     row = find_protocol(protocol) if isinstance(protocol, str) else protocol
     member = Member(lambda: network, spec, tuple(classes or split.classes))
-    asking = Asking(row, batch_size, precision, workers)
-    return evaluate_together([member], split, asking, progress=progress)
+    options = InferenceOptions(row, batch_size, compute or choose_compute(), workers)
+    return evaluate_together([member], split, options, progress=progress)
 
 
 def evaluate_together(
-    members: Sequence[Member], split: Split, asking: Asking, *, progress: Progress | None = None
+    members: Sequence[Member],
+    split: Split,
+    options: InferenceOptions,
+    *,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Measure several networks as one: their answers are reduced as the protocol's views are.
 
@@ -173,8 +165,8 @@ def evaluate_together(
     Args:
         members: one network or more; the classes of all must be the same, in any order.
         split: pictures and true classes.
-        asking: the protocol and the means.
-        progress: called with (pictures done by all networks so far, pictures times networks).
+        options: the protocol and the means.
+        progress: called with (images done, images in all) of this process.
 
     Raises:
         ProtocolError: the protocol's views do not fit a network.
@@ -185,7 +177,7 @@ def evaluate_together(
         column_order(each.classes, first.classes, each.name)  # before any work
     matched = match_classes(split, first.classes)
     start = time.perf_counter()
-    answers = answer_together(members, matched, asking, progress=progress)
+    answers = share_of_process(members, matched, options, progress)
     report = measure(
         answers.log_probabilities,
         matched.labels[answers.indices],
@@ -193,9 +185,9 @@ def evaluate_together(
         skipped=answers.skipped,
     )
     return Evaluation(
-        asking.protocol,
+        options.protocol,
         first.spec,
-        asking.precision,
+        options.compute,
         report,
         seconds=time.perf_counter() - start,
         classes_in_data=len(np.unique(matched.labels)),
@@ -204,64 +196,17 @@ def evaluate_together(
     )
 
 
-def answer_together(
-    members: Sequence[Member], split: Split, asking: Asking, *, progress: Progress | None = None
-) -> Answers:
-    """What several networks say as one about every picture; its label does not matter.
-
-    Args:
-        members: one network or more; the classes of all must be the same, in any order.
-        split: the pictures.
-        asking: the protocol and the means.
-        progress: called with (pictures done by all networks so far, pictures times networks).
-
-    Returns:
-        log-probabilities whose columns are in the first network's order.
-
-    Raises:
-        ProtocolError: the protocol's views do not fit a network.
-        BadData: the networks' classes differ.
-    """
-    orders = [column_order(each.classes, members[0].classes, each.name) for each in members]
+def share_of_process(
+    members: Sequence[Member],
+    split: Split,
+    options: InferenceOptions,
+    progress: Progress | None = None,
+) -> Outputs:
+    """What networks say together about a split, of which every process has shown them its share."""
     rank, world = place()
     share = range(rank, len(split), world)
     mine = split if world == 1 else split.take(list(share))
-    total = len(mine) * len(members)
-    found: list[Answers] = []
-    for number, each in enumerate(members):
-        told = None if progress is None else _after(progress, number * len(mine), total)
-        try:
-            answers = answer(each.build(), mine, each.spec, asking, told)
-        except NotFinite as error:
-            if len(members) == 1:
-                raise
-            raise NotFinite(error.found, f"{each.name}, {error.about}", error.row) from None
-        found.append(gather(answers, share))
-    return _fused(found, orders, asking.protocol)
-
-
-def _after(progress: Progress, before: int, total: int) -> Progress:
-    return lambda done, _: progress(before + done, total)
-
-
-def _fused(found: Sequence[Answers], orders: Sequence[list[int]], protocol: Protocol) -> Answers:
-    """One answer a picture: the columns in the first network's order, then the reduction.
-
-    A picture counts where all networks have an answer; one may find it too large for its scale.
-    """
-    if len(found) == 1:
-        return found[0]
-    common = reduce(np.intersect1d, (each.indices for each in found))
-    skipped = {bad.name: bad for each in found for bad in each.skipped}
-    passes = sum(each.num_passes for each in found)
-    if not len(common):
-        return Answers(np.zeros((0, 0), np.float32), common, tuple(skipped.values()), passes)
-    parts = []
-    for each, order in zip(found, orders, strict=True):
-        rows = each.log_probabilities[np.isin(each.indices, common)][:, order]
-        parts.append(torch.from_numpy(rows))
-    fused = fuse(parts, protocol.reduction).numpy()
-    return Answers(fused, common, tuple(skipped.values()), passes)
+    return gather(run_inference(members, split_source(mine), options, progress), share)
 
 
 def quick_evaluate(
@@ -282,17 +227,23 @@ def quick_evaluate(
     Raises:
         BadData: no picture can be read.
     """
-    single = find_protocol("single")
+    scores: list[Tensor] = []
+    indices: list[Labels] = []
+    skipped: list[Skipped] = []
     try:
         with evaluating(network, precision) as scored:
-            batches = answered(scored, [pipeline], single, pipeline.spec.size)
-            found = collect(batches, len(pipeline.split), None)
+            for batch in pipeline.epoch(0):
+                skipped += [Skipped(bad.name, bad.reason) for bad in batch.bad]
+                if len(batch.indices):
+                    scores.append(torch.log_softmax(scored(batch.images), dim=1).cpu())
+                    indices.append(batch.indices)
     except NotFinite:
         nothing = dict.fromkeys(("top1_error_percent", "top5_error_percent", "loss"), math.nan)
         return {**nothing, "num_samples": len(pipeline.split), "num_skipped": 0}
-    labels = pipeline.split.labels[found.indices]
-    classes = pipeline.split.classes
-    report = measure(found.log_probabilities, labels, classes, skipped=found.skipped)
+    places = np.concatenate(indices) if indices else np.zeros(0, np.int64)
+    answers = torch.cat(scores).numpy() if scores else np.zeros((0, 0), np.float32)
+    labels = pipeline.split.labels[places]
+    report = measure(answers, labels, pipeline.split.classes, skipped=tuple(skipped))
     return {
         "top1_error_percent": report.top1_error_percent,
         "top5_error_percent": report.top5_error_percent,

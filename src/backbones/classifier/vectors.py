@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,18 +13,26 @@ from typing import IO
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from backbones.classifier.inference import InferenceOptions, Member
+from backbones.classifier.preparing import (
+    Preparation,
+    Prepared,
+    batches,
+    geometry_of,
+    squares_of,
+)
+from backbones.classifier.source import Source
+from backbones.classifier.writers import Tally, Written
+from backbones.compute import Compute
 from backbones.data.finish import normalised
 from backbones.data.render import Pixels
-from backbones.errors import MissingExtra, WrongUse
-from backbones.features.taps import INTO, tap
+from backbones.errors import MissingExtra, WrongUse, is_short_of_memory, telling_of_memory
+from backbones.features.taps import INTO, Taps, tap
 from backbones.features.twin import last_layer
 from backbones.files import fill_atomic
-from backbones.nn.evaluating import evaluating, finite, naming
-from backbones.prediction.inputs import Inputs, Waiting
-from backbones.prediction.run import Prepared, batches
-from backbones.prediction.writers import Tally, Written
+from backbones.nn.evaluating import evaluating, naming
 from backbones.progress import Progress
 from backbones.spec import InputSpec
 from backbones.text import spelled
@@ -47,39 +56,34 @@ class Features:
 
 
 def extract_features(
-    network: nn.Module,
-    inputs: Inputs | Iterable[Waiting],
-    spec: InputSpec,
-    name: str,
+    member: Member,
+    source: Source,
+    layer: str,
+    options: InferenceOptions,
     *,
     pool: bool = True,
-    batch_size: int = 32,
-    workers: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Features]:
-    """Look at pictures through a layer, while the next ones are being decoded.
+    """Look at images through a layer, while the next ones are being decoded.
 
     Args:
-        network: its mode is restored after every batch.
-        inputs: what `find_inputs` found.
-        spec: how pictures become what the network sees.
-        name: of the layer, as `tap` has it; `usual_tap` finds one.
+        member: the network and how it wants its images.
+        source: the images.
+        layer: as `tap` has it; `usual_tap` finds one.
+        options: batch size, device and the like; under a protocol of one view.
         pool: maps (C, h, w) are averaged to vectors (C); else they stay.
-        batch_size: pictures at a time, at least 1.
-        workers: threads that decode; None takes one per core, 0 none.
         progress: called after every batch.
 
     Returns:
-        One row a picture, in input order.
+        One row an image, in input order.
 
     Raises:
         NotFound: no such layer; names the nearest. At once, and not with the first row.
         WrongUse: the layer does not run in evaluation.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}, expected at least 1")
-    desk = _Desk(network, spec, name, pool)
-    return _rows(desk, batches(inputs, spec, batch_size, workers=workers, progress=progress))
+    network = options.compute.place(member.build())
+    through = _Layer(tap(network, layer), layer)
+    return _rows(through, member.spec, _Batches(source, options, progress), pool)
 
 
 def usual_tap(network: nn.Module, spec: InputSpec) -> str:
@@ -91,33 +95,73 @@ def usual_tap(network: nn.Module, spec: InputSpec) -> str:
     return INTO + last_layer(network, torch.empty(1, spec.channels, spec.size, spec.size))
 
 
-def _rows(desk: _Desk, found: Iterable[list[Prepared]]) -> Iterator[Features]:
-    for batch in found:
-        readable = [each.square for each in batch if each.square is not None]
-        with naming([each.path for each in batch if each.square is not None]):
-            values = iter(desk.look(readable) if readable else ())
+@dataclass(frozen=True)
+class _Layer:
+    """A layer's output as a function of the images."""
+
+    taps: Taps
+    name: str
+
+    def __call__(self, images: Tensor) -> Tensor:
+        found: Tensor = self.taps(images)[self.name]
+        return found
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """The images of a source, and how they are taken."""
+
+    source: Source
+    options: InferenceOptions
+    progress: Progress | None
+
+    def prepared(self, spec: InputSpec) -> Iterator[list[Prepared]]:
+        options = self.options
+        preparation = Preparation(
+            options.protocol, (geometry_of(spec),), options.kept_px, options.workers
+        )
+        done = 0
+        with closing(preparation.stream(self.source, 1)) as stream:
+            for batch in batches(stream, options.batch_size):
+                yield batch
+                done += len(batch)
+                if self.progress is not None:
+                    self.progress(done, max(done, self.source.num_images))
+
+
+def _rows(layer: _Layer, spec: InputSpec, found: _Batches, pool: bool) -> Iterator[Features]:
+    for batch in found.prepared(spec):
+        squares = squares_of(batch, spec)
+        with naming([each.names[0] for each in batch if each.error is None]):
+            values = iter(_look(layer, squares, spec, found.options.compute, pool))
         for each in batch:
-            yield Features(each.path, None if each.square is None else next(values), each.error)
+            row = next(values) if each.error is None else None
+            yield Features(each.names[0], row, each.error)
 
 
-class _Desk:
-    """Looks at batches: squares of pixels in, rows of numbers out."""
-
-    def __init__(self, network: nn.Module, spec: InputSpec, name: str, pool: bool) -> None:
-        self._taps = tap(network, name)
-        self._spec, self._name, self._pool = spec, name, pool
-
-    def look(self, squares: Sequence[Pixels]) -> npt.NDArray[np.float32]:
-        """(N, H, W, channels) -> (N, C), or the layer's maps (N, C, h, w)."""
-        network = self._taps.model
-        weight = next(network.parameters(), None)
-        pictures = normalised(squares, self._spec).to(None if weight is None else weight.device)
-        with evaluating(network):  # not across a yield: a caller's code must not run in it
-            found = finite(self._taps(pictures)[self._name].float())
-        if self._pool and found.dim() > 2:
-            found = found.flatten(2).mean(2)
-        rows: npt.NDArray[np.float32] = found.cpu().numpy()
-        return rows
+def _look(
+    layer: _Layer, squares: Sequence[Pixels], spec: InputSpec, compute: Compute, pool: bool
+) -> npt.NDArray[np.float32]:
+    """N squares (S, S, C) -> (N, C), or the layer's maps (N, C, h, w); halves where memory ends."""
+    if not squares:
+        return np.empty((0, 0), np.float32)
+    advice = f"not even one image of {spec.size} px fits: use smaller images"
+    with telling_of_memory(lambda: advice):
+        try:
+            with (
+                compute.running(),
+                evaluating(layer.taps.model, compute.precision, layer) as through,
+            ):
+                found = through(normalised(squares, spec, compute.device))
+            found = found.flatten(2).mean(2) if pool and found.dim() > 2 else found
+            rows: npt.NDArray[np.float32] = found.cpu().numpy()
+            return rows
+        except (MemoryError, RuntimeError) as error:
+            if not is_short_of_memory(error) or len(squares) == 1:
+                raise
+    middle = len(squares) // 2
+    halves = (squares[:middle], squares[middle:])
+    return np.concatenate([_look(layer, half, spec, compute, pool) for half in halves])
 
 
 def write_features(

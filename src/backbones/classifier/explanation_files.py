@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backbones.api.explained import Explanation
-from backbones.api.prediction import free_name
+from backbones.classifier.explained import Explanation
+from backbones.classifier.prediction_files import free_name
 from backbones.errors import WrongUse
 from backbones.files import write_atomic
 from backbones.report.fonts import font_note

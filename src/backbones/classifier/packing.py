@@ -10,10 +10,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from backbones.data.geometry import Box
 from backbones.data.render import Pixels
 from backbones.spec import InputSpec
@@ -28,19 +24,21 @@ _BATCHES_WAITING = 4
 
 @dataclass(frozen=True)
 class Part:
-    """A view, or a tile of one.
+    """A view of the images of a block, or a tile of it.
 
     Args:
-        picture: whose it is; any number.
-        view: its number in the picture's plan.
-        pixels: uint8 (h, w, C).
+        block: the block's number.
+        view: its number in the images' plan.
+        pixels: uint8 (n, h, w, C).
         dense: whether the network's head is read as convolutions on it.
+        geometry: whose plan it is.
     """
 
-    picture: int
+    block: int
     view: int
     pixels: Pixels
     dense: bool
+    geometry: InputSpec
 
 
 def tiles(width: int, height: int, size: int, limit: int = DENSE_PIXELS) -> tuple[Box, ...]:
@@ -95,43 +93,36 @@ class Packer:
     """
 
     pixels: int
-    _waiting: dict[tuple[bool, tuple[int, ...]], list[Part]] = field(default_factory=dict)
+    _waiting: dict[tuple[InputSpec, bool, tuple[int, ...]], list[Part]] = field(
+        default_factory=dict
+    )
     _held: int = 0
 
     def add(self, part: Part) -> Iterator[list[Part]]:
         """Take a part; gives the batches that are full now, or that have to make room."""
-        key = (part.dense, part.pixels.shape)
+        key = (part.geometry, part.dense, part.pixels.shape[1:])
         self._waiting.setdefault(key, []).append(part)
         self._held += _pixels_of(part)
-        if (len(self._waiting[key]) + 1) * _pixels_of(part) > self.pixels:
+        if _total(self._waiting[key]) + _pixels_of(part) // len(part.pixels) > self.pixels:
             yield self._take(key)
         while self._held > _BATCHES_WAITING * self.pixels:
-            yield self._take(max(self._waiting, key=self._size_of))
+            yield self._take(max(self._waiting, key=lambda key: _total(self._waiting[key])))
 
     def rest(self) -> Iterator[list[Part]]:
         """What is left at the end."""
         while self._waiting:
             yield self._take(next(iter(self._waiting)))
 
-    def _take(self, key: tuple[bool, tuple[int, ...]]) -> list[Part]:
-        self._held -= self._size_of(key)
-        return self._waiting.pop(key)
-
-    def _size_of(self, key: tuple[bool, tuple[int, ...]]) -> int:
-        parts = self._waiting[key]
-        return len(parts) * _pixels_of(parts[0])
+    def _take(self, key: tuple[InputSpec, bool, tuple[int, ...]]) -> list[Part]:
+        parts = self._waiting.pop(key)
+        self._held -= _total(parts)
+        return parts
 
 
 def _pixels_of(part: Part) -> int:
-    height, width = part.pixels.shape[:2]
-    return int(height) * int(width)
+    count, height, width, _ = part.pixels.shape
+    return int(count) * int(height) * int(width)
 
 
-def batch_of(parts: list[Part], spec: InputSpec) -> Tensor:
-    """Parts of one size as the network takes them: normalised float32 (N, C, h, w)."""
-    stacked = torch.from_numpy(np.stack([part.pixels for part in parts]))
-    std = torch.tensor(spec.std, dtype=torch.float64)
-    mean = torch.tensor(spec.mean, dtype=torch.float64)
-    scale, offset = (1.0 / (255.0 * std)).float(), (-mean / std).float()
-    normal = torch.addcmul(offset, stacked.float(), scale)
-    return normal.permute(0, 3, 1, 2)
+def _total(parts: list[Part]) -> int:
+    return sum(map(_pixels_of, parts))

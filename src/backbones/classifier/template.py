@@ -22,11 +22,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from backbones.classifier.predictions import Prediction
+from backbones.classifier.writers import Submission, Tally, Written, submitted
 from backbones.data.sets.places import Places
 from backbones.errors import BadData, NotFound, WrongUse, nearest
 from backbones.files import write_atomic
-from backbones.prediction.run import Prediction
-from backbones.prediction.writers import Submission, Tally, Written, submitted
 from backbones.text import decoded, raw_bytes, same_name
 
 _SHOWN = 5

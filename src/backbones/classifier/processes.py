@@ -13,8 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from backbones.classifier.inference import Outputs
 from backbones.metrics import Skipped
-from backbones.protocols.answering import Answers
 
 
 def place() -> tuple[int, int]:
@@ -41,7 +41,7 @@ def together() -> Iterator[tuple[int, int]]:
             dist.destroy_process_group()
 
 
-def gather(answers: Answers, share: range) -> Answers:
+def gather(answers: Outputs, share: range) -> Outputs:
     """The answers of all processes, in the order of the split, in every process.
 
     Exactly the pictures of the split are there: no share is padded, whatever their number.
@@ -64,7 +64,7 @@ def gather(answers: Answers, share: range) -> Answers:
     skipped = [Skipped(**each) for line in texts.splitlines() for each in json.loads(line)]
     passes = int(_gathered(torch.tensor([[answers.num_passes]]), 1).sum())
     order = np.argsort(every, kind="stable")
-    return Answers(scores[order], every[order], tuple(skipped), passes)
+    return Outputs(scores[order], every[order], tuple(skipped), passes)
 
 
 def _gathered(rows: Tensor, width: int) -> Tensor:

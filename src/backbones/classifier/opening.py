@@ -1,0 +1,82 @@
+"""Open whatever holds trained networks as a classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from backbones.classifier.classifier import Classifier
+from backbones.classifier.inference import Member
+from backbones.compute import choose_compute
+from backbones.files import expanded
+from backbones.progress import Downloading
+from backbones.protocols.classes import column_order
+from backbones.training.folds import all_networks
+from backbones.weights.bundle import Bundle
+from backbones.weights.foreign import Given, bundle_of_file
+from backbones.weights.opening import is_id, open_bundle
+
+Openable = str | Path | Bundle
+
+
+def open_classifier(
+    what: Openable | Classifier | Sequence[Openable],
+    *,
+    variant: str | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    names: Sequence[str] | None = None,
+    downloading: Downloading | None = None,
+) -> Classifier:
+    """Open a trained network, or several that answer as one.
+
+    Args:
+        what: a run folder, a bundle, the id of weights, or a weight file of other people; the
+            folder of `train --folds`, which stands for all its runs; or several of these, which
+            need the same classes, in any order. A classifier is handed back as it is.
+        variant: the network of a weight file that its hash does not tell.
+        device: "auto" takes the fastest there is; "cpu", "cuda", "cuda:1" or "mps".
+        precision: "auto", "fp32" or "bf16"; see `backbones.compute.choose_compute`.
+        threads: of one operation on the CPU; as PyTorch has it where None.
+        names: what reports call the networks; as they were given where None.
+        downloading: called while weights are fetched.
+
+    Raises:
+        NotFound: there is nothing of that name.
+        DownloadFailed: the weights cannot be fetched.
+        BadWeights: a file cannot be trusted, or does not say what network it is of.
+        BadData: the classes of several networks differ.
+        WrongUse: nothing was named, or a device that is not there.
+
+    Example:
+        >>> open_classifier("lenet5.digits", device="cpu").classes[:3]
+        ('0', '1', '2')
+    """
+    if isinstance(what, Classifier):
+        return what
+    compute = choose_compute(device, precision, threads)
+    named = all_networks(what)
+    bundles = tuple(_opened(each, variant, downloading) for each in named)
+    called = names or [
+        each.variant if isinstance(where, Bundle) else str(where)
+        for where, each in zip(named, bundles, strict=True)
+    ]
+    members = tuple(
+        Member(cache(each.build), each.spec, each.classes, name)
+        for each, name in zip(bundles, called, strict=True)
+    )
+    for each in members:
+        column_order(each.classes, members[0].classes, each.name)
+    alone = isinstance(what, str | Path)
+    return Classifier(members, compute, bundles, str(what) if alone else ", ".join(called))
+
+
+def _opened(where: Openable, variant: str | None, downloading: Downloading | None) -> Bundle:
+    if variant is None or isinstance(where, Bundle) or is_id(where):
+        return open_bundle(where, downloading=downloading)
+    path = expanded(where)
+    if path.is_dir():
+        return open_bundle(path)
+    return bundle_of_file(path, Given(variant))

@@ -1,0 +1,172 @@
+"""Images as a network sees them: each decoded once, and cut for every geometry that is wanted."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import numpy as np
+from PIL import Image
+
+from backbones.classifier.source import Block, Source
+from backbones.data.crew import Crew, usable_cores
+from backbones.data.render import Pixels, with_channels
+from backbones.errors import BadImage
+from backbones.protocols.row import Protocol
+from backbones.protocols.viewing import View, cut_views, plan
+from backbones.spec import InputSpec
+
+_WAITING_BYTES = 64 * 2**20  # of archives' members that are not decoded yet
+_USUAL_PHOTO = (500, 375)
+
+
+def geometry_of(spec: InputSpec) -> InputSpec:
+    """What of a spec decides which pixels are cut: networks that share it share the cuts."""
+    return replace(spec, mean=(0.0,) * spec.channels, std=(1.0,) * spec.channels)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A block's images as one geometry wants them.
+
+    Args:
+        plan: the views of each image.
+        pixels: one array a view, uint8 (n, h, w, C).
+    """
+
+    plan: tuple[View, ...]
+    pixels: tuple[Pixels, ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A block, decoded and cut; or the reason why it can't be.
+
+    Args:
+        names: of its images.
+        cuts: by geometry.
+        size: width and height of its images, px.
+        pictures: the whole images, reduced, where they were asked for.
+        error: why there is nothing.
+    """
+
+    names: tuple[str, ...]
+    cuts: dict[InputSpec, Cut]
+    size: tuple[int, int] = (0, 0)
+    pictures: tuple[Pixels, ...] = ()
+    error: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is made of each image.
+
+    Args:
+        protocol: the views to cut.
+        geometries: each as `geometry_of` gives it.
+        kept_px: hand the whole image on too, with a longer side of at most this; None for not.
+        workers: threads; one a core where None, none where 0.
+    """
+
+    protocol: Protocol
+    geometries: tuple[InputSpec, ...]
+    kept_px: int | None = None
+    workers: int | None = None
+
+    def stream(self, source: Source, batch_size: int) -> Generator[Prepared]:
+        """Every block of a source in order, prepared by threads ahead of whoever takes them.
+
+        Memory depends neither on how many images there are nor on how large archives' members are.
+
+        Args:
+            source: the images.
+            batch_size: images that a network sees at once; as many are prepared ahead.
+
+        Raises:
+            ProtocolError: a view is larger than what it is cut from.
+        """
+        crew = Crew(usable_cores() if self.workers is None else self.workers)
+        ahead = crew.workers + max(crew.workers, batch_size // self._views_per_image())
+        jobs: deque[tuple[Future[Prepared], Block]] = deque()
+        images = 0
+        try:
+            for block in source.blocks(self._block_size(batch_size)):
+                jobs.append((crew.submit(self._prepared, block), block))
+                images += len(block.names)
+                del block
+                while images >= max(ahead, 2) or _waiting_bytes(jobs) > _WAITING_BYTES:
+                    images -= len(jobs[0][1].names)
+                    yield jobs.popleft()[0].result()
+            while jobs:
+                yield jobs.popleft()[0].result()
+        finally:
+            for job, _ in jobs:
+                job.cancel()
+            crew.close()
+
+    def _block_size(self, batch_size: int) -> int:
+        """Rows of an array go through together where their views fill batches exactly."""
+        small = self.protocol.scoring == "crops" and self.protocol.region != "whole"
+        return batch_size if small else 1
+
+    def _views_per_image(self) -> int:
+        return max(len(plan(self.protocol, *_USUAL_PHOTO, spec)) for spec in self.geometries)
+
+    def _prepared(self, block: Block) -> Prepared:
+        def prepared(pixels: Pixels) -> Prepared:
+            cuts = {spec: self._cut(pixels, spec) for spec in self.geometries}
+            longer_px = self.kept_px
+            kept = () if longer_px is None else tuple(reduced(each, longer_px) for each in pixels)
+            return Prepared(block.names, cuts, (pixels.shape[2], pixels.shape[1]), kept)
+
+        try:
+            made: Prepared = block.apply(prepared)
+        except BadImage as error:
+            return Prepared(block.names, {}, error=str(error))
+        return made
+
+    def _cut(self, pixels: Pixels, spec: InputSpec) -> Cut:
+        wanted = plan(self.protocol, pixels.shape[2], pixels.shape[1], spec)
+        if pixels.shape[3] != spec.channels:
+            pixels = np.stack([with_channels(each, spec.channels) for each in pixels])
+        return Cut(wanted, tuple(cut_views(pixels, wanted, spec)))
+
+
+def batches(stream: Iterator[Prepared], batch_size: int) -> Iterator[list[Prepared]]:
+    """So many blocks of one image at a time, those that can't be read among them."""
+    while batch := list(islice(stream, batch_size)):
+        yield batch
+
+
+def reduced(picture: Pixels, longer_px: int) -> Pixels:
+    """The image with a longer side of so many px at most, so that many may wait for their turn.
+
+    Shapes: uint8 (H, W, 1 or 3), which it keeps.
+    """
+    if max(picture.shape[:2]) <= longer_px:
+        return picture
+    image = Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
+    image.thumbnail((longer_px, longer_px))
+    small = np.asarray(image)
+    return small[:, :, None] if small.ndim == 2 else small
+
+
+def _waiting_bytes(jobs: Iterable[tuple[Future[Prepared], Block]]) -> int:
+    return sum(block.num_bytes for job, block in jobs if not job.done())
+
+
+def squares_of(batch: Sequence[Prepared], spec: InputSpec) -> list[Pixels]:
+    """What a network sees of each readable image under a protocol of one view.
+
+    Shapes: one uint8 (S, S, C) an image.
+    """
+    geometry = geometry_of(spec)
+    return [
+        square for each in batch if each.error is None for square in each.cuts[geometry].pixels[0]
+    ]
