@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from backbones.features.taps import tap
     from backbones.protocols.own import load_protocol
     from backbones.protocols.table import find_protocol, protocol_names
-    from backbones.speed import keep_large_buffers
     from backbones.spec import Citation, Claim, InputSpec
+    from backbones.speed import keep_large_buffers
     from backbones.training.record import EpochRecord, EvaluationRecord, StartRecord, StepRecord
     from backbones.training.settings import load_recipe, recipe_names
     from backbones.weights.managing import convert_weights, import_weights, verify_weights

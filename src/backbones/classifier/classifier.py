@@ -54,7 +54,7 @@ class Classifier:
         >>> from backbones.classifier.opening import open_classifier
         >>> reader = open_classifier("lenet5.digits", device="cpu")
         >>> reader
-        lenet5.digits: lenet5, 10 classes, 28 px grey, on cpu in fp32
+        lenet5.digits: lenet5, 10 classes, 32 px grey, on cpu in fp32
         >>> len(reader.predict(numpy.zeros((28, 28), numpy.uint8)))
         1
     """

@@ -41,29 +41,29 @@ def shape_of(text: str | None) -> tuple[int, ...] | None:
 
 def complete_networks(incomplete: str) -> list[str]:
     """The names of networks that a shell offers."""
-    from backbones.catalog import names
+    from backbones import names
 
     return [name for name in names() if name.startswith(incomplete)]
 
 
 def complete_weights(incomplete: str) -> list[str]:
     """The ids of weights that a shell offers, beside files."""
-    from backbones.weights import table
+    from backbones import published_weights, shipped_weights
 
-    known = (*table.shipped_weights(), *(row.id for row in table.rows()))
+    known = (*shipped_weights(), *(row.id for row in published_weights("*")))
     return [name for name in known if name.startswith(incomplete)] if incomplete else []
 
 
 def complete_recipes(incomplete: str) -> list[str]:
     """The names of recipes that a shell offers, beside files."""
-    from backbones.training.settings import recipe_names
+    from backbones import recipe_names
 
     return [name for name in recipe_names() if name.startswith(incomplete)]
 
 
 def complete_protocols(incomplete: str) -> list[str]:
     """The names of protocols that a shell offers, beside files."""
-    from backbones.protocols.table import protocol_names
+    from backbones import protocol_names
 
     return [name for name in protocol_names() if name.startswith(incomplete)]
 
