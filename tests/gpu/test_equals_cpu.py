@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from backbones.classifier.evaluation import quick_evaluate
 from backbones.compute import Compute
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import ArrayPictures, Split
@@ -20,7 +21,6 @@ from backbones.explanation.occlusion import occlusion
 from backbones.features.taps import tap
 from backbones.models import build
 from backbones.nn.evaluating import evaluating
-from backbones.protocols.run import quick_evaluate
 from backbones.spec import InputSpec
 from backbones.training.checkpoint import fingerprint, read_checkpoint
 from backbones.training.folder import RunFolder
