@@ -99,7 +99,9 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys) -> None:
     )
     assert quick.count("smoke_run") == 1
     exec(compile(quick, "README.md", "exec"), {})
-    assert 0 <= float(capsys.readouterr().out.split()[-1]) <= 100
+    error, prediction, *_ = capsys.readouterr().out.splitlines()
+    assert 0 <= float(error) <= 100
+    assert prediction.startswith("image 1: ")
 
 
 def test_the_parameter_counts_of_the_readme_are_the_catalog_s() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from backbones.api.reproduction import draw_measured
 from backbones.ledger.table import entries, find_entry, shipped
 from backbones.ledger.text import file_name, page_text
+from backbones.workflows.reproduction import draw_measured
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backbones.cli.compute import Device, Precision, Threads
 from backbones.cli.console import print_json, print_table, print_text, progress, say
 from backbones.cli.options import Json, Offline, Quiet, Smoke
 
@@ -34,6 +35,9 @@ def reproduce(
     show: Annotated[
         bool, typer.Option("--show", help="Show what would be trained and measured; do nothing.")
     ] = False,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
     json: Json = False,
     offline: Offline = False,
     quiet: Quiet = False,
@@ -61,7 +65,8 @@ def reproduce(
 
             print_text("\n\n".join(entry_text(row) for row in rows))
         return
-    done = [_tried(name, data, (runs, out), smoke) for name in ids]
+    compute = {"device": device, "precision": precision, "threads": threads}
+    done = [_tried(name, data, runs, smoke, {"out": out, **compute}) for name in ids]
     if json:
         print_json([as_json(each) for each in done])
         return
@@ -69,19 +74,20 @@ def reproduce(
         tell(each)
 
 
-def _tried(name: str, data: str | None, how: tuple[int | None, Path], smoke: bool) -> Reproduced:
-    from backbones import reproduce as try_again
-    from backbones.speed import keep_large_buffers
+def _tried(
+    name: str, data: str | None, runs: int | None, smoke: bool, others: dict[str, Any]
+) -> Reproduced:
+    import backbones
 
-    keep_large_buffers()
+    backbones.keep_large_buffers()
     with progress(name, unit="steps") as moved:
-        return try_again(
+        return backbones.reproduce(
             name,
             data=data,
-            runs=how[0],
-            out=how[1],
+            runs=runs,
             smoke_run=smoke,
             watch=lambda stage: moved(stage.done, stage.total, stage.said),
+            **others,
         )
 
 

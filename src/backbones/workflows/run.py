@@ -14,7 +14,7 @@ from backbones.classifier.evaluation import Evaluation, quick_evaluate
 from backbones.classifier.evaluation import evaluate as evaluate_split
 from backbones.classifier.evaluation_files import write_evaluation
 from backbones.classifier.held_out import was_chosen_by
-from backbones.compute import Precision, choose_compute
+from backbones.compute import Compute, Precision
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource
 from backbones.errors import WrongUse, telling_of_memory
@@ -105,7 +105,7 @@ class TrainingRun:
         run = self._begun()
         with run.lock, self.compute.running():
             yield from self.records()
-            self.finished = _finish(run, self.source)
+            self.finished = _finish(run, self.source, self.compute)
 
     def run(self) -> Finished:
         """Train to the end; a run that is at its end stays as it is.
@@ -185,7 +185,7 @@ def _watcher(
     return evaluate
 
 
-def _finish(run: RunFolder, source: DataSource) -> Finished:
+def _finish(run: RunFolder, source: DataSource, compute: Compute) -> Finished:
     """Measure the kept weights, on images that they were not chosen by where there are some."""
     run.lock.refuse_lost()
     files: tuple[Path, ...] = draw_curves(
@@ -202,7 +202,7 @@ def _finish(run: RunFolder, source: DataSource) -> Finished:
         kept.spec,
         classes=kept.classes,
         batch_size=evaluation_batch(kept.spec),
-        compute=choose_compute(run.recipe.device),
+        compute=replace(compute, precision="fp32"),
     )
     evaluation = replace(
         evaluation.named(shown(kept.classes, "en")),
