@@ -33,9 +33,10 @@ import torch
 from rounding import AsOnBf16Units
 from torch import Tensor, nn
 
-from backbones.api.evaluation import pictures_to_measure
-from backbones.classifier.inference import Asking, answer
-from backbones.compute import has_bf16_units
+from backbones.classifier.held_out import Wanted, images_for_all
+from backbones.classifier.inference import InferenceOptions, Member, run_inference
+from backbones.classifier.source import split_source
+from backbones.compute import choose_compute, has_bf16_units
 from backbones.data.source import ArrayPictures, Split
 from backbones.features.dense import dense
 from backbones.models import build
@@ -114,9 +115,17 @@ def noise(count: int) -> Split:
 def agreement(network: nn.Module, spec: InputSpec, split: Split, mode: str) -> dict[str, float]:
     """How far bf16 agrees with fp32 on the pictures of a split."""
     row = replace(find_protocol(MODES[mode]), resize=(ShorterSide(px=Q_PX),))
-    exact = answer(network, split, spec, Asking(row, AT_ONCE)).log_probabilities
+    with torch.no_grad():
+        outputs = network(torch.zeros(1, spec.channels, spec.size, spec.size)).shape[1]
+    member = Member(lambda: network, spec, tuple(map(str, range(outputs))))
+
+    def answered_in(precision: str) -> Any:
+        options = InferenceOptions(row, AT_ONCE, choose_compute("cpu", precision))
+        return run_inference([member], split_source(split), options).log_probabilities
+
+    exact = answered_in("fp32")
     with nullcontext() if has_bf16_units() else AsOnBf16Units():
-        rounded = answer(network, split, spec, Asking(row, AT_ONCE, "bf16")).log_probabilities
+        rounded = answered_in("bf16")
     differences = np.abs(np.exp(exact) - np.exp(rounded)).max(axis=1)
     return {
         "pictures": len(exact),
@@ -156,7 +165,8 @@ def main() -> None:
     if "bf16" in precisions:
         split = noise(chosen.limit)
         if bundle and chosen.pictures:
-            split = pictures_to_measure(bundle, chosen.pictures, None)
+            member = Member(bundle.build, bundle.spec, bundle.classes)
+            _, split = images_for_all([bundle], [member], Wanted(chosen.pictures))
             split = split.take(list(range(0, len(split), max(1, len(split) // chosen.limit))))
         spec = bundle.spec if bundle else InputSpec(size=224, resize=256)
         agreeing = found["bf16 against fp32"] = {}
