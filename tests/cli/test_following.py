@@ -106,9 +106,8 @@ def test_predict_leaves_no_bar_in_the_line_of_the_first_answer(
 ) -> None:
     import sys
 
-    from backbones.api.prediction import Output
     from backbones.cli import console
-    from backbones.cli.predict import Asked, answered
+    from backbones.cli.predict import predict
 
     both = Terminal()  # standard output and error are one screen
     monkeypatch.setattr(sys, "stdout", both)
@@ -116,7 +115,7 @@ def test_predict_leaves_no_bar_in_the_line_of_the_first_answer(
     console.err.cache_clear()
     try:
         one = str(photos / "disc" / "00.jpg")
-        answered(["lenet5.digits"], [one], Output("text", both), Asked("single", 1, "en", 1))
+        predict("lenet5.digits", [one], top=1, batch_size=1, device="cpu")
     finally:
         console.err.cache_clear()
     assert "predicting" not in both.text

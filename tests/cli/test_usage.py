@@ -254,6 +254,8 @@ def test_shells_complete_verbs_options_and_choices() -> None:
     assert completed("backbones predict lenet5.d") == ["lenet5.digits"]
     done = subprocess.run(
         [sys.executable, "-m", "backbones", "--show-completion", "bash"],
+        # whatever shell the tests were started from
+        env={**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "complete -o default -F _backbones_completion backbones" in done.stdout

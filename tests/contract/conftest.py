@@ -40,10 +40,13 @@ def _batch_norm_on_meta_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shapes and dependencies only: PyTorch's own takes milliseconds a layer to find them."""
     original = F.batch_norm
 
-    def batch_norm(x: Tensor, *arguments: Any) -> Tensor:
-        if not x.is_meta:
-            return original(x, *arguments)
-        _, _, weight, bias, *_ = arguments
+    def batch_norm(x: Tensor, *arguments: Any, **named: Any) -> Tensor:
+        if not x.is_meta or torch._C._len_torch_function_stack():  # modes have their own rules
+            return original(x, *arguments, **named)
+        _, _, weight, bias, *_ = (
+            *arguments,
+            *(named[each] for each in ("weight", "bias") if named),
+        )
         normed: Tensor = _Norm.apply(x, weight, bias)
         return normed
 

@@ -124,7 +124,7 @@ def hearing_outputs(network: nn.Module) -> Iterator[list[HeardOutput]]:
     heard: list[HeardOutput] = []
 
     def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
-        pools = type(module).__module__ == nn.MaxPool2d.__module__
+        pools = any(each.__module__ == nn.MaxPool2d.__module__ for each in type(module).__mro__)
         several = output if isinstance(output, list | tuple) else (output,)
         heard.extend(
             HeardOutput(pools, math.prod(tensor.shape[1:]))
