@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from backbones.classifier.assembly import Answer, Assembly, Member
 from backbones.classifier.packing import Packer, Part, tiles
 from backbones.classifier.preparing import Preparation, Prepared, geometry_of
-from backbones.classifier.source import Source
+from backbones.classifier.source import Block, Source
 from backbones.compute import Compute, choose_compute
 from backbones.data.finish import normalised
 from backbones.data.render import Pixels
@@ -108,6 +108,9 @@ class Inference:
         self._by_geometry: dict[InputSpec, list[int]] = defaultdict(list)
         for number, each in enumerate(members):
             self._by_geometry[geometry_of(each.spec)].append(number)
+        self._preparation = Preparation(
+            options.protocol, tuple(self._by_geometry), options.kept_px, options.workers
+        )
 
     def answers(self, source: Source, progress: Progress | None = None) -> Iterator[Answer]:
         """An answer for every image, in the source's order.
@@ -121,34 +124,46 @@ class Inference:
             NotFinite: the network's answer to an image is no number; names the file.
             OutOfMemory: not even one image fits.
         """
-        options, assembly = self.options, Assembly(self.members, self.options.protocol)
-        packer = Packer(options.batch_size * max(each.size for each in self._by_geometry) ** 2)
-        preparation = Preparation(
-            options.protocol, tuple(self._by_geometry), options.kept_px, options.workers
-        )
         done = 0
+        with closing(self._preparation.stream(source, self.options.batch_size)) as stream:
+            for answers in self._answered(stream):
+                done += len(answers)
+                yield from answers
+                if progress is not None and answers:
+                    progress(done, max(source.num_images, done))
 
-        def finished() -> Iterator[Answer]:
-            nonlocal done
-            before = done
-            for answer in assembly.ready():
-                done += 1
-                yield answer
-            if progress is not None and done > before:
-                progress(done, max(source.num_images, done))
+    def prepare(self, block: Block) -> Prepared:
+        """The first half of the way for a block: decoded, and cut for all networks. In any thread.
 
-        with closing(preparation.stream(source, options.batch_size)) as stream:
-            for number, prepared in enumerate(stream):
-                parts = list(_parts(number, prepared))
-                times = [len(self._by_geometry[part.geometry]) for part in parts]
-                assembly.add(number, prepared, sum(times))
-                for part in parts:
-                    for batch in packer.add(part):
-                        self._score(batch, assembly)
-                yield from finished()
+        Raises:
+            ProtocolError: the protocol's views don't fit a network.
+        """
+        return self._preparation.prepared(block)
+
+    def answer(self, prepared: Iterable[Prepared]) -> list[Answer]:
+        """The second half of the way for blocks that are prepared, as `answers` goes it.
+
+        Raises:
+            NotFinite, OutOfMemory: as `answers`.
+        """
+        return [each for answers in self._answered(prepared) for each in answers]
+
+    def _answered(self, stream: Iterable[Prepared]) -> Iterator[list[Answer]]:
+        """The answers that are next in order, each time some are there."""
+        assembly = Assembly(self.members, self.options.protocol)
+        size = max(each.size for each in self._by_geometry)
+        packer = Packer(self.options.batch_size * size**2)
+        for number, prepared in enumerate(stream):
+            parts = list(_parts(number, prepared))
+            times = [len(self._by_geometry[part.geometry]) for part in parts]
+            assembly.add(number, prepared, sum(times))
+            for part in parts:
+                for batch in packer.add(part):
+                    self._score(batch, assembly)
+            yield list(assembly.ready())
         for batch in packer.rest():
             self._score(batch, assembly)
-        yield from finished()
+        yield list(assembly.ready())
 
     def _score(self, parts: list[Part], assembly: Assembly) -> None:
         """Show a batch of one size to every network that sees these pixels."""

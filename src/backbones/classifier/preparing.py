@@ -97,7 +97,7 @@ class Preparation:
         images = 0
         try:
             for block in source.blocks(self._block_size(batch_size)):
-                jobs.append((crew.submit(self._prepared, block), block))
+                jobs.append((crew.submit(self.prepared, block), block))
                 images += len(block.names)
                 del block
                 while images >= max(ahead, 2) or _waiting_bytes(jobs) > _WAITING_BYTES:
@@ -118,15 +118,21 @@ class Preparation:
     def _views_per_image(self) -> int:
         return max(len(plan(self.protocol, *_USUAL_PHOTO, spec)) for spec in self.geometries)
 
-    def _prepared(self, block: Block) -> Prepared:
-        def prepared(pixels: Pixels) -> Prepared:
+    def prepared(self, block: Block) -> Prepared:
+        """A block, decoded and cut, or the reason why it can't be.
+
+        Raises:
+            ProtocolError: a view is larger than what it is cut from.
+        """
+
+        def cut(pixels: Pixels) -> Prepared:
             cuts = {spec: self._cut(pixels, spec) for spec in self.geometries}
             longer_px = self.kept_px
             kept = () if longer_px is None else tuple(reduced(each, longer_px) for each in pixels)
             return Prepared(block.names, cuts, (pixels.shape[2], pixels.shape[1]), kept)
 
         try:
-            made: Prepared = block.apply(prepared)
+            made: Prepared = block.apply(cut)
         except BadImage as error:
             return Prepared(block.names, {}, error=str(error))
         return made
