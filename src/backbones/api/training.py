@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
 from backbones.progress import Callbacks, Downloading, Progress
 from backbones.training.recipe import Recipe
-from backbones.training.settings import SeededShorthand
 from backbones.workflows.beginning import begin_run, resume_run
 from backbones.workflows.folds import FoldsTraining, begin_folds, continue_folds
 from backbones.workflows.rates import FoundRate, find_rate
-from backbones.workflows.request import TrainingRequest, resolved_with
+from backbones.workflows.request import (
+    RecipeOptions,
+    TrainingOptions,
+    TrainingRequest,
+    resolved_with,
+)
 from backbones.workflows.run import TrainingRun
 
 __all__ = [
@@ -28,18 +31,10 @@ __all__ = [
 def train(
     data: str | Path,
     *,
-    model: str | None = None,
-    recipe: str | Path | Recipe | None = None,
-    settings: Sequence[str] = (),
-    layout: str | None = None,
-    label_pattern: str | None = None,
-    weights: str | Path | None = None,
-    init_from: str | Path | None = None,
     out: str | Path | None = None,
-    smoke_run: bool = False,
     progress: Progress | None = None,
     downloading: Downloading | None = None,
-    **shorthand: Unpack[SeededShorthand],
+    **options: Unpack[TrainingOptions],
 ) -> TrainingRun:
     """Train a network: `.run()` does it, or iterate over the result to see how it goes.
 
@@ -57,8 +52,8 @@ def train(
         smoke_run: a tiny run of the same kind, to see that everything fits together.
         progress: progress callback of the cache, while it is built.
         downloading: download progress callback.
-        shorthand: epochs, lr, batch_size, image_size (px), seed, device, precision, threads: the
-            usual settings by short names; "auto" and None leave them to the recipe.
+        epochs, lr, batch_size, image_size (px), seed, device, precision, threads: the usual
+            settings by short names; "auto" and None leave them to the recipe.
 
     Raises:
         NotFound: no such data, network, recipe or weights.
@@ -69,11 +64,8 @@ def train(
         Busy: another process writes to the run folder; raised by the iteration too.
         OutOfMemory: raised by the iteration; says which batch would fit.
     """
-    request = TrainingRequest(
-        *(data, model, recipe, settings, layout, label_pattern, weights, init_from, smoke_run),
-        shorthand=shorthand,
-    )
-    return begin_run(request.chosen(), data, out, Callbacks(progress, downloading))
+    chosen = TrainingRequest.of(data, options).chosen()
+    return begin_run(chosen, data, out, Callbacks(progress, downloading))
 
 
 def resume(
@@ -111,18 +103,10 @@ def train_folds(
     data: str | Path,
     *,
     folds: int | None = None,
-    model: str | None = None,
-    recipe: str | Path | Recipe | None = None,
-    settings: Sequence[str] = (),
-    layout: str | None = None,
-    label_pattern: str | None = None,
-    weights: str | Path | None = None,
-    init_from: str | Path | None = None,
     out: str | Path | None = None,
-    smoke_run: bool = False,
     progress: Progress | None = None,
     downloading: Downloading | None = None,
-    **shorthand: Unpack[SeededShorthand],
+    **options: Unpack[TrainingOptions],
 ) -> FoldsTraining:
     """Train one network a fold: `.run()`, or iterate over the result, and over each run in it.
 
@@ -134,20 +118,17 @@ def train_folds(
         data: a folder, a manifest or a set name.
         folds: how many, 2 or more; what the recipe says where None.
         out: the folder for all runs; `runs/<data>-<model>-<K>folds` where None.
-        model, recipe, settings, layout, label_pattern, weights, init_from, smoke_run, progress,
-            downloading, shorthand: as of `train`.
+        progress, downloading, options: as of `train`.
 
     Raises:
         WrongUse: no number of folds, too few images of a class, or `out` holds a run already.
         Busy: another process writes to `out`; raised by the iteration too.
         NotFound, DownloadFailed, RecipeError, BadData, BadWeights: as `train`.
     """
-    settings = [*settings, *([] if folds is None else [f"folds={folds}"])]
-    request = TrainingRequest(
-        *(data, model, recipe, settings, layout, label_pattern, weights, init_from, smoke_run),
-        shorthand=shorthand,
-    )
-    return begin_folds(request.chosen(), data, out, Callbacks(progress, downloading))
+    if folds is not None:
+        options["settings"] = [*(options.get("settings") or ()), f"folds={folds}"]
+    chosen = TrainingRequest.of(data, options).chosen()
+    return begin_folds(chosen, data, out, Callbacks(progress, downloading))
 
 
 def resume_folds(
@@ -174,16 +155,7 @@ def resume_folds(
 
 def choose_recipe(
     data: str | Path,
-    *,
-    model: str | None = None,
-    recipe: str | Path | Recipe | None = None,
-    settings: Sequence[str] = (),
-    layout: str | None = None,
-    label_pattern: str | None = None,
-    weights: str | Path | None = None,
-    init_from: str | Path | None = None,
-    smoke_run: bool = False,
-    **shorthand: Unpack[SeededShorthand],
+    **options: Unpack[TrainingOptions],
 ) -> Recipe:
     """The recipe that `train` would follow; arguments and errors as of `train`.
 
@@ -191,36 +163,28 @@ def choose_recipe(
         >>> choose_recipe("digits", settings=["folds=5"]).trains_folds
         True
     """
-    return TrainingRequest(
-        *(data, model, recipe, settings, layout, label_pattern, weights, init_from, smoke_run),
-        shorthand=shorthand,
-    ).chosen()
+    return TrainingRequest.of(data, options).chosen()
 
 
 def find_learning_rate(
     data: str | Path,
     *,
-    model: str | None = None,
-    recipe: str | Path | Recipe | None = None,
-    settings: Sequence[str] = (),
-    layout: str | None = None,
-    label_pattern: str | None = None,
-    weights: str | Path | None = None,
     rates: tuple[float, float] = (1e-6, 10.0),
     steps: int = 100,
+    seed: int | None = None,
     progress: Progress | None = None,
     downloading: Downloading | None = None,
-    **shorthand: Unpack[SeededShorthand],
+    **options: Unpack[RecipeOptions],
 ) -> FoundRate:
     """Train a copy for some steps while the learning rate rises, and read a rate off the loss.
 
     Args:
-        data, model, recipe, settings, layout, label_pattern, weights: as of `train`.
+        data, seed, downloading: as of `train`.
         rates: the first and the last learning rate.
         steps: optimiser steps, at least 10.
         progress: progress callback of the steps.
-        downloading: download progress callback.
-        shorthand: as of `train`.
+        options: model, recipe, settings, layout, label_pattern, weights, batch_size, image_size,
+            device, precision and threads, as of `train`.
 
     Raises:
         NotFound: no such data, network, recipe or weights.
@@ -231,8 +195,6 @@ def find_learning_rate(
         >>> found.test.suggestion is not None
         True
     """
-    request = TrainingRequest(
-        data, model, recipe, settings, layout, label_pattern, weights, shorthand=shorthand
-    )
+    request = TrainingRequest.of(data, {**options, "seed": seed})
     resolved, source = resolved_with(request.chosen(), data, downloading)
     return find_rate(resolved, source, rates, steps, progress)

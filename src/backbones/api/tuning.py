@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from backbones.progress import Callbacks, Downloading, Progress
-from backbones.training.recipe import Recipe
-from backbones.training.settings import Shorthand
-from backbones.workflows.request import TrainingRequest
+from backbones.workflows.request import RecipeOptions, TrainingRequest
 from backbones.workflows.tuning.beginning import SearchRequest, begin_search, continue_search
 from backbones.workflows.tuning.run import TuningRun
 
@@ -19,12 +17,6 @@ __all__ = ["resume_tuning", "tune"]
 def tune(
     data: str | Path,
     *,
-    model: str | None = None,
-    recipe: str | Path | Recipe | None = None,
-    settings: Sequence[str] = (),
-    layout: str | None = None,
-    label_pattern: str | None = None,
-    weights: str | Path | None = None,
     search: Sequence[str] = (),
     trials: int = 20,
     time_s: float | None = None,
@@ -34,7 +26,7 @@ def tune(
     smoke_run: bool = False,
     progress: Progress | None = None,
     downloading: Downloading | None = None,
-    **shorthand: Unpack[Shorthand],
+    **options: Unpack[RecipeOptions],
 ) -> TuningRun:
     """Search for a better recipe; iterate over the result to do it.
 
@@ -43,7 +35,7 @@ def tune(
     are worse than the median of those before it is stopped. The same call makes the same trials.
 
     Args:
-        data, model, recipe, settings, layout, label_pattern, weights: as of `train`.
+        data: a folder, a manifest or a set name.
         search: `field=low..high`, `field=low..high:log` or `field=a,b,c` each. Where there is
             none: learning rate, weight decay and label smoothing around the recipe's own.
         trials: at most.
@@ -54,7 +46,8 @@ def tune(
         smoke_run: tiny trainings, to see that everything fits together.
         progress: progress callback of the cache, while it is built.
         downloading: download progress callback.
-        shorthand: as of `train`.
+        options: model, recipe, settings, layout, label_pattern, weights, epochs, lr, batch_size,
+            image_size, device, precision and threads, as of `train`.
 
     Raises:
         MissingExtra: without Optuna.
@@ -65,9 +58,7 @@ def tune(
         NotFound, DownloadFailed, BadData, BadWeights: as `train`.
     """
     return begin_search(
-        TrainingRequest(
-            data, model, recipe, settings, layout, label_pattern, weights, shorthand=shorthand
-        ),
+        TrainingRequest.of(data, options),
         SearchRequest(search, trials, monitor, seed, smoke_run),
         time_s=time_s,
         out=out,

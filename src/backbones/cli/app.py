@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from backbones.cli.command import Command, new_group
+from backbones.cli.command import Command, new_group, with_groups
 from backbones.cli.console import be_quiet
 
 _ABOUT = "The classic image-classification networks: look inside, train, use."
@@ -78,7 +78,8 @@ def _add(app: typer.Typer, verb: str) -> None:
     if hasattr(module, "app"):
         app.add_typer(module.app, name=verb)
     else:
-        app.command(verb, cls=Command)(getattr(module, "list_" if verb == "list" else name))
+        does = getattr(module, "list_" if verb == "list" else name)
+        app.command(verb, cls=Command)(with_groups(does))
 
 
 def _unread() -> None:

@@ -6,9 +6,12 @@ a line, each as it can be copied. A mistake in the words is told in one line (se
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import MISSING, fields, is_dataclass
+from functools import wraps
+from typing import Any, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -122,6 +125,43 @@ def new_group(about: str, **more: Any) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
         **more,
     )
+
+
+def with_groups(verb: Callable[..., None]) -> Callable[..., None]:
+    """A verb as typer reads it: a parameter that is a group of options becomes these options.
+
+    Args:
+        verb: whose groups are dataclasses, each field with the `Annotated` of an option. It is
+            called with each group filled in.
+    """
+    kinds = get_type_hints(verb, include_extras=True)
+    groups: dict[str, Any] = {name: kind for name, kind in kinds.items() if is_dataclass(kind)}
+    options: list[inspect.Parameter] = []
+    for each in inspect.signature(verb).parameters.values():
+        if each.name in groups:
+            options += _options_of(groups[each.name])
+        else:
+            options.append(each.replace(kind=each.KEYWORD_ONLY, annotation=kinds[each.name]))
+
+    @wraps(verb)
+    def called(**given: Any) -> None:
+        filled = {
+            name: group(**{each.name: given.pop(each.name) for each in fields(group)})
+            for name, group in groups.items()
+        }
+        verb(**given, **filled)
+
+    called.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    called.__annotations__ = {each.name: each.annotation for each in options}
+    return called
+
+
+def _options_of(group: Any) -> Iterator[inspect.Parameter]:
+    kinds = get_type_hints(group, include_extras=True)
+    for each in fields(group):
+        default = inspect.Parameter.empty if each.default is MISSING else each.default
+        kind = inspect.Parameter.KEYWORD_ONLY
+        yield inspect.Parameter(each.name, kind, default=default, annotation=kinds[each.name])
 
 
 def write_parameters(parameters: Iterable[Any], ctx: Any, formatter: Any) -> None:

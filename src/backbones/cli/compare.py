@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from backbones.cli.compute import Device, Precision, Threads
 from backbones.cli.console import print_json, print_text, progress, say
-from backbones.cli.options import BatchTotal, Csv, InputShape, Json, Markdown, Quiet, shape_of
+from backbones.cli.options import (
+    BatchTotal,
+    ComputeOptions,
+    Csv,
+    InputShape,
+    Json,
+    Markdown,
+    Quiet,
+    shape_of,
+)
 from backbones.errors import WrongUse
 
 Whose = Annotated[
@@ -43,9 +52,8 @@ def compare(
         bool, typer.Option("--no-measure", help="Don't measure speed: answer at once.")
     ] = False,
     accuracy: Whose = "torchvision",
-    device: Device = "auto",
-    precision: Precision = "auto",
-    threads: Threads = None,
+    *,
+    compute: ComputeOptions,
     out: Chart = None,
     sort: Sort = None,
     reverse: Annotated[bool, typer.Option("--reverse", help="With --sort: largest first.")] = False,
@@ -79,9 +87,7 @@ def compare(
             batch=batch_size,
             measure=measure,
             accuracy=accuracy,
-            device=device,
-            precision=precision,
-            threads=threads,
+            **asdict(compute),
             progress=told,
         )
     if sort is not None:

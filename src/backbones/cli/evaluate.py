@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backbones.cli.compute import Device, Precision, Threads, opened
+from backbones.cli.compute import opened
 from backbones.cli.console import (
     print_json,
     print_text,
@@ -17,12 +17,11 @@ from backbones.cli.console import (
 )
 from backbones.cli.options import (
     BatchSize,
-    Json,
+    ComputeOptions,
     LabelPattern,
     Language,
     Layout,
-    Offline,
-    Quiet,
+    OutputOptions,
     complete_protocols,
 )
 from backbones.errors import WrongUse
@@ -70,13 +69,10 @@ def evaluate(
     label_pattern: LabelPattern = None,
     lang: Language = "en",
     batch_size: BatchSize = 32,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    threads: Threads = None,
-    json: Json = False,
+    *,
+    compute: ComputeOptions,
     out: Out = None,
-    offline: Offline = False,
-    quiet: Quiet = False,
+    output: OutputOptions,
 ) -> None:
     """Measure a trained network, or several averaged.
 
@@ -91,14 +87,14 @@ def evaluate(
     """
     given = list(targets or [])
     if protocol in ("list", "show"):
-        _describe(protocol, given, settings or [], json)
+        _describe(protocol, given, settings or [], output.json)
         return
     if len(given) < 2:
         raise WrongUse(
             "evaluate needs a classifier and data: backbones evaluate CLASSIFIER... DATA;"
             " `backbones evaluate --protocol list` shows the protocols"
         )
-    classifier = opened(given[:-1], lang, device, precision, threads)
+    classifier = opened(given[:-1], lang, compute)
     with progress("evaluating") as report_progress:
         found = classifier.evaluate(
             given[-1],
@@ -121,7 +117,7 @@ def evaluate(
             say(f"wrote {path}")
         if note := font_note([row.name for row in found.report.per_class]):
             say(note)
-    if json:
+    if output.json:
         print_json(found.to_json())
     else:
         print_text(found.to_text())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backbones.cli.compute import Device, Precision, Threads, opened
+from backbones.cli.compute import opened
 from backbones.cli.console import (
     print_json,
     print_text,
@@ -18,10 +18,9 @@ from backbones.cli.console import (
 from backbones.cli.options import (
     BatchSize,
     Classifier,
-    Json,
+    ComputeOptions,
     Language,
-    Offline,
-    Quiet,
+    OutputOptions,
     Top,
 )
 from backbones.errors import WrongUse
@@ -85,12 +84,9 @@ def explain(
     top: Top = 5,
     lang: Language = "en",
     batch_size: BatchSize = 16,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    threads: Threads = None,
-    json: Json = False,
-    offline: Offline = False,
-    quiet: Quiet = False,
+    *,
+    compute: ComputeOptions,
+    output: OutputOptions,
 ) -> None:
     """Show where in images a network sees a class.
 
@@ -108,7 +104,7 @@ def explain(
         raise WrongUse("no images given; expected files or folders, or --filters")
     methods = method or ["grad_cam"]
     check_options(methods, layer, patch or stride)
-    network = opened(classifier, lang, device, precision, threads)
+    network = opened(classifier, lang, compute)
     if filters:
         say(f"wrote {save_image(filters_picture(network), out / 'filters.png')}")
     if not images:
@@ -127,7 +123,7 @@ def explain(
             progress=report_progress,
         )
         written = write_explanations(found, out)
-    tell(written, out, as_json=json)
+    tell(written, out, as_json=output.json)
 
 
 def check_options(methods: list[str], layer: str | None, square_px: int | None) -> None:

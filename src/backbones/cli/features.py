@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from backbones.cli.compute import Device, Precision, Threads, opened
+from backbones.cli.compute import opened
 from backbones.cli.console import print_json, progress, say
-from backbones.cli.options import BatchSize, Classifier, Images, Json, Offline, Quiet
+from backbones.cli.options import BatchSize, Classifier, ComputeOptions, Images, OutputOptions
 from backbones.cli.predict import tell_failures
 
 
@@ -31,12 +31,9 @@ def features(
         bool, typer.Option("--pool/--no-pool", help="Average maps to vectors, or keep them.")
     ] = True,
     batch_size: BatchSize = 32,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    threads: Threads = None,
-    json: Json = False,
-    offline: Offline = False,
-    quiet: Quiet = False,
+    *,
+    compute: ComputeOptions,
+    output: OutputOptions,
 ) -> None:
     """Turn images into vectors.
 
@@ -51,7 +48,7 @@ def features(
     from backbones.classifier.vectors import check_target
 
     check_target(out, vectors=pool)
-    network = opened(classifier, "en", device, precision, threads)
+    network = opened(classifier, "en", compute)
     with progress("extracting") as report_progress:
         written = features_to_file(
             network,
@@ -63,7 +60,7 @@ def features(
             progress=report_progress,
         )
     rows = written.num_pictures - len(written.failures)
-    if json:
+    if output.json:
         failures = [{"path": path, "error": reason} for path, reason in written.failures]
         print_json({"out": str(out), "rows": rows, "failures": failures})
     say(f"wrote {rows} rows to {out}")

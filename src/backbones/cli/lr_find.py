@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backbones.cli.compute import Device, Precision, Threads
 from backbones.cli.console import preparing, print_json, print_table, say
-from backbones.cli.options import (
-    Data,
-    ImageSize,
-    Json,
-    LabelPattern,
-    Layout,
-    Model,
-    Offline,
-    Quiet,
-    RecipeName,
-    Seed,
-    Settings,
-    StartWeights,
-    TrainingBatch,
-)
+from backbones.cli.options import ComputeOptions, Data, OutputOptions, RecipeOptions, Seed
 
 if TYPE_CHECKING:
     from backbones import FoundRate
@@ -31,13 +17,9 @@ if TYPE_CHECKING:
 
 def lr_find(
     data: Data,
-    model: Model = None,
-    recipe: RecipeName = None,
-    settings: Settings = None,
-    batch_size: TrainingBatch = None,
-    image_size: ImageSize = None,
+    *,
+    recipe: RecipeOptions,
     seed: Seed = None,
-    weights: StartWeights = None,
     lowest: Annotated[
         float, typer.Option("--from", metavar="X", help="First learning rate.")
     ] = 1e-6,
@@ -48,14 +30,8 @@ def lr_find(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FILE", help="The chart, .png or .svg.")
     ] = Path("lr-find.png"),
-    layout: Layout = None,
-    label_pattern: LabelPattern = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    threads: Threads = None,
-    json: Json = False,
-    offline: Offline = False,
-    quiet: Quiet = False,
+    compute: ComputeOptions,
+    output: OutputOptions,
 ) -> None:
     """Suggest a learning rate.
 
@@ -70,26 +46,17 @@ def lr_find(
     with preparing("rising rate", unit="steps") as bars:
         found = find_learning_rate(
             data,
-            model=model,
-            recipe=recipe,
-            settings=settings or (),
-            layout=layout,
-            label_pattern=label_pattern,
-            weights=weights,
             rates=(lowest, highest),
             steps=steps,
             progress=bars.working,
             downloading=bars.downloading,
-            batch_size=batch_size,
-            image_size=image_size,
             seed=seed,
-            device=device,
-            precision=precision,
-            threads=threads,
+            **asdict(recipe),
+            **asdict(compute),
         )
     say(f"data: {found.data}")
     chart = found.draw(out)
-    if json:
+    if output.json:
         print_json(as_json(found) | {"chart": str(chart)})
     else:
         tell(found, data, chart)

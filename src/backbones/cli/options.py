@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import typer
@@ -101,23 +102,6 @@ MaybeData = Annotated[
 ]
 
 # training
-Model = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Network, see `backbones list`; default: the recipe's own.",
-        autocompletion=complete_networks,
-    ),
-]
-RecipeName = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME_OR_FILE",
-        help="See `backbones list recipes`. Default: finetune with --weights, digits and fashion"
-        " for these data sets, else scratch (random weights).",
-        autocompletion=complete_recipes,
-    ),
-]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
@@ -132,26 +116,8 @@ Epochs = Annotated[
 LearningRate = Annotated[
     float | None, typer.Option("--lr", metavar="X", help="Learning rate; sets optimizer.lr.")
 ]
-TrainingBatch = Annotated[
-    int | None,
-    typer.Option("--batch-size", "-b", min=1, metavar="N", help="Images a step; sets batch_size."),
-]
-ImageSize = Annotated[
-    int | None,
-    typer.Option(
-        min=1, metavar="PX", help="Side of the square that the network sees; sets input.size."
-    ),
-]
 Seed = Annotated[
     int | None, typer.Option(min=0, metavar="N", help="Seed of everything random; sets seed.")
-]
-StartWeights = Annotated[
-    str | None,
-    typer.Option(
-        metavar="CLASSIFIER",
-        help="Start from these: an id of weights, a bundle, a run folder or a weight file.",
-        autocompletion=complete_weights,
-    ),
 ]
 Layout = Annotated[
     str | None,
@@ -191,12 +157,91 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")]
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")]
 Smoke = Annotated[bool, typer.Option("--smoke", help="A few steps only, to see it work.")]
-Offline = Annotated[
-    bool, typer.Option("--offline", callback=forbid_downloads, help="Download nothing.")
-]
 Quiet = Annotated[
     bool,
     typer.Option(
         "--quiet", "-q", callback=say_no_more, help="Print results and errors only, no progress."
     ),
 ]
+
+
+# groups of options: see `cli.command.with_groups`
+@dataclass(frozen=True)
+class ComputeOptions:
+    """Where and how to compute; a keyword of `backbones.open` and of the other verbs each."""
+
+    device: Annotated[
+        str,
+        typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1 or mps; auto is the fastest."),
+    ] = "auto"
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"],
+        typer.Option(help="Of the arithmetic. bf16 is faster where there are units for it."),
+    ] = "auto"
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="CPU threads of one operation; default: all cores."),
+    ] = None
+
+
+@dataclass(frozen=True)
+class RecipeOptions:
+    """What a training is: a keyword of `backbones.train` each."""
+
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Network, see `backbones list`; default: the recipe's own.",
+            autocompletion=complete_networks,
+        ),
+    ] = None
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_FILE",
+            help="See `backbones list recipes`. Default: finetune with --weights, digits and"
+            " fashion for these data sets, else scratch (random weights).",
+            autocompletion=complete_recipes,
+        ),
+    ] = None
+    settings: Settings = None
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            "--batch-size", "-b", min=1, metavar="N", help="Images a step; sets batch_size."
+        ),
+    ] = None
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="PX", help="Side of the square that the network sees; sets input.size."
+        ),
+    ] = None
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASSIFIER",
+            help="Start from these: an id of weights, a bundle, a run folder or a weight file.",
+            autocompletion=complete_weights,
+        ),
+    ] = None
+    layout: Layout = None
+    label_pattern: LabelPattern = None
+
+
+@dataclass(frozen=True)
+class QuietOptions:
+    """Whether a verb may download, and whether it says how it goes; their callbacks see to that."""
+
+    offline: Annotated[
+        bool, typer.Option("--offline", callback=forbid_downloads, help="Download nothing.")
+    ] = False
+    quiet: Quiet = False
+
+
+@dataclass(frozen=True)
+class OutputOptions(QuietOptions):
+    """The same, and whether the result is for a program."""
+
+    json: Json = False

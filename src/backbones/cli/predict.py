@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from backbones.cli.compute import Device, Precision, Threads, opened
+from backbones.cli.compute import opened
 from backbones.cli.console import progress, say, warn
 from backbones.cli.options import (
     BatchSize,
     Classifier,
+    ComputeOptions,
     Images,
     Language,
-    Offline,
-    Quiet,
+    QuietOptions,
     Top,
     complete_protocols,
 )
@@ -101,11 +101,9 @@ def predict(
     clip: Clip = None,
     lang: Language = "en",
     batch_size: BatchSize = 32,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    threads: Threads = None,
-    offline: Offline = False,
-    quiet: Quiet = False,
+    *,
+    compute: ComputeOptions,
+    output: QuietOptions,
 ) -> None:
     """Classify images.
 
@@ -137,7 +135,7 @@ def predict(
     from backbones.api.prediction import Output, predict_files
 
     wanted = options.submission() if format == "submission" else None
-    networks = opened([classifier, *(also or [])], lang, device, precision, threads)
+    networks = opened([classifier, *(also or [])], lang, compute)
     # answers that come to the terminal one by one are a progress of their own
     shown = sys.stdout.isatty() and out is None
     with progress("predicting", quiet=shown) as report_progress:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backbones.cli.compute import Device, Precision, Threads
 from backbones.cli.console import print_json, print_table, print_text, progress, say
-from backbones.cli.options import Json, Offline, Quiet, Smoke
+from backbones.cli.options import ComputeOptions, OutputOptions, Smoke
 
 if TYPE_CHECKING:
     from backbones.api.reproduction import Reproduced
@@ -35,12 +35,9 @@ def reproduce(
     show: Annotated[
         bool, typer.Option("--show", help="Show what would be trained and measured; do nothing.")
     ] = False,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    threads: Threads = None,
-    json: Json = False,
-    offline: Offline = False,
-    quiet: Quiet = False,
+    *,
+    compute: ComputeOptions,
+    output: OutputOptions,
 ) -> None:
     """Reproduce claims of papers and tutorials.
 
@@ -58,34 +55,29 @@ def reproduce(
     rows = [find_entry(name) for name in ids]
     if show:
         documents = [row.model_dump(mode="json", by_alias=True) for row in rows]
-        if json:
+        if output.json:
             print_json(documents)
         else:
             from backbones.ledger.text import entry_text
 
             print_text("\n\n".join(entry_text(row) for row in rows))
         return
-    compute = {"device": device, "precision": precision, "threads": threads}
-    done = [_tried(name, data, runs, smoke, {"out": out, **compute}) for name in ids]
-    if json:
+    others = {"data": data, "runs": runs, "smoke_run": smoke, "out": out, **asdict(compute)}
+    done = [_tried(name, others) for name in ids]
+    if output.json:
         print_json([as_json(each) for each in done])
         return
     for each in done:
         tell(each)
 
 
-def _tried(
-    name: str, data: str | None, runs: int | None, smoke: bool, others: dict[str, Any]
-) -> Reproduced:
+def _tried(name: str, others: dict[str, Any]) -> Reproduced:
     import backbones
 
     backbones.keep_large_buffers()
     with progress(name, unit="steps") as moved:
         return backbones.reproduce(
             name,
-            data=data,
-            runs=runs,
-            smoke_run=smoke,
             watch=lambda stage: moved(stage.done, stage.total, stage.said),
             **others,
         )
@@ -93,8 +85,6 @@ def _tried(
 
 def as_json(done: Reproduced) -> dict[str, Any]:
     """What a program may want to know."""
-    from dataclasses import asdict
-
     from backbones.ledger.verdict import verdicts
 
     judged = verdicts(done.entry, done.measured)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from backbones.cli.compute import Device, Precision, Threads
 from backbones.cli.console import BarCallback, print_json, progress, say
-from backbones.cli.options import Json, Offline, Quiet
+from backbones.cli.options import ComputeOptions, OutputOptions
 
 if TYPE_CHECKING:
     from backbones.features.style import StyleSettings, StyleStep
@@ -58,12 +58,9 @@ def stylize(
     ] = False,
     start: Start = "content",
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the noise.")] = 0,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    threads: Threads = None,
-    json: Json = False,
-    offline: Offline = False,
-    quiet: Quiet = False,
+    *,
+    compute: ComputeOptions,
+    output: OutputOptions,
 ) -> None:
     """Render an image in the style of another.
 
@@ -89,14 +86,12 @@ def stylize(
             weights or model,
             settings=settings,
             size_px=size,
-            device=device,
-            precision=precision,
-            threads=threads,
+            **asdict(compute),
             progress=lambda step: _tell(moved, step, steps),
         )
     done.save(out)
     _say_layers(done.network, done.settings)
-    if json:
+    if output.json:
         print_json(_as_json(done, out))
     if done.interrupted:
         say(f"interrupted after {done.steps} of {steps} steps; the best image is in {out}")

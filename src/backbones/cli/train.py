@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backbones.cli.compute import Device, Precision, Threads
 from backbones.cli.console import preparing
 from backbones.cli.following import follow, tell_end
 from backbones.cli.options import (
+    ComputeOptions,
     Epochs,
-    ImageSize,
-    Json,
-    LabelPattern,
-    Layout,
     LearningRate,
     MaybeData,
-    Model,
-    Offline,
-    Quiet,
-    RecipeName,
+    OutputOptions,
+    RecipeOptions,
     Seed,
-    Settings,
     Smoke,
-    StartWeights,
-    TrainingBatch,
 )
 from backbones.errors import WrongUse
 
 if TYPE_CHECKING:
     from backbones import FoldsTraining, TrainingRun
     from backbones.training.recipe import Recipe
-    from backbones.training.settings import SeededShorthand
-
 
 InitFrom = Annotated[
     str | None,
@@ -74,29 +64,19 @@ Resume = Annotated[
 
 def train(
     data: MaybeData = None,
-    model: Model = None,
-    recipe: RecipeName = None,
-    settings: Settings = None,
+    *,
+    recipe: RecipeOptions,
     epochs: Epochs = None,
     lr: LearningRate = None,
-    batch_size: TrainingBatch = None,
-    image_size: ImageSize = None,
     seed: Seed = None,
-    weights: StartWeights = None,
     init_from: InitFrom = None,
     out: Out = None,
     folds: FoldCount = None,
-    layout: Layout = None,
-    label_pattern: LabelPattern = None,
     smoke: Smoke = False,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    threads: Threads = None,
+    compute: ComputeOptions,
     resume: Resume = None,
     log_every: LogEvery = None,
-    json: Json = False,
-    offline: Offline = False,
-    quiet: Quiet = False,
+    output: OutputOptions,
 ) -> None:
     """Train a network on images.
 
@@ -116,39 +96,20 @@ def train(
         backbones train photos --folds 5 -o runs/five
         backbones train --resume runs/photos-resnet18
     """
-    short: SeededShorthand = {
-        "epochs": epochs,
-        "lr": lr,
-        "batch_size": batch_size,
-        "image_size": image_size,
-        "device": device,
-        "precision": precision,
-        "threads": threads,
-        "seed": seed,
-    }
-    named = (model, recipe, settings, weights, init_from, out, smoke, folds, layout, label_pattern)
+    own = {"epochs": epochs, "lr": lr, "seed": seed, "init_from": init_from, "smoke_run": smoke}
+    options = asdict(recipe) | asdict(compute) | own
     if resume is not None:
-        if any(each not in (None, False, "auto") for each in (*named, *short.values())):
+        if any(each not in (None, False, "auto") for each in (out, folds, *options.values())):
             raise WrongUse("--resume continues the run as it was started; give no other option")
-        go_on(resume, data, log_every, as_json=json)
+        go_on(resume, data, log_every, as_json=output.json)
         return
     if data is None:
         raise WrongUse("no data given: backbones train DATA, or backbones train --resume RUN")
     from backbones import choose_recipe
 
-    chosen = choose_recipe(
-        data,
-        model=model,
-        recipe=recipe,
-        settings=[*(settings or []), *([] if folds is None else [f"folds={folds}"])],
-        layout=layout,
-        label_pattern=label_pattern,
-        weights=weights,
-        init_from=init_from,
-        smoke_run=smoke,
-        **short,
-    )
-    start(chosen, data, out, log_every, as_json=json)
+    if folds is not None:
+        options["settings"] = [*(recipe.settings or ()), f"folds={folds}"]
+    start(choose_recipe(data, **options), data, out, log_every, as_json=output.json)
 
 
 def start(

@@ -10,110 +10,91 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backbones.cli.compute import Device, Precision, Threads
 from backbones.cli.console import preparing, print_json, print_table, progress, say
 from backbones.cli.options import (
+    ComputeOptions,
     Epochs,
-    ImageSize,
-    Json,
-    LabelPattern,
-    Layout,
     LearningRate,
     MaybeData,
-    Model,
-    Offline,
-    Quiet,
-    RecipeName,
-    Settings,
+    OutputOptions,
+    RecipeOptions,
     Smoke,
-    StartWeights,
-    TrainingBatch,
 )
 from backbones.errors import WrongUse
 from backbones.units import human_seconds, parse_duration
 
 if TYPE_CHECKING:
-    from backbones.training.settings import Shorthand
     from backbones.workflows.tuning.book import TrialRow
     from backbones.workflows.tuning.run import TuningRun
     from backbones.workflows.tuning.trial import TrialProgress
 
 _SHOWN = 5
-
-Searches = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--search",
-        metavar="FIELD=VALUES",
-        help="Try a range (1e-4..1e-1:log, 0..0.2) or a list (16,32,64); repeatable.",
-    ),
-]
-Duration = Annotated[
-    str | None, typer.Option(metavar="DURATION", help="Begin no trial after, such as 30m or 2h.")
-]
-Monitor = Annotated[
-    str | None,
-    typer.Option(
-        metavar="METRIC", help="Metric to minimise: top1_error_percent (default) or loss."
-    ),
-]
+_BEGAN_WITH = ("model", "recipe", "settings", "weights", "layout", "label_pattern")
 
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """What was typed about the search itself; empty where nothing was."""
+    """What is typed about the search itself."""
 
-    model: str | None
-    recipe: str | None
-    settings: list[str]
-    layout: str | None
-    label_pattern: str | None
-    weights: str | None
-    search: list[str]
-    monitor: str | None
-    seed: int | None
-    smoke: bool
+    search: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--search",
+            metavar="FIELD=VALUES",
+            help="Try a range (1e-4..1e-1:log, 0..0.2) or a list (16,32,64); repeatable.",
+        ),
+    ] = None
+    trials: Annotated[
+        int | None, typer.Option(metavar="N", help="Number of trials at most; default: 20.")
+    ] = None
+    time: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="Begin no trial after, such as 30m or 2h."),
+    ] = None
+    monitor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METRIC", help="Metric to minimise: top1_error_percent (default) or loss."
+        ),
+    ] = None
+    seed: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Seed of the search sampler; default: 0.")
+    ] = None
+
+    @property
+    def time_s(self) -> float | None:
+        """Seconds after which no trial begins.
+
+        Raises:
+            WrongUse: --time is no duration.
+        """
+        if self.time is None:
+            return None
+        try:
+            return parse_duration(self.time)
+        except ValueError as error:
+            raise WrongUse(f"--time {error}") from None
 
 
-SearchSeed = Annotated[
-    int | None, typer.Option(min=0, metavar="N", help="Seed of the search sampler; default: 0.")
-]
 Out = Annotated[
     Path | None,
     typer.Option("--out", "-o", metavar="FOLDER", help="Folder; default: runs/tune-DATA-MODEL."),
-]
-Trials = Annotated[
-    int | None, typer.Option(metavar="N", help="Number of trials at most; default: 20.")
 ]
 Resume = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Continue this search.")]
 
 
 def tune(
     data: MaybeData = None,
-    model: Model = None,
-    recipe: RecipeName = None,
-    settings: Settings = None,
+    *,
+    recipe: RecipeOptions,
     epochs: Epochs = None,
     lr: LearningRate = None,
-    batch_size: TrainingBatch = None,
-    image_size: ImageSize = None,
-    weights: StartWeights = None,
-    search: Searches = None,
-    trials: Trials = None,
-    time: Duration = None,
-    monitor: Monitor = None,
-    seed: SearchSeed = None,
+    search: SearchOptions,
     out: Out = None,
-    layout: Layout = None,
-    label_pattern: LabelPattern = None,
     smoke: Smoke = False,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    threads: Threads = None,
+    compute: ComputeOptions,
     resume: Resume = None,
-    json: Json = False,
-    offline: Offline = False,
-    quiet: Quiet = False,
+    output: OutputOptions,
 ) -> None:
     """Search for a better recipe.
 
@@ -126,105 +107,57 @@ def tune(
         backbones tune photos --search optimizer.lr=1e-4..1e-1:log
         backbones tune --resume runs/tune-photos-resnet18
     """
-    time_s = None if time is None else _read_duration(time)
-    asked = SearchOptions(
-        model=model,
-        recipe=recipe,
-        settings=settings or [],
-        layout=layout,
-        label_pattern=label_pattern,
-        weights=weights,
-        search=search or [],
-        monitor=monitor,
-        seed=seed,
-        smoke=smoke,
-    )
-    short: Shorthand = {
-        "epochs": epochs,
-        "lr": lr,
-        "batch_size": batch_size,
-        "image_size": image_size,
-        "device": device,
-        "precision": precision,
-        "threads": threads,
-    }
+    options = {**asdict(recipe), "epochs": epochs, "lr": lr, **asdict(compute)}
     if resume is not None:
-        _refuse_beside_resume(out, short)
-        study = _go_on(resume, data, asked, trials, time_s)
+        if out is not None:
+            raise WrongUse("--resume names the folder already; omit --out")
+        study = _go_on(resume, data, options, search, smoke)
     elif data is not None:
-        study = _begin(data, asked, short, 20 if trials is None else trials, time_s, out)
+        study = _begin(data, {**options, "out": out, "smoke_run": smoke}, search)
     else:
         raise WrongUse("no data given: backbones tune DATA, or backbones tune --resume FOLDER")
     follow(study)
-    if json:
+    if output.json:
         print_json(as_json(study))
-    tell_end(study, data or study.where, table=not json)
+    tell_end(study, data or study.where, table=not output.json)
 
 
-def _refuse_beside_resume(out: Path | None, short: Shorthand) -> None:
-    if out is not None:
-        raise WrongUse("--resume names the folder already; omit --out")
-    if any(each not in (None, "auto") for each in short.values()):
+def _begin(data: str, options: dict[str, Any], search: SearchOptions) -> TuningRun:
+    import backbones
+
+    typed = {name: value for name, value in asdict(search).items() if value is not None}
+    typed.pop("time", None)
+    options |= {**typed, "time_s": search.time_s}
+    with preparing() as bars:
+        return backbones.tune(data, progress=bars.working, downloading=bars.downloading, **options)
+
+
+def _go_on(
+    folder: Path,
+    data: str | None,
+    options: dict[str, Any],
+    search: SearchOptions,
+    smoke: bool,
+) -> TuningRun:
+    from backbones import resume_tuning
+
+    asked = {name: options.pop(name) for name in _BEGAN_WITH}
+    if any(each not in (None, "auto") for each in options.values()):
         raise WrongUse(
             "--resume continues the search as it began; omit --epochs, --lr, --batch-size,"
             " --image-size, --device, --precision and --threads"
         )
-
-
-def _begin(
-    data: str,
-    asked: SearchOptions,
-    short: Shorthand,
-    trials: int,
-    time_s: float | None,
-    out: Path | None,
-) -> TuningRun:
-    import backbones
-
-    with preparing() as bars:
-        return backbones.tune(
-            data,
-            model=asked.model,
-            recipe=asked.recipe,
-            settings=asked.settings,
-            layout=asked.layout,
-            label_pattern=asked.label_pattern,
-            weights=asked.weights,
-            search=asked.search,
-            trials=trials,
-            time_s=time_s,
-            out=out,
-            monitor=asked.monitor or "top1_error_percent",
-            seed=asked.seed or 0,
-            smoke_run=asked.smoke,
-            progress=bars.working,
-            downloading=bars.downloading,
-            **short,
-        )
-
-
-def _go_on(
-    folder: Path, data: str | None, asked: SearchOptions, trials: int | None, time_s: float | None
-) -> TuningRun:
-    from backbones import resume_tuning
-
+    asked |= {"search": search.search, "monitor": search.monitor, "seed": search.seed}
     with preparing() as bars:
         return resume_tuning(
             folder,
             data=data,
-            trials=trials,
-            time_s=time_s,
-            asked=asdict(asked),
+            trials=search.trials,
+            time_s=search.time_s,
+            asked={**asked, "smoke": smoke},
             progress=bars.working,
             downloading=bars.downloading,
         )
-
-
-def _read_duration(text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise WrongUse(f"--time {error}") from None
 
 
 def follow(study: TuningRun) -> None:

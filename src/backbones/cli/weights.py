@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backbones.cli.command import Command, new_group
+from backbones.cli.command import Command, new_group, with_groups
 from backbones.cli.console import preparing, print_json, print_table, print_text, say, warn
-from backbones.cli.options import Json, Offline, Quiet
+from backbones.cli.options import Json, OutputOptions
 
 if TYPE_CHECKING:
     from backbones.weights.table import WeightsRow
@@ -65,7 +65,8 @@ def _cells(row: WeightsRow) -> tuple[str, ...]:
 
 
 @app.command(cls=Command)
-def get(name: Id, json: Json = False, offline: Offline = False, quiet: Quiet = False) -> None:
+@with_groups
+def get(name: Id, output: OutputOptions) -> None:
     """Download weights, and check them.
 
     They go to the cache (BACKBONES_CACHE), from BACKBONES_MIRROR if that is set; an interrupted
@@ -78,7 +79,7 @@ def get(name: Id, json: Json = False, offline: Offline = False, quiet: Quiet = F
 
     with preparing() as bars:
         path = get_weights(name, downloading=bars.downloading)
-    if json:
+    if output.json:
         print_json({"id": name, "path": str(path)})
     else:
         print_text(str(path))
@@ -142,6 +143,7 @@ def import_(
 
 
 @app.command(cls=Command)
+@with_groups
 def convert(
     source: Annotated[
         str, typer.Argument(metavar="ID_OR_FILE", help="An id of weights, or a weight file.")
@@ -157,9 +159,8 @@ def convert(
         str, typer.Option(metavar="NAME", help="Which of several networks in the file.")
     ] = "",
     allow_non_finite: NonFinite = False,
-    json: Json = False,
-    offline: Offline = False,
-    quiet: Quiet = False,
+    *,
+    output: OutputOptions,
 ) -> None:
     """Make a bundle of weights.
 
@@ -182,7 +183,7 @@ def convert(
             downloading=bars.downloading,
         )
     known = bundle.provenance or {}
-    if json:
+    if output.json:
         facts = {"out": str(out), "variant": bundle.variant, "num_classes": bundle.num_classes}
         print_json({**facts, "provenance": known})
     say(f"wrote {out}: {bundle.variant}, {bundle.num_classes} classes")

@@ -124,16 +124,6 @@ class Shorthand(TypedDict, total=False):
     threads: int | None
 
 
-class SeededShorthand(Shorthand, total=False):
-    """The same, of what has no other seed.
-
-    Args:
-        seed: of everything random.
-    """
-
-    seed: int | None
-
-
 _SHORT = {
     "epochs": "length={}epochs",
     "lr": "optimizer.lr={}",

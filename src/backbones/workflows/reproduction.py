@@ -191,7 +191,7 @@ def _trained(trial: _Trial, arm: Arm, seed: int) -> Path:
             [*arm.settings, f"seed={seed}"],
             weights=arm.weights,
             init_from=_before(trial, arm, seed),
-            smoke=trial.attempt.smoke,
+            smoke_run=trial.attempt.smoke,
             shorthand=trial.attempt.compute,
         )
         run = begin_run(request.chosen(), trial.data, folder)

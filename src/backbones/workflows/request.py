@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any, Self
 
 from backbones.data.source import DataSource
 from backbones.errors import NotFound, WrongUse
@@ -15,6 +16,7 @@ from backbones.training.data import open_for
 from backbones.training.recipe import PUBLIC, Recipe, smoke
 from backbones.training.resolve import resolve
 from backbones.training.settings import (
+    Shorthand,
     apply_settings,
     load_recipe,
     shorthand_settings,
@@ -24,6 +26,25 @@ from backbones.weights import table
 from backbones.weights.opening import get_weights, is_id, spec_of, variant_of
 
 
+class RecipeOptions(Shorthand, total=False):
+    """What is said about a recipe, as keywords of every verb that trains; see `backbones.train`."""
+
+    model: str | None
+    recipe: str | Path | Recipe | None
+    settings: Sequence[str] | None
+    layout: str | None
+    label_pattern: str | None
+    weights: str | Path | None
+
+
+class TrainingOptions(RecipeOptions, total=False):
+    """The same, and what a single training takes beside it."""
+
+    seed: int | None
+    init_from: str | Path | None
+    smoke_run: bool
+
+
 @dataclass(frozen=True)
 class TrainingRequest:
     """A recipe by its name, and what is named beside it; fields as of `backbones.train`."""
@@ -31,13 +52,21 @@ class TrainingRequest:
     data: str | Path
     model: str | None = None
     recipe: str | Path | Recipe | None = None
-    settings: Sequence[str] = ()
+    settings: Sequence[str] | None = None
     layout: str | None = None
     label_pattern: str | None = None
     weights: str | Path | None = None
     init_from: str | Path | None = None
-    smoke: bool = False
+    smoke_run: bool = False
     shorthand: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, data: str | Path, options: Mapping[str, Any]) -> Self:
+        """What is asked for with `TrainingOptions` or `RecipeOptions`."""
+        known = {each.name for each in fields(cls)}
+        named = {name: value for name, value in options.items() if name in known}
+        short = {name: value for name, value in options.items() if name not in known}
+        return cls(data, **named, shorthand=short)
 
     def chosen(self) -> Recipe:
         """The recipe with all that is named beside it; what depends on the data stays open.
@@ -46,12 +75,12 @@ class TrainingRequest:
             NotFound, RecipeError, WrongUse: as `backbones.train`.
         """
         recipe = self._starting(apply_settings(self._named(), self.all_settings()))
-        return smoke(recipe) if self.smoke else recipe
+        return smoke(recipe) if self.smoke_run else recipe
 
     def all_settings(self) -> list[str]:
         """Its settings, with what short names stand for and how the data is read among them."""
         short = shorthand_settings(self._named(), self.shorthand)
-        return with_reading([*short, *self.settings], self.layout, self.label_pattern)
+        return with_reading([*short, *(self.settings or ())], self.layout, self.label_pattern)
 
     def _named(self) -> Recipe:
         if isinstance(self.recipe, Recipe):
