@@ -104,7 +104,7 @@ def plain_network(case: Case) -> nn.Module:
     return network
 
 
-def pictures(case: Case, count: int) -> tuple[Tensor, Tensor]:
+def noise(case: Case, count: int) -> tuple[Tensor, Tensor]:
     """Random pictures and labels, the same for both sides."""
     numbers = torch.Generator().manual_seed(0)
     images = torch.randn(count, case.channels, case.px, case.px, generator=numbers)
@@ -115,7 +115,7 @@ def plain_step(case: Case) -> Callable[[], object]:
     """The loop that everybody writes."""
     network = plain_network(case).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=LEARNING_RATE, momentum=0.9)
-    images, labels = pictures(case, case.batch_size)
+    images, labels = noise(case, case.batch_size)
 
     def step() -> float:
         loss = F.cross_entropy(network(images), labels)
@@ -140,7 +140,7 @@ def our_step(case: Case, precision: str) -> Callable[[], object]:
     from backbones.training.settings import apply_settings
     from backbones.training.step import begin, train_step
 
-    images, labels = pictures(case, case.batch_size)
+    images, labels = noise(case, case.batch_size)
     array = np.zeros((case.batch_size, 2, 2, case.channels), dtype=np.uint8)
     classes = tuple(f"class {number}" for number in range(case.classes))
     split = Split("train", classes, labels.numpy(), ArrayPictures(array, "random"))

@@ -458,10 +458,10 @@ def test_idx_folder(tmp_path: Path, zipped: bool, below: str) -> None:
     assert source.kind == "idx"
     assert source.classes == ("0", "1", "2")
     assert {name: len(split) for name, split in source.splits.items()} == {"train": 30, "test": 9}
-    pictures = source.splits["train"].pictures
-    assert isinstance(pictures, ArrayPictures)
-    assert np.array_equal(pictures.array[..., 0], images)
-    assert pictures.name(7) == "train-images-idx3-ubyte#7"
+    held = source.splits["train"].pictures
+    assert isinstance(held, ArrayPictures)
+    assert np.array_equal(held.array[..., 0], images)
+    assert held.name(7) == "train-images-idx3-ubyte#7"
 
 
 def test_idx_files_to_measure_by_need_no_training_files(tmp_path: Path) -> None:

@@ -150,14 +150,14 @@ def batches(stream: Iterator[Prepared], batch_size: int) -> Iterator[list[Prepar
         yield batch
 
 
-def reduced(picture: Pixels, longer_px: int) -> Pixels:
+def reduced(pixels: Pixels, longer_px: int) -> Pixels:
     """The image with a longer side of so many px at most, so that many may wait for their turn.
 
     Shapes: uint8 (H, W, 1 or 3), which it keeps.
     """
-    if max(picture.shape[:2]) <= longer_px:
-        return picture
-    image = Image.fromarray(picture[:, :, 0] if picture.shape[2] == 1 else picture)
+    if max(pixels.shape[:2]) <= longer_px:
+        return pixels
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     image.thumbnail((longer_px, longer_px))
     small = np.asarray(image)
     return small[:, :, None] if small.ndim == 2 else small

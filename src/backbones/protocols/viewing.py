@@ -242,21 +242,21 @@ def _pixels(image: Any) -> Pixels:
 
 
 def _views_of_floats(protocol: Protocol, image: Tensor, spec: InputSpec) -> Iterator[Tensor]:
-    def resized(picture: Tensor, width: int, height: int) -> Tensor:
-        if picture.shape[-2:] == (height, width):
-            return picture
+    def resized(whole: Tensor, width: int, height: int) -> Tensor:
+        if whole.shape[-2:] == (height, width):
+            return whole
         if spec.interpolation == "nearest":
-            return F.interpolate(picture[None], size=(height, width), mode="nearest-exact")[0]
+            return F.interpolate(whole[None], size=(height, width), mode="nearest-exact")[0]
         mode = spec.interpolation
-        return F.interpolate(picture[None], size=(height, width), mode=mode, antialias=True)[0]
+        return F.interpolate(whole[None], size=(height, width), mode=mode, antialias=True)[0]
 
-    picture, held = image, None
+    level, held = image, None
     for view in plan(protocol, image.shape[-1], image.shape[-2], spec):
         if view.resized != held:
-            picture, held = resized(image, *view.resized), view.resized
+            level, held = resized(image, *view.resized), view.resized
         box = view.box
         # a negative edge pads with black, as everywhere
-        cut = F.pad(picture, _margins(box, *view.resized))
+        cut = F.pad(level, _margins(box, *view.resized))
         left, top = max(0, box.left), max(0, box.top)
         cut = cut[..., top : top + box.height, left : left + box.width]
         if view.shrunk_px:

@@ -60,12 +60,12 @@ class HeatMap:
     ends: tuple[str, str]
 
 
-def panel_picture(picture: npt.NDArray[np.uint8]) -> Image.Image:
+def panel_picture(pixels: npt.NDArray[np.uint8]) -> Image.Image:
     """A picture in the size of a panel: a photo is reduced, a tiny picture's pixels stay visible.
 
     Shapes: uint8 (H, W, 3), (H, W, 1) or (H, W).
     """
-    image = to_image(picture)
+    image = to_image(pixels)
     longer = max(image.size)
     factor = max(1, round(_TINY_PX / longer))
     if longer <= SIDE_PX:

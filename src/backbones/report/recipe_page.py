@@ -115,9 +115,9 @@ def _sheet(rows: Sequence[Pictures]) -> Image.Image:
     return contact_sheet(tiles, columns=len(rows[0]) if len(rows) > 1 else 8)
 
 
-def _tile(picture: npt.NDArray[np.uint8]) -> Image.Image:
+def _tile(pixels: npt.NDArray[np.uint8]) -> Image.Image:
     """Small pictures by a whole factor, pixel by pixel; large ones reduced."""
-    image = to_image(picture)
+    image = to_image(pixels)
     longer = max(image.size)
     if longer > _TILE_PX:
         image.thumbnail((_TILE_PX, _TILE_PX), Image.Resampling.LANCZOS)
@@ -132,14 +132,14 @@ def _tile(picture: npt.NDArray[np.uint8]) -> Image.Image:
 
 def _stacked(parts: Sequence[tuple[str, str, Image.Image]], title: str) -> Image.Image:
     """The parts below each other, each under its heading."""
-    pictures = [
+    panels = [
         headed(image, title if number == 0 else name, note or name)
         for number, (name, note, image) in enumerate(parts)
     ]
-    width = max(picture.width for picture in pictures)
-    canvas = Image.new("RGB", (width, sum(picture.height for picture in pictures)), PAPER)
+    width = max(panel.width for panel in panels)
+    canvas = Image.new("RGB", (width, sum(panel.height for panel in panels)), PAPER)
     top = 0
-    for picture in pictures:
-        canvas.paste(picture, (0, top))
-        top += picture.height
+    for panel in panels:
+        canvas.paste(panel, (0, top))
+        top += panel.height
     return canvas

@@ -34,7 +34,7 @@ from backbones.records import fitting
 from backbones.text import read_document, to_json
 from backbones.training import events
 from backbones.training.exactness import describe_gpu
-from backbones.training.images import Images
+from backbones.training.images import ImageFingerprints
 from backbones.training.lines import as_line, lines_of
 from backbones.training.lock import NAME as LOCK
 from backbones.training.lock import FolderLock, new_folder
@@ -125,7 +125,7 @@ class RunFolder:
         recipe: Recipe,
         data: Mapping[str, Any],
         where: str = "",
-        images: Images | None = None,
+        images: ImageFingerprints | None = None,
         weights: str = "",
     ) -> RunFolder:
         """Begin a run in a new folder, or in one that holds no step of a run yet.
@@ -149,7 +149,7 @@ class RunFolder:
             "data": dict(data),
             **_surroundings(recipe),
         }
-        start = Start(recipe.to_json(), dict(data), images or Images({}, {}), weights)
+        start = Start(recipe.to_json(), dict(data), images or ImageFingerprints({}, {}), weights)
         with new_folder(path, cls.refuse_taken):
             (path / "tensorboard").mkdir(exist_ok=True)
             replaced = _clear(path)

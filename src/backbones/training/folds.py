@@ -22,7 +22,7 @@ from backbones.files import expanded, write_atomic
 from backbones.records import read_record, write_record
 from backbones.text import to_json
 from backbones.training.folder import RunFolder
-from backbones.training.images import Images
+from backbones.training.images import ImageFingerprints
 from backbones.training.lock import FolderLock, new_folder
 from backbones.training.recipe import Recipe
 from backbones.training.settings import load_recipe
@@ -72,7 +72,7 @@ class FoldsFolder:
         recipe: Recipe,
         data: Mapping[str, Any],
         where: str,
-        images: Images,
+        images: ImageFingerprints,
     ) -> FoldsFolder:
         """Begin in a new folder, or in one that holds no run yet.
 

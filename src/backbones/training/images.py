@@ -29,7 +29,7 @@ _LISTED = 3
 
 
 @dataclass(frozen=True)
-class Images:
+class ImageFingerprints:
     """What tells the images of a data set from any others.
 
     Args:
@@ -45,7 +45,7 @@ class Images:
     files: Mapping[str, Tensor]
 
 
-def describe_images(splits: Iterable[Split]) -> Images:
+def describe_images(splits: Iterable[Split]) -> ImageFingerprints:
     """Look at every file of the splits; those in memory are known by their pixels."""
     known: dict[str, Any] = {}
     files: dict[str, Tensor] = {}
@@ -54,10 +54,10 @@ def describe_images(splits: Iterable[Split]) -> Images:
         if isinstance(split.pictures, FilePictures):
             found = _look_at_files(split.pictures)
             files |= {f"{split.name}.{name}": tensor for name, tensor in found.items()}
-    return Images(known, files)
+    return ImageFingerprints(known, files)
 
 
-def refuse_other_images(then: Images, splits: Mapping[str, Split]) -> None:
+def refuse_other_images(then: ImageFingerprints, splits: Mapping[str, Split]) -> None:
     """A run goes on with the images that it began with, or not at all.
 
     Args:

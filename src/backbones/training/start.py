@@ -10,7 +10,7 @@ from typing import Any
 from backbones.errors import BadWeights
 from backbones.settings import one_line
 from backbones.training.checkpoint import another_run
-from backbones.training.images import Images
+from backbones.training.images import ImageFingerprints
 from backbones.weights.sealed import read_sealed, write_sealed
 
 NAME = "start.safetensors"
@@ -31,7 +31,7 @@ class Start:
 
     recipe: Mapping[str, Any]
     data: Mapping[str, Any]
-    images: Images
+    images: ImageFingerprints
     weights: str = ""
 
     def write(self, path: Path) -> None:
@@ -61,5 +61,5 @@ class Start:
                 f"{path}, by which a resume knows what the run began with, cannot be used:"
                 f" {one_line(error)}; put it back, or {another_run(path.parent)}"
             ) from None
-        images = Images(values["splits"], files)
+        images = ImageFingerprints(values["splits"], files)
         return cls(values["recipe"], values["data"], images, values["weights"])
