@@ -65,7 +65,7 @@ def line(name: str, what: str, transient: int, constant: int, peak: Peak) -> str
 
 
 def made(name: str) -> tuple[Any, tuple[int, int, int]]:
-    """A network of this package or of a peer, and the shape of a picture."""
+    """A network of this package or of a peer, and the shape of an image."""
     library, _, theirs = name.rpartition(":")
     if library == "timm":
         network: Any = import_timm().create_model(theirs)
@@ -77,14 +77,14 @@ def made(name: str) -> tuple[Any, tuple[int, int, int]]:
 
 
 def compare(name: str, batch: int, precision: Any) -> None:
-    network, picture = made(name)
-    shape = (batch, *picture)
+    network, image = made(name)
+    shape = (batch, *image)
     bf16 = precision == "bf16"
-    inference = inference_memory(network, picture, batch=batch, precision=precision)
+    inference = inference_memory(network, image, batch=batch, precision=precision)
     own = inference.parameters + inference.buffers
     peak = measured(evaluate, network, shape, bf16)
     print(line(name, "inference", inference.peak - own, own, peak), flush=True)
-    training = training_memory(network, picture, batch=batch, precision=precision)
+    training = training_memory(network, image, batch=batch, precision=precision)
     own += training.optimizer_state
     peak = measured(train, network, shape, bf16)
     print(line(name, "training", training.peak - own, own, peak), flush=True)

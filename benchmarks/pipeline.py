@@ -2,9 +2,9 @@
 
     python benchmarks/pipeline.py [--quick] [--data DIR] [--only small,large,fashion] [--json FILE]
 
-Pictures: a folder of small photos (`cats-dogs` below --data) and 3000 x 2000 JPEGs that this
+Images: a folder of small photos (`cats-dogs` below --data) and 3000 x 2000 JPEGs that this
 script makes. The same augmentation on both sides; modes alternate within each round, figures are
-medians of pictures per second, ratios are medians of each round's ratio. Pixel differences are
+medians of images per second, ratios are medians of each round's ratio. Pixel differences are
 grey levels of 0..255 against Pillow on the same crops. Fashion-MNIST (below --data): seconds per
 epoch, the loader alone and with LeNet-5's training step.
 """
@@ -35,7 +35,7 @@ from torch.utils.data import DataLoader, Dataset
 from backbones.data.augment import Augment, draws, framing_of
 from backbones.data.geometry import evaluation_framing
 from backbones.data.pipeline import Pipeline
-from backbones.data.source import ArrayPictures, FilePictures, Split
+from backbones.data.source import ArrayImages, FileImages, Split
 from backbones.spec import InputSpec
 from backbones.speed import keep_large_buffers
 
@@ -51,29 +51,29 @@ DEFAULT_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 @dataclass(frozen=True)
 class Contender:
-    """Something that is timed: `run` prepares every picture once and returns how many."""
+    """Something that is timed: `run` prepares every image once and returns how many."""
 
     name: str
     run: Callable[[], int]
     close: Callable[[], None]
 
 
-# --- pictures -----------------------------------------------------------------------------------
+# --- images -----------------------------------------------------------------------------------
 
 
 def make_photos(folder: Path, count: int) -> None:
     """JPEGs of 3000 x 2000 px and about 900 KB: soft shapes with detail at every scale."""
     rng = np.random.default_rng(0)
     for number in range(count):
-        picture = np.zeros((2000, 3000, 3), dtype=np.float32)
+        image = np.zeros((2000, 3000, 3), dtype=np.float32)
         for cells, strength in ((3, 90.0), (12, 50.0), (60, 25.0), (300, 12.0), (1000, 5.0)):
             noise = rng.normal(0, strength, (cells * 2 // 3, cells, 3)).astype(np.float32)
             for channel in range(3):
                 plane = Image.fromarray(noise[:, :, channel])
-                picture[:, :, channel] += np.asarray(plane.resize((3000, 2000), 3))
+                image[:, :, channel] += np.asarray(plane.resize((3000, 2000), 3))
         path = folder / "ab"[number % 2] / f"{number:03d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        photo = Image.fromarray((picture + 128).clip(0, 255).astype(np.uint8))
+        photo = Image.fromarray((image + 128).clip(0, 255).astype(np.uint8))
         photo.save(path, quality=90)
 
 
@@ -84,7 +84,7 @@ def folder_split(folder: Path, limit: int | None) -> Split:
         paths = paths[:: max(1, len(paths) // limit)][:limit]
     classes = tuple(sorted({path.split("/")[0] for path in paths}))
     labels = np.array([classes.index(path.split("/")[0]) for path in paths], dtype=np.int64)
-    return Split("train", classes, labels, FilePictures(folder, tuple(paths)))
+    return Split("train", classes, labels, FileImages(folder, tuple(paths)))
 
 
 # --- contenders ---------------------------------------------------------------------------------
@@ -109,24 +109,24 @@ def theirs(split: Split, mode: str, workers: int) -> Contender:
     tail = [transforms.ToTensor(), transforms.Normalize(SPEC.mean, SPEC.std)]
     flip = transforms.RandomHorizontalFlip()
 
-    def jitter(picture: Image.Image) -> Image.Image:
+    def jitter(image: Image.Image) -> Image.Image:
         side = int(torch.randint(256, 513, ()).item())
-        return tv.transforms.functional.resize(picture, side)
+        return tv.transforms.functional.resize(image, side)
 
     steps: dict[str, list[Any]] = {
         "evaluate": [transforms.Resize(256), transforms.CenterCrop(224)],
         "random resized crop": [transforms.RandomResizedCrop(224), flip],
         "scale jitter 256..512": [transforms.Lambda(jitter), transforms.RandomCrop(224), flip],
     }
-    assert isinstance(split.pictures, FilePictures)
-    wanted = {str(split.pictures.root / path) for path in split.pictures.paths}
-    pictures = ImageFolder(
-        split.pictures.root,
+    assert isinstance(split.images, FileImages)
+    wanted = {str(split.images.root / path) for path in split.images.paths}
+    images = ImageFolder(
+        split.images.root,
         transforms.Compose(steps[mode] + tail),
         is_valid_file=lambda path: path in wanted,
     )
     loader = DataLoader(
-        pictures,
+        images,
         batch_size=BATCH,
         shuffle=mode != "evaluate",
         num_workers=workers,
@@ -143,7 +143,7 @@ def _loader_contender(name: str, loader: DataLoader[Any]) -> Contender:
 
 
 def race(contenders: list[Contender], rounds: int) -> dict[str, list[float]]:
-    """Pictures per second of each, round by round, after one round that does not count."""
+    """Images per second of each, round by round, after one round that does not count."""
     speeds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     for number in range(rounds + 1):
         for contender in contenders:
@@ -162,7 +162,7 @@ def race(contenders: list[Contender], rounds: int) -> dict[str, list[float]]:
 def pixel_differences(
     split: Split, augment: Augment | None, cache: Path | None, limit: int
 ) -> dict[str, float]:
-    """Mean, worst picture's mean, and largest difference from Pillow on the same crops."""
+    """Mean, worst image's mean, and largest difference from Pillow on the same crops."""
     chosen = split.take(range(min(limit, len(split))))
     pipeline = Pipeline(split, SPEC, batch_size=BATCH, augment=augment, cache=cache)
     means, largest = [], 0.0
@@ -185,21 +185,21 @@ def pixel_differences(
 
 
 def _by_pillow(split: Split, index: int, augment: Augment | None, drawn: Any, row: int) -> Any:
-    assert isinstance(split.pictures, FilePictures)
-    with Image.open(split.pictures.path(index)) as file:
-        picture = file.convert("RGB")
+    assert isinstance(split.images, FileImages)
+    with Image.open(split.images.path(index)) as file:
+        image = file.convert("RGB")
     if augment is None:
-        framing = evaluation_framing(*picture.size, SPEC.resize, SPEC.size)
+        framing = evaluation_framing(*image.size, SPEC.resize, SPEC.size)
     else:
-        framing = framing_of(augment, drawn, row, *picture.size, SPEC.size)
+        framing = framing_of(augment, drawn, row, *image.size, SPEC.size)
     left, top, width, height = framing.cut
-    picture = picture.crop((left, top, left + width, top + height))
-    picture = picture.resize(framing.resized, Image.Resampling.BILINEAR)
+    image = image.crop((left, top, left + width, top + height))
+    image = image.resize(framing.resized, Image.Resampling.BILINEAR)
     left, top, width, height = framing.window
-    picture = picture.crop((left, top, left + width, top + height))  # outside is black
+    image = image.crop((left, top, left + width, top + height))  # outside is black
     if drawn is not None and drawn.flip[row]:
-        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return np.asarray(picture, dtype=np.float64)
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return np.asarray(image, dtype=np.float64)
 
 
 # --- photos -------------------------------------------------------------------------------------
@@ -221,7 +221,7 @@ def photo_rows(label: str, split: Split, rounds: int, folder: Path) -> Iterator[
                 "set": label,
                 "mode": mode,
                 "who": contender.name,
-                "pictures_per_s": statistics.median(speeds[contender.name]),
+                "images_per_s": statistics.median(speeds[contender.name]),
                 "ratio": statistics.median(ratios),
             }
             if contender.name.startswith("ours"):
@@ -236,7 +236,7 @@ SMALL_SPEC = InputSpec(size=32, resize=32, channels=1, mean=(0.2860,), std=(0.35
 
 
 class TorchvisionStyle(Dataset[Any]):
-    """What torchvision's FashionMNIST does with each picture."""
+    """What torchvision's FashionMNIST does with each image."""
 
     def __init__(self, images: Any, labels: Any) -> None:
         transforms = import_torchvision().transforms
@@ -287,7 +287,7 @@ def fashion_rows(folder: Path, rounds: int, quick: bool) -> Iterator[dict[str, A
     if quick:
         images, labels = images[:12000], labels[:12000]
     classes = tuple("0123456789")
-    split = Split("train", classes, labels, ArrayPictures(images[..., None], "fashion-mnist"))
+    split = Split("train", classes, labels, ArrayImages(images[..., None], "fashion-mnist"))
     for step in (False, True):
         pipeline = Pipeline(
             split, SMALL_SPEC, batch_size=256, augment=Augment(resize=32, crop="centre")
@@ -315,7 +315,7 @@ def fashion_rows(folder: Path, rounds: int, quick: bool) -> Iterator[dict[str, A
                 "set": f"fashion-mnist ({len(images)})",
                 "mode": "with LeNet-5's step" if step else "loader alone",
                 "who": name,
-                "pictures_per_s": statistics.median(values),
+                "images_per_s": statistics.median(values),
                 "epoch_s": statistics.median(len(images) / value for value in values),
                 "ratio": statistics.median(a / b for a, b in zip(values, baseline, strict=True)),
             }
@@ -340,18 +340,18 @@ def rows(options: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
 
 def printed(row: dict[str, Any]) -> str:
     text = f"{row['set']:<22} {row['mode']:<22} {row['who']:<24}"
-    text += f"{row['pictures_per_s']:>9.0f} /s {row['ratio']:>6.2f}x"
+    text += f"{row['images_per_s']:>9.0f} /s {row['ratio']:>6.2f}x"
     if "epoch_s" in row:
         text += f"   {row['epoch_s']:.2f} s an epoch"
     if "mean" in row:
-        text += f"   mean {row['mean']:.3f}, worst picture {row['worst_mean']:.2f}"
+        text += f"   mean {row['mean']:.3f}, worst image {row['worst_mean']:.2f}"
         text += f", max {row['max']:.0f}"
     return text
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--quick", action="store_true", help="fewer pictures, two rounds")
+    parser.add_argument("--quick", action="store_true", help="fewer images, two rounds")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="small,large,fashion")
     parser.add_argument("--json", type=Path, help="also write the rows here")

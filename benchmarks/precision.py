@@ -1,11 +1,11 @@
 """Does bf16 learn what fp32 learns in the same epochs?
 
     python benchmarks/precision.py                        handwritten digits, about 10 minutes
-    python benchmarks/precision.py --data fashion-mnist   8,000 pictures of it, about an hour
+    python benchmarks/precision.py --data fashion-mnist   8,000 images of it, about an hour
     python benchmarks/precision.py --quick                a minute: that it works
 
 Each network is trained from the same seeds with both precisions and measured on all held-out
-pictures. Said is the difference of the mean errors, and the 95 % interval of the mean difference
+images. Said is the difference of the mean errors, and the 95 % interval of the mean difference
 of two runs with one seed (Student's t): where that holds zero, the runs don't tell the two apart.
 On a processor without bf16 units their rounding is reproduced; see `rounding.py`.
 """
@@ -71,7 +71,7 @@ def settings_of(case: Case, data: str, precision: str, seed: int, quick: bool) -
 
 
 def wrong(case: Case, data: str, precision: str, seed: int, quick: bool) -> tuple[int, int]:
-    """(wrong answers, held-out pictures) of one run."""
+    """(wrong answers, held-out images) of one run."""
     units: AbstractContextManager[object] = nullcontext()
     if precision == "bf16" and not has_bf16_units():
         units = AsOnBf16Units()
@@ -94,15 +94,15 @@ def wrong(case: Case, data: str, precision: str, seed: int, quick: bool) -> tupl
 def compared(case: Case, data: str, seeds: int, quick: bool) -> dict[str, object]:
     """One network with both precisions, seed by seed."""
     counts: dict[str, list[int]] = {"fp32": [], "bf16": []}
-    pictures = 0
+    images = 0
     for seed in range(seeds):
         for precision, found in counts.items():
-            mistakes, pictures = wrong(case, data, precision, seed, quick)
+            mistakes, images = wrong(case, data, precision, seed, quick)
             found.append(mistakes)
-            print(f"  {case.model} {precision} seed {seed}: {mistakes} of {pictures}", flush=True)
-    errors = {name: 100 * statistics.fmean(found) / pictures for name, found in counts.items()}
+            print(f"  {case.model} {precision} seed {seed}: {mistakes} of {images}", flush=True)
+    errors = {name: 100 * statistics.fmean(found) / images for name, found in counts.items()}
     differences = [
-        100 * (bf16 - fp32) / pictures
+        100 * (bf16 - fp32) / images
         for fp32, bf16 in zip(counts["fp32"], counts["bf16"], strict=True)
     ]
     low, high = interval(differences)
@@ -112,7 +112,7 @@ def compared(case: Case, data: str, seeds: int, quick: bool) -> dict[str, object
         f" (95 % interval {low:+.2f} to {high:+.2f})",
         flush=True,
     )
-    return {"network": case.model, "wrong": counts, "num_samples": pictures,
+    return {"network": case.model, "wrong": counts, "num_samples": images,
             "difference": statistics.fmean(differences), "interval": [low, high]}  # fmt: skip
 
 

@@ -1,16 +1,16 @@
-"""A network on one picture whole, against crops of the same picture at the same precision.
+"""A network on one image whole, against crops of the same image at the same precision.
 
     python benchmarks/protocols.py [--rounds 5] [--precision fp32,bf16] [--json FILE]
-    python benchmarks/protocols.py --weights ID_OR_BUNDLE --pictures FOLDER
+    python benchmarks/protocols.py --weights ID_OR_BUNDLE --images FOLDER
 
-Timed is one picture of 512 x 384 px (Q = 384). "dense" is the whole picture and its mirror image
+Timed is one image of 512 x 384 px (Q = 384). "dense" is the whole image and its mirror image
 with the fully connected layers read as convolutions; "fifty" is the grid of 5 x 5 crops and their
 mirror images; "ten" is AlexNet's ten crops. Every mode includes the softmax and its mean; cutting
 the views is not timed. Modes alternate within each round, figures are medians, ratios medians of
 each round's ratio. The network is VGG-16 as initialised, which changes no time.
 
-How far bf16 agrees with fp32 is told for every mode: the share of pictures whose first class is the
-same, the mean and the largest difference of a probability. Without --pictures these are noise,
+How far bf16 agrees with fp32 is told for every mode: the share of images whose first class is the
+same, the mean and the largest difference of a probability. Without --images these are noise,
 and without --weights the answers are those of a network that has learned nothing. bf16 is timed
 only where the processor has units for it; elsewhere their rounding is reproduced (`rounding.py`).
 """
@@ -37,7 +37,7 @@ from backbones.classifier.held_out import Wanted, images_for_all
 from backbones.classifier.inference import InferenceOptions, Member, run_inference
 from backbones.classifier.source import split_source
 from backbones.compute import choose_compute, has_bf16_units
-from backbones.data.source import ArrayPictures, Split
+from backbones.data.source import ArrayImages, Split
 from backbones.features.dense import dense
 from backbones.models import build
 from backbones.nn.evaluating import Network, evaluating
@@ -54,11 +54,11 @@ MODES = {"dense": "vgg/dense_384", "ten": "alexnet/ten_crop", "fifty": "vgg/mult
 AT_ONCE = 10  # crops in a batch
 
 
-def view_batches(mode: str, picture: Tensor) -> list[Tensor]:
-    """The views of a picture as the network takes them: two whole ones, or crops by tens."""
+def view_batches(mode: str, image: Tensor) -> list[Tensor]:
+    """The views of an image as the network takes them: two whole ones, or crops by tens."""
     row = replace(find_protocol(MODES[mode]), resize=(ShorterSide(px=Q_PX),))
-    # the channels innermost, as an evaluation hands its pictures over
-    found = [view.permute(1, 2, 0).contiguous().permute(2, 0, 1) for view in views(row, picture)]
+    # the channels innermost, as an evaluation hands its images over
+    found = [view.permute(1, 2, 0).contiguous().permute(2, 0, 1) for view in views(row, image)]
     if mode == "dense":
         return [view[None] for view in found]
     return [
@@ -68,7 +68,7 @@ def view_batches(mode: str, picture: Tensor) -> list[Tensor]:
 
 
 def answered(network: Network, batches: Sequence[Tensor]) -> Tensor:
-    """Log-probabilities of one picture, (1, K); maps of scores are averaged over their places."""
+    """Log-probabilities of one image, (1, K); maps of scores are averaged over their places."""
     scores = [network(batch) for batch in batches]
     rows = [each.mean((2, 3)) if each.dim() == 4 else each for each in scores]
     return reduce(torch.cat(rows)[None])
@@ -83,10 +83,10 @@ def timed(work: Callable[[], Any]) -> float:
 
 def measure(network: nn.Module, precision: str, rounds: int) -> dict[str, dict[str, float]]:
     """Images per second of every mode, and how many times the crops' that of dense is."""
-    picture = torch.randn(3, Q_PX, 512, generator=torch.Generator().manual_seed(0))
+    image = torch.randn(3, Q_PX, 512, generator=torch.Generator().manual_seed(0))
     reader = dense(network)
     seconds: dict[str, list[float]] = {mode: [] for mode in MODES}
-    batches = {mode: view_batches(mode, picture) for mode in MODES}
+    batches = {mode: view_batches(mode, image) for mode in MODES}
     format_: Any = "bf16" if precision == "bf16" else "fp32"
     with evaluating(network, format_) as crops, evaluating(reader, format_) as maps:
         asked = {mode: maps if mode == "dense" else crops for mode in MODES}
@@ -106,14 +106,14 @@ def measure(network: nn.Module, precision: str, rounds: int) -> dict[str, dict[s
 
 
 def noise(count: int) -> Split:
-    """Pictures of nothing."""
+    """Images of nothing."""
     numbers = np.random.default_rng(0)
     grey = numbers.integers(0, 256, (count, Q_PX, 512, 3), dtype=np.uint8)
-    return Split("test", ("nothing",), np.zeros(count, np.int64), ArrayPictures(grey, "noise"))
+    return Split("test", ("nothing",), np.zeros(count, np.int64), ArrayImages(grey, "noise"))
 
 
 def agreement(network: nn.Module, spec: InputSpec, split: Split, mode: str) -> dict[str, float]:
-    """How far bf16 agrees with fp32 on the pictures of a split."""
+    """How far bf16 agrees with fp32 on the images of a split."""
     row = replace(find_protocol(MODES[mode]), resize=(ShorterSide(px=Q_PX),))
     with torch.no_grad():
         outputs = network(torch.zeros(1, spec.channels, spec.size, spec.size)).shape[1]
@@ -128,7 +128,7 @@ def agreement(network: nn.Module, spec: InputSpec, split: Split, mode: str) -> d
         rounded = answered_in("bf16")
     differences = np.abs(np.exp(exact) - np.exp(rounded)).max(axis=1)
     return {
-        "pictures": len(exact),
+        "images": len(exact),
         "same_first_class": float((exact.argmax(1) == rounded.argmax(1)).mean()),
         "mean_probability_difference": float(differences.mean()),
         "largest_probability_difference": float(differences.max()),
@@ -141,12 +141,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="0 times nothing")
     parser.add_argument("--precision", default="fp32,bf16", help="with bf16, its agreement too")
     parser.add_argument("--weights", help="a bundle, or an id of weights; VGG-16 if left out")
-    parser.add_argument("--pictures", help="data whose pictures bf16 and fp32 answer; else noise")
-    parser.add_argument("--limit", type=int, default=8, help="so many pictures of them")
+    parser.add_argument("--images", help="data whose images bf16 and fp32 answer; else noise")
+    parser.add_argument("--limit", type=int, default=8, help="so many images of them")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
-    if chosen.pictures and not chosen.weights:
-        parser.error("--pictures wants --weights: a network that learned nothing knows no pictures")
+    if chosen.images and not chosen.weights:
+        parser.error("--images wants --weights: a network that learned nothing knows no images")
     keep_large_buffers()
     bundle = open_bundle(chosen.weights) if chosen.weights else None
     network = (bundle.build() if bundle else build("vgg16", seed=0)).eval()
@@ -164,9 +164,9 @@ def main() -> None:
         print(f"{precision}: images/s {speeds}; ratio {ratios}", flush=True)
     if "bf16" in precisions:
         split = noise(chosen.limit)
-        if bundle and chosen.pictures:
+        if bundle and chosen.images:
             member = Member(bundle.build, bundle.spec, bundle.classes)
-            _, split = images_for_all([bundle], [member], Wanted(chosen.pictures))
+            _, split = images_for_all([bundle], [member], Wanted(chosen.images))
             split = split.take(list(range(0, len(split), max(1, len(split) // chosen.limit))))
         spec = bundle.spec if bundle else InputSpec(size=224, resize=256)
         agreeing = found["bf16 against fp32"] = {}

@@ -7,7 +7,7 @@
 "ours" is the loop's own step with what `resolve` picks for this machine; "plain" is torchvision's
 network (for NIN the tutorial's, for LeNet-5 the modern form) in the loop that everybody writes:
 fp32, eager, default allocator. Both make the same steps, SGD with momentum, on the same random
-pictures. Every measurement is a process of its own; the two sides take turns, and the order
+images. Every measurement is a process of its own; the two sides take turns, and the order
 changes from round to round. A ratio is the median over rounds.
 """
 
@@ -42,8 +42,8 @@ class Case:
     Args:
         name: in this package's catalog.
         peer: what plain code trains.
-        batch_size: pictures a step.
-        channels, px, classes: of the pictures.
+        batch_size: images a step.
+        channels, px, classes: of the images.
         counted: in the geometric mean.
     """
 
@@ -105,7 +105,7 @@ def plain_network(case: Case) -> nn.Module:
 
 
 def noise(case: Case, count: int) -> tuple[Tensor, Tensor]:
-    """Random pictures and labels, the same for both sides."""
+    """Random images and labels, the same for both sides."""
     numbers = torch.Generator().manual_seed(0)
     images = torch.randn(count, case.channels, case.px, case.px, generator=numbers)
     return images, torch.randint(case.classes, (count,), generator=numbers)
@@ -131,7 +131,7 @@ def our_step(case: Case, precision: str) -> Callable[[], object]:
     """This package's step, with what it picks for this machine."""
     from backbones import speed
     from backbones.data.pipeline import Batch
-    from backbones.data.source import ArrayPictures, Split
+    from backbones.data.source import ArrayImages, Split
     from backbones.models import build
     from backbones.training.optim import train_mode
     from backbones.training.recipe import Optimizer, Recipe
@@ -143,7 +143,7 @@ def our_step(case: Case, precision: str) -> Callable[[], object]:
     images, labels = noise(case, case.batch_size)
     array = np.zeros((case.batch_size, 2, 2, case.channels), dtype=np.uint8)
     classes = tuple(f"class {number}" for number in range(case.classes))
-    split = Split("train", classes, labels.numpy(), ArrayPictures(array, "random"))
+    split = Split("train", classes, labels.numpy(), ArrayImages(array, "random"))
     model = build(case.name, num_classes=case.classes, in_channels=case.channels, seed=0)
     recipe = Recipe(optimizer=Optimizer(lr=LEARNING_RATE), batch_size=case.batch_size)
     recipe = apply_settings(recipe, ["device=cpu", f"precision={precision}"])
@@ -158,14 +158,14 @@ def our_step(case: Case, precision: str) -> Callable[[], object]:
     train.split = split
     training = begin(model, recipe, Plan(1000, 10**9, 1000, 1000, case.batch_size), train)
     train_mode(model, training.frozen)
-    # the pipeline hands pictures out in channels_last order
+    # the pipeline hands images out in channels_last order
     batch = Batch(images.contiguous(memory_format=torch.channels_last), labels,
                   np.arange(case.batch_size))  # fmt: skip
     return lambda: train_step(training, batch, time.perf_counter())
 
 
 def measure(case: Case, side: str, seconds: float, precision: str) -> dict[str, float]:
-    """Pictures a second of one side, in this process."""
+    """Images a second of one side, in this process."""
     step = plain_step(case) if side == "plain" else our_step(case, precision)
     step()
     step()
@@ -175,7 +175,7 @@ def measure(case: Case, side: str, seconds: float, precision: str) -> dict[str, 
         step()
         times.append(time.perf_counter() - began)
     return {
-        "pictures_per_second": case.batch_size / statistics.median(times),
+        "images_per_second": case.batch_size / statistics.median(times),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "steps": len(times),
     }
@@ -206,7 +206,7 @@ def compare(rounds: int, seconds: float, quick: bool) -> dict[str, object]:
             order = ("plain", "ours") if number % 2 == 0 else ("ours", "plain")
             for side in order:
                 sides[side].append(measured_apart(used, side, seconds))
-        rate = {side: [found["pictures_per_second"] for found in sides[side]] for side in sides}
+        rate = {side: [found["images_per_second"] for found in sides[side]] for side in sides}
         ratio = statistics.median(
             ours / plain for ours, plain in zip(rate["ours"], rate["plain"], strict=True)
         )
@@ -239,7 +239,7 @@ def crossover(seconds: float) -> dict[str, object]:
             used = replace(case, batch_size=size)
             rate = {}
             for precision in ("fp32", "bf16", "fp32", "bf16"):
-                found = measured_apart(used, "ours", seconds, precision)["pictures_per_second"]
+                found = measured_apart(used, "ours", seconds, precision)["images_per_second"]
                 rate[precision] = max(found, rate.get(precision, 0.0))
             ratio = rate["bf16"] / rate["fp32"]
             print(

@@ -4,7 +4,7 @@
     python benchmarks/zoo.py --only 'resnet*,vgg16'  some of them
     python benchmarks/zoo.py --build               seconds to build and count each row on meta
 
-Forward passes in evaluation mode, fp32, one picture of the row's own size, the same drawn
+Forward passes in evaluation mode, fp32, one image of the row's own size, the same drawn
 weights. The two sides take turns, the order changes from round to round, and a ratio is the
 median over rounds of their time divided by ours: above 1, ours is faster. `keep_large_buffers` is
 on for both, as it is in every command of the package.

@@ -43,7 +43,7 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path | None:
-    """The folder of real pictures and weights, where this machine has one."""
+    """The folder of real images and weights, where this machine has one."""
     folder = Path(os.environ.get("BACKBONES_TEST_DATA", ROOT.parent / "shared" / "data"))
     if (folder / "nasty" / "manifest.csv").is_file():
         return folder
@@ -59,12 +59,12 @@ def test_data(real_data: Path | None) -> Path:
 
 
 @pytest.fixture(scope="session")
-def nasty_pictures(real_data: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of odd and broken pictures in a subfolder a kind: those of the field, or made."""
+def nasty_images(real_data: Path | None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of odd and broken images in a subfolder a kind: those of the field, or made."""
     if real_data is not None:
         return real_data / "nasty"
     root = tmp_path_factory.mktemp("nasty")
-    files = {**odd_pictures(), **broken_pictures()}
+    files = {**odd_images(), **broken_images()}
     for name, data in files.items():
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_bytes(data)
@@ -72,19 +72,19 @@ def nasty_pictures(real_data: Path | None, tmp_path_factory: pytest.TempPathFact
     return root
 
 
-def encoded(picture: Image.Image, format: str, **options: object) -> bytes:
+def encoded(image: Image.Image, format: str, **options: object) -> bytes:
     out = io.BytesIO()
-    picture.save(out, format, **options)
+    image.save(out, format, **options)
     return out.getvalue()
 
 
 def smooth(seed: int = 0) -> Image.Image:
-    """A smooth coloured picture without any symmetry."""
+    """A smooth coloured image without any symmetry."""
     coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((97, 61), Image.Resampling.BICUBIC)
 
 
-def odd_pictures() -> dict[str, bytes]:
+def odd_images() -> dict[str, bytes]:
     """Files that every viewer shows, each unlike the usual JPEG: path to content."""
     colour, clear = smooth(), smooth()
     clear.putalpha(smooth(1).convert("L"))
@@ -127,12 +127,12 @@ def odd_pictures() -> dict[str, bytes]:
     return files
 
 
-def broken_pictures() -> dict[str, bytes]:
+def broken_images() -> dict[str, bytes]:
     """Files that no viewer shows: path to content."""
     floats = np.linspace(-3.14, 3.14, 61 * 97, dtype=np.float32).reshape(61, 97)
     files = {
         "zero_byte/empty.png": b"",
-        "wrong_extension/dummy.jpg": b"not a picture at all\n" * 6,
+        "wrong_extension/dummy.jpg": b"not an image at all\n" * 6,
         "tiff_odd/10ct_32bit_128.tiff": encoded(Image.fromarray(floats), "TIFF"),
     }
     noise = np.random.default_rng(5).integers(0, 256, (61, 97, 3), dtype=np.uint8)

@@ -26,7 +26,7 @@ class Facts:
         name, family: of the variant.
         summary: one-line description.
         params: trainable parameters.
-        macs: multiply-accumulates of convolutions and fully connected layers, one picture.
+        macs: multiply-accumulates of convolutions and fully connected layers, one image.
         num_classes, in_channels, input_px: that the row was made for.
         deviations: from the paper.
     """

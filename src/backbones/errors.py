@@ -6,7 +6,7 @@
     │   ├── RecipeError    a recipe or a `--set` that does not fit the schema
     │   ├── ProtocolError  a protocol that cannot be applied to this network
     │   └── MissingExtra   an optional library is absent; names the install line
-    ├── BadImage           one picture that cannot be decoded
+    ├── BadImage           one image that cannot be decoded
     ├── BadData            a data set that cannot be used as it stands
     ├── BadWeights         a weight file or bundle that cannot be trusted or does not fit
     │   └── NotFinite      a network's answer that is nan or infinite
@@ -68,7 +68,7 @@ class MissingExtra(WrongUse):
 
 
 class BadImage(BackbonesError):
-    """One picture that cannot be decoded."""
+    """One image that cannot be decoded."""
 
 
 class BadData(BackbonesError):

@@ -1,6 +1,6 @@
 """What the answers of a network are worth: pure functions from scores and labels to numbers.
 
-Scores are a (N, K) array, one row a picture, one column a class; the larger, the likelier. Error
+Scores are a (N, K) array, one row an image, one column a class; the larger, the likelier. Error
 rates are in percent, as papers print them; everything else is a fraction.
 """
 
@@ -38,8 +38,8 @@ class ClassReport:
 
     Args:
         name: of the class.
-        support: pictures that are of this class.
-        predicted: pictures that were called this class.
+        support: images that are of this class.
+        predicted: images that were called this class.
         precision: the share of `predicted` that was right.
         recall: the share of `support` that was found.
         f1: the harmonic mean of the two.
@@ -57,11 +57,11 @@ class ClassReport:
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """The pictures whose highest probability lies in (low, high].
+    """The images whose highest probability lies in (low, high].
 
     Args:
         low, high: limits of the probability.
-        count: pictures in the bin.
+        count: images in the bin.
         confidence: mean of their highest probabilities; 0 for an empty bin.
         accuracy: the share of them that was right; 0 for an empty bin.
     """
@@ -75,7 +75,7 @@ class CalibrationBin:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A picture that could not be read and is in no number of the report."""
+    """An image that could not be read and is in no number of the report."""
 
     name: str
     reason: str
@@ -86,16 +86,16 @@ class Report:
     """Everything that one evaluation measured.
 
     Args:
-        num_samples: pictures counted; those skipped are not among them.
-        num_skipped: pictures that could not be read.
+        num_samples: images counted; those skipped are not among them.
+        num_skipped: images that could not be read.
         skipped: which ones, and why.
         top1_error_percent, top5_error_percent: with k = min(5, classes), so that five classes or
             fewer have a top-5 error of zero by definition.
         top1_interval_percent, top5_interval_percent: 95 % Wilson intervals.
         loss: mean negative log-likelihood of the true class, in nats.
-        brier: mean over pictures of the squared distance between the probabilities and the truth.
+        brier: mean over images of the squared distance between the probabilities and the truth.
         calibration_error: expected calibration error over 15 bins of equal width.
-        macro_f1: unweighted mean of the F1 of the classes that the data has pictures of.
+        macro_f1: unweighted mean of the F1 of the classes that the data has images of.
         per_class: one entry a class, in the order of the network's outputs.
         confusion: counts; rows are true classes, columns are predicted ones.
         calibration: the bins of the calibration error, for a reliability diagram.
@@ -173,12 +173,12 @@ def ranks(scores: Scores, labels: Labels) -> Labels:
 
 
 def topk_error_percent(scores: Scores, labels: Labels, k: int) -> float:
-    """The share of pictures, in percent, whose true class is not among the `k` best.
+    """The share of images, in percent, whose true class is not among the `k` best.
 
     With `k` classes or fewer nothing can be missed, and the error is 0.
 
     Raises:
-        BadData: there is no picture.
+        BadData: there is no image.
     """
     _check(scores, labels)
     return 100.0 * float(np.mean(ranks(scores, labels) >= min(k, scores.shape[1])))
@@ -252,7 +252,7 @@ def calibration_bins(
     """Sort answers by their confidence into 15 bins of equal width, closed on the right.
 
     Args:
-        confidence: (N,), the highest probability of each picture.
+        confidence: (N,), the highest probability of each image.
         correct: (N,), whether that answer was right.
     """
     edges = np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)
@@ -296,13 +296,13 @@ def measure(
         log_probabilities: natural logarithms of the class probabilities.
         labels: the true classes, as indices into `classes`.
         classes: names, in the order of the columns.
-        skipped: pictures that could not be read, to be listed.
+        skipped: images that could not be read, to be listed.
 
     Shapes:
         log_probabilities (N, K); labels (N,); K names.
 
     Raises:
-        BadData: there is no picture, a label or the number of classes does not fit, or an answer
+        BadData: there is no image, a label or the number of classes does not fit, or an answer
             is no number: it would be counted for a class that nobody named.
     """
     _check(log_probabilities, labels)
@@ -363,7 +363,7 @@ def _check(scores: Scores, labels: Labels) -> None:
     if scores.ndim != 2 or len(scores) != len(labels):
         raise ValueError(f"scores have shape {scores.shape} for {len(labels)} labels")
     if not len(labels):
-        raise BadData("there is no picture to measure; at least one that can be read is needed")
+        raise BadData("there is no image to measure; at least one that can be read is needed")
     if labels.min() < 0 or labels.max() >= scores.shape[1]:
         raise BadData(
             f"labels run from {labels.min()} to {labels.max()},"

@@ -153,7 +153,7 @@ def largest_row(
     the work, and bisection finds the last phi that fits. The work is exact, not estimated.
 
     Args:
-        max_macs: multiply-accumulates of one picture at the network's own resolution.
+        max_macs: multiply-accumulates of one image at the network's own resolution.
         base: variant of the EfficientNets that is scaled.
         num_classes, in_channels: that the network will have; the base's own where None.
 
@@ -184,7 +184,7 @@ def largest_row(
 def macs_of(
     row: EfficientNetRow, num_classes: int | None = None, in_channels: int | None = None
 ) -> int:
-    """Multiply-accumulates of one picture at the row's own resolution, by arithmetic.
+    """Multiply-accumulates of one image at the row's own resolution, by arithmetic.
 
     Tracing the network gives the same number, thousands of times slower.
     """

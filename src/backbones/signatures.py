@@ -84,7 +84,7 @@ _ROWS: tuple[tuple[bytes, str], ...] = (
     (rb".{128}DICM", f"DICOM: {_CONVERT}, with the window that shows what matters"),
     (rb".{344}(?:n\+1|ni1)\x00", f"a NIfTI volume: {_CONVERT}, slice by slice"),
     (rb"SIMPLE  =", f"FITS: {_CONVERT}"),
-    # moving pictures and sound
+    # moving images and sound
     (_FTYP + rb"(?:isom|iso\d|mp4[12]|avc1|M4V |qt  |3g[p2]|mmp4|dash)|\x00...(?:moov|mdat|wide)",
      f"a video: {_FRAMES}"),
     (rb"RIFF....AVI |\x1aE\xdf\xa3|FLV\x01|\x00\x00\x01[\xba\xb3]|\x30\x26\xb2\x75\x8e\x66",

@@ -36,7 +36,7 @@ class Claim:
     """One number that a row promises and a test checks to the unit.
 
     Args:
-        name: "params" (trainable), "macs" (convolutions and fully connected layers, one picture
+        name: "params" (trainable), "macs" (convolutions and fully connected layers, one image
             at the row's own input size) or a paper's own count such as "connections".
         value: the number.
         source: who printed or computed it.
@@ -86,10 +86,10 @@ class Family:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """How a picture becomes what the network sees. It belongs to the weights and travels with them.
+    """How an image becomes what the network sees. It belongs to the weights and travels with them.
 
-    A picture is resized so that its shorter side has `resize` pixels, its centre `size` x `size`
-    is cut out (a smaller picture is padded with black), bytes are divided by 255, and
+    An image is resized so that its shorter side has `resize` pixels, its centre `size` x `size`
+    is cut out (a smaller image is padded with black), bytes are divided by 255, and
     `(x - mean) / std` is taken per channel.
 
     Args:

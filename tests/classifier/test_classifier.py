@@ -16,7 +16,7 @@ from backbones.classifier.inference import Inference, InferenceOptions, Member, 
 from backbones.classifier.preparing import geometry_of
 from backbones.classifier.source import source_of, split_source
 from backbones.compute import choose_compute
-from backbones.data.source import FilePictures, Split
+from backbones.data.source import FileImages, Split
 from backbones.errors import OutOfMemory, WrongUse
 from backbones.models import build
 from backbones.protocols.table import PROTOCOLS, find_protocol
@@ -48,7 +48,7 @@ def member() -> Member:
 
 def split_of(folder: Path) -> Split:
     names = tuple(sorted(path.name for path in folder.iterdir()))
-    return Split("test", CLASSES, np.zeros(len(names), np.int64), FilePictures(folder, names))
+    return Split("test", CLASSES, np.zeros(len(names), np.int64), FileImages(folder, names))
 
 
 @pytest.mark.parametrize("row", PROTOCOLS, ids=lambda row: row.name)
@@ -133,7 +133,7 @@ def test_an_image_is_decoded_once_for_all_that_see_the_same(folder, monkeypatch)
     options = InferenceOptions(find_protocol("ten_crop"), compute=CPU, kept_px=640, workers=0)
     answers = list(Inference(members, options).answers(source_of(folder)))
     assert count == len(answers) == 9
-    assert answers[0].picture is not None
+    assert answers[0].image is not None
 
 
 def test_a_batch_that_does_not_fit_is_tried_in_halves(folder, member) -> None:

@@ -49,7 +49,7 @@ def backbones(
 def draw(shape: str, seed: int) -> Image.Image:
     """A disc or a cross of random place, size and colour on a noisy ground, 48 x 40."""
     rng = np.random.default_rng(seed)
-    picture = rng.integers(0, 60, (40, 48, 3), dtype=np.uint8)
+    image = rng.integers(0, 60, (40, 48, 3), dtype=np.uint8)
     y, x = np.mgrid[:40, :48]
     cy, cx, radius = rng.integers(14, 26), rng.integers(14, 34), rng.integers(7, 12)
     if shape == "disc":
@@ -57,20 +57,20 @@ def draw(shape: str, seed: int) -> Image.Image:
     else:
         inside = ((abs(y - cy) < 3) | (abs(x - cx) < 3)) & (abs(y - cy) < radius)
         inside &= abs(x - cx) < radius
-    picture[inside] = rng.integers(150, 255, 3)
-    return Image.fromarray(picture)
+    image[inside] = rng.integers(150, 255, 3)
+    return Image.fromarray(image)
 
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A class-folder data set of two shapes, 40 pictures each; one file in it is broken."""
+    """A class-folder data set of two shapes, 40 images each; one file in it is broken."""
     folder = tmp_path_factory.mktemp("photos")
     for shape in ("cross", "disc"):
         (folder / shape).mkdir()
         for number in range(40):
-            picture = draw(shape, seed=1000 * len(shape) + number)
-            picture.save(folder / shape / f"{number:02d}.jpg", quality=92)
-    (folder / "disc" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 this is no picture")
+            image = draw(shape, seed=1000 * len(shape) + number)
+            image.save(folder / shape / f"{number:02d}.jpg", quality=92)
+    (folder / "disc" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 this is no image")
     return folder
 
 

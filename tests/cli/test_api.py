@@ -69,16 +69,14 @@ def test_limit_takes_every_class_in_proportion() -> None:
         assert counts.max() <= 5
 
 
-def test_validation_pictures_are_never_learned_from() -> None:
+def test_validation_images_are_never_learned_from() -> None:
     source = open_for(Recipe(val_fraction=0.2, seed=3), "digits")
-    names = [
-        {split.pictures.name(i) for i in range(len(split))} for split in source.splits.values()
-    ]
+    names = [{split.images.name(i) for i in range(len(split))} for split in source.splits.values()]
     assert len(set.union(*names)) == sum(map(len, names)) == 1797
 
 
-def test_without_validation_pictures_the_last_weights_are_kept(tmp_path: Path) -> None:
-    """Choosing by the test pictures would flatter the result on them."""
+def test_without_validation_images_the_last_weights_are_kept(tmp_path: Path) -> None:
+    """Choosing by the test images would flatter the result on them."""
     settings = ("val_fraction=0", "evaluate_every=1epochs", "length=3epochs", "optimizer.lr=0.5")
     run = train(
         "digits", model="lenet5_tiny", settings=settings, smoke_run=False, out=tmp_path / "r"
@@ -96,8 +94,8 @@ def test_chinese_class_names_go_all_the_way(photos: Path, tmp_path: Path) -> Non
     shutil.copytree(photos / "cross", data / "十字")
     run = train(data, model="vgg_tiny", recipe="scratch", smoke_run=True, out=tmp_path / "run")
     folder = finish(run)
-    picture = next((data / "圆").glob("0*.jpg"))
-    (answer,) = package.predict(folder, picture)
+    image = next((data / "圆").glob("0*.jpg"))
+    (answer,) = package.predict(folder, image)
     assert {guess.name for guess in answer.predictions} == {"圆", "十字"}
     report = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     assert {row["name"] for row in report["per_class"]} == {"圆", "十字"}

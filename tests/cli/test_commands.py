@@ -295,7 +295,7 @@ def test_evaluate_several_together(backbones, trained, photos) -> None:
 def test_evaluate_lists_and_shows_protocols(backbones, tmp_path) -> None:
     assert "vgg/dense_multiscale" in backbones("evaluate", "--protocol", "list").out
     shown = backbones("evaluate", "--protocol", "show", "googlenet/144_crop").out
-    assert "144 views a picture" in shown
+    assert "144 views an image" in shown
     assert "6.67" in shown
     own = tmp_path / "own.yaml"
     own.write_text("resize: [64, 96]\nviews: whole\nregion: whole\nscoring: dense\n")
@@ -314,7 +314,7 @@ def test_evaluate_on_other_data_measures_all_of_it(backbones, trained, photos, t
     assert document["num_samples"] == 10
 
 
-def test_evaluate_writes_report_and_pictures(backbones, trained, photos, tmp_path) -> None:
+def test_evaluate_writes_report_and_images(backbones, trained, photos, tmp_path) -> None:
     out = tmp_path / "report"
     assert backbones("evaluate", trained, photos, "--split", "train", "--out", out).code == 0
     document = json.loads((out / "evaluation.json").read_text())
@@ -346,7 +346,7 @@ def test_evaluate_wrong_use(backbones, trained, photos, arguments, said: str) ->
     assert said in answer.err
 
 
-def test_predict_json_one_object_a_picture(backbones, trained, photos) -> None:
+def test_predict_json_one_object_an_image(backbones, trained, photos) -> None:
     answer = backbones("predict", trained, photos / "disc", "--format", "json", "--top", "2")
     rows = [json.loads(line) for line in answer.out.splitlines()]
     assert answer.code == 0
@@ -364,7 +364,7 @@ def test_predict_json_one_object_a_picture(backbones, trained, photos) -> None:
     assert right >= 32
 
 
-def test_predict_annotates_pictures_and_makes_a_page(backbones, trained, photos, tmp_path) -> None:
+def test_predict_annotates_images_and_makes_a_page(backbones, trained, photos, tmp_path) -> None:
     out = tmp_path / "annotated"
     files = [photos / "disc" / "00.jpg", photos / "cross" / "00.jpg", photos / "disc/broken.jpg"]
     answer = backbones("predict", trained, *files, "--pictures", out)
@@ -394,8 +394,8 @@ def test_predict_submission_from_a_zip(backbones, trained, photos, tmp_path) -> 
 @pytest.mark.parametrize("format", ["text", "csv", "parquet"])
 def test_predict_other_formats(backbones, trained, photos, tmp_path, format: str) -> None:
     out = tmp_path / f"answers.{format}"
-    picture = photos / "disc" / "01.jpg"
-    assert backbones("predict", trained, picture, "--format", format, "--out", out).code == 0
+    image = photos / "disc" / "01.jpg"
+    assert backbones("predict", trained, image, "--format", format, "--out", out).code == 0
     if format == "parquet":
         from pyarrow import parquet
 

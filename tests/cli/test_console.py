@@ -47,7 +47,7 @@ def run_with(
 
 
 def few(folder: Path, *names: str) -> Path:
-    """A class of three pictures for each name."""
+    """A class of three images for each name."""
     rng = np.random.default_rng(0)
     for name in names:
         (folder / name).mkdir(parents=True)
@@ -99,7 +99,7 @@ def test_escape_sequences_in_names_do_not_reach_the_terminal(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names of any bytes")
 def test_names_that_are_not_utf8_go_the_whole_way(tmp_path: Path, backbones: Run) -> None:
-    """A class folder and pictures named in another encoding: train, evaluate, predict, explain."""
+    """A class folder and images named in another encoding: train, evaluate, predict, explain."""
     rng = np.random.default_rng(0)
     for place, name in enumerate((b"chat_\xe9t\xe9", b"\xb0\xae")):
         folder = tmp_path / "data" / os.fsdecode(name)

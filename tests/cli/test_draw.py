@@ -9,7 +9,7 @@ import pytest
 
 def test_draw_writes_every_kind_of_file(backbones, tmp_path: Path) -> None:
     for suffix, begin in (("svg", b"<?xml"), ("PNG", b"\x89PNG"), ("pdf", b"%PDF")):
-        out = tmp_path / "pictures" / f"net.{suffix}"
+        out = tmp_path / "images" / f"net.{suffix}"
         answer = backbones("draw", "lenet5_tiny", "-o", out)
         assert answer.code == 0, answer.err
         assert out.read_bytes().startswith(begin)

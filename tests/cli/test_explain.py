@@ -1,4 +1,4 @@
-"""`backbones explain`: pictures, page and numbers; and the same from Python."""
+"""`backbones explain`: images, page and numbers; and the same from Python."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     known = load_digits()
     for digit in (3, 8):
         place = int(np.flatnonzero(known.target == digit)[-1])
-        picture = Image.fromarray((known.images[place] * 15.9).astype(np.uint8))
-        picture.resize((28, 28), Image.Resampling.BICUBIC).save(folder / f"{digit}.png")
+        image = Image.fromarray((known.images[place] * 15.9).astype(np.uint8))
+        image.resize((28, 28), Image.Resampling.BICUBIC).save(folder / f"{digit}.png")
     return folder
 
 
-def test_explain_writes_pictures_a_page_and_numbers(backbones, digits, tmp_path) -> None:
+def test_explain_writes_images_a_page_and_numbers(backbones, digits, tmp_path) -> None:
     out = tmp_path / "why"
     answer = backbones(
         *("explain", "lenet5.digits", digits, "-o", out, "--filters", "--feature-maps", "C1"),
@@ -48,7 +48,7 @@ def test_explain_writes_pictures_a_page_and_numbers(backbones, digits, tmp_path)
         *("3-maps.png", "3.png", "8-maps.png", "8.png"),
         *("explain.json", "filters.png", "index.html"),
     ]
-    assert answer.out.count("\n") == 8  # two pictures, two methods, two classes
+    assert answer.out.count("\n") == 8  # two images, two methods, two classes
     for path in out.glob("*.png"):
         with Image.open(path) as image:
             assert min(image.size) > 100
@@ -78,11 +78,11 @@ def test_points_under_an_occlusion_map_are_plain_numbers(share: float, points: s
 
 def test_the_map_is_grad_cam_of_what_the_network_sees(digits: Path) -> None:
     from backbones.data.pipeline import Pipeline
-    from backbones.data.source import FilePictures, Split
+    from backbones.data.source import FileImages, Split
 
     bundle = package.read_bundle(find("lenet5.digits"))
     split = Split(
-        "x", bundle.classes, np.zeros(2, np.int64), FilePictures(digits, ("3.png", "8.png"))
+        "x", bundle.classes, np.zeros(2, np.int64), FileImages(digits, ("3.png", "8.png"))
     )
     (batch,) = Pipeline(split, bundle.spec, batch_size=2).epoch()
     expected = grad_cam(bundle.build(), batch.images)
@@ -112,12 +112,12 @@ def brightness_at_the_left() -> nn.Module:
 
 
 @pytest.mark.parametrize(("width", "height"), [(160, 80), (80, 160), (80, 80)])
-def test_a_map_is_put_back_where_it_was_on_the_picture(tmp_path, width: int, height: int) -> None:
+def test_a_map_is_put_back_where_it_was_on_the_image(tmp_path, width: int, height: int) -> None:
     """A bright spot in the original is hot there, whatever was cut off around it."""
-    picture = np.zeros((height, width, 3), np.uint8)
+    image = np.zeros((height, width, 3), np.uint8)
     y, x = height // 2 - 10, width // 2 - 30
-    picture[y : y + 10, x : x + 10] = 255
-    Image.fromarray(picture).save(tmp_path / "spot.png")
+    image[y : y + 10, x : x + 10] = 255
+    Image.fromarray(image).save(tmp_path / "spot.png")
     spec = InputSpec(8, 8, mean=(0, 0, 0), std=(1, 1, 1))
     subject = Subject(brightness_at_the_left(), spec, ("dark", "left"))
     [found] = package.explain(subject, tmp_path / "spot.png", target="left", layer="1")
@@ -143,7 +143,7 @@ def test_any_module_is_explained_with_a_spec(digits: Path) -> None:
         list(package.explain(misnamed, digits, layer="1"))
 
 
-def test_a_padded_picture_has_its_map_cut_at_its_edges(tmp_path: Path) -> None:
+def test_a_padded_image_has_its_map_cut_at_its_edges(tmp_path: Path) -> None:
     Image.fromarray(np.full((28, 28), 200, np.uint8)).save(tmp_path / "small.png")
     network = nn.Sequential(
         nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(2048, 3)
@@ -156,7 +156,7 @@ def test_a_padded_picture_has_its_map_cut_at_its_edges(tmp_path: Path) -> None:
     np.testing.assert_allclose(laid, found.maps[0].values[2:30, 2:30], rtol=1e-5)
 
 
-def test_a_picture_that_cannot_be_read_is_told_and_the_rest_goes_on(
+def test_an_image_that_cannot_be_read_is_told_and_the_rest_goes_on(
     backbones, digits, tmp_path
 ) -> None:
     shutil.copytree(digits, tmp_path / "in")
@@ -171,7 +171,7 @@ def test_a_picture_that_cannot_be_read_is_told_and_the_rest_goes_on(
     assert alone.code == 1
 
 
-def test_nothing_is_to_be_opened_where_no_picture_could_be_read(backbones, tmp_path) -> None:
+def test_nothing_is_to_be_opened_where_no_image_could_be_read(backbones, tmp_path) -> None:
     (tmp_path / "a.png").write_bytes(b"")
     out = tmp_path / "out"
     answer = backbones("explain", "lenet5.digits", tmp_path / "a.png", "-o", out)
@@ -185,21 +185,21 @@ def test_nothing_is_to_be_opened_where_no_picture_could_be_read(backbones, tmp_p
     ("arguments", "said"),
     [
         ((), "no images given"),
-        (("PICTURE", "--method", "gradcam"), "Did you mean grad_cam"),
-        (("PICTURE", "--method", "cam"), "use grad_cam"),
-        (("PICTURE", "--class", "tree"), "no class 'tree'"),
-        (("PICTURE", "--class", "10"), "no class is called 10"),
-        (("PICTURE", "--layer", "c33"), "Did you mean"),
-        (("PICTURE", "--layer", "f6"), "expected maps"),
-        (("PICTURE", "--method", "occlusion", "--patch", "33"), "larger than the picture"),
-        (("PICTURE", "--method", "occlusion", "--patch", "4", "--stride", "5"), "smaller stride"),
-        (("PICTURE", "--patch", "4"), "add --method occlusion"),
-        (("PICTURE", "--method", "occlusion", "--layer", "c3"), "has no layer"),
+        (("IMAGE", "--method", "gradcam"), "Did you mean grad_cam"),
+        (("IMAGE", "--method", "cam"), "use grad_cam"),
+        (("IMAGE", "--class", "tree"), "no class 'tree'"),
+        (("IMAGE", "--class", "10"), "no class is called 10"),
+        (("IMAGE", "--layer", "c33"), "Did you mean"),
+        (("IMAGE", "--layer", "f6"), "expected maps"),
+        (("IMAGE", "--method", "occlusion", "--patch", "33"), "larger than the image"),
+        (("IMAGE", "--method", "occlusion", "--patch", "4", "--stride", "5"), "smaller stride"),
+        (("IMAGE", "--patch", "4"), "add --method occlusion"),
+        (("IMAGE", "--method", "occlusion", "--layer", "c3"), "has no layer"),
         (("nowhere.png",), "no file or folder"),
     ],
 )
 def test_explain_wrong_use(backbones, digits, tmp_path, arguments, said: str) -> None:
-    named = [str(digits / "3.png") if word == "PICTURE" else word for word in arguments]
+    named = [str(digits / "3.png") if word == "IMAGE" else word for word in arguments]
     answer = backbones("explain", "lenet5.digits", *named, "-o", tmp_path / "out")
     assert answer.code == 2, answer.err
     assert said in answer.err
@@ -207,9 +207,9 @@ def test_explain_wrong_use(backbones, digits, tmp_path, arguments, said: str) ->
 
 
 def test_names_are_shown_in_chinese_and_classes_found_by_them(backbones, tmp_path) -> None:
-    picture = np.zeros((28, 28), np.uint8)
-    picture[8:22, 6:20] = 180
-    Image.fromarray(picture).save(tmp_path / "box.png")
+    image = np.zeros((28, 28), np.uint8)
+    image[8:22, 6:20] = 180
+    Image.fromarray(image).save(tmp_path / "box.png")
     answer = backbones(
         *("explain", "lenet5.fashion", tmp_path / "box.png", "--class", "包", "--lang", "both"),
         *("-o", tmp_path / "out"),
@@ -219,10 +219,10 @@ def test_names_are_shown_in_chinese_and_classes_found_by_them(backbones, tmp_pat
     assert "Bag 包" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
 
 
-def test_an_upright_picture_and_a_turned_one_with_a_note_are_explained_alike(digits, tmp_path):
-    """Colour pictures for a grey network, one of them to be turned by its EXIF orientation."""
-    with Image.open(digits / "3.png") as picture:
-        upright = picture.convert("RGB").resize((40, 28))
+def test_an_upright_image_and_a_turned_one_with_a_note_are_explained_alike(digits, tmp_path):
+    """Colour images for a grey network, one of them to be turned by its EXIF orientation."""
+    with Image.open(digits / "3.png") as image:
+        upright = image.convert("RGB").resize((40, 28))
     upright.save(tmp_path / "1.png")
     exif = Image.Exif()
     exif[274] = 6  # to be turned clockwise by a quarter
@@ -246,7 +246,7 @@ def test_progress_counts_passes(digits: Path) -> None:
     assert calls == [(3, 10), (4, 10), (7, 10), (8, 10), (10, 10)]
 
 
-def test_an_explanation_is_a_picture_in_a_notebook(digits: Path, tmp_path: Path) -> None:
+def test_an_explanation_is_an_image_in_a_notebook(digits: Path, tmp_path: Path) -> None:
     (digits_3, _) = package.explain("lenet5.digits", digits)
     assert (digits_3._repr_png_() or b"").startswith(b"\x89PNG")
     write_explanations([digits_3, digits_3], tmp_path)

@@ -24,7 +24,7 @@ def test_a_folder_becomes_a_file_of_rows(backbones, trained: Path, photos: Path,
     assert np.isfinite(found["features"]).all()
     assert [Path(path).name for path in found["unreadable"]] == ["broken.jpg"]
     assert (str(found["variant"]), str(found["tap"])) == ("vgg_tiny", "into:classifier.6")
-    # The rows tell the shapes apart: each picture's nearest other one is of its kind.
+    # The rows tell the shapes apart: each image's nearest other one is of its kind.
     rows = found["features"]
     apart = np.linalg.norm(rows[:, None] - rows[None], axis=2) + 1e9 * np.eye(len(rows))
     kinds = np.array([Path(path).parent.name for path in found["paths"]])

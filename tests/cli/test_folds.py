@@ -54,14 +54,14 @@ def folds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Iterator[Path]:
+def images(tmp_path: Path) -> Iterator[Path]:
     """A few digits as files, 1.png to 5.png, and one that is broken."""
     from PIL import Image
 
     from backbones.data.sets import open_data
 
-    array = open_data("digits").splits["test"].pictures.array  # type: ignore[union-attr]
-    folder = tmp_path / "pictures"
+    array = open_data("digits").splits["test"].images.array  # type: ignore[union-attr]
+    folder = tmp_path / "images"
     folder.mkdir()
     for number in range(1, 6):
         Image.fromarray(array[number, :, :, 0]).save(folder / f"{number}.png")
@@ -89,12 +89,12 @@ def test_every_fold_is_a_run_and_the_table_is_whole(folds: Path) -> None:
     assert facts["test"]["num_samples"] == 24
 
 
-def test_out_of_fold_answers_are_those_of_the_network_that_never_saw_the_picture(
+def test_out_of_fold_answers_are_those_of_the_network_that_never_saw_the_image(
     folds: Path,
 ) -> None:
     rows = table(folds / "out_of_fold.csv")
     drawn = folds_for(FoldsFolder.open(folds).recipe, "digits")
-    names = [drawn.pool.pictures.name(place) for place in range(len(drawn.pool))]
+    names = [drawn.pool.images.name(place) for place in range(len(drawn.pool))]
     assert [row["path"] for row in rows] == names
     assert [int(row["fold"]) for row in rows] == drawn.numbers.tolist()
     losses = []
@@ -179,10 +179,10 @@ def test_resume_of_finished_folds_changes_nothing(folds: Path) -> None:
 # --- all folds as one network -------------------------------------------------------------------
 
 
-def test_the_folder_answers_with_the_mean_of_its_networks(folds: Path, pictures: Path) -> None:
-    alone = [list(predict(folds / f"fold-{fold}", pictures, top=None)) for fold in (1, 2, 3)]
+def test_the_folder_answers_with_the_mean_of_its_networks(folds: Path, images: Path) -> None:
+    alone = [list(predict(folds / f"fold-{fold}", images, top=None)) for fold in (1, 2, 3)]
     for together in (folds, [folds / f"fold-{fold}" for fold in (1, 2, 3)]):
-        found = list(predict(together, pictures, top=None))
+        found = list(predict(together, images, top=None))
         assert len(found) == 5
         for place, each in enumerate(found):
             ours = {guess.name: guess.probability for guess in each.predictions}
@@ -205,26 +205,26 @@ def test_evaluate_takes_the_folder_as_it_takes_the_runs(backbones, folds: Path) 
 
 
 def test_views_of_a_protocol(backbones, trained: Path, photos: Path) -> None:
-    from backbones.data.source import FilePictures, Split
+    from backbones.data.source import FileImages, Split
 
-    picture = photos / "disc" / "00.jpg"
-    answer = backbones("predict", trained, picture, "--protocol", "ten_crop", "--format", "json")
+    image = photos / "disc" / "00.jpg"
+    answer = backbones("predict", trained, image, "--protocol", "ten_crop", "--format", "json")
     guesses = json.loads(answer.out)["predictions"]
     kept = open_bundle(trained)
-    pictures = FilePictures(photos, ("disc/00.jpg",))
-    split = Split("test", kept.classes, np.array([kept.classes.index("disc")]), pictures)
+    images = FileImages(photos, ("disc/00.jpg",))
+    split = Split("test", kept.classes, np.array([kept.classes.index("disc")]), images)
     found = evaluate_split(kept.build(), split, kept.spec, "ten_crop", classes=kept.classes)
     share = {guess["name"]: guess["probability"] for guess in guesses}["disc"]
     assert -math.log(share) == pytest.approx(found.report.loss, abs=1e-5)
-    single = backbones("predict", trained, picture, "--format", "json").out
+    single = backbones("predict", trained, image, "--format", "json").out
     assert single != answer.out
 
 
-def test_a_broken_picture_among_several_networks_has_its_reason(
-    backbones, folds: Path, pictures: Path
+def test_a_broken_image_among_several_networks_has_its_reason(
+    backbones, folds: Path, images: Path
 ) -> None:
-    (pictures / "3.png").write_bytes(b"")
-    answer = backbones("predict", folds, pictures, "--format", "json")
+    (images / "3.png").write_bytes(b"")
+    answer = backbones("predict", folds, images, "--format", "json")
     rows = [json.loads(line) for line in answer.out.splitlines()]
     assert answer.code == 0
     assert [("error" in row) for row in rows] == [False, False, True, False, False]
@@ -232,23 +232,23 @@ def test_a_broken_picture_among_several_networks_has_its_reason(
     assert "1 of 5 images could not be read" in answer.err
 
 
-def test_pictures_are_drawn_with_the_answers_of_all(
-    backbones, folds: Path, pictures: Path, tmp_path: Path
+def test_images_are_drawn_with_the_answers_of_all(
+    backbones, folds: Path, images: Path, tmp_path: Path
 ) -> None:
     page = tmp_path / "page"
-    assert backbones("predict", folds, pictures, "--pictures", page).code == 0
+    assert backbones("predict", folds, images, "--pictures", page).code == 0
     assert {path.name for path in page.iterdir()} >= {"index.html", "1.jpg", "5.jpg"}
 
 
 def test_an_archive_is_read_by_all_networks(
-    backbones, folds: Path, pictures: Path, tmp_path: Path
+    backbones, folds: Path, images: Path, tmp_path: Path
 ) -> None:
     import shutil
 
-    archive = shutil.make_archive(str(tmp_path / "test"), "zip", pictures)
+    archive = shutil.make_archive(str(tmp_path / "test"), "zip", images)
     options = ("--format", "csv", "--batch-size", "1")  # so that there is more than one chunk
     zipped = table_of(backbones("predict", folds, archive, *options).out)
-    plain = table_of(backbones("predict", folds, pictures, *options).out)
+    plain = table_of(backbones("predict", folds, images, *options).out)
     assert len(zipped) == len(plain) == 6
 
     def by_name(rows: list[list[str]]) -> list[list[str]]:
@@ -261,29 +261,27 @@ def table_of(text: str) -> list[list[str]]:
     return list(csv.reader(text.splitlines()))
 
 
-def test_a_submission_from_the_folds(
-    backbones, folds: Path, pictures: Path, tmp_path: Path
-) -> None:
+def test_a_submission_from_the_folds(backbones, folds: Path, images: Path, tmp_path: Path) -> None:
     sample, out = tmp_path / "sample.csv", tmp_path / "out.csv"
     columns = ",".join(map(str, range(10)))
     sample.write_text(f"id,{columns}\n4,{'0,' * 9}0\n2,{'0,' * 9}0\n")
     answer = backbones(
-        *("predict", folds, pictures, "--submission", out, "--template", sample),
+        *("predict", folds, images, "--submission", out, "--template", sample),
         *("--clip", "0.099"),
     )
     assert answer.code == 0, answer.err
     assert "no row of the template asks for 3 images" in answer.err
     rows = table(out)
     assert [row["id"] for row in rows] == ["4", "2"]
-    best = {each.path: each for each in predict(folds, pictures, top=None)}
+    best = {each.path: each for each in predict(folds, images, top=None)}
     for row in rows:
-        for guess in best[str(pictures / f"{row['id']}.png")].predictions:
+        for guess in best[str(images / f"{row['id']}.png")].predictions:
             wanted = min(max(guess.probability, 0.099), 0.901)
             assert float(row[guess.name]) == pytest.approx(wanted, rel=1e-4)
     sample.write_text("id,label\n4,0\n99,0\n")
-    answer = backbones("predict", folds, pictures, "--submission", out, "--template", sample)
+    answer = backbones("predict", folds, images, "--submission", out, "--template", sample)
     assert answer.code == 1
-    assert "99 (no such picture)" in answer.err
+    assert "99 (no such image)" in answer.err
     assert [row["id"] for row in table(tmp_path / "out.partial.csv")] == ["4"]
 
 
@@ -301,26 +299,26 @@ def test_a_submission_from_the_folds(
         (("train", "digits", "--folds", "3", "--out", "{folds}/fold-1"), 2, "holds a run already"),
         (("train", "--resume", "{folds}", "--folds", "4"), 2, "give no other option"),
         (("evaluate", "{folds}", "digits", "--split", "val"), 2, "each fold held out other"),
-        (("explain", "{folds}", "{pictures}/1.png"), 2, "name one of them"),
-        (("predict", "{folds}", "{pictures}", "--clip", "0.1"), 2, "are for --submission"),
+        (("explain", "{folds}", "{images}/1.png"), 2, "name one of them"),
+        (("predict", "{folds}", "{images}", "--clip", "0.1"), 2, "are for --submission"),
         (
-            ("predict", "{folds}", "{pictures}", "--submission", "x.csv", "--clip", "0.1"),
+            ("predict", "{folds}", "{images}", "--submission", "x.csv", "--clip", "0.1"),
             2,
             "say which: --probability-of",
         ),
         (
-            ("predict", "{folds}", "{pictures}", "--submission", "x.csv", "--out", "y.csv"),
+            ("predict", "{folds}", "{images}", "--submission", "x.csv", "--out", "y.csv"),
             2,
             "omit --out",
         ),
-        (("predict", "{folds}", "{pictures}", "--protocol", "tencrop"), 2, "no protocol"),
-        (("predict", "{folds}", "{pictures}", "--also", "{trained}"), 1, "has 2 classes"),
+        (("predict", "{folds}", "{images}", "--protocol", "tencrop"), 2, "no protocol"),
+        (("predict", "{folds}", "{images}", "--also", "{trained}"), 1, "has 2 classes"),
     ],
 )
 def test_mistakes_are_told_in_one_line(
-    backbones, folds: Path, pictures: Path, trained: Path, arguments, code: int, said: str
+    backbones, folds: Path, images: Path, trained: Path, arguments, code: int, said: str
 ) -> None:
-    places = {"folds": folds, "pictures": pictures, "trained": trained}
+    places = {"folds": folds, "images": images, "trained": trained}
     answer = backbones(*(word.format(**places) for word in arguments))
     assert answer.code == code
     assert said in answer.err

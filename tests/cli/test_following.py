@@ -58,7 +58,7 @@ def test_a_log_has_a_line_each_so_many_steps(backbones, tmp_path: Path) -> None:
     )
     assert lines == [("1", "20"), ("1", "40"), ("2", "60"), ("2", "80")]
     assert len(re.findall(r"^epoch \d/2: training loss .* images/s", answer.err, re.MULTILINE)) == 2
-    assert "pictures/s" not in answer.err
+    assert "images/s" not in answer.err
 
 
 def test_a_quick_run_logs_its_epochs_alone(backbones, tmp_path: Path) -> None:

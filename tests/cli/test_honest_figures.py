@@ -46,7 +46,7 @@ def test_one_folder_is_dealt_into_three_parts_and_measured_on_the_third(tmp_path
         "val": 4,
         "test": 4,
     }
-    names = [split.pictures.name(i) for split in source.splits.values() for i in range(len(split))]
+    names = [split.images.name(i) for split in source.splits.values() for i in range(len(split))]
     assert len(set(names)) == len(names) == 40
     assert all(
         np.bincount(split.labels).tolist() == [len(split) // 2] * 2
@@ -61,19 +61,19 @@ def test_one_folder_is_dealt_into_three_parts_and_measured_on_the_third(tmp_path
     assert FLATTERED not in (tmp_path / "run" / "evaluation.txt").read_text()
 
 
-def test_adding_the_third_part_moves_no_picture_into_val(tmp_path: Path) -> None:
+def test_adding_the_third_part_moves_no_image_into_val(tmp_path: Path) -> None:
     data = draw(tmp_path / "data", 20)
     two, three = (open_for(Recipe(test_fraction=share), data).split("val") for share in (0.0, 0.1))
-    assert two.pictures.paths == three.pictures.paths
+    assert two.images.paths == three.images.paths
 
 
-def test_too_few_pictures_for_three_parts_are_dealt_into_two_and_it_is_said(tmp_path) -> None:
+def test_too_few_images_for_three_parts_are_dealt_into_two_and_it_is_said(tmp_path) -> None:
     source = open_for(Recipe(), draw(tmp_path / "data", 4))
     assert set(source.splits) == {"train", "val"}
     assert "no test part" in " ".join(source.notes)
 
 
-def test_a_figure_from_pictures_that_chose_the_weights_says_so_everywhere(
+def test_a_figure_from_images_that_chose_the_weights_says_so_everywhere(
     backbones, tmp_path: Path
 ) -> None:
     data, run = draw(tmp_path / "data", 8), tmp_path / "run"
@@ -98,7 +98,7 @@ def test_a_figure_from_pictures_that_chose_the_weights_says_so_everywhere(
     assert json.loads(both.out)["selected_on_this_split"] is True
 
 
-def test_the_pictures_that_chose_are_known_below_a_folder_of_their_own(tmp_path: Path) -> None:
+def test_the_images_that_chose_are_known_below_a_folder_of_their_own(tmp_path: Path) -> None:
     data = tmp_path / "data"
     draw(data / "train", 6)
     draw(data / "val", 3, seed=1)

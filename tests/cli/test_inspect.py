@@ -219,9 +219,9 @@ def test_what_a_unit_sees(backbones, tmp_path: Path) -> None:
     Image.new("RGB", (300, 260), (200, 80, 40)).save(photo)
     answer = backbones("inspect", "vgg16", "--at", "conv3_3,28,28", "--draw", photo, "-o", out)
     assert answer.code == 0
-    with Image.open(out) as picture:
-        pixels = picture.convert("RGB")
-    top, bottom = 2 * (28 * 4 + 2 - 20), 2 * (28 * 4 + 2 + 20)  # the picture is doubled
+    with Image.open(out) as image:
+        pixels = image.convert("RGB")
+    top, bottom = 2 * (28 * 4 + 2 - 20), 2 * (28 * 4 + 2 + 20)  # the image is doubled
     assert pixels.getpixel((top + 10, bottom - 10)) == (200, 80, 40)
     assert pixels.getpixel((top - 5, bottom + 5)) == (70, 28, 14)
     assert (
@@ -229,7 +229,7 @@ def test_what_a_unit_sees(backbones, tmp_path: Path) -> None:
         == 2
     )
     broken = tmp_path / "broken.jpg"
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     answer = backbones("inspect", "vgg16", "--at", "conv3_3,0,0", "--draw", broken, "-o", out)
     assert answer.code == 1
     assert answer.err.count("\n") == 1

@@ -41,7 +41,7 @@ def thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def samples(photos: Path, tmp_path: Path) -> Path:
-    """Ten pictures of each of the two classes in one folder, named by WordNet id."""
+    """Ten images of each of the two classes in one folder, named by WordNet id."""
     folder = tmp_path / "samples"
     folder.mkdir()
     for shape, wordnet_id in (("cross", TENCH), ("disc", CRANE)):
@@ -103,20 +103,20 @@ def test_list_labels_wrong_use(backbones, arguments, said: str) -> None:
 def test_predict_shows_names_and_json_keeps_the_id(
     backbones, birds, photos, tmp_path, lang: str, names: set[str]
 ) -> None:
-    picture = photos / "disc" / "00.jpg"
+    image = photos / "disc" / "00.jpg"
     option = () if lang == "en" else ("--lang", lang)
-    answer = backbones("predict", birds, picture, *option, "--format", "json")
+    answer = backbones("predict", birds, image, *option, "--format", "json")
     assert (answer.code, answer.err) == (0, "")
     guesses = json.loads(answer.out)["predictions"]
     assert {guess["name"] for guess in guesses} == names
     assert guesses[0]["id"] == CRANE
-    assert all(name in backbones("predict", birds, picture, *option).out for name in names)
+    assert all(name in backbones("predict", birds, image, *option).out for name in names)
     rows = list(csv.reader(
-        backbones("predict", birds, picture, *option, "--format", "csv").out.splitlines()
+        backbones("predict", birds, image, *option, "--format", "csv").out.splitlines()
     ))  # fmt: skip
     assert {rows[1][2], rows[1][4]} == names
     page = tmp_path / "page"
-    assert backbones("predict", birds, picture, *option, "--pictures", page).code == 0
+    assert backbones("predict", birds, image, *option, "--pictures", page).code == 0
     assert all(name in (page / "index.html").read_text(encoding="utf-8") for name in names)
     with Image.open(page / "00.jpg") as annotated:
         assert annotated.width > 300
@@ -147,8 +147,8 @@ def test_predict_parquet_has_the_ids_beside_the_names(backbones, birds, photos, 
 def test_a_submission_has_the_bundle_s_own_names(
     backbones, birds, photos, options, header: list[str]
 ) -> None:
-    picture = photos / "disc" / "00.jpg"
-    arguments = ("predict", birds, picture, "--lang", "zh", "--format", "submission", *options)
+    image = photos / "disc" / "00.jpg"
+    arguments = ("predict", birds, image, "--lang", "zh", "--format", "submission", *options)
     answer = backbones(*arguments)
     rows = list(csv.reader(answer.out.splitlines()))
     assert (answer.code, rows[0]) == (0, header)
@@ -162,9 +162,9 @@ def test_predict_from_python_in_chinese(birds: Path, photos: Path) -> None:
 
 
 def test_classes_in_no_label_set_are_shown_as_they_are(backbones, trained, photos) -> None:
-    picture = photos / "disc" / "00.jpg"
-    plain = backbones("predict", trained, picture, "--format", "json")
-    answer = backbones("predict", trained, picture, "--format", "json", "--lang", "zh")
+    image = photos / "disc" / "00.jpg"
+    plain = backbones("predict", trained, image, "--format", "json")
+    answer = backbones("predict", trained, image, "--format", "json", "--lang", "zh")
     assert answer.out == plain.out
     assert plain.err == ""
     assert answer.err.count("\n") == 1
@@ -220,7 +220,7 @@ def test_a_part_of_imagenets_classes_is_measured_and_the_report_says_so(
     answer = backbones("evaluate", thousand, samples, "--out", out)
     assert answer.code == 0, answer.err
     assert "the data has 2 of the network's 1,000 classes" in answer.out
-    table = answer.out.split("pictures\n", 1)[1].splitlines()
+    table = answer.out.split("images\n", 1)[1].splitlines()
     assert [line.split("  ")[0] for line in table] == ["tench", "crane (bird)"]
     document = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
     assert (document["classes_in_data"], document["num_samples"]) == (2, 20)
@@ -244,7 +244,7 @@ def test_a_part_of_other_classes_is_measured_too(backbones, photos, tmp_path) ->
             shutil.copy(photos / shape / name, tmp_path / digit / name)
     answer = backbones("evaluate", "lenet5.digits", tmp_path, "--split", "train")
     assert answer.code == 0, answer.err
-    assert "the data has 2 of the network's 10 classes; no pictures of the other 8" in answer.out
+    assert "the data has 2 of the network's 10 classes; no images of the other 8" in answer.out
     (tmp_path / "3").rename(tmp_path / "three")
     answer = backbones("evaluate", "lenet5.digits", tmp_path)
     assert answer.code == 1

@@ -42,7 +42,7 @@ def test_a_recipe_is_drawn_twice_alike(backbones, tmp_path, name):
     assert "://" not in page.split("<body>")[1]
 
 
-def test_a_recipe_is_drawn_on_ones_own_pictures(backbones, photos, tmp_path):
+def test_a_recipe_is_drawn_on_ones_own_images(backbones, photos, tmp_path):
     arguments = ("--data", photos, "--set", "input.size=32", "--set", "input.resize=36")
     answer = backbones("recipe", "show", "scratch", *arguments, "-o", tmp_path / "a.png")
     assert answer.code == 0, answer.err
@@ -142,6 +142,6 @@ def test_what_a_run_depends_on_most_is_shown_though_it_is_the_default(backbones,
 
 def test_the_chart_counts_the_images_that_there_are() -> None:
     assert view_recipe("vgg").images() == 1_281_167, "ILSVRC-2012"
-    assert view_recipe("vgg", num_pictures=500).images() == 500
+    assert view_recipe("vgg", num_images=500).images() == 500
     digits = view_recipe("digits", data="digits")
     assert digits.images() == len(open_data("digits").split("train"))

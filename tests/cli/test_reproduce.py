@@ -27,7 +27,7 @@ def test_a_row_is_shown_before_it_is_tried(backbones: Any) -> None:
 def test_a_row_is_tried(backbones: Any, tmp_path: Path) -> None:
     answer = backbones("reproduce", "lenet/digits", "--smoke", "--out", tmp_path)
     assert answer.code == 0
-    assert "0.95 % (MNIST, 10,000 test pictures, section III-B)" in answer.out
+    assert "0.95 % (MNIST, 10,000 test images, section III-B)" in answer.out
     assert "the figures mean nothing" in answer.err
     again = backbones("reproduce", "lenet/digits", "--smoke", "--out", tmp_path, "--json")
     document = json.loads(again.out)[0]

@@ -1,4 +1,4 @@
-"""`backbones stylize`: a picture in another one's style, and what becomes of mistakes."""
+"""`backbones stylize`: an image in another one's style, and what becomes of mistakes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from PIL import Image
 from backbones import StyleSettings, stylize
 from backbones.errors import BadImage, NotFound, WrongUse
 from backbones.features.style import StyleStep
-from backbones.report.pictures import save_image
+from backbones.report.images import save_image
 from backbones.workflows import stylization
 from backbones.workflows.stylization import choose_weights
 
 
 def facts(path: Path) -> tuple[str | None, tuple[int, int]]:
-    with Image.open(path) as picture:
-        return picture.format, picture.size
+    with Image.open(path) as image:
+        return image.format, image.size
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def two(photos: Path) -> tuple[Path, Path]:
     return photos / "disc" / "00.jpg", photos / "cross" / "00.jpg"
 
 
-def test_it_writes_a_picture_and_says_what_it_read(
+def test_it_writes_an_image_and_says_what_it_read(
     backbones, trained: Path, two: tuple[Path, Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "painted.png"
@@ -51,12 +51,12 @@ def test_the_api_lowers_the_loss_and_tells_every_step(
     )
     assert len(steps) == done.steps == 6
     assert done.loss == steps[-1].loss < steps[0].loss
-    assert done.picture.dtype == np.uint8
-    assert done.picture.shape == (33, 40, 3)
+    assert done.image.dtype == np.uint8
+    assert done.image.shape == (33, 40, 3)
     assert not done.interrupted
 
 
-def test_an_interrupt_keeps_the_best_picture(
+def test_an_interrupt_keeps_the_best_image(
     backbones,
     trained: Path,
     two: tuple[Path, Path],
@@ -67,11 +67,11 @@ def test_an_interrupt_keeps_the_best_picture(
         if step.step == 2:
             raise KeyboardInterrupt
 
-    # 256 px have a pyramid, so that the interrupt comes while the picture is small
+    # 256 px have a pyramid, so that the interrupt comes while the image is small
     settings = StyleSettings(steps=6)
     done = stylize(*two, trained, settings=settings, size_px=256, progress=stop)
     assert (done.interrupted, done.steps) == (True, 2)
-    assert done.picture.shape == (213, 256, 3)
+    assert done.image.shape == (213, 256, 3)
     monkeypatch.setattr("backbones.api.stylization.stylize", lambda *_, **__: done)
     out = tmp_path / "half.jpg"
     answer = backbones("stylize", *two, "-o", out, "--weights", trained)
@@ -131,13 +131,13 @@ def test_mistakes_in_python() -> None:
         stylize("nowhere.png", "nowhere.png", "lenet5.digits")
 
 
-def test_pictures_are_written_in_the_format_of_their_name(tmp_path: Path) -> None:
-    picture = np.random.default_rng(0).integers(0, 255, (9, 7, 3), dtype=np.uint8)
+def test_images_are_written_in_the_format_of_their_name(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (9, 7, 3), dtype=np.uint8)
     for ending, found in (("png", "PNG"), ("JPG", "JPEG"), ("webp", "WEBP")):
-        save_image(Image.fromarray(picture), tmp_path / f"a.{ending}")
+        save_image(Image.fromarray(image), tmp_path / f"a.{ending}")
         assert facts(tmp_path / f"a.{ending}") == (found, (7, 9))
     with Image.open(tmp_path / "a.png") as back:
-        assert np.array_equal(np.asarray(back), picture)
+        assert np.array_equal(np.asarray(back), image)
 
 
 def test_a_grey_network_paints_too() -> None:
@@ -155,10 +155,10 @@ def test_mobilenet_of_imagenet_paints(
     monkeypatch.setenv("BACKBONES_CACHE", str(tmp_path / "cache"))
     import_weights(test_data / "weights" / "mobilenetv1_075_keras_imagenet-cdf2aa61.pth")
     assert choose_weights() == "mobilenet_v1_075.keras_in1k"
-    pictures = [test_data / "style" / name for name in ("tubingen.jpg", "starry_night.jpg")]
+    images = [test_data / "style" / name for name in ("tubingen.jpg", "starry_night.jpg")]
     losses: list[float] = []
     stylize(
-        *pictures,
+        *images,
         settings=StyleSettings(steps=8),
         size_px=96,
         progress=lambda step: losses.append(step.loss),

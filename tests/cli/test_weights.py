@@ -142,8 +142,8 @@ def test_an_id_is_as_good_as_a_bundle(
     assert len(bundle.provenance["sha256"]) == 64
     expected = build("vgg_tiny", 2, seed=5).state_dict()
     assert all(torch.equal(tensor, bundle.state[name]) for name, tensor in expected.items())
-    picture = photos / "disc" / "00.jpg"
-    said = [backbones("predict", which, picture, "--format", "json") for which in (published, out)]
+    image = photos / "disc" / "00.jpg"
+    said = [backbones("predict", which, image, "--format", "json") for which in (published, out)]
     assert said[0].code == 0
     assert said[0].out == said[1].out
     created = package.create("vgg_tiny", num_classes=2, weights=published)
@@ -190,10 +190,10 @@ def test_shipped_weights_need_no_network(
     shutil.copy(trained / "best.safetensors", file)
     monkeypatch.setattr(table, "shipped_weights", lambda: {"vgg_tiny.shapes": file})
     monkeypatch.setenv("BACKBONES_OFFLINE", "1")
-    picture = photos / "disc" / "00.jpg"
-    by_id = backbones("predict", "vgg_tiny.shapes", picture)
+    image = photos / "disc" / "00.jpg"
+    by_id = backbones("predict", "vgg_tiny.shapes", image)
     assert by_id.code == 0
-    assert by_id.out == backbones("predict", file, picture).out
+    assert by_id.out == backbones("predict", file, image).out
     assert backbones("evaluate", "vgg_tiny.shapes", photos).code == 0
     assert "a bundle" in backbones("show", "vgg_tiny.shapes").out
     assert "comes with the package" in backbones("weights", "list", "shapes").out
@@ -201,7 +201,7 @@ def test_shipped_weights_need_no_network(
     assert backbones("weights", "get", "vgg_tiny.shapes").out.strip() == str(file)
     assert "\tok\t" in backbones("weights", "verify", "vgg_tiny.shapes").out
     file.write_bytes(file.read_bytes()[:-4] + b"\0\0\0\1")
-    for verb in (("weights", "verify", "vgg_tiny.shapes"), ("predict", "vgg_tiny.shapes", picture)):
+    for verb in (("weights", "verify", "vgg_tiny.shapes"), ("predict", "vgg_tiny.shapes", image)):
         damaged = backbones(*verb)
         assert damaged.code == 1
         assert "SHA-256 differs" in damaged.err
@@ -285,9 +285,9 @@ def answers_in_our_network(converted: Path, file: Path, row: table.WeightsRow) -
     state = read_state(file)
     counted = sum(tensor.numel() for name, tensor in state.items() if "running" not in name)
     assert counted - sum("tracked" in n for n in state) == catalog.facts(row.variant).params
-    picture = torch.rand(2, 3, row.spec.size, row.spec.size)
+    image = torch.rand(2, 3, row.spec.size, row.spec.size)
     with torch.inference_mode():
-        answers = bundle.build()(picture)
+        answers = bundle.build()(image)
     assert answers.shape == (2, bundle.num_classes)
     assert torch.isfinite(answers).all()
 
@@ -316,17 +316,17 @@ def test_a_file_that_its_hash_tells_is_as_good_as_its_id(
     """Under any name, wherever a bundle is taken."""
     file = tmp_path / "from a friend.pth"
     shutil.copy(tmp_path / "made.pth", file)
-    picture = photos / "disc" / "00.jpg"
+    image = photos / "disc" / "00.jpg"
     numbered = tmp_path / "numbered"
     for number, folder in enumerate(sorted(photos.iterdir())):
         shutil.copytree(folder, numbered / str(number))
-    said = [backbones("predict", which, picture, "--format", "json") for which in (published, file)]
+    said = [backbones("predict", which, image, "--format", "json") for which in (published, file)]
     assert said[1].code == 0, said[1].err
     assert said[0].out == said[1].out
     for verb in (
         ("evaluate", file, numbered),
         ("features", file, photos, "--out", tmp_path / "f.npz"),
-        ("explain", file, picture, "--out", tmp_path / "e"),
+        ("explain", file, image, "--out", tmp_path / "e"),
         ("inspect", file),
         ("memory", file),
     ):

@@ -119,9 +119,9 @@ def test_a_missing_stride_lists_those_that_exist() -> None:
         as_backbone("resnet51")
     with pytest.raises(WrongUse, match="no maps that grow"):
         as_backbone(nn.Sequential(nn.AdaptiveAvgPool2d(1)))
-    with pytest.raises(WrongUse, match="cannot be followed with a picture"):
+    with pytest.raises(WrongUse, match="cannot be followed with an image"):
         as_backbone(nn.Sequential(nn.Flatten(), nn.Linear(8, 8)))
-    with pytest.raises(WrongUse, match="got pictures with 1 channels"):
+    with pytest.raises(WrongUse, match="got images with 1 channels"):
         as_backbone("vgg_tiny")(torch.zeros(1, 1, 64, 64))
 
 
@@ -180,7 +180,7 @@ def overlap(a: Tensor, b: Tensor) -> Tensor:
     return both / (area[0] + area[1] - both)
 
 
-# One box a picture: class, left, top, right, bottom in px of 64.
+# One box an image: class, left, top, right, bottom in px of 64.
 BOXES = torch.tensor(
     [[0, 4, 6, 20, 26], [1, 30, 8, 60, 50], [2, 10, 34, 30, 60], [0, 36, 40, 58, 58]],
     dtype=torch.float32,
@@ -190,18 +190,18 @@ BOXES = torch.tensor(
 @pytest.mark.parametrize(("name", "with_pyramid"), [("vgg_tiny", False), ("resnet_tiny", True)])
 def test_a_small_detector_learns_a_few_boxes_by_heart(name: str, with_pyramid: bool) -> None:
     torch.manual_seed(0)
-    pictures = torch.zeros(len(BOXES), 3, 64, 64)
-    for picture, (kind, *box) in zip(pictures, BOXES.int().tolist(), strict=True):
-        picture[kind, box[1] : box[3], box[0] : box[2]] = 2
+    images = torch.zeros(len(BOXES), 3, 64, 64)
+    for image, (kind, *box) in zip(images, BOXES.int().tolist(), strict=True):
+        image[kind, box[1] : box[3], box[0] : box[2]] = 2
     levels = as_backbone(name, (4, 8))
     head = Head(FeaturePyramid(levels, 16) if with_pyramid else levels, num_classes=3)
     optimizer = torch.optim.AdamW(head.parameters(), 3e-3)
-    at = positions(head, pictures)
+    at = positions(head, images)
     middle = (BOXES[:, 1:3] + BOXES[:, 3:]) / 2
     inside = ((at[None] - middle[:, None]).abs() <= 6).all(-1)  # positions that answer for a box
     kinds = torch.where(inside, BOXES[:, :1].long(), 3)
     for _ in range(120):
-        scores, boxes = head(pictures)
+        scores, boxes = head(images)
         wanted = BOXES[:, None, 1:].expand_as(boxes)
         loss = F.cross_entropy(scores.flatten(0, 1), kinds.flatten())
         loss = loss + (1 - overlap(boxes, wanted))[inside].mean()
@@ -210,7 +210,7 @@ def test_a_small_detector_learns_a_few_boxes_by_heart(name: str, with_pyramid: b
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        scores, boxes = head.eval()(pictures)
+        scores, boxes = head.eval()(images)
     sure = scores.softmax(-1)[..., :3].amax(-1).argmax(1)
     best = torch.arange(len(BOXES))
     assert scores[best, sure, :3].argmax(-1).tolist() == BOXES[:, 0].long().tolist()
@@ -218,11 +218,11 @@ def test_a_small_detector_learns_a_few_boxes_by_heart(name: str, with_pyramid: b
     assert overlap(boxes[best, sure], BOXES[:, 1:]).min() > 0.3
 
 
-def positions(head: Head, pictures: Tensor) -> Tensor:
-    """Where on the picture each answer stands, in px."""
+def positions(head: Head, images: Tensor) -> Tensor:
+    """Where on the image each answer stands, in px."""
     parts = []
     with torch.no_grad():
-        for f, stride in zip(head.levels(pictures), head.levels.strides, strict=True):
+        for f, stride in zip(head.levels(images), head.levels.strides, strict=True):
             rows, columns = (torch.arange(n) * stride + stride / 2 for n in f.shape[2:])
             grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
             parts.append(grid.flatten(0, 1))

@@ -52,7 +52,7 @@ def blank(model: Any, count: int, height: int, width: int | None = None) -> Tens
     return torch.empty(count, model.in_channels, height, width or height, device="meta")
 
 
-def pictures(model: Any, count: int = 4, px: int | None = None) -> Tensor:
+def images(model: Any, count: int = 4, px: int | None = None) -> Tensor:
     side = px or model.row.input_px
     generator = torch.Generator().manual_seed(0)
     return torch.randn(count, model.in_channels, side, side, generator=generator)
@@ -142,7 +142,7 @@ def test_forward_is_the_head_of_the_features(name: str) -> None:
         assert followed(model.head, features).shape == followed(model, x).shape
         return
     model = build(name, seed=0).eval()
-    x = pictures(model, 2)
+    x = images(model, 2)
     with torch.no_grad():
         assert torch.equal(model.head(model.features(x)), model(x))
 
@@ -160,7 +160,7 @@ def test_every_layer_is_in_the_graph(name: str) -> None:
 @pytest.mark.parametrize("name", TINY)
 def test_every_parameter_gets_a_gradient_with_numbers_in_it(name: str) -> None:
     model = build(name, seed=0).train()
-    x = pictures(model, 16)
+    x = images(model, 16)
     labels = torch.arange(16) % model.num_classes
     total_loss(model(x), lambda logits: F.cross_entropy(logits, labels)).backward()
     for key, parameter in model.named_parameters():
@@ -170,12 +170,12 @@ def test_every_parameter_gets_a_gradient_with_numbers_in_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*TINY, "lenet5_1998", "lenet5"])
-def test_a_few_steps_fit_a_handful_of_pictures(name: str) -> None:
+def test_a_few_steps_fit_a_handful_of_images(name: str) -> None:
     model = build(name, num_classes=3, seed=0).train()
     for layer in model.modules():
         if isinstance(layer, nn.Dropout):
             layer.p = 0.0
-    x, labels = pictures(model, 6), torch.arange(6) % 3
+    x, labels = images(model, 6), torch.arange(6) % 3
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     losses = []
     for _ in range(60):
@@ -204,7 +204,7 @@ def test_a_network_survives_a_bundle(name: str, tmp_path: Path) -> None:
     assert all(p.requires_grad for p in again.parameters())
     model.eval()
     with torch.no_grad():
-        x = pictures(model, 2)
+        x = images(model, 2)
         # the weights are equal to the bit; where they lie in memory may move the last bit of a sum
         torch.testing.assert_close(again(x), model(x), rtol=1e-6, atol=1e-7)
 
@@ -220,7 +220,7 @@ def test_a_seed_decides_the_start_and_moves_nothing_else(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_picture_too_small_is_refused_in_words(name: str) -> None:
+def test_an_image_too_small_is_refused_in_words(name: str) -> None:
     model = on_meta(name).eval()
     smallest = model.row.min_px
     with torch.no_grad():
@@ -228,14 +228,14 @@ def test_a_picture_too_small_is_refused_in_words(name: str) -> None:
     too_small = blank(model, 1, smallest - 1, smallest + 1)
     with pytest.raises(WrongUse, match=f"{smallest - 1}x{smallest + 1} px.*{smallest}x{smallest}"):
         model(too_small)
-    if smallest == 1:  # nothing is no picture, though torch 2.6 makes an empty answer of it
+    if smallest == 1:  # nothing is no image, though torch 2.6 makes an empty answer of it
         return
     with pytest.raises((RuntimeError, ValueError)):  # the limit is no stricter than it must be
         model.head(model.features(too_small[..., : smallest - 1]))
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_wrong_pictures_are_refused_in_words(name: str) -> None:
+def test_wrong_images_are_refused_in_words(name: str) -> None:
     model: Any = build(name)
     px = model.row.input_px
     with pytest.raises(WrongUse, match=f"5 channels, but was built for {model.in_channels}"):

@@ -1,4 +1,4 @@
-"""Photographs, which drawn pictures are no substitute for."""
+"""Photographs, which drawn images are no substitute for."""
 
 from __future__ import annotations
 

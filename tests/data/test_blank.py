@@ -15,12 +15,12 @@ from backbones.report.check import check_text
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
 
 
-def folder_of(root: Path, **pictures: Image.Image) -> Path:
-    for name, picture in pictures.items():
+def folder_of(root: Path, **images: Image.Image) -> Path:
+    for name, image in images.items():
         for label in ("cat", "dog"):
             path = root / label / f"{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            picture.save(path)
+            image.save(path)
     return root
 
 

@@ -18,21 +18,21 @@ from backbones.errors import BadData, NotFound
 
 
 def photo(seed: int, width: int = 160, height: int = 120) -> Image.Image:
-    """A smooth coloured picture of its own."""
+    """A smooth coloured image of its own."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
 
 
-def save(picture: Image.Image, path: Path, **options: object) -> Path:
+def save(image: Image.Image, path: Path, **options: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, **options)
+    image.save(path, **options)
     return path
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """train and val with two classes of four and two clean pictures."""
+    """train and val with two classes of four and two clean images."""
     for i in range(12):
         part = "train" if i < 8 else "val"
         save(photo(i), tmp_path / part / ("cat" if i % 2 else "dog") / f"{i}.jpg")
@@ -61,7 +61,7 @@ def test_clean_folder(folder: Path) -> None:
     assert told == [(i, 12) for i in range(1, 13)]
 
 
-def test_unreadable_pictures_each_have_a_reason(folder: Path) -> None:
+def test_unreadable_images_each_have_a_reason(folder: Path) -> None:
     whole = (folder / "train" / "cat" / "1.jpg").read_bytes()
     (folder / "train" / "cat" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (folder / "train" / "dog" / "empty.png").touch()
@@ -73,7 +73,7 @@ def test_unreadable_pictures_each_have_a_reason(folder: Path) -> None:
     assert "truncated" in found.unreadable[0].reason
     assert (found.files, found.readable) == (14, 12)
     assert not found.ok
-    assert found.problems == ("2 pictures cannot be decoded",)
+    assert found.problems == ("2 images cannot be decoded",)
 
 
 def test_wrong_extension_is_a_remark(folder: Path) -> None:
@@ -99,7 +99,7 @@ def test_same_file_in_train_and_val_is_a_leak(folder: Path) -> None:
         ("val/cat/again.jpg",),
         False,
     )
-    assert found.problems == ("1 picture of train again in another split",)
+    assert found.problems == ("1 image of train again in another split",)
 
 
 def test_shrunk_copy_in_val_is_a_near_leak(folder: Path) -> None:
@@ -117,7 +117,7 @@ def test_same_file_under_two_labels_is_a_conflict(folder: Path) -> None:
     assert [(each.paths, each.classes) for each in found.conflicts] == [
         (("train/cat/1.jpg", "train/dog/too.jpg"), ("cat", "dog"))
     ]
-    assert "1 picture under two labels" in found.problems
+    assert "1 image under two labels" in found.problems
 
 
 def test_imbalance_is_said(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_imbalance_is_said(tmp_path: Path) -> None:
         save(photo(i), tmp_path / ("rare" if i == 0 else "common") / f"{i}.png")
     found = check_data(tmp_path, workers=0)
     assert found.imbalance == 20
-    assert found.remarks == ("the largest class has 20 times the smallest's pictures",)
+    assert found.remarks == ("the largest class has 20 times the smallest's images",)
 
 
 def test_upright_size_is_told(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_upright_size_is_told(tmp_path: Path) -> None:
     assert (found.width, found.height) == (120, 160)
 
 
-def test_pictures_without_labels(tmp_path: Path) -> None:
+def test_images_without_labels(tmp_path: Path) -> None:
     for i in range(3):
         save(photo(i), tmp_path / f"holiday{i}.jpg")
     found = check_data(tmp_path, workers=0)
@@ -165,7 +165,7 @@ def test_nothing_to_check(tmp_path: Path) -> None:
         check_data(tmp_path / "gone")
 
 
-def test_arrays_are_checked_for_equal_pictures(tmp_path: Path) -> None:
+def test_arrays_are_checked_for_equal_images(tmp_path: Path) -> None:
     from backbones.data.sets.digits import read
     from backbones.data.sets.splitting import Holdout
 
@@ -173,7 +173,7 @@ def test_arrays_are_checked_for_equal_pictures(tmp_path: Path) -> None:
     assert (found.files, found.readable, found.kind) == (1797, 1797, "digits")
     assert sum(found.splits["test"].values()) == 359
     source = read(Holdout())
-    train = source.splits["train"].pictures.array  # type: ignore[union-attr]
+    train = source.splits["train"].images.array  # type: ignore[union-attr]
     records = np.zeros((6, 1 + 3072), dtype=np.uint8)
     records[:, 0] = [0, 1, 2, 3, 4, 5]
     records[:, 1:65] = train[:6].reshape(6, 64)
@@ -206,8 +206,8 @@ def test_report_is_json(folder: Path) -> None:
 # --- likeness -----------------------------------------------------------------------------------
 
 
-def likeness(tmp_path: Path, *pictures: Image.Image) -> list[list[int]]:
-    found = [examine(save(each, tmp_path / "like" / f"{i}.bmp")) for i, each in enumerate(pictures)]
+def likeness(tmp_path: Path, *images: Image.Image) -> list[list[int]]:
+    found = [examine(save(each, tmp_path / "like" / f"{i}.bmp")) for i, each in enumerate(images)]
     return near_groups([each.brightness for each in found], np.stack([f.grey() for f in found]))
 
 
@@ -215,7 +215,7 @@ def test_copies_of_real_photos_are_near_and_others_are_not(
     photographs: Path, real_data: Path | None, tmp_path: Path
 ) -> None:
     paths = sorted(photographs.iterdir())[::4]
-    pictures: list[Image.Image] = []
+    images: list[Image.Image] = []
     for path in paths:
         with Image.open(path) as opened:
             whole = opened.convert("RGB")
@@ -224,8 +224,8 @@ def test_copies_of_real_photos_are_near_and_others_are_not(
         with Image.open(copy) as opened:
             reencoded = opened.convert("RGB")
         half = whole.resize((whole.width // 2, whole.height // 2), Image.Resampling.BILINEAR)
-        pictures += [whole, reencoded, half, ImageEnhance.Brightness(whole).enhance(1.15)]
-    groups = likeness(tmp_path, *pictures)
+        images += [whole, reencoded, half, ImageEnhance.Brightness(whole).enhance(1.15)]
+    groups = likeness(tmp_path, *images)
     # no two different photos are joined, and hardly any copy is missed
     assert all(len({i // 4 for i in group}) == 1 for group in groups)
     joined = sum(len(group) - 1 for group in groups)
@@ -234,7 +234,7 @@ def test_copies_of_real_photos_are_near_and_others_are_not(
     assert joined >= (0.97 if real_data else 0.9) * 3 * len(paths)
 
 
-def test_blank_pictures_are_not_like_each_other(tmp_path: Path) -> None:
+def test_blank_images_are_not_like_each_other(tmp_path: Path) -> None:
     blanks = [Image.new("RGB", (100, 100), colour) for colour in ("white", "black", "grey")]
     assert likeness(tmp_path, *blanks) == []
 
@@ -273,7 +273,7 @@ def test_a_file_that_is_gone_is_unreadable(tmp_path: Path) -> None:
 
 def test_workers_say_what_this_process_says(tmp_path: Path) -> None:
     paths = [save(photo(i), tmp_path / f"{i}.jpg") for i in range(6)]
-    (tmp_path / "bad\n猫.jpg").write_bytes(b"no picture")
+    (tmp_path / "bad\n猫.jpg").write_bytes(b"no image")
     paths.append(tmp_path / "bad\n猫.jpg")
     assert examine_all(paths, workers=2) == [examine(path) for path in paths]
     assert examine_all([], workers=2) == []
@@ -323,12 +323,12 @@ def test_progress_that_raises_ends_the_work(tmp_path: Path) -> None:
 # --- whole sets ---------------------------------------------------------------------------------
 
 
-def test_nasty_set(nasty_pictures: Path) -> None:
-    found = check_data(nasty_pictures)
-    names = (nasty_pictures / "manifest.csv").read_text(encoding="utf-8").splitlines()[1:]
+def test_nasty_set(nasty_images: Path) -> None:
+    found = check_data(nasty_images)
+    names = (nasty_images / "manifest.csv").read_text(encoding="utf-8").splitlines()[1:]
     assert found.kind == "class folders"
     assert found.files == found.readable + len(found.unreadable) == len(names)
-    assert len(found.classes) == sum(each.is_dir() for each in nasty_pictures.iterdir())
+    assert len(found.classes) == sum(each.is_dir() for each in nasty_images.iterdir())
     assert not any("crashed" in each.reason for each in found.unreadable)
     assert ("wrong_extension/rain136.jpg", "wrong_extension/rain26.jpg") in found.exact_duplicates
     wrong = {each.path: each.format for each in found.wrong_extensions}

@@ -1,4 +1,4 @@
-"""Every picture comes out right or as `BadImage`; the fast path's pixels are Pillow's."""
+"""Every image comes out right or as `BadImage`; the fast path's pixels are Pillow's."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from PIL import Image, ImageFile, ImageOps
 
 from backbones.data import decode as decoding
 from backbones.data import pixels as meaning
-from backbones.data.decode import MAX_PIXELS, decode, picture_facts, read_picture
+from backbones.data.decode import MAX_PIXELS, decode, image_facts, read_image
 from backbones.data.jpeg_header import read_jpeg_header, tiff_orientation
 from backbones.errors import BadImage
 
 ORIENTATION = 0x0112
 
 
-def encoded(picture: Image.Image, format: str, **options: object) -> bytes:
+def encoded(image: Image.Image, format: str, **options: object) -> bytes:
     out = io.BytesIO()
-    picture.save(out, format, **options)
+    image.save(out, format, **options)
     return out.getvalue()
 
 
 def photo(width: int = 97, height: int = 61, seed: int = 0) -> Image.Image:
-    """A smooth coloured picture without any symmetry."""
+    """A smooth coloured image without any symmetry."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
@@ -56,13 +56,13 @@ def either_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 NASTY_RUN = """
 import json, sys, warnings
 from pathlib import Path
-from backbones.data.decode import read_picture
+from backbones.data.decode import read_image
 from backbones.errors import BadImage
 warnings.simplefilter("error")
 root, answers = Path(sys.argv[1]), {}
 for name in json.load(sys.stdin):
     try:
-        answers[name] = read_picture(root / name).shape
+        answers[name] = read_image(root / name).shape
     except BadImage as error:
         answers[name] = str(error)
     except BaseException as error:
@@ -81,23 +81,23 @@ NO_DEFINED_WHITE = {"tiff_odd/10ct_32bit_128.tiff"}
 
 
 def reference(path: Path) -> Image.Image | None:
-    """Pillow's own upright picture, or None where Pillow refuses."""
+    """Pillow's own upright image, or None where Pillow refuses."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with Image.open(path) as picture:
-                if picture.width * picture.height > MAX_PIXELS:
+            with Image.open(path) as image:
+                if image.width * image.height > MAX_PIXELS:
                     return None
-                picture.load()
-                return ImageOps.exif_transpose(picture)
+                image.load()
+                return ImageOps.exif_transpose(image)
         except Exception:
             return None
 
 
 @pytest.fixture(scope="module")
-def nasty(nasty_pictures: Path) -> tuple[Path, dict[str, object], float]:
+def nasty(nasty_images: Path) -> tuple[Path, dict[str, object], float]:
     """The folder, each file's outcome in a process of its own, and that process's peak in MiB."""
-    root = nasty_pictures
+    root = nasty_images
     with (root / "manifest.csv").open(encoding="utf-8") as lines:
         names = [row["path"] for row in csv.DictReader(lines)]
     run = subprocess.run(
@@ -113,7 +113,7 @@ def nasty(nasty_pictures: Path) -> tuple[Path, dict[str, object], float]:
     return root, answers, peak
 
 
-def test_nasty_pictures_neither_crash_nor_fill_the_memory(
+def test_nasty_images_neither_crash_nor_fill_the_memory(
     nasty: tuple[Path, dict[str, object], float],
 ) -> None:
     _, answers, peak_mib = nasty
@@ -146,7 +146,7 @@ def test_nasty_verdicts_and_pixels_are_pillows(
             continue
         assert answer == [expected.height, expected.width, 3], name
         if expected.mode in ("RGB", "L", "1", "CMYK") and not expected.has_transparency_data:
-            pixels = read_picture(root / name)
+            pixels = read_image(root / name)
             assert np.array_equal(pixels, np.asarray(expected.convert("RGB"))), name
             compared += 1
     assert compared > len(answers) / 3
@@ -162,7 +162,7 @@ def test_fast_path_gives_pillows_pixels_on_photos(photographs: Path) -> None:
         expected = reference(path)
         if expected is None:
             continue
-        apart = np.abs(read_picture(path).astype(int) - np.asarray(expected.convert("RGB")))
+        apart = np.abs(read_image(path).astype(int) - np.asarray(expected.convert("RGB")))
         largest, total, count = max(largest, int(apart.max())), total + apart.mean(), count + 1
     print(f"simplejpeg - Pillow over {count} photos: max {largest}, mean {total / count:.5f}")
     assert count >= 100
@@ -315,17 +315,17 @@ def test_transparency_is_laid_on_white() -> None:
 
 
 def test_palette_with_transparent_entry_is_laid_on_white() -> None:
-    picture = Image.new("P", (2, 1))
-    picture.putpalette([10, 20, 30, 40, 50, 60])
-    picture.putpixel((1, 0), 1)
-    data = encoded(picture, "PNG", transparency=0)
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putpixel((1, 0), 1)
+    data = encoded(image, "PNG", transparency=0)
     assert decode(data).tolist() == [[[255, 255, 255], [40, 50, 60]]]
-    assert decode(encoded(picture, "PNG")).tolist() == [[[10, 20, 30], [40, 50, 60]]]
+    assert decode(encoded(image, "PNG")).tolist() == [[[10, 20, 30], [40, 50, 60]]]
 
 
 def test_transparent_value_of_16_bit_grey_is_white() -> None:
-    picture = Image.fromarray(np.array([[0, 1000, 65535]], dtype=np.uint16))
-    data = encoded(picture, "PNG", transparency=0)
+    image = Image.fromarray(np.array([[0, 1000, 65535]], dtype=np.uint16))
+    data = encoded(image, "PNG", transparency=0)
     assert decode(data)[0, :, 0].tolist() == [255, 4, 255]
 
 
@@ -348,12 +348,12 @@ def test_animation_gives_its_first_frame() -> None:
 def test_strips_change_nothing(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if mode == "I;16":
         values = np.random.default_rng(1).integers(0, 65536, (61, 97), dtype=np.uint16)
-        picture = Image.fromarray(values)
+        image = Image.fromarray(values)
     else:
-        picture = photo().convert(mode)
+        image = photo().convert(mode)
     if mode == "RGBA":
-        picture.putalpha(photo(seed=1).convert("L"))
-    data = encoded(picture, "TIFF" if mode == "F" else "PNG")
+        image.putalpha(photo(seed=1).convert("L"))
+    data = encoded(image, "TIFF" if mode == "F" else "PNG")
     whole = decode(data)
     monkeypatch.setattr(meaning, "_STRIP_PIXELS", 500)
     assert np.array_equal(decode(data), whole)
@@ -365,33 +365,33 @@ def test_strips_change_nothing(mode: str, monkeypatch: pytest.MonkeyPatch) -> No
 def test_content_decides_not_the_extension(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(encoded(photo(), "PNG"))
-    assert np.array_equal(read_picture(path), np.asarray(photo()))
-    assert picture_facts(path.read_bytes()) == ("PNG", "RGB", 97, 61)
+    assert np.array_equal(read_image(path), np.asarray(photo()))
+    assert image_facts(path.read_bytes()) == ("PNG", "RGB", 97, 61)
 
 
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
         (b"", "the file is empty"),
-        (b"\x93\x13\x07\xfe", "not a picture in any format that is read here"),
+        (b"\x93\x13\x07\xfe", "not an image in any format that is read here"),
         (b"<html>not found</html>", "an HTML page"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "a PostScript document"),
         (b"\xff\xd8\xff", "a JPEG image whose header is damaged or cut off"),
         (bytes(5000), "nothing but zeros"),
     ],
 )
-def test_what_is_no_picture(data: bytes, reason: str) -> None:
+def test_what_is_no_image(data: bytes, reason: str) -> None:
     with pytest.raises(BadImage, match=reason):
         decode(data)
     with pytest.raises(BadImage, match=reason):
-        picture_facts(data)
+        image_facts(data)
 
 
 def test_missing_file_and_folder_are_bad_images(tmp_path: Path) -> None:
     with pytest.raises(BadImage, match="cannot be read: No such file"):
-        read_picture(tmp_path / "gone.jpg")
+        read_image(tmp_path / "gone.jpg")
     with pytest.raises(BadImage, match="a folder, not a regular file"):
-        read_picture(tmp_path)
+        read_image(tmp_path)
 
 
 def test_too_many_pixels_are_refused_by_the_header(

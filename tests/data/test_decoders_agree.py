@@ -257,8 +257,8 @@ def test_a_stored_selection_of_a_psd_is_no_transparency(layers: int | None) -> N
 @pytest.mark.parametrize("alpha", [0, 128])
 def test_an_icon_whose_alpha_is_all_zeros_is_opaque(alpha: int) -> None:
     out = io.BytesIO()
-    picture = Image.fromarray(np.dstack([COLOUR[:32, :32], np.full((32, 32), alpha, np.uint8)]))
-    picture.save(out, "ICO", sizes=[(32, 32)], bitmap_format="bmp")
+    image = Image.fromarray(np.dstack([COLOUR[:32, :32], np.full((32, 32), alpha, np.uint8)]))
+    image.save(out, "ICO", sizes=[(32, 32)], bitmap_format="bmp")
     expected = on_white(COLOUR[:32, :32], np.full((32, 32), alpha)) if alpha else COLOUR[:32, :32]
     assert largest_difference(out.getvalue(), expected) <= 1
 
@@ -266,9 +266,9 @@ def test_an_icon_whose_alpha_is_all_zeros_is_opaque(alpha: int) -> None:
 # --- compressed with loss: OpenCV reads the same file -------------------------------------------
 
 
-def saved(picture: Image.Image, format: str, **options: object) -> bytes:
+def saved(image: Image.Image, format: str, **options: object) -> bytes:
     out = io.BytesIO()
-    picture.save(out, format, **options)
+    image.save(out, format, **options)
     return out.getvalue()
 
 
@@ -308,6 +308,6 @@ def test_opencv_reads_the_same(
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
 def test_avif(mode: str) -> None:
-    picture = Image.fromarray(COLOUR).convert(mode)
-    pixels = decode(saved(picture, "AVIF", quality=100, subsampling="4:4:4"))
-    assert np.abs(pixels.astype(int) - np.asarray(picture.convert("RGB"))).mean() <= 2
+    image = Image.fromarray(COLOUR).convert(mode)
+    pixels = decode(saved(image, "AVIF", quality=100, subsampling="4:4:4"))
+    assert np.abs(pixels.astype(int) - np.asarray(image.convert("RGB"))).mean() <= 2

@@ -8,21 +8,21 @@ import pytest
 from backbones.data.augment import Augment, draws
 from backbones.data.distort import OPERATIONS, distort
 from backbones.data.pipeline import Pipeline
-from backbones.data.source import ArrayPictures, Split
+from backbones.data.source import ArrayImages, Split
 from backbones.spec import InputSpec
 
 NAMES = [name for name, _ in OPERATIONS]
 MANY = np.arange(5000)
 
 
-def picture(channels: int = 3) -> np.ndarray:
+def image(channels: int = 3) -> np.ndarray:
     y, x = np.mgrid[:20, :20]
     grey = (6 * x + 5 * y + 7 * ((x // 3 + y // 3) % 2)).astype(np.uint8)
     return np.stack([grey, grey // 2 + 20, 255 - grey][:channels], 2)
 
 
 def done(name: str, strength: float, channels: int = 3) -> np.ndarray:
-    squares = picture(channels)[None].copy()
+    squares = image(channels)[None].copy()
     operations = np.array([[[NAMES.index(name), strength]]])
     distort(squares, np.zeros((1, 0)), operations)
     return squares[0]
@@ -32,7 +32,7 @@ def done(name: str, strength: float, channels: int = 3) -> np.ndarray:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_operation_works_on_grey_and_colour(name, channels):
     changed = done(name, 0.9, channels)
-    same = np.array_equal(changed, picture(channels))
+    same = np.array_equal(changed, image(channels))
     assert same == (name == "identity" or (name, channels) == ("colour", 1))
 
 
@@ -42,11 +42,11 @@ def test_every_operation_works_on_grey_and_colour(name, channels):
      "translate_x", "translate_y", "solarize", "posterize"],
 )  # fmt: skip
 def test_a_strength_of_nothing_does_nothing(name):
-    np.testing.assert_array_equal(done(name, 0.0), picture())
+    np.testing.assert_array_equal(done(name, 0.0), image())
 
 
 def test_operations_by_hand():
-    plain = picture().astype(int)
+    plain = image().astype(int)
     np.testing.assert_array_equal(
         done("solarize", -0.5), np.where(plain >= 128, 255 - plain, plain)
     )
@@ -78,7 +78,7 @@ def test_draws_are_even_and_within_their_ranges():
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_do_not_depend_on_workers_or_where_they_begin(workers):
     array = np.random.default_rng(0).integers(0, 256, (12, 24, 24, 3), dtype=np.uint8)
-    split = Split("train", ("a", "b"), np.arange(12) % 2, ArrayPictures(array, "noise"))
+    split = Split("train", ("a", "b"), np.arange(12) % 2, ArrayImages(array, "noise"))
     augment = Augment(crop="random_resized", jitter=0.4, rand_ops=2)
     spec = InputSpec(size=16, resize=16)
 
@@ -95,7 +95,7 @@ def test_batches_do_not_depend_on_workers_or_where_they_begin(workers):
 def test_the_set_in_memory_stays_as_it_is():
     array = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
     before = array.copy()
-    split = Split("train", ("a", "b"), np.arange(4) % 2, ArrayPictures(array, "noise"))
+    split = Split("train", ("a", "b"), np.arange(4) % 2, ArrayImages(array, "noise"))
     augment = Augment(crop="centre", resize=16, rand_ops=3)
     list(Pipeline(split, InputSpec(size=16, resize=16), batch_size=4, augment=augment).epoch(0))
     assert np.array_equal(array, before)

@@ -12,7 +12,7 @@ from PIL import Image
 from backbones.data.check import check_data
 from backbones.data.pipeline import Pipeline
 from backbones.data.sets import open_data
-from backbones.data.source import DataSource, FilePictures
+from backbones.data.source import DataSource, FileImages
 from backbones.errors import BadData, NotFound, WrongUse
 from backbones.spec import InputSpec
 
@@ -34,10 +34,10 @@ def write(path: Path, *rows: str) -> Path:
 def labelled(source: DataSource, *splits: str) -> dict[str, str]:
     found = {}
     for split in splits or tuple(source.splits):
-        pictures = source.splits[split].pictures
-        assert isinstance(pictures, FilePictures)
+        images = source.splits[split].images
+        assert isinstance(images, FileImages)
         labels = source.splits[split].labels
-        found |= {p: source.classes[x] for p, x in zip(pictures.paths, labels, strict=True)}
+        found |= {p: source.classes[x] for p, x in zip(images.paths, labels, strict=True)}
     return found
 
 
@@ -217,7 +217,7 @@ def test_columns_that_say_different_things_want_a_name(tmp_path: Path) -> None:
     assert open_data(tmp_path).classes == ("a", "b")
 
 
-def test_one_file_in_two_spellings_is_one_picture(tmp_path: Path) -> None:
+def test_one_file_in_two_spellings_is_one_image(tmp_path: Path) -> None:
     touch(tmp_path, "p0.jpg", "in/p1.jpg")
     rows = ["p0.jpg,cat", "in/p1.jpg,dog", "./p0.jpg,cat", "in\\..\\p0.jpg,cat", "P0.JPG,cat"]
     source = open_data(write(tmp_path / "m.csv", "path,label", *rows), val_fraction=0)
@@ -228,20 +228,20 @@ def test_one_file_in_two_spellings_is_one_picture(tmp_path: Path) -> None:
         open_data(tmp_path / "m.csv")
 
 
-def test_a_picture_in_two_splits_is_refused(tmp_path: Path) -> None:
+def test_an_image_in_two_splits_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "1.jpg", "2.jpg")
     rows = ["1.jpg,a,train", "2.jpg,b,train", "./1.jpg,a,val"]
     with pytest.raises(BadData, match=r"line 4 puts 1.jpg into val, an earlier line into train"):
         open_data(write(tmp_path / "m.csv", "path,label,split", *rows))
 
 
-def test_ids_that_several_pictures_answer_to(tmp_path: Path) -> None:
+def test_ids_that_several_images_answer_to(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.jpg", "b/1.jpg", "a/2.jpg")
     with pytest.raises(BadData, match=r"line 2: 1 may be a/1.jpg, b/1.jpg"):
         open_data(write(tmp_path / "m.csv", "id,label", "1,x", "2,y"))
 
 
-def test_train_pictures_come_before_test_pictures_of_the_same_name(tmp_path: Path) -> None:
+def test_train_images_come_before_test_images_of_the_same_name(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{split}/{name}.png" for split in ("train", "test") for name in NAMES))
     write(tmp_path / "train_labels.csv", "id,label", *(f"{n},{c}" for n, c in BY_THREE.items()))
     write(tmp_path / "sample_submission.csv", "id,label", *(f"{n},nv" for n in NAMES))
@@ -286,7 +286,7 @@ def test_a_table_that_says_what_the_folders_say_only_describes_them(
     assert (source.kind, source.classes) == ("class folders", ("cat", "dog"))
 
 
-def test_a_table_that_names_no_picture_is_of_no_account(tmp_path: Path) -> None:
+def test_a_table_that_names_no_image_is_of_no_account(tmp_path: Path) -> None:
     touch(tmp_path, "cat/1.jpg", "dog/1.jpg")
     write(tmp_path / "prices.csv", "name,category", "bread,food", "soap,home")
     assert open_data(tmp_path).kind == "class folders"
@@ -296,7 +296,7 @@ def test_a_table_that_contradicts_some_folders_is_refused(tmp_path: Path) -> Non
     names = [f"{c}/{i}.jpg" for c in ("cat", "dog") for i in range(4)]
     rows = [f"{name},{name[:3]}" for name in names[:-1]] + [f"{names[-1]},cat"]
     write(touch(tmp_path, *names) / "labels.csv", "path,label", *rows)
-    with pytest.raises(BadData, match="of 7 pictures what their folders say, and of 1 something"):
+    with pytest.raises(BadData, match="of 7 images what their folders say, and of 1 something"):
         open_data(tmp_path)
     assert labelled(open_data(tmp_path, layout="manifest"))["dog/3.jpg"] == "cat"
     assert labelled(open_data(tmp_path, layout="class folders"))["dog/3.jpg"] == "dog"
@@ -426,7 +426,7 @@ def test_layouts_are_asked_for_by_name(tmp_path: Path) -> None:
         assert open_data(tmp_path, layout=name).kind == "class folders"
     with pytest.raises(NotFound, match=r"no layout 'class-folder'; .*Did you mean class-folders"):
         open_data(tmp_path, layout="class-folder")
-    with pytest.raises(BadData, match="no table that names its pictures"):
+    with pytest.raises(BadData, match="no table that names its images"):
         open_data(tmp_path, layout="manifest")
     with pytest.raises(WrongUse, match="digits is no folder"):
         open_data("digits", layout="class-folders")
@@ -484,7 +484,7 @@ def test_label_patterns_that_find_nothing(
         ("path,kind,source", "{c},{w}"),  # one column says what the folders say
     ],
 )
-def test_facts_about_pictures_in_class_folders_are_no_labels(
+def test_facts_about_images_in_class_folders_are_no_labels(
     tmp_path: Path, header: str, cell: str
 ) -> None:
     names = [f"{c}/{c}{i}.jpg" for c in ("cat", "dog") for i in range(6)]
@@ -505,7 +505,7 @@ def test_a_column_that_may_be_labels_beside_class_folders_is_a_question(tmp_path
     assert open_data(tmp_path, layout="manifest").classes == ("ann", "bob")
 
 
-def test_text_in_another_encoding_beside_the_pictures_is_no_table(tmp_path: Path) -> None:
+def test_text_in_another_encoding_beside_the_images_is_no_table(tmp_path: Path) -> None:
     touch(tmp_path, "cat/1.jpg", "dog/1.jpg")
     (tmp_path / "notes.txt").write_bytes("小狗".encode("gb18030"))
     assert open_data(tmp_path).classes == ("cat", "dog")
@@ -525,7 +525,7 @@ def test_a_set_in_a_folder_of_its_own_is_named(tmp_path: Path) -> None:
         open_data(tmp_path)
 
 
-# --- Parquet tables with pictures in them -------------------------------------------------------
+# --- Parquet tables with images in them -------------------------------------------------------
 
 
 def parquet_of(path: Path, labels: list[int], *, plain: bool = False) -> None:
@@ -548,7 +548,7 @@ def parquet_of(path: Path, labels: list[int], *, plain: bool = False) -> None:
 
 
 @pytest.mark.parametrize("plain", [False, True])
-def test_parquet_tables_with_pictures_in_them(tmp_path: Path, plain: bool) -> None:
+def test_parquet_tables_with_images_in_them(tmp_path: Path, plain: bool) -> None:
     folder = tmp_path / "set"
     parquet_of(folder / "data" / "train-00000-of-00002.parquet", [0, 1, 0, 1], plain=plain)
     parquet_of(folder / "data" / "train-00001-of-00002.parquet", [1, 0], plain=plain)
@@ -572,13 +572,13 @@ def test_parquet_tables_with_pictures_in_them(tmp_path: Path, plain: bool) -> No
     assert sizes(alone) == {"train": 2}
 
 
-def test_a_parquet_table_with_pictures_and_no_label_is_one_short_line(tmp_path: Path) -> None:
+def test_a_parquet_table_with_images_and_no_label_is_one_short_line(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
     cells = [{"bytes": bytes(5000), "path": "1.png"}] * 4
     parquet.write_table(pyarrow.table({"image": cells}), tmp_path / "train.parquet")
-    with pytest.raises(BadData, match=r"holds pictures \(column image\) and no label") as caught:
+    with pytest.raises(BadData, match=r"holds images \(column image\) and no label") as caught:
         open_data(tmp_path)
     assert len(str(caught.value)) < 400
 

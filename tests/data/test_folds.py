@@ -1,4 +1,4 @@
-"""Folds hold every training picture out exactly once, stratified, by the seed and nothing else."""
+"""Folds hold every training image out exactly once, stratified, by the seed and nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from backbones.data.folds import draw_folds, fold_numbers
-from backbones.data.source import ArrayPictures, DataSource, FilePictures, Split
+from backbones.data.source import ArrayImages, DataSource, FileImages, Split
 from backbones.errors import BadData, RecipeError, WrongUse
 from backbones.training.data import folds_for, open_for
 from backbones.training.recipe import Recipe, smoke
@@ -21,12 +21,12 @@ def recipe(*settings: str) -> Recipe:
 
 
 def names_of(split: Split) -> list[str]:
-    return [split.pictures.name(place) for place in range(len(split))]
+    return [split.images.name(place) for place in range(len(split))]
 
 
 def files(name: str, labels: list[int]) -> Split:
     paths = tuple(f"{name}/{place}.jpg" for place in range(len(labels)))
-    return Split(name, ("cat", "dog"), np.array(labels), FilePictures(Path("photos"), paths))
+    return Split(name, ("cat", "dog"), np.array(labels), FileImages(Path("photos"), paths))
 
 
 def source(**splits: Split) -> DataSource:
@@ -34,7 +34,7 @@ def source(**splits: Split) -> DataSource:
 
 
 @pytest.mark.parametrize("num_folds", [2, 3, 5, 7])
-def test_folds_differ_by_one_picture_at_most_in_each_class_and_in_all(num_folds: int) -> None:
+def test_folds_differ_by_one_image_at_most_in_each_class_and_in_all(num_folds: int) -> None:
     labels = np.random.default_rng(3).choice(4, 101, p=[0.5, 0.3, 0.15, 0.05])
     names = [f"{place}.jpg" for place in range(101)]
     numbers = fold_numbers(labels, names, num_folds, seed=1)
@@ -55,7 +55,7 @@ def test_a_fold_goes_by_seed_and_name_and_not_by_the_order_of_the_listing() -> N
     assert dict(zip(names, other, strict=True)) != first
 
 
-def test_every_training_picture_is_held_out_exactly_once_and_test_never() -> None:
+def test_every_training_image_is_held_out_exactly_once_and_test_never() -> None:
     whole = source(
         train=files("train", [0, 1] * 9), val=files("val", [1, 0, 1]), test=files("test", [0, 1])
     )
@@ -72,7 +72,7 @@ def test_every_training_picture_is_held_out_exactly_once_and_test_never() -> Non
     assert sorted(held) == sorted(names_of(whole.splits["train"]) + names_of(whole.splits["val"]))
 
 
-def test_labels_stay_with_their_pictures() -> None:
+def test_labels_stay_with_their_images() -> None:
     whole = source(train=files("train", [0, 0, 1, 1, 1]), val=files("val", [1, 0]))
     truth = {
         name: label
@@ -85,27 +85,27 @@ def test_labels_stay_with_their_pictures() -> None:
             assert [truth[name] for name in names_of(split)] == split.labels.tolist()
 
 
-def test_pictures_in_memory_are_joined_with_their_pixels() -> None:
+def test_images_in_memory_are_joined_with_their_pixels() -> None:
     def memory(name: str, first: int) -> Split:
         array = np.arange(first, first + 4, dtype=np.uint8)[:, None, None, None]
-        return Split(name, ("cat", "dog"), np.array([0, 1, 0, 1]), ArrayPictures(array, name))
+        return Split(name, ("cat", "dog"), np.array([0, 1, 0, 1]), ArrayImages(array, name))
 
     drawn = draw_folds(source(train=memory("train", 0), val=memory("val", 4)), 2, seed=0)
-    pictures = drawn.held_out(1).splits["val"].pictures
-    assert isinstance(pictures, ArrayPictures)
-    assert pictures.array.ravel().tolist() == drawn.places(1).tolist()
-    assert pictures.name(0) == f"train+val#{drawn.places(1)[0]}"
+    images = drawn.held_out(1).splits["val"].images
+    assert isinstance(images, ArrayImages)
+    assert images.array.ravel().tolist() == drawn.places(1).tolist()
+    assert images.name(0) == f"train+val#{drawn.places(1)[0]}"
 
 
 def test_train_and_val_that_are_stored_differently_are_bad_data() -> None:
-    array = ArrayPictures(np.zeros((2, 1, 1, 1), np.uint8), "memory")
+    array = ArrayImages(np.zeros((2, 1, 1, 1), np.uint8), "memory")
     odd = Split("val", ("cat", "dog"), np.array([0, 1]), array)
     with pytest.raises(BadData, match="stored differently"):
         draw_folds(source(train=files("train", [0, 1]), val=odd), 2, seed=0)
 
 
-def test_a_class_with_fewer_pictures_than_folds_is_named() -> None:
-    with pytest.raises(WrongUse, match=r"'dog' has 2 training pictures in photos, too few for 3"):
+def test_a_class_with_fewer_images_than_folds_is_named() -> None:
+    with pytest.raises(WrongUse, match=r"'dog' has 2 training images in photos, too few for 3"):
         draw_folds(source(train=files("train", [0, 0, 0, 1, 1])), 3, seed=0)
 
 

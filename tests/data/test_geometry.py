@@ -42,8 +42,8 @@ def noise(width: int, height: int, seed: int = 0, grain: int = 12) -> np.ndarray
 def test_resized_size_is_torchvisions(transforms: Any) -> None:
     for number, (width, height) in enumerate(SIZES):
         shorter = 1 + number % 40
-        picture = transforms.functional.resize(Image.new("L", (width, height)), shorter)
-        assert resized_size(width, height, shorter) == picture.size
+        image = transforms.functional.resize(Image.new("L", (width, height)), shorter)
+        assert resized_size(width, height, shorter) == image.size
 
 
 def test_centre_crop_is_torchvisions_and_pads_with_black(transforms: Any) -> None:
@@ -62,12 +62,12 @@ def test_evaluation_pixels_are_within_two_levels_of_torchvisions(
     mode = transforms.InterpolationMode(interpolation)
     for width, height in [(s[0] + 20, s[1] + 20) for s in SIZES[:25]]:
         pixels = noise(width, height)
-        picture = transforms.functional.resize(Image.fromarray(pixels), 80, mode)
-        expected = np.asarray(transforms.functional.center_crop(picture, [64, 64]))
+        image = transforms.functional.resize(Image.fromarray(pixels), 80, mode)
+        expected = np.asarray(transforms.functional.center_crop(image, [64, 64]))
         found = render(pixels, evaluation_framing(width, height, 80, 64), interpolation)
         difference = np.abs(found.astype(int) - expected.astype(int))
         assert difference.max() <= 2
-        if height < 1.6 * width:  # Pillow 13 resizes taller pictures top to bottom first
+        if height < 1.6 * width:  # Pillow 13 resizes taller images top to bottom first
             assert difference.mean() <= 0.03
 
 
@@ -86,7 +86,7 @@ def test_random_crop_reaches_every_place_equally_often() -> None:
     assert box == Box(8, 0, 32, 32)
 
 
-def test_random_crop_of_a_smaller_picture_is_the_centre_crop() -> None:
+def test_random_crop_of_a_smaller_image_is_the_centre_crop() -> None:
     assert random_crop_box(20, 50, 32, 0, 0.9, 0.0) == Box(-6, 0, 32, 32)
     assert random_crop_box(20, 20, 32, 4, 0.9, 0.0) == centre_crop_box(20, 20, 32)
 
@@ -104,7 +104,7 @@ def test_random_resized_box_rounds_and_falls_back_as_torchvision(transforms: Any
     assert box == Box(100, 150, 200, 150)
 
 
-def test_a_tightened_framing_shows_nearly_the_same_picture() -> None:
+def test_a_tightened_framing_shows_nearly_the_same_image() -> None:
     rng = np.random.default_rng(1)
     tightened = 0
     differences = []

@@ -12,7 +12,7 @@ from PIL import Image
 
 from backbones.data.augment import Augment, draws, erased_box, framing_of
 from backbones.data.pipeline import Batch, Pipeline
-from backbones.data.source import ArrayPictures, FilePictures, Pictures, Split
+from backbones.data.source import ArrayImages, FileImages, Images, Split
 from backbones.errors import WrongUse
 from backbones.spec import InputSpec
 
@@ -28,27 +28,27 @@ AUGMENTS = {
 }
 
 
-def split_of(pictures: Pictures, name: str = "train") -> Split:
-    labels = np.arange(len(pictures), dtype=np.int64) % 3
-    return Split(name, ("a", "b", "c"), labels, pictures)
+def split_of(images: Images, name: str = "train") -> Split:
+    labels = np.arange(len(images), dtype=np.int64) % 3
+    return Split(name, ("a", "b", "c"), labels, images)
 
 
 @pytest.fixture(scope="module")
 def array() -> np.ndarray:
-    """37 RGB pictures of 40 x 32."""
+    """37 RGB images of 40 x 32."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (37, 8, 10, 3), dtype=np.uint8)
     return np.stack([np.asarray(Image.fromarray(each).resize((40, 32), 3)) for each in coarse])
 
 
 @pytest.fixture(scope="module")
-def folder(array: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> FilePictures:
-    """The same pictures as PNG files."""
-    root = tmp_path_factory.mktemp("pictures")
+def folder(array: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> FileImages:
+    """The same images as PNG files."""
+    root = tmp_path_factory.mktemp("images")
     names = tuple(f"{number:02d}.png" for number in range(len(array)))
     for name, pixels in zip(names, array, strict=True):
         Image.fromarray(pixels).save(root / name)
-    return FilePictures(root, names)
+    return FileImages(root, names)
 
 
 def all_of(pipeline: Pipeline, epoch: int = 0, start: int = 0) -> list[Batch]:
@@ -63,7 +63,7 @@ def joined(batches: list[Batch]) -> tuple[torch.Tensor, list[int]]:
 
 
 @pytest.mark.parametrize("name", AUGMENTS)
-def test_workers_and_batch_size_change_nothing(folder: FilePictures, name: str) -> None:
+def test_workers_and_batch_size_change_nothing(folder: FileImages, name: str) -> None:
     split, augment = split_of(folder), AUGMENTS[name]
     reference, order = joined(
         all_of(Pipeline(split, SPEC, batch_size=37, augment=augment, seed=5, workers=0), 2)
@@ -78,12 +78,12 @@ def test_workers_and_batch_size_change_nothing(folder: FilePictures, name: str) 
 
 
 @pytest.mark.parametrize("name", AUGMENTS)
-def test_memory_and_files_give_the_same_pictures(
-    array: np.ndarray, folder: FilePictures, name: str
+def test_memory_and_files_give_the_same_images(
+    array: np.ndarray, folder: FileImages, name: str
 ) -> None:
     batches = [
-        joined(all_of(Pipeline(split_of(pictures), SPEC, batch_size=8, augment=AUGMENTS[name])))
-        for pictures in (ArrayPictures(array, "made"), folder)
+        joined(all_of(Pipeline(split_of(images), SPEC, batch_size=8, augment=AUGMENTS[name])))
+        for images in (ArrayImages(array, "made"), folder)
     ]
     assert batches[0][1] == batches[1][1]
     assert torch.equal(batches[0][0], batches[1][0])
@@ -92,9 +92,9 @@ def test_memory_and_files_give_the_same_pictures(
 @pytest.mark.parametrize("name", ["pad and crop", "jitter"])
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_resuming_in_the_middle_gives_the_same_batches(
-    array: np.ndarray, folder: FilePictures, name: str, in_memory: bool
+    array: np.ndarray, folder: FileImages, name: str, in_memory: bool
 ) -> None:
-    split = split_of(ArrayPictures(array, "made") if in_memory else folder)
+    split = split_of(ArrayImages(array, "made") if in_memory else folder)
     pipeline = Pipeline(split, SPEC, batch_size=8, augment=AUGMENTS[name])
     whole = list(pipeline.epoch(1))
     rest = list(pipeline.epoch(1, start=3))
@@ -111,7 +111,7 @@ def test_resuming_in_the_middle_gives_the_same_batches(
 def test_epochs_differ_and_return() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (40, 24, 24, 1), dtype=np.uint8)
     pipeline = Pipeline(
-        split_of(ArrayPictures(pixels, "made")), GREY, batch_size=40, augment=Augment(pad=3)
+        split_of(ArrayImages(pixels, "made")), GREY, batch_size=40, augment=Augment(pad=3)
     )
     first, second, again = (next(iter(pipeline.epoch(epoch))) for epoch in (0, 1, 0))
     assert first.indices.tolist() != second.indices.tolist()
@@ -121,7 +121,7 @@ def test_epochs_differ_and_return() -> None:
 def test_a_crop_and_a_flip_are_what_plain_numpy_makes(array: np.ndarray) -> None:
     augment = Augment(pad=4, flip=0.5, pca_colour=0.1)
     pipeline = Pipeline(
-        split_of(ArrayPictures(array, "made")), SPEC, batch_size=9, augment=augment, seed=3
+        split_of(ArrayImages(array, "made")), SPEC, batch_size=9, augment=augment, seed=3
     )
     flips = 0
     for batch in pipeline.epoch(2):
@@ -146,7 +146,7 @@ def test_a_crop_and_a_flip_are_what_plain_numpy_makes(array: np.ndarray) -> None
 def test_an_erased_rectangle_has_the_mean_colour(array: np.ndarray) -> None:
     augment = Augment(crop="centre", erase=1.0)
     plain = Augment(crop="centre")
-    split = split_of(ArrayPictures(array, "made"))
+    split = split_of(ArrayImages(array, "made"))
     erased, whole = (
         next(iter(Pipeline(split, SPEC, batch_size=37, augment=each).epoch(0)))
         for each in (augment, plain)
@@ -160,7 +160,7 @@ def test_an_erased_rectangle_has_the_mean_colour(array: np.ndarray) -> None:
         assert torch.equal(erased.images[row][:, ~mask], whole.images[row][:, ~mask])
 
 
-def test_batches_are_channels_last_float_and_int64(folder: FilePictures) -> None:
+def test_batches_are_channels_last_float_and_int64(folder: FileImages) -> None:
     batch = next(iter(Pipeline(split_of(folder), SPEC, batch_size=8).epoch()))
     assert batch.images.shape == (8, 3, 24, 24)
     assert batch.images.dtype == torch.float32
@@ -177,30 +177,30 @@ def pillow_reference(path: Path, spec: InputSpec) -> np.ndarray:
     from PIL import ImageOps
 
     with Image.open(path) as file:
-        picture = ImageOps.exif_transpose(file).convert("RGB" if spec.channels == 3 else "L")
-    width, height = picture.size
+        image = ImageOps.exif_transpose(file).convert("RGB" if spec.channels == 3 else "L")
+    width, height = image.size
     if width <= height:
         size = (spec.resize, int(spec.resize * height / width))
     else:
         size = (int(spec.resize * width / height), spec.resize)
-    picture = picture.resize(size, Image.Resampling.BILINEAR)
+    image = image.resize(size, Image.Resampling.BILINEAR)
     left, top = (round((side - spec.size) / 2.0) for side in size)
-    picture = picture.crop((left, top, left + spec.size, top + spec.size))
-    return np.asarray(picture, dtype=np.float64).reshape(spec.size, spec.size, spec.channels)
+    image = image.crop((left, top, left + spec.size, top + spec.size))
+    return np.asarray(image, dtype=np.float64).reshape(spec.size, spec.size, spec.channels)
 
 
 def levels(image: torch.Tensor, spec: InputSpec) -> np.ndarray:
-    """A normalised picture back on the scale 0..255."""
+    """A normalised image back on the scale 0..255."""
     values: np.ndarray = image.permute(1, 2, 0).numpy() * np.array(spec.std) + np.array(spec.mean)
     return values * 255
 
 
-def assert_faithful(pictures: FilePictures, spec: InputSpec) -> None:
+def assert_faithful(images: FileImages, spec: InputSpec) -> None:
     means = []
-    for batch in all_of(Pipeline(split_of(pictures), spec, batch_size=16)):
+    for batch in all_of(Pipeline(split_of(images), spec, batch_size=16)):
         assert not batch.bad
         for image, index in zip(batch.images, batch.indices.tolist(), strict=True):
-            reference = pillow_reference(pictures.path(index), spec)
+            reference = pillow_reference(images.path(index), spec)
             difference = np.abs(levels(image, spec) - reference)
             assert difference.max() < 2.01
             means.append(difference.mean())
@@ -210,7 +210,7 @@ def assert_faithful(pictures: FilePictures, spec: InputSpec) -> None:
 def test_evaluation_of_photos_is_pillows_within_two_levels(photographs: Path) -> None:
     names = tuple(sorted(path.name for path in photographs.glob("*.JPEG"))[:40])
     assert len(names) == 40
-    assert_faithful(FilePictures(photographs, names), InputSpec(size=224, resize=256))
+    assert_faithful(FileImages(photographs, names), InputSpec(size=224, resize=256))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -226,32 +226,32 @@ def test_evaluation_of_made_jpegs_is_pillows_within_two_levels(
     spec = InputSpec(
         size=72, resize=80, channels=channels, mean=(0.5,) * channels, std=(0.25,) * channels
     )
-    assert_faithful(FilePictures(tmp_path, tuple(names)), spec)
+    assert_faithful(FileImages(tmp_path, tuple(names)), spec)
 
 
-def test_grey_pictures_are_repeated_for_a_network_that_takes_colour(array: np.ndarray) -> None:
+def test_grey_images_are_repeated_for_a_network_that_takes_colour(array: np.ndarray) -> None:
     grey = np.ascontiguousarray(array[:, :, :, :1])
-    images, _ = joined(all_of(Pipeline(split_of(ArrayPictures(grey, "made")), SPEC, batch_size=10)))
+    images, _ = joined(all_of(Pipeline(split_of(ArrayImages(grey, "made")), SPEC, batch_size=10)))
     expected, _ = joined(
-        all_of(Pipeline(split_of(ArrayPictures(grey.repeat(3, 3), "made")), SPEC, batch_size=10))
+        all_of(Pipeline(split_of(ArrayImages(grey.repeat(3, 3), "made")), SPEC, batch_size=10))
     )
     assert torch.equal(images, expected)
 
 
 def test_colour_in_memory_becomes_grey_by_pillows_formula(
-    array: np.ndarray, folder: FilePictures
+    array: np.ndarray, folder: FileImages
 ) -> None:
     found, expected = (
-        joined(all_of(Pipeline(split_of(pictures), GREY, batch_size=10)))[0]
-        for pictures in (ArrayPictures(array, "made"), folder)
+        joined(all_of(Pipeline(split_of(images), GREY, batch_size=10)))[0]
+        for images in (ArrayImages(array, "made"), folder)
     )
     assert torch.equal(found, expected)
 
 
-def test_small_pictures_resized_a_batch_at_a_time_are_the_same(
+def test_small_images_resized_a_batch_at_a_time_are_the_same(
     array: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    split = split_of(ArrayPictures(array, "made"))
+    split = split_of(ArrayImages(array, "made"))
     up_front, _ = joined(all_of(Pipeline(split, SPEC, batch_size=10)))
     monkeypatch.setattr("backbones.data.memory._KEEP_RESIZED_BYTES", 0)
     by_batch, _ = joined(all_of(Pipeline(split, SPEC, batch_size=10)))
@@ -260,32 +260,28 @@ def test_small_pictures_resized_a_batch_at_a_time_are_the_same(
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", [*AUGMENTS, "distort"])
-def test_pictures_finished_one_by_one_are_the_same(
+def test_images_finished_one_by_one_are_the_same(
     array: np.ndarray, monkeypatch: pytest.MonkeyPatch, name: str, channels: int
 ) -> None:
     distort = Augment(crop="centre", flip=0.5, jitter=0.4, rand_ops=2)
     augment = distort if name == "distort" else AUGMENTS[name]
     kept = np.ascontiguousarray(array[:, :, :, :channels])
-    split = split_of(ArrayPictures(kept.copy(), "made"))
+    split = split_of(ArrayImages(kept.copy(), "made"))
     together, _ = joined(all_of(Pipeline(split, SPEC, batch_size=8, augment=augment)))
-    monkeypatch.setattr("backbones.data.finish._LARGE_PICTURE", 0)
+    monkeypatch.setattr("backbones.data.finish._LARGE_IMAGE", 0)
     one_by_one, _ = joined(all_of(Pipeline(split, SPEC, batch_size=8, augment=augment)))
     assert torch.equal(together, one_by_one)
-    assert isinstance(split.pictures, ArrayPictures)
-    np.testing.assert_array_equal(split.pictures.array, kept)
+    assert isinstance(split.images, ArrayImages)
+    np.testing.assert_array_equal(split.images.array, kept)
 
 
 def test_a_read_only_array_is_left_alone(array: np.ndarray) -> None:
     frozen = array.copy()
     frozen.flags.writeable = False
     for augment in AUGMENTS.values():
-        all_of(
-            Pipeline(split_of(ArrayPictures(frozen, "made")), SPEC, batch_size=8, augment=augment)
-        )
+        all_of(Pipeline(split_of(ArrayImages(frozen, "made")), SPEC, batch_size=8, augment=augment))
         thawed = array.copy()
-        all_of(
-            Pipeline(split_of(ArrayPictures(thawed, "made")), SPEC, batch_size=8, augment=augment)
-        )
+        all_of(Pipeline(split_of(ArrayImages(thawed, "made")), SPEC, batch_size=8, augment=augment))
         np.testing.assert_array_equal(thawed, array)
 
 
@@ -307,7 +303,7 @@ def test_a_large_photo_decoded_small_looks_the_same(tmp_path: Path, orientation:
             joined(
                 all_of(
                     Pipeline(
-                        split_of(FilePictures(tmp_path, (name,) * 12)),
+                        split_of(FileImages(tmp_path, (name,) * 12)),
                         SPEC,
                         batch_size=4,
                         augment=augment,
@@ -324,18 +320,18 @@ def test_a_large_photo_decoded_small_looks_the_same(tmp_path: Path, orientation:
 
 
 @pytest.fixture
-def spoilt(array: np.ndarray, tmp_path: Path) -> FilePictures:
+def spoilt(array: np.ndarray, tmp_path: Path) -> FileImages:
     """Twelve files; 2, 4, 5, 6, 7 and 11 are broken or missing."""
     names = tuple(f"{number:02d}.png" for number in range(12))
     for number, name in enumerate(names):
         if number in (2, 4, 5, 6):
-            (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\nnot a picture")
+            (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\nnot an image")
         elif number not in (7, 11):
             Image.fromarray(array[number]).save(tmp_path / name)
-    return FilePictures(tmp_path, names)
+    return FileImages(tmp_path, names)
 
 
-def test_bad_files_are_named_and_missing_and_shift_nothing(spoilt: FilePictures) -> None:
+def test_bad_files_are_named_and_missing_and_shift_nothing(spoilt: FileImages) -> None:
     batches = all_of(Pipeline(split_of(spoilt), SPEC, batch_size=4, workers=2))
     assert [batch.indices.tolist() for batch in batches] == [[0, 1, 3], [], [8, 9, 10]]
     assert [len(batch.images) for batch in batches] == [3, 0, 3]
@@ -349,7 +345,7 @@ def test_bad_files_are_named_and_missing_and_shift_nothing(spoilt: FilePictures)
     assert batches[2].labels.tolist() == [2, 0, 1]
 
 
-def test_a_training_batch_misses_its_bad_files_only(spoilt: FilePictures) -> None:
+def test_a_training_batch_misses_its_bad_files_only(spoilt: FileImages) -> None:
     pipeline = Pipeline(split_of(spoilt), SPEC, batch_size=4, augment=Augment(resize=28))
     batches = all_of(pipeline)
     assert len(batches) == pipeline.steps_per_epoch == 3
@@ -358,7 +354,7 @@ def test_a_training_batch_misses_its_bad_files_only(spoilt: FilePictures) -> Non
 
 
 def test_a_mistake_in_the_code_is_not_taken_for_a_bad_file(
-    folder: FilePictures, monkeypatch: pytest.MonkeyPatch
+    folder: FileImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*arguments: object) -> None:
         raise ZeroDivisionError("a mistake")
@@ -385,14 +381,14 @@ def test_a_mistake_in_the_code_is_not_taken_for_a_bad_file(
         (0, 4, [], []),
     ],
 )
-def test_one_picture_left_over_is_dropped_in_training(
+def test_one_image_left_over_is_dropped_in_training(
     array: np.ndarray,
     count: int,
     batch_size: int,
     train_sizes: list[int],
     evaluation_sizes: list[int],
 ) -> None:
-    split = split_of(ArrayPictures(array[:count], "made"))
+    split = split_of(ArrayImages(array[:count], "made"))
     for augment, sizes in ((Augment(), train_sizes), (None, evaluation_sizes)):
         pipeline = Pipeline(split, SPEC, batch_size=batch_size, augment=augment)
         assert pipeline.steps_per_epoch == len(sizes)
@@ -400,7 +396,7 @@ def test_one_picture_left_over_is_dropped_in_training(
 
 
 def test_wrong_use_is_refused(array: np.ndarray) -> None:
-    split = split_of(ArrayPictures(array, "made"))
+    split = split_of(ArrayImages(array, "made"))
     with pytest.raises(WrongUse, match="at least 1"):
         Pipeline(split, SPEC, batch_size=0)
     with pytest.raises(WrongUse, match="takes grey"):
@@ -412,7 +408,7 @@ def test_wrong_use_is_refused(array: np.ndarray) -> None:
 # --- threads ------------------------------------------------------------------------------------
 
 
-def test_the_training_thread_and_later_threads_keep_their_cores(folder: FilePictures) -> None:
+def test_the_training_thread_and_later_threads_keep_their_cores(folder: FileImages) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
@@ -432,7 +428,7 @@ def test_the_training_thread_and_later_threads_keep_their_cores(folder: FilePict
         torch.set_num_threads(before)
 
 
-def test_an_epoch_may_be_left_early_and_threads_end(folder: FilePictures) -> None:
+def test_an_epoch_may_be_left_early_and_threads_end(folder: FileImages) -> None:
     before = set(threading.enumerate())
     pipeline = Pipeline(split_of(folder), SPEC, batch_size=2, workers=3)
     for _ in range(3):

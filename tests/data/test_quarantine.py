@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from backbones.data import tiff
-from backbones.data.decode import decode, picture_facts
+from backbones.data.decode import decode, image_facts
 from backbones.data.examine import examine
 from backbones.data.png import without_metadata
 from backbones.errors import BadImage
@@ -59,7 +59,7 @@ LARGE = zlib.compress(bytes(3_000_000))
 def test_png_is_not_refused_for_its_texts_and_profiles(extra: bytes, last: bool) -> None:
     data = with_chunk(extra, last=last)
     assert np.array_equal(decode(data), PHOTO)
-    assert picture_facts(data) == ("PNG", "RGB", 13, 9)
+    assert image_facts(data) == ("PNG", "RGB", 13, 9)
 
 
 def test_png_without_its_texts_is_still_turned() -> None:
@@ -146,7 +146,7 @@ def test_every_reader_gives_the_same_reason(tmp_path: Path) -> None:
     path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
     reason = "a Git LFS pointer: run `git lfs pull` to fetch it"
     assert examine(path).reason == reason
-    for read in (decode, picture_facts):
+    for read in (decode, image_facts):
         with pytest.raises(BadImage) as caught:
             read(path.read_bytes())
         assert str(caught.value) == reason

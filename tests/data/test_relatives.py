@@ -103,7 +103,7 @@ def test_images_that_no_line_names_are_counted(tmp_path: Path) -> None:
     touch(tmp_path, *NAMES, "more.jpg").joinpath("labels.csv").write_text(
         "file,label\n" + LINES, encoding="utf-8"
     )
-    assert "1 picture left out that no line names" in open_data(tmp_path).notes
+    assert "1 image left out that no line names" in open_data(tmp_path).notes
 
 
 def test_a_spreadsheet_that_is_not_read_is_named(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import pytest
 from backbones.data.sets import LAYOUTS, NAMES, named, open_data
 from backbones.data.sets.idx import FASHION_CLASSES, read_idx
 from backbones.data.sets.splitting import Holdout
-from backbones.data.source import ArrayPictures, DataSource, FilePictures
+from backbones.data.source import ArrayImages, DataSource, FileImages
 from backbones.errors import BadData, MissingExtra, NotFound, WrongUse
 
 
@@ -34,10 +34,10 @@ def touch(root: Path, *names: str) -> Path:
 
 
 def paths(source: DataSource, split: str) -> tuple[str, ...]:
-    pictures = source.splits[split].pictures
-    assert isinstance(pictures, FilePictures)
-    assert all(pictures.path(i).exists() for i in range(len(pictures)))
-    return pictures.paths
+    images = source.splits[split].images
+    assert isinstance(images, FileImages)
+    assert all(images.path(i).exists() for i in range(len(images)))
+    return images.paths
 
 
 def labelled(source: DataSource, split: str) -> dict[str, str]:
@@ -63,7 +63,7 @@ def test_class_folders_alone_are_split_by_class(tmp_path: Path) -> None:
     assert Counter(labelled(source, "train").values()) == {"dog": 45, "猫": 27, "rare": 1}
     assert not set(paths(source, "val")) & set(paths(source, "train"))
     assert source.notes == (
-        "split by seed 0: 9 of 82 pictures held out as val"
+        "split by seed 0: 9 of 82 images held out as val"
         " (11 %: 10 % of each class, but at least one held out and one kept)",
     )
 
@@ -71,11 +71,11 @@ def test_class_folders_alone_are_split_by_class(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sizes", "fraction", "said"),
     [
-        ((30, 50), 0.1, "8 of 80 pictures held out as val (10 % of each class)"),
-        ((3, 3), 0.1, "2 of 6 pictures held out as val (33.3 %: 10 % of each class, but"),
-        ((2, 2), 0.9, "2 of 4 pictures held out as val (50 %: 90 % of each class, but"),
-        ((1, 20), 0.1, "2 of 21 pictures held out as val (10 % of each class; 1 class of one"),
-        ((1, 1), 0.1, "nothing held out as val: each class has one picture only"),
+        ((30, 50), 0.1, "8 of 80 images held out as val (10 % of each class)"),
+        ((3, 3), 0.1, "2 of 6 images held out as val (33.3 %: 10 % of each class, but"),
+        ((2, 2), 0.9, "2 of 4 images held out as val (50 %: 90 % of each class, but"),
+        ((1, 20), 0.1, "2 of 21 images held out as val (10 % of each class; 1 class of one"),
+        ((1, 1), 0.1, "nothing held out as val: each class has one image only"),
     ],
 )
 def test_note_says_what_was_held_out_and_not_what_was_asked_for(
@@ -93,7 +93,7 @@ SYSTEM_FOLDERS = [
 
 
 @pytest.mark.parametrize("folder", SYSTEM_FOLDERS)
-def test_folders_of_the_system_are_no_classes_and_hold_no_pictures(
+def test_folders_of_the_system_are_no_classes_and_hold_no_images(
     tmp_path: Path, folder: str
 ) -> None:
     touch(tmp_path, *many("cat", 3), *many("dog", 3), f"{folder}/1.jpg", f"cat/{folder}/thumb.jpg")
@@ -126,7 +126,7 @@ def test_split_depends_on_names_and_seed_alone(tmp_path: Path) -> None:
     assert paths(open_data(one, seed=1), "val") != val
     code = (
         "import sys; from backbones.data.sets import open_data;"
-        " print(*open_data(sys.argv[1]).splits['val'].pictures.paths)"
+        " print(*open_data(sys.argv[1]).splits['val'].images.paths)"
     )
     for hash_seed in ("1", "2"):
         run = subprocess.run(
@@ -140,12 +140,12 @@ def test_split_depends_on_names_and_seed_alone(tmp_path: Path) -> None:
 
 
 def test_split_is_the_same_on_every_machine() -> None:
-    """Written down once: a change of the rule would move pictures between train and val."""
+    """Written down once: a change of the rule would move images between train and val."""
     held = Holdout(0.2, seed=7).choose(np.array([0] * 10 + [1] * 5), [f"x/{i}" for i in range(15)])
     assert np.flatnonzero(held).tolist() == [2, 7, 14]
 
 
-def test_a_new_picture_moves_hardly_any_other(tmp_path: Path) -> None:
+def test_a_new_image_moves_hardly_any_other(tmp_path: Path) -> None:
     before = set(paths(open_data(touch(tmp_path, *many("a", 100), *many("b", 100))), "val"))
     after = set(paths(open_data(touch(tmp_path, "a/new.jpg")), "val"))
     assert len(before ^ after) <= 2
@@ -183,9 +183,9 @@ def test_nested_hidden_and_foreign_files(tmp_path: Path) -> None:
     source = open_data(tmp_path, val_fraction=0)
     assert paths(source, "train") == ("a/1.jpg", "a/deep/er/1.JPG", "b/1.jpg", "b/2.jpg")
     assert source.notes == (
-        "folders without pictures: empty",
-        "2 files below ./ left out: not a picture by its extension",
-        "1 picture directly in ./ left out: in no class folder",
+        "folders without images: empty",
+        "2 files below ./ left out: not an image by its extension",
+        "1 image directly in ./ left out: in no class folder",
     )
 
 
@@ -283,16 +283,14 @@ def test_flat_splits_with_a_class_that_train_lacks(tmp_path: Path) -> None:
     ],
 )
 def test_flat_folder_that_tells_no_classes(tmp_path: Path, names: list[str]) -> None:
-    with pytest.raises(
-        BadData, match=f"holds {len(names)} pictures .*expected one of: .*cat.0.jpg"
-    ):
+    with pytest.raises(BadData, match=f"holds {len(names)} images .*expected one of: .*cat.0.jpg"):
         open_data(touch(tmp_path, *names))
 
 
-# --- pictures named by WordNet id ---------------------------------------------------------------
+# --- images named by WordNet id ---------------------------------------------------------------
 
 
-def test_imagenet_names_in_one_folder_one_picture_a_class_is_enough(tmp_path: Path) -> None:
+def test_imagenet_names_in_one_folder_one_image_a_class_is_enough(tmp_path: Path) -> None:
     touch(tmp_path, "n01440764_tench.JPEG", "n02012849-1.jpg", "n02012849-2.jpg", "n03126707.png")
     source = open_data(touch(tmp_path, "README.txt"), val_fraction=0)
     assert source.kind == "imagenet names"
@@ -302,14 +300,14 @@ def test_imagenet_names_in_one_folder_one_picture_a_class_is_enough(tmp_path: Pa
         "n02012849-2.jpg": "n02012849",
         "n03126707.png": "n03126707",
     }
-    assert source.notes == ("1 file in ./ left out: not a picture by its extension",)
+    assert source.notes == ("1 file in ./ left out: not an image by its extension",)
 
 
 def test_imagenet_names_with_strangers_among_them_say_which(tmp_path: Path) -> None:
     names = [f"n0144076{i}_x.JPEG" for i in range(5)]
     touch(tmp_path, *names, "holiday.jpg", "n014_short.jpg")
     with pytest.raises(
-        BadData, match=r"2 pictures without a WordNet id .*\(holiday.jpg, n014_short.jpg\)"
+        BadData, match=r"2 images without a WordNet id .*\(holiday.jpg, n014_short.jpg\)"
     ):
         open_data(tmp_path)
 
@@ -413,7 +411,7 @@ def test_parquet_without_pyarrow_names_the_extra(
         (["path,label,split", "1.jpg,x,train", "2.jpg,y,val"], "val alone has y"),
         (["path,label,split", "1.jpg,x,val"], r"holds 1 class \(x\)"),
         (["path,label", "1.jpg,x", "2.jpg,x"], r"holds 1 class \(x\)"),
-        (["path,label"], r"holds 0 classes \(no pictures\)"),
+        (["path,label"], r"holds 0 classes \(no images\)"),
     ],
 )
 def test_manifest_that_cannot_be_used(tmp_path: Path, rows: list[str], message: str) -> None:
@@ -458,8 +456,8 @@ def test_idx_folder(tmp_path: Path, zipped: bool, below: str) -> None:
     assert source.kind == "idx"
     assert source.classes == ("0", "1", "2")
     assert {name: len(split) for name, split in source.splits.items()} == {"train": 30, "test": 9}
-    held = source.splits["train"].pictures
-    assert isinstance(held, ArrayPictures)
+    held = source.splits["train"].images
+    assert isinstance(held, ArrayImages)
     assert np.array_equal(held.array[..., 0], images)
     assert held.name(7) == "train-images-idx3-ubyte#7"
 
@@ -502,7 +500,7 @@ def test_idx_without_labels_or_with_too_few(tmp_path: Path) -> None:
     write_idx(tmp_path, "train", 30)
     labels = tmp_path / "train-labels-idx1-ubyte"
     labels.write_bytes(idx_bytes(np.zeros(29, dtype=np.uint8)))
-    with pytest.raises(BadData, match="30 pictures and train-labels-idx1-ubyte 29 labels"):
+    with pytest.raises(BadData, match="30 images and train-labels-idx1-ubyte 29 labels"):
         open_data(tmp_path)
     labels.unlink()
     with pytest.raises(BadData, match="has train-images-idx3-ubyte but not the labels"):
@@ -564,11 +562,11 @@ def test_cifar10_folder_and_archive_agree(tmp_path: Path) -> None:
         assert source.classes[:3] == ("airplane", "automobile", "bird")
         assert len(source.splits["train"]) == 65
         assert len(source.splits["test"]) == 10
-        pictures = source.splits["train"].pictures
-        assert isinstance(pictures, ArrayPictures)
+        images = source.splits["train"].images
+        assert isinstance(images, ArrayImages)
         first = np.frombuffer(cifar_bytes(11, 1), dtype=np.uint8)[1:3073]
         # the file holds planes: red first, then green and blue
-        assert np.array_equal(pictures.array[0, :, :, 1].ravel(), first[1024:2048])
+        assert np.array_equal(images.array[0, :, :, 1].ravel(), first[1024:2048])
 
 
 def test_cifar100_uses_the_fine_labels(tmp_path: Path) -> None:
@@ -671,7 +669,7 @@ def test_imagenet_flat_without_usable_labels(tmp_path: Path) -> None:
     with pytest.raises(BadData, match=r"line 3 is 'ILSVRC2012_val_00000003 3'; expected"):
         open_data(tmp_path)
     write(tmp_path / "val.txt", "ILSVRC2012_val_00000001 n01440764")
-    with pytest.raises(BadData, match="no label for 3 pictures"):
+    with pytest.raises(BadData, match="no label for 3 images"):
         open_data(tmp_path)
     write(tmp_path / "val.txt", *(f"ILSVRC2012_val_{i:08} n09999999" for i in range(1, 5)))
     with pytest.raises(BadData, match="names 1 class that train does not have"):
@@ -688,18 +686,18 @@ def test_digits_are_scikit_learns() -> None:
     values, target = load_digits(return_X_y=True)
     seen = np.zeros(len(values), dtype=int)
     for split in source.splits.values():
-        assert isinstance(split.pictures, ArrayPictures)
-        numbers = split.pictures.numbers
+        assert isinstance(split.images, ArrayImages)
+        numbers = split.images.numbers
         seen[numbers] += 1
         assert np.array_equal(split.labels, target[numbers])
-        pixels = split.pictures.array.reshape(len(split), 64)
+        pixels = split.images.array.reshape(len(split), 64)
         assert np.array_equal(np.rint(pixels.astype(float) * 16 / 255), values[numbers])
     assert (seen == 1).all()
     shares = np.bincount(source.splits["test"].labels) / np.bincount(target)
     assert np.abs(shares - 0.2).max() < 0.005
-    assert source.splits["test"].pictures.array.max() == 255
-    other = open_data("digits", seed=1).splits["test"].pictures
-    assert not np.array_equal(other.numbers, source.splits["test"].pictures.numbers)
+    assert source.splits["test"].images.array.max() == 255
+    other = open_data("digits", seed=1).splits["test"].images
+    assert not np.array_equal(other.numbers, source.splits["test"].images.numbers)
 
 
 def test_opening_a_set_needs_no_torch() -> None:
@@ -724,7 +722,7 @@ def test_missing_path_names_the_nearest(tmp_path: Path) -> None:
         ([], "holds nothing"),
         (["readme.txt"], r"1 other file \(readme.txt\)"),
         (["only/1.jpg"], r"1 folder \(only\)"),
-        (["holiday.jpg", "beach.jpg"], r"2 pictures \(beach.jpg, holiday.jpg\)"),
+        (["holiday.jpg", "beach.jpg"], r"2 images \(beach.jpg, holiday.jpg\)"),
     ],
 )
 def test_folder_that_is_no_set_says_what_was_seen(

@@ -84,7 +84,7 @@ def reasons_of(where: Path) -> dict[str, str]:
 
 
 def test_predict_says_of_each_what_it_is_and_reads_the_rest(photos: Path) -> None:
-    assert find_inputs([photos]).num_pictures == 8 + len(SPECIAL)
+    assert find_inputs([photos]).num_images == 8 + len(SPECIAL)
     assert reasons_of(photos) == SPECIAL
 
 

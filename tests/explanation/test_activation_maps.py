@@ -42,18 +42,18 @@ def make(name: str) -> Any:
     network.train()
     with torch.no_grad():
         for _ in range(3):
-            network(pictures(network, count=8))
+            network(images(network, count=8))
     return network.eval()
 
 
-def pictures(network: Any, count: int = 3, px: int | None = None) -> Tensor:
+def images(network: Any, count: int = 3, px: int | None = None) -> Tensor:
     side = px or max(network.row.input_px, getattr(network.row, "auxiliary_min_px", 0))
     generator = torch.Generator().manual_seed(1)
     return torch.randn(count, network.in_channels, side, side, generator=generator)
 
 
 class ByHand(nn.Module):
-    """Two maps: the picture, and minus twice the picture plus one; then a fully connected layer."""
+    """Two maps: the image, and minus twice the image plus one; then a fully connected layer."""
 
     def __init__(self, in_place: bool = False) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ def test_an_in_place_relu_after_the_layer_does_not_reach_its_maps() -> None:
 @pytest.mark.parametrize("name", AVERAGED)
 def test_cam_is_grad_cam_times_the_positions(name: str, positive: bool) -> None:
     network = make(name)
-    x, classes = pictures(network), [0, 2, 1]
+    x, classes = images(network), [0, 2, 1]
     found = cam(network, x, classes, positive=positive)
     other = grad_cam(network, x, classes, positive=positive)
     positions = found.values[0, 0].numel()
@@ -109,7 +109,7 @@ def test_cam_is_grad_cam_times_the_positions(name: str, positive: bool) -> None:
 @pytest.mark.parametrize("name", AVERAGED)
 def test_the_mean_of_a_cam_is_the_logit_without_its_bias(name: str) -> None:
     network = make(name)
-    found = cam(network, pictures(network), list(range(network.num_classes)))
+    found = cam(network, images(network), list(range(network.num_classes)))
     means = found.values.mean(dim=(2, 3))
     offset = found.logits - means
     torch.testing.assert_close(offset, offset[:1].expand_as(offset), rtol=0, atol=1e-3)
@@ -118,7 +118,7 @@ def test_the_mean_of_a_cam_is_the_logit_without_its_bias(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(FULLY_CONNECTED))
 def test_cam_refuses_a_fully_connected_head_and_grad_cam_does_not(name: str) -> None:
     network = make(name)
-    x = pictures(network)
+    x = images(network)
     with pytest.raises(WrongUse, match="use grad_cam"):
         cam(network, x)
     found = grad_cam(network, x, positive=False)
@@ -127,7 +127,7 @@ def test_cam_refuses_a_fully_connected_head_and_grad_cam_does_not(name: str) -> 
 
 
 def mirror(network: nn.Module) -> nn.Module:
-    """Every kernel from right to left: the network that answers mirrored pictures alike."""
+    """Every kernel from right to left: the network that answers mirrored images alike."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             layer.weight.data = layer.weight.data.flip(3)
@@ -135,9 +135,9 @@ def mirror(network: nn.Module) -> nn.Module:
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_maps_of_a_mirrored_picture_are_mirrored(name: str) -> None:
+def test_maps_of_a_mirrored_image_are_mirrored(name: str) -> None:
     network = make(name)
-    x = pictures(network, px=MIRRORED[name])
+    x = images(network, px=MIRRORED[name])
     before = grad_cam(network, x, [1], positive=False)
     unmirrored = grad_cam(network, x.flip(3), [1], positive=False)
     after = grad_cam(mirror(network), x.flip(3), [1], positive=False)
@@ -159,7 +159,7 @@ def test_asking_changes_nothing(name: str) -> None:
     modes = [layer.training for layer in network.modules()]
     state = {key: value.clone() for key, value in network.state_dict().items()}
     with torch.no_grad():
-        grad_cam(network, pictures(network))
+        grad_cam(network, images(network))
         assert not torch.is_grad_enabled()
     assert [layer.training for layer in network.modules()] == modes
     assert [p.requires_grad for p in parameters] == [False] + [True] * (len(parameters) - 1)
@@ -180,7 +180,7 @@ def test_a_failure_changes_nothing_either() -> None:
 
 def test_a_frozen_network_in_inference_mode_gives_the_same_map() -> None:
     network = make("vgg_tiny")
-    x = pictures(network)
+    x = images(network)
     expected = grad_cam(network, x).values
     network.requires_grad_(False)
     with torch.inference_mode():
@@ -189,9 +189,9 @@ def test_a_frozen_network_in_inference_mode_gives_the_same_map() -> None:
 
 
 @pytest.mark.parametrize("name", ["vgg_tiny", "resnet_tiny"])
-def test_a_batch_is_its_pictures_one_by_one(name: str) -> None:
+def test_a_batch_is_its_images_one_by_one(name: str) -> None:
     network = make(name)
-    x = pictures(network)
+    x = images(network)
     classes = torch.tensor([[0, 1], [2, 3], [4, 5]])
     together = grad_cam(network, x, classes, positive=False).values
     for place in range(3):
@@ -241,7 +241,7 @@ def test_a_layer_that_does_not_run_or_matter_is_refused() -> None:
         if isinstance(layer, nn.Conv2d)
     )  # fmt: skip
     with pytest.raises(WrongUse, match="does not run"):
-        grad_cam(network, pictures(network), layer=convolution)
+        grad_cam(network, images(network), layer=convolution)
 
 
 def test_first_filters_are_a_copy() -> None:

@@ -1,4 +1,4 @@
-"""How a map lies on a picture."""
+"""How a map lies on an image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from backbones.explanation.maps import chosen, spread
 RNG = np.random.default_rng(5)
 
 
-def test_a_map_as_large_as_the_picture_stays_as_it_is() -> None:
+def test_a_map_as_large_as_the_image_stays_as_it_is() -> None:
     values = RNG.normal(size=(5, 7)).astype(np.float32)
     np.testing.assert_allclose(spread(values, (0, 0, 7, 5), 7, 5), values, rtol=1e-6)
 
@@ -26,7 +26,7 @@ def test_a_map_lies_where_the_network_looked_and_nowhere_else() -> None:
     assert (laid[seen] == 1).all()
 
 
-def test_what_lies_beyond_the_picture_is_cut_off() -> None:
+def test_what_lies_beyond_the_image_is_cut_off() -> None:
     values = np.arange(16, dtype=np.float32).reshape(4, 4)
     laid = spread(values, (-2, -2, 8, 8), 4, 4)
     whole = spread(values, (0, 0, 8, 8), 8, 8)

@@ -65,9 +65,9 @@ def test_probabilities_are_what_is_lost_by_default() -> None:
     x = torch.randn(1, 1, 4, 4)
     network.eval()
 
-    def probabilities(picture: Tensor) -> Tensor:
+    def probabilities(image: Tensor) -> Tensor:
         with torch.no_grad():
-            return network(picture).softmax(1)
+            return network(image).softmax(1)
 
     found = occlusion(network, x, [1], occluder=Occluder(patch_px=4)).values
     expected = probabilities(x)[0, 1] - probabilities(torch.zeros_like(x))[0, 1]
@@ -76,7 +76,7 @@ def test_probabilities_are_what_is_lost_by_default() -> None:
 
 @pytest.mark.parametrize(
     ("patch", "stride", "said"),
-    [(0, None, "patch_px is 0"), (9, None, "larger than the picture of 8x8"), (2, 3, "between")],
+    [(0, None, "patch_px is 0"), (9, None, "larger than the image of 8x8"), (2, 3, "between")],
 )
 def test_squares_that_cannot_be(patch: int, stride: int | None, said: str) -> None:
     with pytest.raises(WrongUse, match=said):

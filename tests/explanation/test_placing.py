@@ -1,4 +1,4 @@
-"""Where a map's cells lie on the picture, against the fields that the units really have."""
+"""Where a map's cells lie on the image, against the fields that the units really have."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_cells_without_padding_lie_in_the_middle_of_their_units_fields(layer: st
         if isinstance(part, nn.Conv2d):
             nn.init.constant_(part.weight, 0.01)  # so that no ReLU closes
     # All pixels differ, so that each maximum has one place; the field is where the sum of the
-    # gradients of many pictures is not zero.
+    # gradients of many images is not zero.
     x = torch.rand(200, 1, 32, 32, generator=torch.Generator().manual_seed(0)).requires_grad_()
     maps: list[torch.Tensor] = []
     handle = network.get_submodule(layer).register_forward_hook(
@@ -65,7 +65,7 @@ def test_cells_without_padding_lie_in_the_middle_of_their_units_fields(layer: st
         assert drawn == pytest.approx(middle, abs=0.01)
 
 
-def test_what_cannot_be_told_is_spread_over_the_whole_picture() -> None:
+def test_what_cannot_be_told_is_spread_over_the_whole_image() -> None:
     class Stubborn(nn.Module):
         def __init__(self) -> None:
             super().__init__()

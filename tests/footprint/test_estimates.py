@@ -71,20 +71,20 @@ def trained_peak(
 
 
 def test_two_layers_by_hand() -> None:
-    """Every byte: 2 pictures of 3 numbers, 3 -> 5 -> 4, ReLU between them."""
+    """Every byte: 2 images of 3 numbers, 3 -> 5 -> 4, ReLU between them."""
     network = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 4))
     parameters = 4 * (3 * 5 + 5 + 5 * 4 + 4)
-    pictures, labels, hidden, logits, scalar = 4 * 2 * 3, 8 * 2, 4 * 2 * 5, 4 * 2 * 4, 4
+    images, labels, hidden, logits, scalar = 4 * 2 * 3, 8 * 2, 4 * 2 * 5, 4 * 2 * 4, 4
 
     inference = inference_memory(network, (3,), batch=2)
     # the ReLU holds what goes in and what comes out; the last layer would need 40 + 32
     assert inference.activations == 2 * hidden
-    assert (inference.parameters, inference.buffers, inference.pictures) == (parameters, 0, 24)
-    assert inference.peak == parameters + pictures + 2 * hidden
+    assert (inference.parameters, inference.buffers, inference.images) == (parameters, 0, 24)
+    assert inference.peak == parameters + images + 2 * hidden
     assert inference.layer == "1"
 
     training = training_memory(network, (3,), batch=2, optimizer="adam")
-    assert training.pictures == pictures + labels
+    assert training.images == images + labels
     # kept: the ReLU's answer, the logits that the caller holds, their log softmax, the loss, and
     # the sum of the weights of its labels. The ReLU's input is needed by nobody.
     assert training.activations == hidden + 2 * logits + 2 * scalar
@@ -94,7 +94,7 @@ def test_two_layers_by_hand() -> None:
     # its gradient of 1, the gradients of the last layer's weights, and those of what goes into and
     # comes out of the ReLU; the first layer's gradients come when these go
     fullest = hidden + logits + 2 * scalar + 4 * (5 * 4 + 4) + 2 * hidden
-    assert training.peak == 3 * parameters + 4 * 4 + pictures + labels + fullest
+    assert training.peak == 3 * parameters + 4 * 4 + images + labels + fullest
     assert training.fullest == "backward, in threshold_backward"
 
 
@@ -105,8 +105,8 @@ def test_an_evaluation_allocates_what_is_predicted(name: str, allocator: ModuleT
     evaluate(network, shape)
     measured = allocator.measure(lambda: evaluate(network, shape)).without_scratch
     memory = inference_memory(network, shape, batch=BATCH)
-    assert memory.pictures + memory.activations == pytest.approx(measured, rel=0.01)
-    assert memory.peak == memory.parameters + memory.buffers + memory.pictures + memory.activations
+    assert memory.images + memory.activations == pytest.approx(measured, rel=0.01)
+    assert memory.peak == memory.parameters + memory.buffers + memory.images + memory.activations
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -201,7 +201,7 @@ def test_attention_is_not_foreseen_as_a_whole_matrix(
     evaluate(network, shape)
     measured = allocator.measure(lambda: evaluate(network, shape)).without_scratch
     inference = inference_memory(network, shape, batch=BATCH)
-    assert inference.pictures + inference.activations == pytest.approx(measured, rel=0.01)
+    assert inference.images + inference.activations == pytest.approx(measured, rel=0.01)
 
 
 def test_attention_is_pytorchs_own_again_afterwards() -> None:
@@ -243,7 +243,7 @@ def test_an_optimizer_keeps_what_is_predicted(
     if kind.startswith("rmsprop"):
         extra = allocator.measure(optimizer.step).total
         plain = training_memory(network, (30,), batch=1, optimizer="sgd")
-        at_end = plain.parameters + plain.pictures + plain.gradients
+        at_end = plain.parameters + plain.images + plain.gradients
         assert memory.fullest == "the optimizer's step"
         assert memory.peak - kept - at_end == pytest.approx(extra, rel=0.02)
 
@@ -279,14 +279,14 @@ def test_the_largest_batch_fits_and_the_next_does_not(training: bool) -> None:
     assert largest_batch(network, None, 1000, training=training) == 0
 
 
-def test_the_largest_batch_of_a_module_that_goes_from_picture_to_picture() -> None:
+def test_the_largest_batch_of_a_module_that_goes_from_image_to_image() -> None:
     class OneByOne(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.layer = nn.Linear(50, 50)
 
         def forward(self, x: Tensor) -> Tensor:
-            return torch.stack([self.layer(picture) for picture in x]).square()
+            return torch.stack([self.layer(image) for image in x]).square()
 
     network = OneByOne()
     best = largest_batch(network, (50,), 100_000)

@@ -26,7 +26,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from backbones.nn.pictures import check_pictures
+from backbones.nn.images import check_images
 from backbones.nn.row import Deviations, Row, counted
 from backbones.spec import Citation, Family
 
@@ -73,7 +73,7 @@ class Averaging(nn.Module):
         return self.fc(f.mean(dim=(2, 3)))
 
     def forward(self, x: Tensor) -> Tensor:
-        check_pictures(x, self.row.name, self.in_channels, self.row.min_px)
+        check_images(x, self.row.name, self.in_channels, self.row.min_px)
         return self.head(self.features(x))
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from backbones.classifier.evaluation import quick_evaluate
 from backbones.compute import Compute
 from backbones.data.pipeline import Pipeline
-from backbones.data.source import ArrayPictures, Split
+from backbones.data.source import ArrayImages, Split
 from backbones.explanation.activation_maps import grad_cam
 from backbones.explanation.occlusion import occlusion
 from backbones.features.taps import tap
@@ -44,7 +44,7 @@ def split() -> Split:
     numbers = np.random.default_rng(0)
     labels = np.arange(24, dtype=np.int64) % 3
     pixels = numbers.integers(0, 255, (24, 64, 64, 3), dtype=np.uint8)
-    return Split("train", ("blue", "green", "red"), labels, ArrayPictures(pixels, "noise"))
+    return Split("train", ("blue", "green", "red"), labels, ArrayImages(pixels, "noise"))
 
 
 def images() -> Tensor:

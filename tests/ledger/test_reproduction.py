@@ -129,7 +129,7 @@ def test_the_threads_told_are_those_that_trained(tmp_path: Path) -> None:
     assert done.measured.machine.threads == 7
 
 
-def test_a_smoke_run_measures_a_few_pictures(tmp_path: Path) -> None:
+def test_a_smoke_run_measures_a_few_images(tmp_path: Path) -> None:
     done = reproduce("lenet/digits", smoke_run=True, out=tmp_path)
     assert done.measured.smoke
     assert [run.num_samples for figure in done.measured.figures for run in figure.runs] == [16]

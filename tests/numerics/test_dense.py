@@ -40,7 +40,7 @@ def lively(name: str) -> Any:
     return model
 
 
-def pictures(model: Any, height: int, width: int) -> Tensor:
+def images(model: Any, height: int, width: int) -> Tensor:
     generator = torch.Generator().manual_seed(2)
     return torch.randn(2, model.in_channels, height, width, generator=generator)
 
@@ -55,7 +55,7 @@ def assert_equal(found: Tensor, expected: Tensor) -> None:
 @torch.no_grad()
 def test_at_the_training_size_it_is_the_plain_network(name: str) -> None:
     model = lively(name)
-    x = pictures(model, model.row.input_px, model.row.input_px)
+    x = images(model, model.row.input_px, model.row.input_px)
     answer = dense(model)(x)
     assert answer.shape == (2, model.num_classes, 1, 1)
     assert_equal(answer[:, :, 0, 0], model(x))
@@ -89,7 +89,7 @@ def test_each_place_is_the_heads_answer_to_the_window_there(name: str) -> None:
     model = lively(name)
     reader = dense(model)
     side = model.row.input_px
-    x = pictures(model, 2 * side, 2 * side + 13)
+    x = images(model, 2 * side, 2 * side + 13)
     answer = reader(x)
     f = model.features(x)
     # NIN's last mlpconv pads, so that its window is one of the maps after it
@@ -113,7 +113,7 @@ def _rest_of_nin(model: Any) -> Any:
 def test_without_padding_each_place_is_the_networks_answer_to_the_crop_there(name: str) -> None:
     """LeNet-5 reads words this way: a place every 4 px (section VII of its paper)."""
     model = lively(name)
-    x = pictures(model, 48, 60)
+    x = images(model, 48, 60)
     answer = dense(model)(x)
     assert answer.shape[2:] == ((48 - 32) // 4 + 1, (60 - 32) // 4 + 1)
     for i in range(answer.shape[2]):
@@ -125,7 +125,7 @@ def test_without_padding_each_place_is_the_networks_answer_to_the_crop_there(nam
 @torch.no_grad()
 def test_with_padding_a_crop_differs_as_the_docstring_says() -> None:
     model = lively("vgg_tiny")
-    x = pictures(model, 64, 64)
+    x = images(model, 64, 64)
     answer = dense(model)(x)
     assert (answer[:, :, 1, 1] - model(x[:, :, 32:, 32:])).abs().max() > 1e-3
 
@@ -163,7 +163,7 @@ def test_weights_are_shared_and_get_the_same_gradients() -> None:
     model = lively("alexnet_tiny")
     reader = dense(model)
     assert {id(p) for p in reader.parameters()} == {id(p) for p in model.parameters()}
-    x = pictures(model, model.row.input_px, model.row.input_px).requires_grad_()
+    x = images(model, model.row.input_px, model.row.input_px).requires_grad_()
     weights = torch.linspace(-1, 1, model.num_classes)
     own = torch.autograd.grad((model(x) * weights).sum(), [x, *model.parameters()])
     read = torch.autograd.grad(
@@ -173,10 +173,10 @@ def test_weights_are_shared_and_get_the_same_gradients() -> None:
         assert_equal(found, expected)
 
 
-def test_it_learns_on_larger_pictures_and_the_network_learns_with_it() -> None:
+def test_it_learns_on_larger_images_and_the_network_learns_with_it() -> None:
     model = build("googlenet_tiny", num_classes=2, seed=0).train()
     reader = dense(model)
-    x = pictures(model, 96, 64)
+    x = images(model, 96, 64)
     labels = torch.tensor([0, 1])
     before = [p.clone() for p in model.parameters()]
     optimizer = torch.optim.Adam(reader.parameters(), lr=3e-3)
@@ -201,7 +201,7 @@ def test_modes_stay_as_they_are_and_dropout_drops_in_training_only() -> None:
     reader = dense(model)
     assert reader.training
     assert [layer.training for layer in model.modules()] == modes
-    x = pictures(model, 64, 64)
+    x = images(model, 64, 64)
     assert not torch.equal(reader(x), reader(x))
     reader.eval()
     assert not model.training
@@ -224,7 +224,7 @@ def test_a_copy_has_weights_of_its_own() -> None:
     other = copy.deepcopy(reader)
     for p in other.parameters():
         p.zero_()
-    x = pictures(model, model.row.input_px, model.row.input_px)
+    x = images(model, model.row.input_px, model.row.input_px)
     assert other(x).abs().max() == 0
     assert reader(x).abs().max() > 0
 
@@ -237,10 +237,10 @@ def test_it_exports_with_free_height_and_width(name: str) -> None:
     side = model.row.input_px
     # PyTorch takes a 1 apart from other sizes, so the example and the map have more places
     shapes = ({0: Dim.STATIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC},)
-    example = (pictures(model, 2 * side, 3 * side),)
+    example = (images(model, 2 * side, 3 * side),)
     program = export(reader, example, dynamic_shapes=shapes, strict=False)
     for height, width in ((2 * side + 7, 2 * side), (3 * side, 2 * side + 31)):
-        x = pictures(model, height, width)
+        x = images(model, height, width)
         assert_equal(program.module()(x), reader(x))
 
 
@@ -299,11 +299,11 @@ def test_what_has_no_reading_is_refused_in_words() -> None:
         dense(Toy(nn.MaxPool2d(2), nn.Linear(36, 5)), 32)
     with pytest.raises(WrongUse, match="between the pooling and"):
         dense(Toy(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.GroupNorm(1, 4)), nn.Linear(4, 2)), 15)
-    with pytest.raises(WrongUse, match="cannot see pictures of 8x8 px"):
+    with pytest.raises(WrongUse, match="cannot see images of 8x8 px"):
         dense(build("vgg_tiny"), 8)
 
 
-def test_wrong_pictures_are_refused_in_words() -> None:
+def test_wrong_images_are_refused_in_words() -> None:
     reader = dense(lively("resnet_cifar_tiny"))
     with pytest.raises(WrongUse, match="20x40 px, expected at least 32x32"):
         reader(torch.zeros(1, 3, 20, 40))

@@ -127,7 +127,7 @@ def test_axes_survive_other_layouts() -> None:
     assert fields_of(Shuffle(), 4, 8, 8) == [(2, 2, 1.0)] * 2
 
 
-def test_a_gate_of_the_whole_picture_is_seen_by_all() -> None:
+def test_a_gate_of_the_whole_image_is_seen_by_all() -> None:
     class Gated(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return x * x.mean((2, 3), keepdim=True).sigmoid()
@@ -137,7 +137,7 @@ def test_a_gate_of_the_whole_picture_is_seen_by_all() -> None:
     assert [(span.size, span.jump, span.fixed) for span in field.spans] == [(8, 1, True)] * 2
 
 
-def test_pictures_of_one_axis_and_of_three() -> None:
+def test_images_of_one_axis_and_of_three() -> None:
     assert fields_of(nn.Conv1d(1, 1, 5), 1, 20) == [(5, 1, 2.5)]
     assert fields_of(nn.Conv3d(1, 1, 3, 2), 1, 8, 8, 8) == [(3, 2, 1.5)] * 3
     assert receptive_fields(record(nn.Linear(4, 2), (4,)))[-1].spans == ()  # type: ignore[union-attr]

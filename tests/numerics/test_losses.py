@@ -1,4 +1,4 @@
-"""What a picture is to a network: Gram matrices by hand, gradients, closed forms, bad inputs."""
+"""What an image is to a network: Gram matrices by hand, gradients, closed forms, bad inputs."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def test_gradients_of_the_losses_are_those_of_finite_differences() -> None:
     direction = noise(1, 3, 32, 32, seed=2, dtype=torch.float64) - 0.5
     x.requires_grad_()
 
-    def loss(pictures: Tensor) -> Tensor:
-        return perceptual_loss(model, ["conv1", "conv2"], pictures, y)
+    def loss(images: Tensor) -> Tensor:
+        return perceptual_loss(model, ["conv1", "conv2"], images, y)
 
     (gradient,) = torch.autograd.grad(loss(x), [x])
     step = 1e-6
@@ -93,7 +93,7 @@ def test_normalised_is_what_the_weights_want() -> None:
     assert normalised(red, InputSpec(8, 8, 1, (0.0,), (1.0,))).item() == pytest.approx(0.299)
 
 
-def test_perceptual_loss_is_zero_for_the_same_picture_and_by_hand_for_others() -> None:
+def test_perceptual_loss_is_zero_for_the_same_image_and_by_hand_for_others() -> None:
     model = build("vgg_tiny", seed=0).eval()
     x, y = noise(2, 3, 32, 32), noise(2, 3, 32, 32, seed=1)
     spec = InputSpec(32, 32, 3, (0.5,) * 3, (0.5,) * 3)
@@ -104,7 +104,7 @@ def test_perceptual_loss_is_zero_for_the_same_picture_and_by_hand_for_others() -
         torch.testing.assert_close(perceptual_loss(model, ["relu1_1"], x, y, spec), expected)
 
 
-def test_bad_pictures_and_layers_are_refused_in_words() -> None:
+def test_bad_images_and_layers_are_refused_in_words() -> None:
     model = build("vgg_tiny", seed=0).eval()
     x = noise(1, 3, 32, 32)
     with pytest.raises(WrongUse, match="expected equal shapes"):
@@ -133,43 +133,43 @@ def test_steps_lower_the_loss_and_leave_the_network_alone(optimizer: Any, start:
     losses = [step.loss for step in steps]
     assert losses == sorted(losses, reverse=True), "the best so far"
     assert losses[-1] < 0.8 * losses[0]
-    assert steps[-1].picture.shape == content.shape
-    assert 0 <= steps[-1].picture.min() <= steps[-1].picture.max() <= 1
+    assert steps[-1].image.shape == content.shape
+    assert 0 <= steps[-1].image.min() <= steps[-1].image.max() <= 1
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
 
 
-def test_the_loss_that_is_told_is_the_pictures() -> None:
-    """Recomputed from the yielded picture with the functions of `losses`."""
+def test_the_loss_that_is_told_is_the_images() -> None:
+    """Recomputed from the yielded image with the functions of `losses`."""
     model = build("resnet_tiny", seed=0).eval()
     content, style = noise(1, 3, 40, 40), noise(1, 3, 40, 40, seed=1)
     layers = ("layer1", "layer2")
     settings = StyleSettings(layers[:1], layers, style_weight=7.0, tv_weight=0.5, steps=3)
     last = list(restyle(model, content, style, settings))[-1]
 
-    def seen(picture: Tensor) -> dict[str, Tensor]:
+    def seen(image: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
-            found: dict[str, Tensor] = tap(model, layers)(normalised(picture))
+            found: dict[str, Tensor] = tap(model, layers)(normalised(image))
         return found
 
-    found, wanted, styled = seen(last.picture), seen(content), seen(style)
+    found, wanted, styled = seen(last.image), seen(content), seen(style)
     part = (found["layer1"] - wanted["layer1"]).square().sum() / wanted["layer1"].square().sum()
     for name in layers:
         target = gram(styled[name])
         c = found[name].shape[1]
         weighs = target.square().sum() / (4 * c**2)
         part = part + 7.0 / 2 * style_loss(found[name], target) / weighs
-    part = part + 0.5 * total_variation(last.picture)
+    part = part + 0.5 * total_variation(last.image)
     assert last.loss == pytest.approx(part.item(), rel=1e-4)
 
 
-def test_a_picture_in_its_own_style_is_where_it_should_be() -> None:
+def test_an_image_in_its_own_style_is_where_it_should_be() -> None:
     """Nothing but the total variation is left to gain, and with none nothing moves."""
     model = build("vgg_tiny", seed=0).eval()
-    picture = 0.1 + 0.8 * noise(1, 3, 32, 32)
-    last = list(restyle(model, picture, picture, StyleSettings(steps=3, tv_weight=0.0)))[-1]
+    image = 0.1 + 0.8 * noise(1, 3, 32, 32)
+    last = list(restyle(model, image, image, StyleSettings(steps=3, tv_weight=0.0)))[-1]
     assert last.loss < 1e-8
-    assert (last.picture - picture).abs().max() < 1e-3
+    assert (last.image - image).abs().max() < 1e-3
 
 
 def test_a_seed_decides_the_noise() -> None:
@@ -178,7 +178,7 @@ def test_a_seed_decides_the_noise() -> None:
 
     def painted(seed: int) -> Tensor:
         settings = StyleSettings(steps=2, start="noise", seed=seed)
-        return list(restyle(model, content, style, settings))[-1].picture
+        return list(restyle(model, content, style, settings))[-1].image
 
     assert torch.equal(painted(3), painted(3))
     assert not torch.equal(painted(3), painted(4))
@@ -189,7 +189,7 @@ def test_colours_can_stay() -> None:
     model = build("vgg_tiny", seed=0).eval()
     content = 0.4 + 0.2 * noise(1, 3, 32, 32)
     settings = StyleSettings(steps=6, preserve_colour=True)
-    last = list(restyle(model, content, noise(1, 3, 32, 32, seed=1), settings))[-1].picture
+    last = list(restyle(model, content, noise(1, 3, 32, 32, seed=1), settings))[-1].image
     luma = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
     chroma = [each - (each * luma).sum(1, keepdim=True) for each in (content, last)]
     inside = ((last > 0) & (last < 1)).all(1, keepdim=True)
@@ -198,13 +198,13 @@ def test_colours_can_stay() -> None:
     assert (last - content).abs().max() > 0.05
 
 
-def test_the_pyramid_ends_in_the_pictures_own_size() -> None:
+def test_the_pyramid_ends_in_the_images_own_size() -> None:
     model = build("vgg_tiny", seed=0).eval()
     assert pyramid(200, 100) == [(200, 100)]
     assert pyramid(257, 600) == [(64, 150), (128, 300), (257, 600)]
     content = resized(noise(1, 3, 8, 8), (256, 64))
     settings = StyleSettings(steps=3)
-    sides = [step.picture.shape[2] for step in restyle(model, content, content, settings)]
+    sides = [step.image.shape[2] for step in restyle(model, content, content, settings)]
     assert sides == [128, 256, 256]
 
 

@@ -179,7 +179,7 @@ def test_report_of_an_answer_of_no_probability_is_still_json() -> None:
     assert values["loss"] is None
 
 
-def test_report_is_the_same_for_any_order_of_pictures() -> None:
+def test_report_is_the_same_for_any_order_of_images() -> None:
     scores, labels = answers()
     order = np.random.default_rng(0).permutation(len(labels))
     one, other = (
@@ -191,7 +191,7 @@ def test_report_is_the_same_for_any_order_of_pictures() -> None:
 
 
 def test_nothing_to_measure_is_bad_data() -> None:
-    with pytest.raises(BadData, match="no picture"):
+    with pytest.raises(BadData, match="no image"):
         measure(np.zeros((0, 3)), np.zeros(0, np.int64), "abc")
 
 

@@ -18,10 +18,10 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
 
 
 def same_convolution(x: np.ndarray, weight: np.ndarray, stride: int) -> np.ndarray:
-    """TensorFlow's definition, place by place: pixels outside the picture are zero.
+    """TensorFlow's definition, place by place: pixels outside the image are zero.
 
     Place i looks at rows i * stride - before ... + kernel, where `before` is half, rounded down,
-    of what the last place reaches beyond the picture.
+    of what the last place reaches beyond the image.
     """
     (_, height, width), (maps, _, kernel, _) = x.shape, weight.shape
     rows, columns = -(-height // stride), -(-width // stride)
@@ -81,13 +81,13 @@ def test_squeeze_excite_is_a_gate_a_map() -> None:
     torch.testing.assert_close(found, x.double() * torch.from_numpy(gate)[..., None, None])
 
 
-def test_drop_path_leaves_a_picture_out_as_a_whole_and_keeps_the_mean() -> None:
+def test_drop_path_leaves_an_image_out_as_a_whole_and_keeps_the_mean() -> None:
     layer = DropPath(0.25).train()
     torch.manual_seed(0)
     x = torch.ones(4000, 2, 1, 3)
     found = layer(x)
     assert found.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
-    assert (found.flatten(1) == found[:, :1, 0, 0]).all(), "a picture keeps all or nothing"
+    assert (found.flatten(1) == found[:, :1, 0, 0]).all(), "an image keeps all or nothing"
     assert found.mean().item() == pytest.approx(1.0, abs=4 * (0.25 / 0.75 / 4000) ** 0.5)
 
 

@@ -39,7 +39,7 @@ def two_towers(state: Mapping[str, Tensor], x: Tensor, authors: bool) -> Tensor:
 
     Args:
         state: of the grouped network.
-        x: pictures, 224 px.
+        x: images, 224 px.
         authors: the order of the author's configuration, each tower normalised by itself.
     """
     canvas = x.new_zeros(*x.shape[:2], 227, 227)

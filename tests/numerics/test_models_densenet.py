@@ -93,7 +93,7 @@ def normed(state: dict[str, Tensor], at: str, x: Tensor) -> Tensor:
 
 
 def second_transcription(network: Any, x: Tensor) -> Tensor:
-    """The networks for small pictures from their tensors by name, written from section 3 again."""
+    """The networks for small images from their tensors by name, written from section 3 again."""
     row, state = network.row, network.state_dict()
     x = F.conv2d(x, state["features.conv0.weight"], padding=1)
     for block, num_layers in enumerate(row.blocks, 1):

@@ -178,7 +178,7 @@ def test_the_printed_network_is_the_one_written_out_from_the_figure() -> None:
         assert torch.allclose(mine, theirs, rtol=1e-9, atol=1e-9 * theirs.abs().max())
 
 
-def test_printed_heads_can_be_trained_on_pictures_of_any_size() -> None:
+def test_printed_heads_can_be_trained_on_images_of_any_size() -> None:
     model = on_meta("inception_v1").train()
     for height, width in ((31, 31), (79, 31), (79, 79), (224, 320)):
         output = model(torch.empty(2, 3, height, width, device="meta"))

@@ -69,7 +69,7 @@ def test_the_auxiliary_head_is_there_in_training_alone() -> None:
 
 
 @pytest.mark.parametrize("name", ["inception_v3", "inception_v3_tiny"])
-def test_training_on_too_small_a_picture_names_the_auxiliary_head(name: str) -> None:
+def test_training_on_too_small_an_image_names_the_auxiliary_head(name: str) -> None:
     model = on_meta(name).train()
     smallest = model.row.auxiliary_min_px
     model(torch.empty(2, 3, smallest, smallest, device="meta"))

@@ -200,10 +200,10 @@ def test_fused_and_plain_agree_in_channels_last_order(kind):
         torch.manual_seed(0)
         net = nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last)
         optimizer = build_optimizer(net, Recipe(optimizer=Optimizer(kind=kind, fused=fused)))
-        pictures = torch.randn(4, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+        images = torch.randn(4, 3, 8, 8).contiguous(memory_format=torch.channels_last)
         for _ in range(3):
             optimizer.zero_grad()
-            net(pictures).square().mean().backward()
+            net(images).square().mean().backward()
             optimizer.step()
         ends.append(net.weight.detach())
     torch.testing.assert_close(ends[0], ends[1], rtol=1e-5, atol=1e-6)

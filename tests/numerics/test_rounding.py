@@ -20,15 +20,15 @@ def rounding(benchmark_module: Callable[[str], ModuleType]) -> ModuleType:
 
 
 def learned(
-    network: nn.Module, pictures: Tensor, bf16: bool, units: AbstractContextManager[object]
+    network: nn.Module, images: Tensor, bf16: bool, units: AbstractContextManager[object]
 ) -> tuple[Tensor, Tensor]:
     """(logits, all gradients) of one step."""
     network.zero_grad()
     torch.manual_seed(0)
     with units:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            logits = network(pictures)
-        F.cross_entropy(logits.float(), torch.arange(len(pictures)) % 10).backward()
+            logits = network(images)
+        F.cross_entropy(logits.float(), torch.arange(len(images)) % 10).backward()
     return logits.detach().float(), torch.cat([p.grad.flatten() for p in network.parameters()])
 
 
@@ -41,10 +41,10 @@ def test_rounded_products_are_those_of_the_native_kernels(name: str, rounding: M
     network = build(name, num_classes=10, seed=0).train()
     row = network.row
     numbers = torch.Generator().manual_seed(1)
-    pictures = torch.randn(4, row.in_channels, row.input_px, row.input_px, generator=numbers)
-    native = learned(network, pictures, True, nullcontext())
-    rounded = learned(network, pictures, True, rounding.AsOnBf16Units())
-    exact = learned(network, pictures, False, nullcontext())
+    images = torch.randn(4, row.in_channels, row.input_px, row.input_px, generator=numbers)
+    native = learned(network, images, True, nullcontext())
+    rounded = learned(network, images, True, rounding.AsOnBf16Units())
+    exact = learned(network, images, False, nullcontext())
     for theirs, ours, unrounded in zip(native, rounded, exact, strict=True):
         assert away(ours, theirs) < away(theirs, unrounded) / 4
         assert away(theirs, unrounded) > 1e-4  # rounding did something

@@ -23,7 +23,7 @@ from backbones.nn.naming import paper_names
 TINY = [name for name in catalog.names() if name.endswith("_tiny")]
 
 
-def pictures(model: Any, count: int = 2) -> Tensor:
+def images(model: Any, count: int = 2) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     side = model.row.input_px
     return torch.randn(count, model.in_channels, side, side, generator=generator)
@@ -69,7 +69,7 @@ def hooks_of(model: nn.Module) -> int:
 @pytest.mark.parametrize("name", TINY)
 def test_every_named_layer_of_every_family_is_exact(name: str) -> None:
     model = build(name, seed=0).eval()
-    x = pictures(model)
+    x = images(model)
     with torch.no_grad():
         expected = by_hand(model, x)
         names = {path: said for path, said in paper_names(model).items() if path in expected}
@@ -83,7 +83,7 @@ def test_every_named_layer_of_every_family_is_exact(name: str) -> None:
 @pytest.mark.parametrize("name", TINY)
 def test_every_layer_alone_is_exact_and_stops_in_time(name: str) -> None:
     model = build(name, seed=0).eval()
-    x = pictures(model, 1)
+    x = images(model, 1)
     with torch.no_grad():
         expected = by_hand(model, x)
         order = list(expected)
@@ -99,7 +99,7 @@ def test_every_layer_alone_is_exact_and_stops_in_time(name: str) -> None:
 
 def test_values_before_an_in_place_relu_are_negative_too() -> None:
     model = build("vgg_tiny", seed=0).eval()
-    found = tap(model, ["bn2_1", "relu2_1", "conv3_1"])(pictures(model))
+    found = tap(model, ["bn2_1", "relu2_1", "conv3_1"])(images(model))
     assert found["bn2_1"].min() < 0 <= found["relu2_1"].min()
     assert torch.equal(found["relu2_1"], found["bn2_1"].clamp(min=0))
     assert torch.equal(found["conv3_1"], model.features[8](model.features[7](found["relu2_1"])))
@@ -189,7 +189,7 @@ def test_the_residual_sum_and_what_comes_before_it(torchvision: ModuleType) -> N
 def test_gradients_are_those_of_the_network(name: str) -> None:
     model = build(name, seed=0).eval()
     path = model.stages[1][1]
-    mine = pictures(model).requires_grad_()
+    mine = images(model).requires_grad_()
     theirs = mine.detach().clone().requires_grad_()
     tap(model, [model.stages[0][1], path])(mine)[path].square().sum().backward()
     grads = {key: p.grad for key, p in model.named_parameters() if p.grad is not None}
@@ -218,16 +218,16 @@ def test_it_is_the_model_s_own_module() -> None:
     assert not model.training
     assert repr(taps).startswith("Taps(\n  conv2_x")
     with torch.no_grad():
-        before = taps(pictures(model))["conv2_x"]
+        before = taps(images(model))["conv2_x"]
         taps.load_state_dict({k: v + 1 for k, v in taps.state_dict().items()})
-        assert not torch.equal(taps(pictures(model))["conv2_x"], before)
+        assert not torch.equal(taps(images(model))["conv2_x"], before)
 
 
 @pytest.mark.parametrize("mode", ["no_grad", "inference", "autocast", "eager", "aot_eager"])
 def test_under_every_mode_it_gives_what_the_network_gives(mode: str) -> None:
     model = build("resnet_tiny", seed=0).eval()
     taps: Any = tap(model, ["conv2_x", "conv3_1/bn1"])
-    x = pictures(model)
+    x = images(model)
     contexts: dict[str, Any] = {
         "no_grad": torch.no_grad(),
         "inference": torch.inference_mode(),
@@ -246,7 +246,7 @@ def test_under_every_mode_it_gives_what_the_network_gives(mode: str) -> None:
 
 def test_a_compiled_network_is_tapped_where_it_came_from() -> None:
     model = build("resnet_tiny", seed=0).eval()
-    x = pictures(model)
+    x = images(model)
     compiled: Any = torch.compile(model, backend="eager")
     compiled(x)
     assert torch.equal(tap(compiled, "conv2_x")(x)["conv2_x"], tap(model, "layer1")(x)["layer1"])
@@ -301,7 +301,7 @@ def test_a_network_that_decides_by_values_is_run_whole_and_right() -> None:
 
 def test_two_taps_and_another_s_hooks_do_not_disturb_each_other() -> None:
     model = build("vgg_tiny", seed=0).eval()
-    x, seen = pictures(model), []
+    x, seen = images(model), []
     model.features[4].register_forward_hook(lambda *_: seen.append(1))
     early, late = tap(model, "conv1_1"), tap(model, "fc6")
     nested: list[Tensor] = []
@@ -318,7 +318,7 @@ def test_two_taps_and_another_s_hooks_do_not_disturb_each_other() -> None:
 
 def test_threads_share_a_model() -> None:
     model = build("resnet_tiny", seed=0).eval()
-    x = pictures(model)
+    x = images(model)
     asked = ["conv2_x", "conv1", "conv3_1/bn2", "pool1"]
     expected = {name: tap(model, name)(x)[name].detach() for name in asked}
     logits = model(x).detach()
@@ -356,7 +356,7 @@ def test_other_sizes_and_modes_are_looked_at_anew() -> None:
 def test_the_twin_moves_no_random_numbers_and_no_statistics() -> None:
     model = build("efficientnet_tiny", seed=0)
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    x = pictures(model)
+    x = images(model)
     torch.manual_seed(0)
     late = tap(model, "features.4")
     torch.manual_seed(0)
@@ -370,7 +370,7 @@ def test_the_twin_moves_no_random_numbers_and_no_statistics() -> None:
 @pytest.mark.parametrize("name", TINY)
 def test_what_goes_into_the_last_layer_makes_the_logits(name: str) -> None:
     model = build(name, seed=0).eval()
-    x = pictures(model)
+    x = images(model)
     last = last_layer(model, x)
     with torch.no_grad():
         found = tap(model, [f"into:{last}", last])(x)

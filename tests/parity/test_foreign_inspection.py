@@ -60,7 +60,7 @@ def test_their_network_has_the_numbers_of_ours(
     assert found.layer(last).field is not None
 
 
-def test_attention_sees_the_whole_picture(timm: Any) -> None:
+def test_attention_sees_the_whole_image(timm: Any) -> None:
     with torch.device("meta"):
         network = timm.create_model("vit_tiny_patch16_224")
     found = inspect(network)

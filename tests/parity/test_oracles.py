@@ -44,7 +44,7 @@ class Oracle:
         variant: ours.
         library: "torchvision" or "timm".
         peer: its name there.
-        px: side of the pictures that both see; few, because the arithmetic is the same.
+        px: side of the images that both see; few, because the arithmetic is the same.
         options: arguments of the peer's constructor.
         rename: pairs (ours, theirs): a prefix of a parameter's name; the first that fits counts.
         rules: name of a list in `renames.json`: pairs (regular expression, replacement), all of
@@ -134,7 +134,7 @@ def drawn(name: str, tensor: Tensor) -> Tensor:
     return numbers * 0.1 + (1.0 if name.endswith("weight") else 0.0)
 
 
-def pictures(channels: int, px: int) -> Tensor:
+def images(channels: int, px: int) -> Tensor:
     return torch.randn(2, channels, px, px, generator=torch.Generator().manual_seed(px))
 
 
@@ -152,7 +152,7 @@ def drawn_network(variant: str, px: int) -> Any:
         norm.momentum = 1.0
     torch.manual_seed(0)  # stochastic depth draws, and the averages see it
     with torch.no_grad():
-        network.train()(pictures(network.in_channels, px))
+        network.train()(images(network.in_channels, px))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return network
@@ -213,12 +213,12 @@ def answers(network: nn.Module, x: Tensor, kind: torch.dtype) -> Answers:
 
 @lru_cache(maxsize=1)
 def ours(variant: str, px: int, fp64: bool) -> tuple[Mapping[str, Tensor], Tensor, Answers]:
-    """Weights, pictures and answers, once for all libraries that have the network.
+    """Weights, images and answers, once for all libraries that have the network.
 
     Up to a gigabyte, which `test_equals_an_independent_implementation` forgets after the last one.
     """
     network = drawn_network(variant, px)
-    state, x = network.state_dict(), pictures(network.in_channels, px)
+    state, x = network.state_dict(), images(network.in_channels, px)
     heavy = sum(p.numel() for p in network.parameters()) > HEAVY_PARAMS
     kind = torch.float32 if heavy and not fp64 else torch.float64
     return state, x, answers(network, x, kind)

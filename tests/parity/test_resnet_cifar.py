@@ -19,7 +19,7 @@ from backbones.weights.adapt import load_adapted
 from backbones.weights.files import read_state
 
 CAT, DOG = 3, 5
-A_CLASS = 60  # pictures
+A_CLASS = 60  # images
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -36,7 +36,7 @@ def loaded(folder: Path, depth: int, **changes: Any) -> Any:
 
 def cats_and_dogs(folder: Path) -> tuple[Tensor, Tensor]:
     """Photos of cats, then of dogs, as small as CIFAR-10's."""
-    pictures = []
+    images = []
     for name in ("cat", "dog"):
         for path in sorted((folder / "cats-dogs" / name).glob("*.jpg"))[:A_CLASS]:
             with Image.open(path) as photo:
@@ -44,8 +44,8 @@ def cats_and_dogs(folder: Path) -> tuple[Tensor, Tensor]:
                 left, top = (photo.width - side) // 2, (photo.height - side) // 2
                 square = photo.convert("RGB").crop((left, top, left + side, top + side))
                 small = np.asarray(square.resize((32, 32), Image.Resampling.BOX))
-            pictures.append((small / 255 - MEAN) / STD)
-    x = torch.tensor(np.stack(pictures), dtype=torch.float32).permute(0, 3, 1, 2)
+            images.append((small / 255 - MEAN) / STD)
+    x = torch.tensor(np.stack(images), dtype=torch.float32).permute(0, 3, 1, 2)
     return x, torch.tensor([CAT] * A_CLASS + [DOG] * A_CLASS)
 
 

@@ -45,7 +45,7 @@ def theirs(torchvision: ModuleType, name: str) -> nn.Module:
     return network
 
 
-def picture(px: int, count: int = 2) -> Tensor:
+def image(px: int, count: int = 2) -> Tensor:
     return torch.randn(count, 3, px, px, generator=torch.Generator().manual_seed(px))
 
 
@@ -53,7 +53,7 @@ def test_vgg_equals_torchvision_at_224_px(torchvision: ModuleType) -> None:
     mine, peer = ours("vgg11").eval(), theirs(torchvision, "vgg11").eval()
     peer.load_state_dict(mine.state_dict(), strict=True, assign=True)
     with torch.no_grad():
-        x = picture(224, 1)
+        x = image(224, 1)
         assert (mine(x) - peer(x)).abs().max() <= TOLERANCE
 
 
@@ -73,7 +73,7 @@ def test_vgg_equals_timm_at_224_px(timm: ModuleType) -> None:
     peer.load_state_dict(renamed, strict=True, assign=True)
     peer.eval()
     with torch.no_grad():
-        x = picture(224, 1)
+        x = image(224, 1)
         expected = peer(x)
         assert (mine(x) - expected).abs().max() <= TOLERANCE * expected.abs().max().clamp(min=1)
 

@@ -1,4 +1,4 @@
-"""A folder of pictures with the usual strangers in it, and a network with a memory for none."""
+"""A folder of images with the usual strangers in it, and a network with a memory for none."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def network() -> nn.Module:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """a/1.jpg, a/2.png, b/c/3.JPG, empty.jpg, plus files that are no pictures."""
+    """a/1.jpg, a/2.png, b/c/3.JPG, empty.jpg, plus files that are no images."""
     folder = tmp_path / "photos"
     generator = np.random.default_rng(4)
     for place, name in enumerate(("a/1.jpg", "a/2.png", "b/c/3.JPG")):
@@ -42,6 +42,6 @@ def photos(tmp_path: Path) -> Path:
         pixels = generator.integers(0, 256, (15 + place, 22, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(path)
     (folder / "empty.jpg").write_bytes(b"")
-    (folder / "notes.txt").write_text("not a picture")
+    (folder / "notes.txt").write_text("not an image")
     (folder / ".hidden.jpg").write_bytes(b"x")
     return folder

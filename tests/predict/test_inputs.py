@@ -1,4 +1,4 @@
-"""Files, folders, patterns, archives and standard input all give the same pictures."""
+"""Files, folders, patterns, archives and standard input all give the same images."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def zipped(photos: Path, path: Path) -> Path:
 def test_a_folder_gives_its_tree_in_order(photos: Path) -> None:
     found = find_inputs([photos])
     assert names(found, photos) == IN_FOLDER
-    assert found.num_pictures == 4
+    assert found.num_images == 4
 
 
 def test_files_keep_the_order_in_which_they_were_named(photos: Path) -> None:
@@ -64,7 +64,7 @@ def test_patterns(photos: Path, pattern: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz"])
-def test_an_archive_gives_the_pictures_of_the_folder(
+def test_an_archive_gives_the_images_of_the_folder(
     photos: Path, tmp_path: Path, suffix: str
 ) -> None:
     path = tmp_path / f"photos{suffix}"
@@ -78,11 +78,11 @@ def test_an_archive_gives_the_pictures_of_the_folder(
     found = find_inputs([path])
     assert names(found, path) == IN_FOLDER
     assert contents(found) == contents(find_inputs([photos]))
-    assert found.num_pictures == (4 if suffix == ".zip" else 1)
+    assert found.num_images == (4 if suffix == ".zip" else 1)
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz", ".TGZ"])
-def test_an_archive_without_pictures_is_told_as_a_folder_without_any_is(
+def test_an_archive_without_images_is_told_as_a_folder_without_any_is(
     tmp_path: Path, suffix: str
 ) -> None:
     def packed(name: str, *members: str) -> Path:
@@ -99,10 +99,10 @@ def test_an_archive_without_pictures_is_told_as_a_folder_without_any_is(
                     archive.addfile(info, io.BytesIO(b"x"))
         return path
 
-    with pytest.raises(NotFound, match=r"empty\.\S+ holds no pictures \(0 other files\)"):
+    with pytest.raises(NotFound, match=r"empty\.\S+ holds no images \(0 other files\)"):
         find_inputs([packed("empty")])
     hidden = packed("hidden", "__MACOSX/1.jpg", "@eaDir/1.jpg/thumb.jpg", "a/.x/1.jpg", "list.txt")
-    with pytest.raises(NotFound, match=r"holds no pictures \(4 other files\)"):
+    with pytest.raises(NotFound, match=r"holds no images \(4 other files\)"):
         find_inputs([hidden])
     with pytest.raises(NotFound, match=r"but the archive in/1\.tar\.gz, in/2\.zip; unpack that"):
         find_inputs([packed("outer", "in/1.tar.gz", "in/2.zip", "readme.txt")])
@@ -112,7 +112,7 @@ def test_an_archive_without_pictures_is_told_as_a_folder_without_any_is(
 
 
 @pytest.mark.parametrize("folder", ["@eaDir", "$RECYCLE.BIN", "lost+found", ".ipynb_checkpoints"])
-def test_pictures_of_the_system_are_not_answered(tmp_path: Path, folder: str) -> None:
+def test_images_of_the_system_are_not_answered(tmp_path: Path, folder: str) -> None:
     path = tmp_path / "photos.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"a/{folder}/1.jpg", b"thumbnail")
@@ -136,7 +136,7 @@ def test_nothing_is_unpacked_and_no_link_is_followed(tmp_path: Path) -> None:
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_link_in_a_zip_is_no_picture(tmp_path: Path) -> None:
+def test_a_link_in_a_zip_is_no_image(tmp_path: Path) -> None:
     path = tmp_path / "links.zip"
     with zipfile.ZipFile(path, "w") as archive:
         link = zipfile.ZipInfo("link.jpg")
@@ -146,7 +146,7 @@ def test_a_link_in_a_zip_is_no_picture(tmp_path: Path) -> None:
     assert contents(find_inputs([path])) == [b"real"]
 
 
-def test_a_bomb_in_an_archive_is_one_bad_picture(
+def test_a_bomb_in_an_archive_is_one_bad_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_MEMBER_BYTES", 2**20)
@@ -222,7 +222,7 @@ def test_a_tar_that_is_cut_off_gives_what_it_still_holds(photos: Path, tmp_path:
 
 
 @pytest.mark.parametrize("name", ["a/1.jpg", "a/2.png"])
-def test_standard_input_may_be_a_picture(photos: Path, name: str) -> None:
+def test_standard_input_may_be_an_image(photos: Path, name: str) -> None:
     data = (photos / name).read_bytes()
     (only,) = find_inputs(["-"], stdin=io.BytesIO(data))
     assert (only.path, only.read()) == ("-", data)
@@ -235,7 +235,7 @@ def test_standard_input_may_be_a_list_of_paths(photos: Path, separator: str) -> 
     assert names(found, photos) == ["a/2.png", "a/1.jpg"]
 
 
-def test_bytes_that_are_neither_are_a_bad_picture_and_no_crash() -> None:
+def test_bytes_that_are_neither_are_a_bad_image_and_no_crash() -> None:
     (only,) = find_inputs(["-"], stdin=io.BytesIO(b"\x80\x81 garbage"))
     assert only.path == "-"
 
@@ -243,17 +243,17 @@ def test_bytes_that_are_neither_are_a_bad_picture_and_no_crash() -> None:
 def test_what_is_missing_is_said_before_any_work(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"no file or folder .*emty\.jpg\. Did you mean empty\.jpg"):
         find_inputs([photos, photos / "emty.jpg"])
-    with pytest.raises(NotFound, match="no picture matches"):
+    with pytest.raises(NotFound, match="no image matches"):
         find_inputs([str(photos / "*.gif")])
     (tmp_path / "bare").mkdir()
-    with pytest.raises(NotFound, match="holds no pictures"):
+    with pytest.raises(NotFound, match="holds no images"):
         find_inputs([tmp_path / "bare"])
     with pytest.raises(NotFound, match=r"gone\.jpg"):
         find_inputs(["-"], stdin=io.BytesIO(b"gone.jpg\n"))
 
 
 def test_nothing_named_is_wrong_use() -> None:
-    with pytest.raises(WrongUse, match="no pictures were named"):
+    with pytest.raises(WrongUse, match="no images were named"):
         find_inputs([])
     with pytest.raises(WrongUse, match="standard input is empty"):
         find_inputs(["-"], stdin=io.BytesIO(b""))

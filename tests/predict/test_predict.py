@@ -17,7 +17,7 @@ from backbones.classifier.inputs import Inputs, Waiting, find_inputs
 from backbones.classifier.predictions import KEPT_PX, Prediction, class_names, predictions_of
 from backbones.classifier.source import Source, input_source
 from backbones.data.pipeline import Pipeline
-from backbones.data.source import FilePictures, Split
+from backbones.data.source import FileImages, Split
 from backbones.errors import BadData
 from backbones.spec import InputSpec
 
@@ -48,7 +48,7 @@ def test_predictions_are_the_network_s_softmax(
     photos: Path, network: nn.Module, spec: InputSpec, classes: tuple[str, ...]
 ) -> None:
     found = list(predict(network, find_inputs([photos]), spec, classes, top=None))
-    split = Split("x", classes, np.zeros(3, np.int64), FilePictures(photos, GOOD))
+    split = Split("x", classes, np.zeros(3, np.int64), FileImages(photos, GOOD))
     (batch,) = Pipeline(split, spec, batch_size=3).epoch()
     network.eval()
     with torch.no_grad():
@@ -122,20 +122,20 @@ def test_names_that_do_not_fit_the_network_are_bad_data(
         next(predict(network, find_inputs([photos]), spec, ("cat", "dog")))
 
 
-def test_pictures_are_kept_only_when_asked_for(
+def test_images_are_kept_only_when_asked_for(
     photos: Path, network: nn.Module, spec: InputSpec, classes: tuple[str, ...]
 ) -> None:
     def first(keep: bool) -> Prediction:
         stream = predict(network, find_inputs([photos]), spec, classes, keep=keep)
         return next(stream)
 
-    assert first(keep=False).picture is None
-    picture = first(keep=True).picture
-    assert picture is not None
-    assert picture.shape == (15, 22, 3)
+    assert first(keep=False).image is None
+    image = first(keep=True).image
+    assert image is not None
+    assert image.shape == (15, 22, 3)
 
 
-def test_progress_counts_every_picture(
+def test_progress_counts_every_image(
     photos: Path, network: nn.Module, spec: InputSpec, classes: tuple[str, ...]
 ) -> None:
     calls: list[tuple[int, int]] = []
@@ -148,11 +148,11 @@ def test_progress_counts_every_picture(
     assert calls == [(3, 4), (4, 4)]
 
 
-def test_odd_and_broken_pictures_are_each_answered_or_explained(
-    nasty_pictures: Path, network: nn.Module, spec: InputSpec, classes: tuple[str, ...]
+def test_odd_and_broken_images_are_each_answered_or_explained(
+    nasty_images: Path, network: nn.Module, spec: InputSpec, classes: tuple[str, ...]
 ) -> None:
-    found = list(predict(network, find_inputs([nasty_pictures]), spec, classes))
-    names = (nasty_pictures / "manifest.csv").read_text(encoding="utf-8").splitlines()[1:]
+    found = list(predict(network, find_inputs([nasty_images]), spec, classes))
+    names = (nasty_images / "manifest.csv").read_text(encoding="utf-8").splitlines()[1:]
     assert len(found) == len(names)
     for each in found:
         assert bool(each.predictions) != bool(each.error), each.path
@@ -166,7 +166,7 @@ class Members:
 
     tell: Callable[[], Iterator[Waiting]]
 
-    def pictures(self) -> Iterator[Waiting]:
+    def images(self) -> Iterator[Waiting]:
         return self.tell()
 
 

@@ -164,8 +164,8 @@ def test_each_row_without_an_answer_has_its_reason_and_the_rest_goes_beside(
         write_filled(sample, submission_for(sample, CLASSES, Submission()), answers, out)
     message = str(caught.value)
     assert "3 of the 4 rows" in message
-    assert "9 (no such picture), 2 (the file is empty), 7 (2 pictures answer to it" in message
-    assert "pictures without a row: 1" in message
+    assert "9 (no such image), 2 (the file is empty), 7 (2 images answer to it" in message
+    assert "images without a row: 1" in message
     assert not out.exists()
     partial = tmp_path / "out.partial.csv"
     assert rows(partial.read_text()) == [["id", "label"], ["1", "dog"]]

@@ -1,4 +1,4 @@
-"""Features are what the layer gives, one row a picture, whatever else lies in the folder."""
+"""Features are what the layer gives, one row an image, whatever else lies in the folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from backbones.classifier.inputs import Inputs, find_inputs
 from backbones.classifier.source import input_source
 from backbones.classifier.vectors import Features, check_target, usual_tap, write_features
 from backbones.data.pipeline import Pipeline
-from backbones.data.source import FilePictures, Split
+from backbones.data.source import FileImages, Split
 from backbones.errors import MissingExtra, NotFound, WrongUse
 from backbones.models import build
 from backbones.spec import InputSpec
@@ -48,7 +48,7 @@ def vgg() -> Any:
 
 
 def as_seen(photos: Path) -> torch.Tensor:
-    split = Split("x", ("one",), np.zeros(3, np.int64), FilePictures(photos, GOOD))
+    split = Split("x", ("one",), np.zeros(3, np.int64), FileImages(photos, GOOD))
     (batch,) = Pipeline(split, SPEC, batch_size=3).epoch()
     return batch.images
 
@@ -60,9 +60,9 @@ def test_rows_are_what_the_layer_gives_in_evaluation(photos: Path, vgg: Any) -> 
     assert vgg.training, "its mode is not restored"
     with torch.no_grad():
         expected = vgg.eval().features[:11](as_seen(photos)).numpy()
-    for picture, vector, whole in zip(expected, vectors, maps, strict=True):
-        np.testing.assert_allclose(whole.values, picture, atol=1e-6)
-        np.testing.assert_allclose(vector.values, picture.mean((1, 2)), atol=1e-6)
+    for image, vector, whole in zip(expected, vectors, maps, strict=True):
+        np.testing.assert_allclose(whole.values, image, atol=1e-6)
+        np.testing.assert_allclose(vector.values, image.mean((1, 2)), atol=1e-6)
     assert [Path(row.path).name for row in vectors] == [Path(name).name for name in GOOD]
 
 
@@ -101,7 +101,7 @@ def test_batches_and_workers_change_nothing_and_bad_files_stay_in_place(
     assert [done for done, _ in seen] == sorted({done for done, _ in seen})
 
 
-def test_an_unknown_layer_is_told_before_any_picture_is_read(photos: Path, vgg: Any) -> None:
+def test_an_unknown_layer_is_told_before_any_image_is_read(photos: Path, vgg: Any) -> None:
     with pytest.raises(NotFound, match=r"no layer 'pool6'.*pool5"):
         extract_features(vgg, find_inputs([photos]), "pool6")
 
@@ -109,36 +109,34 @@ def test_an_unknown_layer_is_told_before_any_picture_is_read(photos: Path, vgg: 
 def rows(count: int = 3) -> Iterator[Features]:
     for number in range(count):
         values = None if number == 1 else np.full(4, number, np.float32)
-        yield Features(
-            f"picture {number}.jpg", values, "the file is empty" if number == 1 else None
-        )
+        yield Features(f"image {number}.jpg", values, "the file is empty" if number == 1 else None)
 
 
 def test_npz_holds_names_values_and_reasons(tmp_path: Path) -> None:
     written = write_features(rows(), tmp_path / "out.npz", named={"tap": "relu4_2"})
-    assert (written.num_pictures, written.failures) == (
+    assert (written.num_images, written.failures) == (
         3,
-        (("picture 1.jpg", "the file is empty"),),
+        (("image 1.jpg", "the file is empty"),),
     )
     with np.load(tmp_path / "out.npz", allow_pickle=False) as found:
-        assert found["paths"].tolist() == ["picture 0.jpg", "picture 2.jpg"]
+        assert found["paths"].tolist() == ["image 0.jpg", "image 2.jpg"]
         assert found["features"].tolist() == [[0] * 4, [2] * 4]
         assert found["features"].dtype == np.float32
-        assert found["unreadable"].tolist() == ["picture 1.jpg"]
+        assert found["unreadable"].tolist() == ["image 1.jpg"]
         assert found["reasons"].tolist() == ["the file is empty"]
         assert str(found["tap"]) == "relu4_2"
 
 
-def test_parquet_has_a_row_a_picture(tmp_path: Path) -> None:
+def test_parquet_has_a_row_an_image(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is an extra")
     written = write_features(rows(2500), tmp_path / "out.parquet", named={"tap": "fc7"})
-    assert written.num_pictures == 2500
+    assert written.num_images == 2500
     table = parquet.read_table(tmp_path / "out.parquet")
     assert table.schema.metadata == {b"tap": b"fc7"}
     found = table.to_pylist()
     assert len(found) == 2500
-    assert found[1] == {"path": "picture 1.jpg", "features": None, "error": "the file is empty"}
-    assert found[2499] == {"path": "picture 2499.jpg", "features": [2499.0] * 4, "error": None}
+    assert found[1] == {"path": "image 1.jpg", "features": None, "error": "the file is empty"}
+    assert found[2499] == {"path": "image 2499.jpg", "features": [2499.0] * 4, "error": None}
 
 
 def test_nothing_readable_still_gives_a_file(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_text_is_for_people() -> None:
     )
 
 
-def test_json_has_one_object_a_picture() -> None:
+def test_json_has_one_object_an_image() -> None:
     bad, first, second = map(json.loads, written("json").splitlines())
     assert bad == {"path": "test/bad.jpg", "error": "the file is empty"}
     assert first == {
@@ -51,7 +51,7 @@ def test_json_has_one_object_a_picture() -> None:
     assert second["predictions"][1]["probability"] == 1.5e-9
 
 
-def test_csv_has_one_row_a_picture() -> None:
+def test_csv_has_one_row_an_image() -> None:
     header, bad, first, second = table(written("csv"))
     assert header == ["path", "error", "name_1", "probability_1", "name_2", "probability_2"]
     assert bad == ["test/bad.jpg", "the file is empty", "", "", "", ""]
@@ -59,7 +59,7 @@ def test_csv_has_one_row_a_picture() -> None:
     assert second[0] == "test/2, with comma.jpg"
 
 
-def test_csv_without_any_readable_picture_still_has_a_header() -> None:
+def test_csv_without_any_readable_image_still_has_a_header() -> None:
     stream = io.StringIO()
     write_predictions(ANSWERS[:1], "csv", stream)
     assert table(stream.getvalue()) == [
@@ -75,7 +75,7 @@ def test_parquet_reads_back(tmp_path: Path) -> None:
     rows = parquet.read_table(path).to_pylist()
     assert rows[0] == {"path": "test/bad.jpg", "predictions": [], "error": "the file is empty"}
     assert rows[1]["predictions"][0] == {"name": "dog", "probability": 0.75}
-    assert done.num_pictures == 3
+    assert done.num_images == 3
 
 
 def test_parquet_without_pyarrow_names_the_install_line(
@@ -116,7 +116,7 @@ def test_submission_of_all_probabilities() -> None:
     ]
 
 
-def test_two_pictures_of_one_id_are_bad_data() -> None:
+def test_two_images_of_one_id_are_bad_data() -> None:
     twice = [Prediction(f"{folder}/1.jpg", (Guess("dog", 1.0),)) for folder in "ab"]
     with pytest.raises(BadData, match=r"a/1\.jpg and b/1\.jpg"):
         write_predictions(twice, "submission", io.StringIO())
@@ -125,7 +125,7 @@ def test_two_pictures_of_one_id_are_bad_data() -> None:
 @pytest.mark.parametrize("format", FORMATS)
 def test_failures_are_counted_in_every_format(tmp_path: Path, format: str) -> None:
     done = write_predictions(ANSWERS, format, tmp_path / "out")
-    assert done.num_pictures == 3
+    assert done.num_images == 3
     assert done.failures == (("test/bad.jpg", "the file is empty"),)
 
 

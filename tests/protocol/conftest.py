@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from backbones.data.source import ArrayPictures, FilePictures, Split
+from backbones.data.source import ArrayImages, FileImages, Split
 from backbones.spec import InputSpec
 
 
@@ -47,11 +47,11 @@ def spec() -> InputSpec:
 
 @pytest.fixture
 def split() -> Split:
-    """37 pictures of 24 x 31 px in memory."""
+    """37 images of 24 x 31 px in memory."""
     generator = np.random.default_rng(11)
-    pictures = generator.integers(0, 256, (37, 24, 31, 3), dtype=np.uint8)
+    images = generator.integers(0, 256, (37, 24, 31, 3), dtype=np.uint8)
     labels = generator.integers(0, 7, 37)
-    return Split("test", tuple("abcdefg"), labels, ArrayPictures(pictures, "noise"))
+    return Split("test", tuple("abcdefg"), labels, ArrayImages(images, "noise"))
 
 
 @pytest.fixture
@@ -65,4 +65,4 @@ def file_split(tmp_path: Path) -> Split:
     (tmp_path / "3.png").write_bytes(b"")
     (tmp_path / "7.png").write_bytes((tmp_path / "7.png").read_bytes()[:60])
     labels = np.arange(9) % 7
-    return Split("val", tuple("abcdefg"), labels, FilePictures(tmp_path, tuple(names)))
+    return Split("val", tuple("abcdefg"), labels, FileImages(tmp_path, tuple(names)))

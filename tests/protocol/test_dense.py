@@ -1,4 +1,4 @@
-"""Whole pictures: what must hold between a dense pass, its crops and its scales."""
+"""Whole images: what must hold between a dense pass, its crops and its scales."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from backbones.classifier.inference import InferenceOptions, Member, Outputs, ru
 from backbones.classifier.packing import Packer, Part
 from backbones.classifier.source import split_source
 from backbones.data.finish import normalised
-from backbones.data.source import ArrayPictures, FilePictures, Split
+from backbones.data.source import ArrayImages, FileImages, Split
 from backbones.errors import ProtocolError
 from backbones.features.dense import dense
 from backbones.models import build
@@ -44,13 +44,13 @@ def photos(tmp_path: Path) -> Split:
         Image.fromarray(pixels).save(tmp_path / f"{place}.png")
     names = tuple(f"{place}.png" for place in range(7))
     classes = tuple(map(str, range(10)))
-    return Split("val", classes, np.arange(7), FilePictures(tmp_path, names))
+    return Split("val", classes, np.arange(7), FileImages(tmp_path, names))
 
 
 def squares(side: int, count: int = 5) -> Split:
     pixels = np.random.default_rng(8).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
     classes = tuple(map(str, range(10)))
-    return Split("val", classes, np.arange(count), ArrayPictures(pixels, "noise"))
+    return Split("val", classes, np.arange(count), ArrayImages(pixels, "noise"))
 
 
 def answer(network: nn.Module, split: Split, spec: InputSpec, options: InferenceOptions) -> Outputs:
@@ -84,7 +84,7 @@ def test_a_scale_given_twice_is_the_scale_once(vgg: nn.Module, photos: Split) ->
 
 def test_mirrored_is_the_mean_with_the_mirror_image(vgg: nn.Module) -> None:
     split = squares(40)
-    flipped = replace(split, pictures=ArrayPictures(split.pictures.array[:, :, ::-1], "noise"))
+    flipped = replace(split, images=ArrayImages(split.images.array[:, :, ::-1], "noise"))
     row = replace(PLAIN, resize=(ShorterSide(px=40),))
     mean = (said(vgg, split, row) + said(vgg, flipped, row)) / 2
     torch.testing.assert_close(said(vgg, split, replace(row, mirrored=True)), mean)
@@ -98,9 +98,9 @@ def test_vgg_s_multiscale_is_the_mean_softmax_of_averaged_maps(
     sides = (ShorterSide(px=32), ShorterSide(px=48), ShorterSide(px=64))
     row = replace(find_protocol("vgg/dense_multiscale"), resize=sides)
     found, reader = said(vgg, photos, row), dense(vgg, 32)
-    for place, name in enumerate(photos.pictures.paths):
-        picture = Image.open(photos.pictures.root / name)
-        seen = [*views(row, picture, spec=SPEC)]
+    for place, name in enumerate(photos.images.paths):
+        image = Image.open(photos.images.root / name)
+        seen = [*views(row, image, spec=SPEC)]
         assert len(seen) == 6
         with torch.no_grad():
             each = [reader(normal(view)).mean((2, 3)).softmax(1) for view in seen]
@@ -117,7 +117,7 @@ def test_dense_and_multicrop_count_the_same(vgg: nn.Module, photos: Split) -> No
 
 
 @pytest.mark.parametrize("name", ["vgg/dense_multiscale", "vgg/multicrop", "googlenet/144_crop"])
-def test_batches_across_pictures_of_different_sizes_change_nothing(
+def test_batches_across_images_of_different_sizes_change_nothing(
     vgg: nn.Module, photos: Split, name: str
 ) -> None:
     row = replace(find_protocol(name), resize=(ShorterSide(px=40), ShorterSide(px=36)))
@@ -125,13 +125,11 @@ def test_batches_across_pictures_of_different_sizes_change_nothing(
     torch.testing.assert_close(said(vgg, photos, row, 16), torch.cat(alone))
 
 
-def test_views_of_different_pictures_share_batches() -> None:
+def test_views_of_different_images_share_batches() -> None:
     packer, sizes = Packer(4 * 8 * 8), []
-    for picture in range(6):
+    for image in range(6):
         for number in range(3):
-            part = Part(
-                picture, number, np.zeros((1, 8, 8, 3), np.uint8), dense=False, geometry=SPEC
-            )
+            part = Part(image, number, np.zeros((1, 8, 8, 3), np.uint8), dense=False, geometry=SPEC)
             sizes += [len(batch) for batch in packer.add(part)]
     assert sizes + [len(batch) for batch in packer.rest()] == [4, 4, 4, 4, 2]
 
@@ -154,7 +152,7 @@ def test_a_batch_is_normalised_as_the_input_spec_says() -> None:
 
 
 class Unpadded(nn.Module):
-    """Nothing pads, so that tiles see what the whole picture shows there; 64 px, stride 32."""
+    """Nothing pads, so that tiles see what the whole image shows there; 64 px, stride 32."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -166,13 +164,13 @@ class Unpadded(nn.Module):
         return answers
 
 
-def test_a_picture_larger_than_the_limit_is_scored_in_tiles_with_the_same_answer(
+def test_an_image_larger_than_the_limit_is_scored_in_tiles_with_the_same_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     torch.manual_seed(0)
     network, spec = Unpadded().eval(), InputSpec(size=64, resize=300)
     pixels = np.random.default_rng(2).integers(0, 256, (1, 300, 410, 3), dtype=np.uint8)
-    split = Split("val", tuple("abcdefghij"), np.array([0]), ArrayPictures(pixels, "noise"))
+    split = Split("val", tuple("abcdefghij"), np.array([0]), ArrayImages(pixels, "noise"))
     options = InferenceOptions(replace(PLAIN, resize=(ShorterSide(),)), 4, workers=0)
     whole = answer(network, split, spec, options)
     monkeypatch.setattr(inference, "tiles", lambda w, h, size: packing.tiles(w, h, size, 120 * 120))

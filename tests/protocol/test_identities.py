@@ -1,4 +1,4 @@
-"""What must hold for every network and every picture."""
+"""What must hold for every network and every image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from backbones.classifier.evaluation import evaluate, quick_evaluate
 from backbones.compute import choose_compute
 from backbones.data.pipeline import Pipeline
-from backbones.data.source import ArrayPictures, Split
+from backbones.data.source import ArrayImages, Split
 from backbones.errors import BadData
 from backbones.metrics import Report
 from backbones.protocols.score import mean_softmax
@@ -64,10 +64,10 @@ def noise(*shape: int) -> Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(2))
 
 
-def answers(network: nn.Module, pictures: Tensor, protocol: str, size: int) -> Tensor:
+def answers(network: nn.Module, images: Tensor, protocol: str, size: int) -> Tensor:
     row = find_protocol(protocol)
-    boxes = view_boxes(row.views, *pictures.shape[:-3:-1], size)
-    cut = [pictures[..., y : y + high, x : x + wide] for x, y, wide, high in boxes]
+    boxes = view_boxes(row.views, *images.shape[:-3:-1], size)
+    cut = [images[..., y : y + high, x : x + wide] for x, y, wide, high in boxes]
     cut += [mirror(view) for view in cut] if row.mirrored else []
     return mean_softmax(torch.stack([network(view) for view in cut], dim=1))
 
@@ -102,34 +102,32 @@ def test_ten_crop_equals_ten_crops_cut_by_hand(
     assert report.loss == pytest.approx(loss, rel=1e-5)
 
 
-def test_ten_crop_of_a_picture_of_the_crop_s_size_is_the_mean_of_it_and_its_mirror_image(
+def test_ten_crop_of_an_image_of_the_crop_s_size_is_the_mean_of_it_and_its_mirror_image(
     network: nn.Module,
 ) -> None:
     network.eval()
-    pictures = noise(5, 3, 16, 16)
+    images = noise(5, 3, 16, 16)
     with torch.no_grad():
-        plain, flipped = network(pictures).softmax(1), network(mirror(pictures)).softmax(1)
-        found = answers(network, pictures, "ten_crop", 16).exp()
+        plain, flipped = network(images).softmax(1), network(mirror(images)).softmax(1)
+        found = answers(network, images, "ten_crop", 16).exp()
     torch.testing.assert_close(found, (plain + flipped) / 2)
 
 
 def test_mirrored_twice_equals_once(network: nn.Module) -> None:
     network.eval()
-    pictures = noise(4, 3, 20, 20)
-    assert torch.equal(mirror(mirror(pictures)), pictures)
+    images = noise(4, 3, 20, 20)
+    assert torch.equal(mirror(mirror(images)), images)
     with torch.no_grad():
-        once = answers(network, pictures, "ten_crop", 16)
-        twice = answers(network, mirror(pictures), "ten_crop", 16)
+        once = answers(network, images, "ten_crop", 16)
+        twice = answers(network, mirror(images), "ten_crop", 16)
     torch.testing.assert_close(once, twice)
 
 
 def test_one_view_is_the_network_itself(network: nn.Module) -> None:
     network.eval()
-    pictures = noise(4, 3, 16, 16)
+    images = noise(4, 3, 16, 16)
     with torch.no_grad():
-        assert torch.equal(
-            answers(network, pictures, "single", 16), network(pictures).log_softmax(1)
-        )
+        assert torch.equal(answers(network, images, "single", 16), network(images).log_softmax(1))
 
 
 def test_a_scale_given_twice_equals_once(network: nn.Module, split: Split, spec: InputSpec) -> None:
@@ -167,7 +165,7 @@ def test_batch_size_and_workers_change_nothing(
 
 
 @pytest.mark.parametrize("protocol", DIFFERENT_ROWS, ids=lambda row: row.name)
-def test_the_order_of_pictures_changes_nothing(
+def test_the_order_of_images_changes_nothing(
     network: nn.Module, split: Split, spec: InputSpec, protocol: Protocol
 ) -> None:
     order = np.random.default_rng(1).permutation(37)
@@ -200,7 +198,7 @@ def test_files_that_do_not_decode_are_listed_and_never_counted(
 def test_nothing_readable_is_bad_data(
     network: nn.Module, file_split: Split, spec: InputSpec
 ) -> None:
-    with pytest.raises(BadData, match="no picture"):
+    with pytest.raises(BadData, match="no image"):
         evaluate(network, file_split.take([3, 7]), spec)
 
 
@@ -208,19 +206,19 @@ def test_classes_in_another_order_are_matched_by_name(
     network: nn.Module, split: Split, spec: InputSpec
 ) -> None:
     names = tuple("gfedcba")
-    renamed = Split("test", names, 6 - split.labels, split.pictures)
+    renamed = Split("test", names, 6 - split.labels, split.images)
     assert same(
         evaluate(network, split, spec).report,
         evaluate(network, renamed, spec, classes=split.classes).report,
     )
 
 
-def test_classes_without_pictures_change_no_figure_but_are_told(
+def test_classes_without_images_change_no_figure_but_are_told(
     network: nn.Module, split: Split, spec: InputSpec
 ) -> None:
-    """Two classes' pictures among seven, and the same as a set that knows of these two alone."""
+    """Two classes' images among seven, and the same as a set that knows of these two alone."""
     some = split.take(np.flatnonzero(np.isin(split.labels, [2, 5])))
-    alone = Split("test", ("f", "c"), np.where(some.labels == 5, 0, 1), some.pictures)
+    alone = Split("test", ("f", "c"), np.where(some.labels == 5, 0, 1), some.images)
     whole = evaluate(network, some, spec)
     part = evaluate(network, alone, spec, classes=split.classes)
     assert part.classes_in_data == whole.classes_in_data == 2
@@ -228,7 +226,7 @@ def test_classes_without_pictures_change_no_figure_but_are_told(
     defined = [each.f1 for each in part.report.per_class if each.support]
     assert len(defined) == 2
     assert part.report.macro_f1 == sum(filter(None, defined)) / 2
-    assert "2 of the network's 7 classes; no pictures of the other 5" in part.to_text()
+    assert "2 of the network's 7 classes; no images of the other 5" in part.to_text()
 
 
 def test_class_lists_that_differ_are_shown(
@@ -279,7 +277,7 @@ def test_quick_evaluate_is_the_same_as_single(
     pipeline.close()
 
 
-def test_progress_ends_at_all_pictures(
+def test_progress_ends_at_all_images(
     network: nn.Module, file_split: Split, spec: InputSpec
 ) -> None:
     calls: list[tuple[int, int]] = []
@@ -300,10 +298,10 @@ def test_bf16_is_close_to_fp32(network: nn.Module, split: Split, spec: InputSpec
     assert rounded.to_json()["precision"] == "bf16"
 
 
-def test_grey_pictures_fit_a_grey_network() -> None:
+def test_grey_images_fit_a_grey_network() -> None:
     generator = np.random.default_rng(0)
-    pictures = ArrayPictures(generator.integers(0, 256, (6, 8, 8, 1), dtype=np.uint8), "grey")
-    split = Split("test", ("x", "y"), np.array([0, 1] * 3), pictures)
+    images = ArrayImages(generator.integers(0, 256, (6, 8, 8, 1), dtype=np.uint8), "grey")
+    split = Split("test", ("x", "y"), np.array([0, 1] * 3), images)
     grey = InputSpec(size=10, resize=8, channels=1, mean=(0.5,), std=(0.5,))
     network = nn.Sequential(nn.Flatten(), nn.Linear(100, 2))
     assert evaluate(network, split, grey).report.num_samples == 6

@@ -102,7 +102,7 @@ def test_recipes_and_protocols_read_values_alike() -> None:
 @pytest.mark.parametrize("row", PROTOCOLS, ids=lambda row: row.name)
 def test_every_row_describes_itself(row) -> None:
     text, values = protocol_text(row), protocol_json(row)
-    assert f"{values['views_per_image']} views a picture" in text
+    assert f"{values['views_per_image']} views an image" in text
     assert json.loads(json.dumps(values))["name"] == row.name
     for each in row.printed:
         assert row.source_of(each) in text

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from pathlib import Path
-from backbones.data.source import FilePictures, Split
+from backbones.data.source import FileImages, Split
 from backbones.models import build
 from backbones.classifier.evaluation import evaluate
 from backbones.protocols.table import ShorterSide, find_protocol
@@ -26,7 +26,7 @@ from backbones.spec import InputSpec
 torch.set_num_threads(1)
 rank, folder, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 names = tuple(f"{place:02d}.png" for place in range(17))
-split = Split("val", tuple("abcdefghij"), np.arange(17) % 10, FilePictures(Path(folder), names))
+split = Split("val", tuple("abcdefghij"), np.arange(17) % 10, FileImages(Path(folder), names))
 network, spec = build("vgg_tiny", seed=2), InputSpec(size=32, resize=32)
 for world in range(3, rank, -1):  # the third process leaves after the first of these
     if world > 1:
@@ -45,23 +45,23 @@ for world in range(3, rank, -1):  # the third process leaves after the first of 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seventeen pictures, two of which are broken."""
+    """Seventeen images, two of which are broken."""
     import numpy as np
     from PIL import Image
 
-    path = tmp_path_factory.mktemp("pictures")
+    path = tmp_path_factory.mktemp("images")
     generator = np.random.default_rng(6)
     for place in range(17):
         size = (36 + place % 3, 44 - place % 4, 3)
-        picture = Image.fromarray(generator.integers(0, 256, size, dtype=np.uint8))
-        picture.save(path / f"{place:02d}.png")
+        image = Image.fromarray(generator.integers(0, 256, size, dtype=np.uint8))
+        image.save(path / f"{place:02d}.png")
     for broken in (5, 16):
         (path / f"{broken:02d}.png").write_bytes(b"nothing")
     return path
 
 
 @pytest.mark.slow
-def test_one_two_and_three_processes_count_every_picture_once(folder: Path, tmp_path: Path) -> None:
+def test_one_two_and_three_processes_count_every_image_once(folder: Path, tmp_path: Path) -> None:
     started = [
         subprocess.Popen(
             [sys.executable, "-c", EVALUATE, str(rank), folder, tmp_path],

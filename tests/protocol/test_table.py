@@ -33,7 +33,7 @@ def test_number_of_views(protocol: str, count: int) -> None:
     assert {tuple(view.shape) for view in cut} == {(3, 7, 7)}
 
 
-def test_views_larger_than_the_picture_are_refused() -> None:
+def test_views_larger_than_the_image_are_refused() -> None:
     with pytest.raises(ProtocolError, match="views of 12 px do not fit into 10 x 10 px"):
         list(views("ten_crop", torch.zeros(3, 10, 10), spec=InputSpec(size=12, resize=10)))
 

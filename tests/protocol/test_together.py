@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from backbones.classifier.evaluation import Evaluation, evaluate, evaluate_together
 from backbones.classifier.inference import InferenceOptions, Member
-from backbones.data.source import ArrayPictures, Split
+from backbones.data.source import ArrayImages, Split
 from backbones.errors import BadData
 from backbones.protocols.score import fuse, reduce
 from backbones.protocols.table import Reduction, find_protocol
@@ -22,7 +22,7 @@ REDUCTIONS: tuple[Reduction, ...] = ("mean_softmax", "mean_logits", "vote")
 
 
 class Says(nn.Module):
-    """Answers every picture with the same scores, times its mean."""
+    """Answers every image with the same scores, times its mean."""
 
     def __init__(self, *scores: float) -> None:
         super().__init__()
@@ -37,9 +37,9 @@ def member(network: nn.Module, classes: str = "abc", name: str = "one") -> Membe
 
 
 @pytest.fixture
-def pictures() -> Split:
+def images() -> Split:
     pixels = np.random.default_rng(4).integers(0, 256, (11, 5, 6, 3), dtype=np.uint8)
-    return Split("val", tuple("abc"), np.arange(11) % 3, ArrayPictures(pixels, "noise"))
+    return Split("val", tuple("abc"), np.arange(11) % 3, ArrayImages(pixels, "noise"))
 
 
 def measured(members: list[Member], split: Split, reduction: Reduction, name: str) -> Evaluation:
@@ -48,7 +48,7 @@ def measured(members: list[Member], split: Split, reduction: Reduction, name: st
 
 
 def test_worked_by_hand() -> None:
-    """Two views of one picture, three classes; probabilities that a pencil can average."""
+    """Two views of one image, three classes; probabilities that a pencil can average."""
     views = torch.tensor([[[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]]]).log()
     torch.testing.assert_close(reduce(views).exp(), torch.tensor([[0.3, 0.25, 0.45]]))
     # geometric means: sqrt(.05) = .2236, sqrt(.06) = .2449, sqrt(.14) = .3742, of .8427
@@ -89,51 +89,49 @@ def test_a_probability_too_small_for_float32_stays_comparable() -> None:
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("name", ["single", "ten_crop"])
-def test_an_ensemble_of_one_is_the_network(
-    pictures: Split, reduction: Reduction, name: str
-) -> None:
+def test_an_ensemble_of_one_is_the_network(images: Split, reduction: Reduction, name: str) -> None:
     network = Says(0.3, 0.2, -0.1)
-    alone = evaluate(network, pictures, SPEC, replace(find_protocol(name), reduction=reduction))
-    one = measured([member(network)], pictures, reduction, name)
+    alone = evaluate(network, images, SPEC, replace(find_protocol(name), reduction=reduction))
+    one = measured([member(network)], images, reduction, name)
     assert one.report == alone.report
-    thrice = measured([member(network)] * 3, pictures, reduction, name)
+    thrice = measured([member(network)] * 3, images, reduction, name)
     assert thrice.report.confusion == alone.report.confusion
     assert thrice.report.loss == pytest.approx(alone.report.loss, rel=1e-5)
     assert thrice.num_passes == 3 * alone.num_passes
 
 
-def test_two_networks_are_the_mean_of_their_probabilities(pictures: Split) -> None:
+def test_two_networks_are_the_mean_of_their_probabilities(images: Split) -> None:
     networks = [Says(0.9, 0.1, -0.4), Says(-0.5, 0.8, 0.2)]
-    found = measured([member(each) for each in networks], pictures, "mean_softmax", "single")
-    pixels = torch.from_numpy(pictures.pictures.array).permute(0, 3, 1, 2).float()
-    # 6 x 5 px: the resize to 4 px is the pipeline's; the answers go by its pictures
+    found = measured([member(each) for each in networks], images, "mean_softmax", "single")
+    pixels = torch.from_numpy(images.images.array).permute(0, 3, 1, 2).float()
+    # 6 x 5 px: the resize to 4 px is the pipeline's; the answers go by its images
     from backbones.data.pipeline import Pipeline
 
-    (batch,) = Pipeline(pictures, SPEC, batch_size=len(pixels), workers=0).epoch()
+    (batch,) = Pipeline(images, SPEC, batch_size=len(pixels), workers=0).epoch()
     with torch.no_grad():
         mean = sum(each(batch.images).softmax(1) for each in networks) / 2
-    loss = nn.functional.nll_loss(mean.log(), torch.from_numpy(pictures.labels)).item()
+    loss = nn.functional.nll_loss(mean.log(), torch.from_numpy(images.labels)).item()
     assert found.report.loss == pytest.approx(loss, rel=1e-5)
 
 
-def test_networks_whose_classes_are_in_another_order_agree_by_name(pictures: Split) -> None:
+def test_networks_whose_classes_are_in_another_order_agree_by_name(images: Split) -> None:
     first, turned = Says(0.9, 0.1, -0.4), Says(-0.4, 0.9, 0.1)  # the same as c, a, b
     together = [member(first), member(turned, "cab", "turned")]
-    found = measured(together, pictures, "mean_softmax", "single")
-    alone = measured([member(first)], pictures, "mean_softmax", "single")
+    found = measured(together, images, "mean_softmax", "single")
+    alone = measured([member(first)], images, "mean_softmax", "single")
     assert found.report.confusion == alone.report.confusion
     assert found.report.loss == pytest.approx(alone.report.loss, rel=1e-6)
 
 
-def test_networks_with_other_classes_do_not_answer_together(pictures: Split) -> None:
+def test_networks_with_other_classes_do_not_answer_together(images: Split) -> None:
     members = [member(Says(0.0, 0.0, 0.0)), member(Says(0.0, 0.0, 0.0), "abd", "stranger")]
     with pytest.raises(BadData, match=r"stranger has 3 classes .* only here: 'd'; .*first: 'c'"):
-        measured(members, pictures, "mean_softmax", "single")
+        measured(members, images, "mean_softmax", "single")
 
 
-def test_the_report_says_how_networks_were_fused_and_what_it_cost(pictures: Split) -> None:
+def test_the_report_says_how_networks_were_fused_and_what_it_cost(images: Split) -> None:
     members = [member(Says(1.0, 0.0, 0.0), name="early"), member(Says(0.0, 1.0, 0.0), name="late")]
-    found = measured(members, pictures, "vote", "ten_crop")
+    found = measured(members, images, "vote", "ten_crop")
     assert "2, the most votes" in found.to_text()
     values = found.to_json()
     assert values["models"] == ["early", "late"]

@@ -19,7 +19,7 @@ from backbones.spec import InputSpec
 
 
 def ramp(height: int, width: int) -> np.ndarray:
-    """A picture in which every pixel says where it is (up to 255 x 255)."""
+    """An image in which every pixel says where it is (up to 255 x 255)."""
     y, x = np.mgrid[:height, :width]
     return np.stack([y, x, y * 0], axis=2).astype(np.uint8)
 
@@ -56,7 +56,7 @@ def test_144_crops_are_of_four_scales_three_squares_six_views_and_two_ways() -> 
     ]
 
 
-def test_a_grid_reaches_from_edge_to_edge_of_the_uncropped_picture() -> None:
+def test_a_grid_reaches_from_edge_to_edge_of_the_uncropped_image() -> None:
     found = plan(find_protocol("vgg/multicrop"), 512, 384)
     at_384 = [view.box for view in found if view.resized == (512, 384) and not view.mirrored]
     assert sorted({box.left for box in at_384}) == [0, 72, 144, 216, 288]
@@ -73,8 +73,8 @@ def test_googlenet_s_scales_are_those_multiples_of_224_that_other_sides_take_too
 
 def test_views_show_the_pixels_that_they_say() -> None:
     row = replace(find_protocol("ten_crop"), resize=(ShorterSide(px=100),))
-    picture, spec = ramp(100, 140), InputSpec(size=80, resize=100)
-    found = [view.permute(1, 2, 0).numpy() for view in views(row, picture, spec=spec)]
+    image, spec = ramp(100, 140), InputSpec(size=80, resize=100)
+    found = [view.permute(1, 2, 0).numpy() for view in views(row, image, spec=spec)]
     assert [tuple(view[0, 0, :2]) for view in found[:5]] == [
         *((0, 20), (0, 40), (20, 20), (20, 40), (10, 30))
     ]
@@ -83,7 +83,7 @@ def test_views_show_the_pixels_that_they_say() -> None:
 
 
 @pytest.mark.parametrize("protocol", ["googlenet/144_crop", "vgg/multicrop", "single"])
-def test_a_picture_is_the_same_from_pillow_numpy_and_tensors(protocol: str) -> None:
+def test_an_image_is_the_same_from_pillow_numpy_and_tensors(protocol: str) -> None:
     row = replace(find_protocol(protocol), resize=(ShorterSide(px=40),))
     spec = InputSpec(size=32, resize=40)
     pixels = np.random.default_rng(3).integers(0, 256, (50, 61, 3), dtype=np.uint8)
@@ -96,7 +96,7 @@ def test_a_picture_is_the_same_from_pillow_numpy_and_tensors(protocol: str) -> N
         assert (whole - rounded.float()).abs().max() <= 2  # the bytes are rounded twice
 
 
-def test_small_pictures_have_a_black_border_in_one_view_alike_for_bytes_and_floats() -> None:
+def test_small_images_have_a_black_border_in_one_view_alike_for_bytes_and_floats() -> None:
     spec, row = InputSpec(size=32, resize=28), find_protocol("lenet/whole")
     pixels = np.full((28, 28, 1), 255, dtype=np.uint8)
     (view,) = views(row, pixels, spec=spec)
@@ -106,13 +106,13 @@ def test_small_pictures_have_a_black_border_in_one_view_alike_for_bytes_and_floa
     assert torch.equal(view.float(), other)
 
 
-def test_the_whole_picture_of_cifar_is_not_cropped_where_weights_resize_before_a_crop() -> None:
+def test_the_whole_image_of_cifar_is_not_cropped_where_weights_resize_before_a_crop() -> None:
     (view,) = plan(find_protocol("cifar/whole"), 32, 32, InputSpec(size=32, resize=36))
     assert (view.resized, view.box) == ((32, 32), Box(0, 0, 32, 32))
 
 
 @pytest.mark.parametrize("row", PROTOCOLS, ids=lambda row: row.name)
-def test_views_lie_within_the_picture(row) -> None:
+def test_views_lie_within_the_image(row) -> None:
     for view in plan(row, 640, 333):
         assert view.box.left >= 0
         assert view.box.top >= 0
@@ -120,7 +120,7 @@ def test_views_lie_within_the_picture(row) -> None:
         assert view.box.top + view.box.height <= view.resized[1]
 
 
-def test_a_picture_that_a_protocol_would_blow_up_is_a_bad_image() -> None:
+def test_an_image_that_a_protocol_would_blow_up_is_a_bad_image() -> None:
     pixels = np.zeros((1, 1, 200, 3), dtype=np.uint8)
     spec = InputSpec(size=224, resize=224)
     wanted = plan(replace(find_protocol("vgg/dense"), resize=(ShorterSide(px=640),)), 200, 1, spec)
@@ -128,8 +128,8 @@ def test_a_picture_that_a_protocol_would_blow_up_is_a_bad_image() -> None:
         list(cut_views(pixels, wanted, spec))
 
 
-def test_something_that_is_no_picture_is_refused() -> None:
-    with pytest.raises(ProtocolError, match="expected a Pillow picture"):
+def test_something_that_is_no_image_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="expected a Pillow image"):
         list(views("single", np.zeros((4, 4, 3))))
 
 

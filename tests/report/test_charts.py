@@ -39,7 +39,7 @@ def test_any_number_of_classes_can_be_drawn(tmp_path: Path, classes: int) -> Non
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_classes_without_pictures_are_no_warning(tmp_path: Path) -> None:
+def test_classes_without_images_are_no_warning(tmp_path: Path) -> None:
     draw_confusion([[0, 0], [0, 0]], ["a", "b"], tmp_path / "c.svg")
     ElementTree.parse(tmp_path / "c.svg")
 

@@ -123,7 +123,7 @@ def test_the_flow_is_drawn_as_it_is_without_heads(style: Style) -> None:
     assert not dashed(scene_of("inception_v1_noaux", style))
 
 
-def test_a_head_that_small_pictures_do_not_reach_is_left_out_and_told() -> None:
+def test_a_head_that_small_images_do_not_reach_is_left_out_and_told() -> None:
     texts = backbones.draw("inception_v3", (3, 160, 160)).scene.texts
     assert MARK not in texts
     assert any("parts that an evaluation does not run, not drawn" in text for text in texts)

@@ -1,4 +1,4 @@
-"""Heat maps on pictures: what is coloured, what is faded, and what is written."""
+"""Heat maps on images: what is coloured, what is faded, and what is written."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backbones.report.heat import HeatMap, colour_bar, draw_heat_maps, heat_overlay, panel_picture
-from backbones.report.heat_page import ExplainedPicture, heat_page
+from backbones.report.heat import HeatMap, colour_bar, draw_heat_maps, heat_overlay, panel_image
+from backbones.report.heat_page import ExplainedImage, heat_page
 from backbones.report.tiles import draw_feature_maps, draw_filters
 
 PHOTO = np.random.default_rng(0).integers(60, 200, (90, 120, 3), dtype=np.uint8)
@@ -39,7 +39,7 @@ def colourful(image: Image.Image) -> np.ndarray:
     ],
 )
 def test_panels_are_of_a_size_to_look_at(shape: tuple[int, ...], size: tuple[int, int]) -> None:
-    assert panel_picture(np.zeros(shape, np.uint8)).size == size
+    assert panel_image(np.zeros(shape, np.uint8)).size == size
 
 
 def test_colour_is_where_the_heat_is_and_nowhere_else() -> None:
@@ -85,12 +85,12 @@ def test_the_colour_bar_begins_with_the_ground() -> None:
 def test_every_map_has_a_panel(count: int) -> None:
     values = np.ones((270, 360))
     drawn = draw_heat_maps(PHOTO, [heat(values)] * count, GUESSES, caption=("a.jpg", "120x90 px"))
-    hot = np.asarray(heat_overlay(panel_picture(PHOTO), values.astype(np.float32)))[100, 100]
+    hot = np.asarray(heat_overlay(panel_image(PHOTO), values.astype(np.float32)))[100, 100]
     assert int((np.asarray(drawn) == hot).all(axis=2).sum()) >= count
     assert drawn.width <= 1600
 
 
-def test_equal_explanations_are_equal_pictures() -> None:
+def test_equal_explanations_are_equal_images() -> None:
     maps = [heat(np.random.default_rng(1).random((270, 360)))]
     one, other = (draw_heat_maps(PHOTO, maps, GUESSES) for _ in range(2))
     assert one.tobytes() == other.tobytes()
@@ -148,16 +148,16 @@ def test_the_page_holds_everything_and_needs_nothing() -> None:
     evil = "<script>alert(1)</script>"
     page = heat_page(
         [
-            ExplainedPicture("a.jpg", "120x90 px", PHOTO, (heat(np.ones((270, 360))),), GUESSES),
-            ExplainedPicture("b.jpg", error="the file is empty"),
-            ExplainedPicture(evil, evil, PHOTO, (heat(np.ones((270, 360)), title=evil),)),
+            ExplainedImage("a.jpg", "120x90 px", PHOTO, (heat(np.ones((270, 360))),), GUESSES),
+            ExplainedImage("b.jpg", error="the file is empty"),
+            ExplainedImage(evil, evil, PHOTO, (heat(np.ones((270, 360)), title=evil),)),
         ],
         title="Why",
     )
     parsed = Closed()
     parsed.feed(page)
     assert parsed.open == []
-    assert len(parsed.sources) == 8  # picture; picture, map and colour bar of each map
+    assert len(parsed.sources) == 8  # image; image, map and colour bar of each map
     assert all(source.startswith("data:image/") for source in parsed.sources)
     for word in ("a.jpg", "120x90 px", "75.0 %", "the file is empty", "Grad-CAM", "most", evil):
         assert word in parsed.text

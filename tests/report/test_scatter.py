@@ -73,7 +73,7 @@ def test_a_chart_a_label_set_and_a_word_on_who_is_missing(tmp_path: Path) -> Non
     found = compare(["alexnet", "resnet20_cifar", "lenet5", "efficientnet_b2"], measure=False)
     below = " ".join(scatter._below(found.rows, 1000))
     assert "Not drawn, no accuracy published: lenet5." in below
-    assert "Hollow: printed for pictures of another size" in below, "B2's, for 288 px"
+    assert "Hollow: printed for images of another size" in below, "B2's, for 288 px"
     assert "alexnet.tv_in1k" in below
     path = found.draw(tmp_path / "chart.svg")
     panels = re.findall(r'id="axes_\d+"', path.read_text(encoding="utf-8"))

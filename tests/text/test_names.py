@@ -23,8 +23,8 @@ from backbones.errors import BadData
 from backbones.protocols.classes import match_classes
 
 COMPOSED, SPLIT = unicodedata.normalize("NFC", "é"), unicodedata.normalize("NFD", "é")
-PICTURE = io.BytesIO()
-Image.new("RGB", (20, 20), "red").save(PICTURE, "PNG")
+IMAGE = io.BytesIO()
+Image.new("RGB", (20, 20), "red").save(IMAGE, "PNG")
 
 needs_any_bytes = pytest.mark.skipif(sys.platform != "linux", reason="file names of any bytes")
 
@@ -35,7 +35,7 @@ def zipped(path: Path, *names: bytes, extra: bytes = b"") -> Path:
         for number, _ in enumerate(names):
             info = zipfile.ZipInfo(f"{number:08d}")
             info.extra = extra
-            archive.writestr(info, PICTURE.getvalue())
+            archive.writestr(info, IMAGE.getvalue())
     data = path.read_bytes()
     for number, name in enumerate(names):
         assert len(name) == 8
@@ -79,8 +79,8 @@ def test_a_tar_in_another_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for kind, format in names.items():
         with tarfile.open(tmp_path / f"{kind}.tar", "w", format=format, encoding="gbk") as archive:
             info = tarfile.TarInfo("猫.png")
-            info.size = len(PICTURE.getvalue())
-            archive.addfile(info, io.BytesIO(PICTURE.getvalue()))
+            info.size = len(IMAGE.getvalue())
+            archive.addfile(info, io.BytesIO(IMAGE.getvalue()))
     assert called(tmp_path / "pax.tar") == ["猫.png"]
     assert called(tmp_path / "gnu.tar") == [os.fsdecode("猫.png".encode("gbk"))]
     monkeypatch.setenv("BACKBONES_ENCODING", "gbk")
@@ -88,7 +88,7 @@ def test_a_tar_in_another_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert called(tmp_path / "gnu.tar") == ["猫.png"]
 
 
-def pictures(folder: Path, *names: str) -> Path:
+def images(folder: Path, *names: str) -> Path:
     rng = np.random.default_rng(0)
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -98,18 +98,18 @@ def pictures(folder: Path, *names: str) -> Path:
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="one name to this system")
 def test_a_table_and_a_disk_of_another_normal_form(tmp_path: Path) -> None:
-    pictures(tmp_path, *(f"caf{SPLIT}{i}.png" for i in range(4)))
+    images(tmp_path, *(f"caf{SPLIT}{i}.png" for i in range(4)))
     rows = "".join(f"caf{COMPOSED}{i}.png,{'a' if i < 2 else 'b'}\n" for i in range(4))
     (tmp_path / "labels.csv").write_text("path,label\n" + rows, encoding="utf-8")
     source = open_data(tmp_path / "labels.csv", val_fraction=0)
-    paths = source.splits["train"].pictures.paths  # type: ignore[union-attr]
+    paths = source.splits["train"].images.paths  # type: ignore[union-attr]
     assert all((tmp_path / path).is_file() for path in paths)
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="one name to this system")
 def test_a_class_is_one_whichever_system_wrote_its_folder(tmp_path: Path) -> None:
-    pictures(tmp_path, *(f"train/{name}/{i}.png" for name in (f"b{SPLIT}", "dog") for i in "12"))
-    pictures(tmp_path, *(f"val/{name}/{i}.png" for name in (f"b{COMPOSED}", "dog") for i in "12"))
+    images(tmp_path, *(f"train/{name}/{i}.png" for name in (f"b{SPLIT}", "dog") for i in "12"))
+    images(tmp_path, *(f"val/{name}/{i}.png" for name in (f"b{COMPOSED}", "dog") for i in "12"))
     source = open_data(tmp_path)
     assert source.classes == (f"b{COMPOSED}", "dog")
     matched = match_classes(source.splits["val"], ("dog", f"b{SPLIT}"))
@@ -119,7 +119,7 @@ def test_a_class_is_one_whichever_system_wrote_its_folder(tmp_path: Path) -> Non
 def test_a_table_in_another_encoding_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pictures(tmp_path, *(f"{i}.png" for i in range(4)))
+    images(tmp_path, *(f"{i}.png" for i in range(4)))
     rows = "".join(f"{i}.png,{'小猫' if i < 2 else '小狗'}\n" for i in range(4))
     table = tmp_path / "labels.csv"
     for encoding in ("utf-8-sig", "utf-16"):
@@ -141,7 +141,7 @@ def test_a_list_of_paths_may_hold_any_bytes(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in (b"caf\xe9.png", b"a.png"):
-        Path(os.fsdecode(name)).write_bytes(PICTURE.getvalue())
+        Path(os.fsdecode(name)).write_bytes(IMAGE.getvalue())
     for separator in (b"\n", b"\0", b"\r\n"):
         listed = io.BytesIO(b"caf\xe9.png" + separator + b"a.png" + separator)
         found = [each.path for each in find_inputs(["-"], stdin=listed)]

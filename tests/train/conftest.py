@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from backbones.data.pipeline import Batch
-from backbones.data.source import ArrayPictures, Split
+from backbones.data.source import ArrayImages, Split
 from backbones.models import build
 from backbones.spec import InputSpec
 from backbones.training.checkpoint import fingerprint
@@ -26,11 +26,11 @@ CLASSES = ("blue", "green", "red")
 
 
 class Squares:
-    """The pipeline's interface over pictures in memory: 22 of them, so the last batch is short.
+    """The pipeline's interface over images in memory: 22 of them, so the last batch is short.
 
     Args:
-        batch_size: pictures in a batch.
-        bad: positions of pictures that "cannot be decoded".
+        batch_size: images in a batch.
+        bad: positions of images that "cannot be decoded".
     """
 
     def __init__(self, batch_size: int = 8, count: int = 22, bad: tuple[int, ...] = ()) -> None:
@@ -38,9 +38,7 @@ class Squares:
         labels = np.arange(count) % len(CLASSES)
         array = numbers.integers(0, 120, (count, 32, 32, 3), dtype=np.uint8)
         array[np.arange(count), 8:24, 8:24, 2 - labels[:, None, None]] += 100
-        self.split = Split(
-            "train", CLASSES, labels.astype(np.int64), ArrayPictures(array, "squares")
-        )
+        self.split = Split("train", CLASSES, labels.astype(np.int64), ArrayImages(array, "squares"))
         self.spec = InputSpec(size=32, resize=32)
         self.batch_size = batch_size
         self.steps_per_epoch = -(-count // batch_size)
@@ -51,7 +49,7 @@ class Squares:
         for step in range(start, self.steps_per_epoch):
             taken = order[step * self.batch_size : (step + 1) * self.batch_size]
             taken = taken[~np.isin(taken, self.bad)]
-            array = self.split.pictures.array[taken]
+            array = self.split.images.array[taken]
             images = torch.from_numpy(array).permute(0, 3, 1, 2).float() / 128 - 1
             yield Batch(images, torch.from_numpy(self.split.labels[taken]), taken)
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from backbones import compute
 from backbones.data.pipeline import Pipeline
-from backbones.data.source import ArrayPictures, Split
+from backbones.data.source import ArrayImages, Split
 from backbones.errors import WrongUse
 from backbones.models import build, find_row
 from backbones.nn.lrn import LocalResponseNorm
@@ -161,7 +161,7 @@ def test_a_run_of_before_a_field_goes_on_with_its_default(recipe, tmp_path):
 
 def test_batches_are_made_on_the_cpu_whatever_the_default_device_is():
     pixels = np.zeros((4, 8, 8, 3), dtype=np.uint8)
-    split = Split("train", ("a",), np.zeros(4, dtype=np.int64), ArrayPictures(pixels, "black"))
+    split = Split("train", ("a",), np.zeros(4, dtype=np.int64), ArrayImages(pixels, "black"))
     torch.set_default_device("meta")
     try:
         batch = next(Pipeline(split, InputSpec(size=8, resize=8), batch_size=4).epoch())

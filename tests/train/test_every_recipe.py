@@ -11,7 +11,7 @@ from torch import nn
 
 from backbones import catalog
 from backbones.data.pipeline import Pipeline
-from backbones.data.source import ArrayPictures, Split
+from backbones.data.source import ArrayImages, Split
 from backbones.models import build, find_row
 from backbones.training.checkpoint import fingerprint, read_checkpoint
 from backbones.training.folder import RunFolder
@@ -22,7 +22,7 @@ from backbones.training.resolve import input_spec, resolve
 from backbones.training.settings import load_recipe, recipe_names
 from backbones.weights.bundle import read_bundle
 
-PICTURES = 14
+IMAGES = 14
 
 
 OF_THE_PAPERS = (
@@ -65,9 +65,9 @@ def _family(name: str) -> object:
     return find_row(name)[0]
 
 
-def pictures(channels: int) -> Split:
-    array = np.random.default_rng(0).integers(0, 256, (PICTURES, 40, 48, channels), np.uint8)
-    return Split("train", ("a", "b"), np.arange(PICTURES) % 2, ArrayPictures(array, "noise"))
+def images(channels: int) -> Split:
+    array = np.random.default_rng(0).integers(0, 256, (IMAGES, 40, 48, channels), np.uint8)
+    return Split("train", ("a", "b"), np.arange(IMAGES) % 2, ArrayImages(array, "noise"))
 
 
 def evaluate(network: nn.Module) -> dict[str, float]:
@@ -78,7 +78,7 @@ def evaluate(network: nn.Module) -> dict[str, float]:
 
 def run(recipe: Recipe, folder: Path, *, resume: bool = False, stop_at: int = 0) -> list[Record]:
     row = find_row(recipe.model)[1]
-    split = pictures(row.in_channels)
+    split = images(row.in_channels)
     resolved = resolve(recipe, row=row, train=split)
     spec = input_spec(resolved)
     model = build(recipe.model, num_classes=2, in_channels=spec.channels, seed=recipe.seed)

@@ -50,7 +50,7 @@ def test_lone_images_are_the_same_after_a_resume(squares, recipe, train, tmp_pat
 
 def test_where_every_image_is_alone_the_run_ends_and_says_so(squares, recipe, train, tmp_path):
     data = squares(2, count=2, bad=(1,))
-    with pytest.raises(TrainingStopped, match="none of its 1 pictures could be read and learned"):
+    with pytest.raises(TrainingStopped, match="none of its 1 images could be read and learned"):
         train(recipe("batch_size=2"), tmp_path / "run", data=data)
 
 

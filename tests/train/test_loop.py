@@ -255,7 +255,7 @@ def test_the_average_is_what_is_evaluated_and_kept(recipe, train, tmp_path):
 
 
 def test_without_selection_best_is_the_last(squares, recipe, tmp_path):
-    """Choosing by the pictures of the final test would flatter the choice."""
+    """Choosing by the images of the final test would flatter the choice."""
     row, data = recipe("length=3epochs"), squares(8)
     model = build("vgg_tiny", num_classes=3, in_channels=3, seed=0)
     errors = iter([10.0, 20.0, 30.0])

@@ -11,7 +11,7 @@ import pytest
 
 import backbones
 from backbones import catalog, compute
-from backbones.data.source import ArrayPictures, FilePictures, Split
+from backbones.data.source import ArrayImages, FileImages, Split
 from backbones.errors import NotFound, RecipeError
 from backbones.models import build, find_row
 from backbones.spec import InputSpec
@@ -41,11 +41,11 @@ from backbones.workflows.request import TrainingRequest
 
 def grey(count: int = 6, px: int = 8) -> Split:
     array = np.random.default_rng(0).integers(0, 256, (count, px, px, 1), dtype=np.uint8)
-    return Split("train", ("a", "b"), np.arange(count) % 2, ArrayPictures(array, "grey"))
+    return Split("train", ("a", "b"), np.arange(count) % 2, ArrayImages(array, "grey"))
 
 
 def photos(tmp_path) -> Split:
-    return Split("train", ("a", "b"), np.arange(2), FilePictures(tmp_path, ("a/1.jpg", "b/2.jpg")))
+    return Split("train", ("a", "b"), np.arange(2), FileImages(tmp_path, ("a/1.jpg", "b/2.jpg")))
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -287,7 +287,7 @@ def test_smoke_is_tiny_valid_and_keeps_the_character(name):
 def test_colours_are_measured_to_four_places():
     split = grey(50)
     mean, std = measure_colours(split, 1)
-    values = split.pictures.array / 255
+    values = split.images.array / 255
     assert mean == (pytest.approx(values.mean(), abs=5e-5),)
     assert std == (pytest.approx(values.std(), abs=5e-5),)
     assert measure_colours(split, 3) == (mean * 3, std * 3)
@@ -329,8 +329,8 @@ def test_bf16_is_chosen_where_it_pays(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "name", [n for n in recipe_names() if n not in ("resnet", "vgg_jitter", "vgg_staged")]
 )
-def test_training_and_evaluation_show_pictures_at_one_scale(name):
-    """A recipe without a resize once trained on 28 px pictures in the middle of 224 black ones."""
+def test_training_and_evaluation_show_images_at_one_scale(name):
+    """A recipe without a resize once trained on 28 px images in the middle of 224 black ones."""
     recipe = load_recipe(name)
     resolved = resolve(recipe, row=find_row(recipe.model)[1], train=grey(20, 28))
     if resolved.augment.crop == "random_resized":
@@ -352,6 +352,6 @@ def test_training_in_a_black_frame_that_evaluation_does_not_know_is_refused() ->
 
 
 @pytest.mark.parametrize("name", ["digits", "fashion", "fashion_fast"])
-def test_recipes_of_small_pictures_enlarge_them_to_what_the_network_sees(name: str) -> None:
+def test_recipes_of_small_images_enlarge_them_to_what_the_network_sees(name: str) -> None:
     resolved = resolve(load_recipe(name), row=build("vgg11_narrow").row, train=grey())
     assert (resolved.input.size, resolved.augment.resize) == (64, 64)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from backbones.data.source import ArrayPictures, Split
+from backbones.data.source import ArrayImages, Split
 from backbones.errors import BadData, BadWeights, Interrupted, NotFound, TrainingStopped, WrongUse
 from backbones.training.checkpoint import read_checkpoint
 from backbones.training.folder import RunFolder
@@ -175,17 +175,17 @@ def test_another_recipe_is_refused_with_the_difference(recipe, train, tmp_path):
     ("change", "message"),
     [
         (
-            lambda s: Split("train", ("blue", "green", "rot"), s.labels, s.pictures),
+            lambda s: Split("train", ("blue", "green", "rot"), s.labels, s.images),
             "gone: red; new: rot",
         ),
         (
-            lambda s: Split("train", ("green", "blue", "red"), s.labels, s.pictures),
+            lambda s: Split("train", ("green", "blue", "red"), s.labels, s.images),
             "order of classes",
         ),
-        (lambda s: s.take(np.arange(20)), "22 training pictures then, 20 now"),
-        (lambda s: Split("train", s.classes, s.labels[::-1].copy(), s.pictures), "or other labels"),
+        (lambda s: s.take(np.arange(20)), "22 training images then, 20 now"),
+        (lambda s: Split("train", s.classes, s.labels[::-1].copy(), s.images), "or other labels"),
         (
-            lambda s: Split("train", s.classes, s.labels, ArrayPictures(s.pictures.array ^ 1, "x")),
+            lambda s: Split("train", s.classes, s.labels, ArrayImages(s.images.array ^ 1, "x")),
             "but others",
         ),
     ],

@@ -30,7 +30,7 @@ SETTINGS = (
 
 @pytest.fixture
 def photos(tmp_path) -> Path:
-    """Two classes of eight pictures, all of one size in bytes."""
+    """Two classes of eight images, all of one size in bytes."""
     draw = np.random.default_rng(0)
     for name in ("cat", "dog"):
         (tmp_path / "photos" / name).mkdir(parents=True)
@@ -63,7 +63,7 @@ def one_line(caught: pytest.ExceptionInfo[Exception]) -> str:
     return str(caught.value)
 
 
-def test_pictures_replaced_between_kill_and_resume_are_named(photos, tmp_path):
+def test_images_replaced_between_kill_and_resume_are_named(photos, tmp_path):
     """Even with the sizes and times of the old ones; the run ended in other weights."""
     run = break_off(begin(photos, tmp_path / "run"))
     for one, other in zip(
@@ -79,10 +79,10 @@ def test_pictures_replaced_between_kill_and_resume_are_named(photos, tmp_path):
 
 
 @pytest.mark.parametrize("part", ["train", "val"])
-def test_one_picture_that_changed_is_named(photos, tmp_path, part):
+def test_one_image_that_changed_is_named(photos, tmp_path, part):
     """Those that choose the best weights count as well as those that are learned from."""
     begun = begin(photos, tmp_path / "run")
-    name = begun.source.splits[part].pictures.name(1)
+    name = begun.source.splits[part].images.name(1)
     run = break_off(begun)
     data = bytearray((photos / name).read_bytes())
     data[-1] ^= 1

@@ -100,7 +100,7 @@ def test_each_trial_is_a_run_and_a_pruned_one_is_small(whole) -> None:
             assert metrics["top1_error_percent"] == row.best(whole.monitor).top1_error_percent
 
 
-def test_trials_never_see_the_test_pictures(whole) -> None:
+def test_trials_never_see_the_test_images(whole) -> None:
     metrics = backbones.read_bundle(whole.folder / "trial-000" / "best.safetensors").metrics
     source = whole.source
     assert metrics["num_samples"] == len(source.split("val")) != len(source.split("test"))
@@ -119,7 +119,7 @@ def test_the_best_recipe_trains_to_the_same_weights(whole, tmp_path) -> None:
         assert torch.equal(value, again[name]), name
 
 
-def test_the_pictures_are_drawn_twice_alike(whole, tmp_path) -> None:
+def test_the_images_are_drawn_twice_alike(whole, tmp_path) -> None:
     from backbones.workflows.tuning.results import write_results
 
     for name in ("history.png", "parameters.png", "best.toml"):
@@ -234,7 +234,7 @@ def test_a_search_in_which_nothing_works_stops(tmp_path) -> None:
         run(search)
 
 
-def test_data_without_validation_pictures_is_refused(tmp_path) -> None:
+def test_data_without_validation_images_is_refused(tmp_path) -> None:
     with pytest.raises(WrongUse, match=r"--set val_fraction=0\.1"):
         begin(tmp_path / "t", settings=["val_fraction=0"])
     assert not (tmp_path / "t").exists()

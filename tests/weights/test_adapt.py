@@ -54,8 +54,8 @@ def test_other_classes_keep_everything_but_the_head(name: str, head: set[str]) -
 
 @pytest.mark.parametrize("name", [name for name in LIGHT if name != "inception_v2_tiny"])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 7])
-def test_other_channels_keep_the_answer_on_a_grey_picture(name: str, channels: int) -> None:
-    """A picture whose channels are all equal is answered as before."""
+def test_other_channels_keep_the_answer_on_a_grey_image(name: str, channels: int) -> None:
+    """An image whose channels are all equal is answered as before."""
     source: Any = build(name, seed=1).double().eval()
     target: Any = build(name, in_channels=channels, seed=2).double().eval()
     changes = load_adapted(target, source.state_dict())

@@ -74,9 +74,9 @@ def test_a_bundle_of_foreign_weights() -> None:
         "file": "x.pth",
         "changes": ["numbers of float16 are turned to float32"],
     }
-    picture = torch.rand(2, 1, 32, 32)
+    image = torch.rand(2, 1, 32, 32)
     with torch.inference_mode():
-        torch.testing.assert_close(bundle.build()(picture), network(picture), rtol=1e-2, atol=1e-2)
+        torch.testing.assert_close(bundle.build()(image), network(image), rtol=1e-2, atol=1e-2)
 
 
 def test_a_bundle_says_what_does_not_fit() -> None:

@@ -46,29 +46,29 @@ def test_every_turn_leads_there_and_back() -> None:
 
 
 def test_a_kernel_of_channels_last_convolves_alike() -> None:
-    picture, kernel = torch.randn(1, 5, 6, 3), torch.randn(3, 3, 3, 4)  # NHWC, HWIO
+    image, kernel = torch.randn(1, 5, 6, 3), torch.randn(3, 3, 3, 4)  # NHWC, HWIO
     direct = torch.zeros(1, 3, 4, 4)
     for row in range(3):
         for column in range(4):
-            window = picture[0, row : row + 3, column : column + 3]
+            window = image[0, row : row + 3, column : column + 3]
             direct[0, row, column] = torch.einsum("hwi,hwio->o", window, kernel)
-    ours = F.conv2d(picture.permute(0, 3, 1, 2), _TURNS["hwio"][0](kernel))
+    ours = F.conv2d(image.permute(0, 3, 1, 2), _TURNS["hwio"][0](kernel))
     torch.testing.assert_close(ours.permute(0, 2, 3, 1), direct)
-    blue_first = F.conv2d(picture.permute(0, 3, 1, 2).flip(1), _TURNS["hwio_bgr"][0](kernel))
+    blue_first = F.conv2d(image.permute(0, 3, 1, 2).flip(1), _TURNS["hwio_bgr"][0](kernel))
     torch.testing.assert_close(blue_first.permute(0, 2, 3, 1), direct)
 
 
 def test_a_depthwise_kernel_of_channels_last_convolves_alike() -> None:
-    picture, kernel = torch.randn(5, 6, 4), torch.randn(3, 3, 4, 1)  # HWC, HWC1
+    image, kernel = torch.randn(5, 6, 4), torch.randn(3, 3, 4, 1)  # HWC, HWC1
     direct = torch.stack(
         [
             torch.stack(
-                [(picture[r : r + 3, c : c + 3] * kernel[..., 0]).sum((0, 1)) for c in range(4)]
+                [(image[r : r + 3, c : c + 3] * kernel[..., 0]).sum((0, 1)) for c in range(4)]
             )
             for r in range(3)
         ]
     )
-    ours = F.conv2d(picture.permute(2, 0, 1)[None], _TURNS["hwc1"][0](kernel), groups=4)
+    ours = F.conv2d(image.permute(2, 0, 1)[None], _TURNS["hwc1"][0](kernel), groups=4)
     torch.testing.assert_close(ours[0].permute(1, 2, 0), direct)
 
 
@@ -140,9 +140,9 @@ def test_timm_s_weights_answer_alike_in_torchvision_s_network(
     shake(one)
     other = getattr(torchvision.models, ours)().eval()
     other.load_state_dict(KEYMAPS[keymap].to_ours(one.state_dict()), strict=True)
-    picture = torch.randn(1, 3, 64, 64)
+    image = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
-        torch.testing.assert_close(other(picture), one(picture), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(other(image), one(image), rtol=1e-4, atol=1e-5)
 
 
 def shake(network: nn.Module) -> None:
@@ -163,9 +163,9 @@ def test_timm_s_vgg_answers_alike_in_ours(timm: ModuleType) -> None:
     assert reading.keymap == "timm_vgg"
     state = reading.state
     ours.load_state_dict(state, strict=True, assign=True)
-    picture = torch.randn(1, 3, 224, 224)
+    image = torch.randn(1, 3, 224, 224)
     with torch.inference_mode():
-        torch.testing.assert_close(ours(picture), theirs(picture), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(ours(image), theirs(image), rtol=1e-4, atol=1e-5)
     back = KEYMAPS["timm_vgg"].to_theirs(state)
     assert all(torch.equal(tensor, back[name]) for name, tensor in theirs.state_dict().items())
 
@@ -222,10 +222,10 @@ def test_caffe_s_vgg(depth: int) -> None:
 def test_blue_green_red_is_turned_once() -> None:
     network = build("vgg_tiny", seed=0).eval()
     theirs = KEYMAPS["caffe_vgg"].to_theirs(network.state_dict())
-    picture = torch.randn(1, 3, 8, 8)
+    image = torch.randn(1, 3, 8, 8)
     torch.testing.assert_close(
-        F.conv2d(picture.flip(1), theirs["features.0.weight"], padding=1),
-        F.conv2d(picture, network.features[0].weight, padding=1),
+        F.conv2d(image.flip(1), theirs["features.0.weight"], padding=1),
+        F.conv2d(image, network.features[0].weight, padding=1),
     )
     again = KEYMAPS["caffe_vgg"].to_ours(theirs)
     assert torch.equal(again["features.0.weight"], network.features[0].weight)

@@ -145,13 +145,13 @@ def test_the_remapping_inside_torchvision_s_networks(torchvision: ModuleType, na
 
     with torch.device("meta"):
         network = getattr(torchvision.models, name)(init_weights=False, transform_input=True)
-    picture = torch.rand(2, 3, 4, 4)
+    image = torch.rand(2, 3, 4, 4)
     entry = next(iter(torchvision.models.get_model_weights(name)))
     preset, spec = entry.transforms(), table.find(f"{name}.tv_in1k").spec
     mean, std = (torch.tensor(v).reshape(3, 1, 1) for v in (preset.mean, preset.std))
-    theirs = network._transform_input((picture - mean) / std)
+    theirs = network._transform_input((image - mean) / std)
     mean, std = (torch.tensor(v).reshape(3, 1, 1) for v in (spec.mean, spec.std))
-    torch.testing.assert_close((picture - mean) / std, theirs)
+    torch.testing.assert_close((image - mean) / std, theirs)
 
 
 def test_rows_are_what_timm_says(timm: ModuleType) -> None:

@@ -15,13 +15,13 @@ from backbones.api.training import train
 from backbones.classifier.predictions import Prediction
 from backbones.data.sets import open_data
 from backbones.errors import WrongUse
-from backbones.report.page import ShownPicture, write_page
-from backbones.report.pictures import annotate, contact_sheet, save_image
+from backbones.report.images import annotate, contact_sheet, save_image
+from backbones.report.page import ShownImage, write_page
 from backbones.workflows.run import TrainingRun
 
-__all__ = ["DemoPictures", "predict_demo", "start_demo"]
+__all__ = ["DemoImages", "predict_demo", "start_demo"]
 
-_PICTURES = 24
+_IMAGES = 24
 _SCALE = 16
 
 
@@ -47,56 +47,56 @@ _MARK = ".demo"
 
 
 @dataclass(frozen=True)
-class DemoPictures:
+class DemoImages:
     """What the demo predicted.
 
     Args:
         page: all images with their answers.
         sheet: the same as one image.
         folder: the images themselves, as files to try `backbones predict` on.
-        num_right: of `num_pictures`.
+        num_right: of `num_images`.
     """
 
     page: Path
     sheet: Path
     folder: Path
     num_right: int
-    num_pictures: int
+    num_images: int
 
 
-def predict_demo(out: Path) -> DemoPictures:
+def predict_demo(out: Path) -> DemoImages:
     """Write some test digits as image files, predict them, and draw the answers.
 
     Args:
         out: the run folder of a finished demo.
     """
-    folder = out / "pictures"
-    names = dict(_write_pictures(folder))
-    predictions = list(predict(out, folder, top=3, keep_pictures=True))
+    folder = out / "images"
+    names = dict(_write_images(folder))
+    predictions = list(predict(out, folder, top=3, keep_images=True))
     shown = [_shown(each, names[Path(each.path).name]) for each in predictions]
     right = sum(cell.predictions[0][0] == cell.true_name for cell in shown)
     page = write_page(
         shown,
-        out / "pictures.html",
+        out / "images.html",
         title="LeNet-5 reads digits",
         notes=(f"{right} of {len(shown)} test images are named right.",),
     )
     tiles = [
-        annotate(cell.picture, cell.predictions, true_name=cell.true_name)
+        annotate(cell.image, cell.predictions, true_name=cell.true_name)
         for cell in shown[:12]
-        if cell.picture is not None
+        if cell.image is not None
     ]
-    sheet = out / "pictures.png"
+    sheet = out / "images.png"
     save_image(contact_sheet(tiles, columns=4), sheet)
-    return DemoPictures(page, sheet, folder, right, len(shown))
+    return DemoImages(page, sheet, folder, right, len(shown))
 
 
-def _write_pictures(folder: Path) -> Iterator[tuple[str, str]]:
+def _write_images(folder: Path) -> Iterator[tuple[str, str]]:
     """Test digits as PNG files, sixteen times as large; yields (file name, true class)."""
     test = open_data("digits").split("test")
     folder.mkdir(exist_ok=True)
-    for index in np.linspace(0, len(test) - 1, _PICTURES).astype(int):
-        pixels = test.pictures.take(np.array([index])).array[0, :, :, 0]  # type: ignore[union-attr]
+    for index in np.linspace(0, len(test) - 1, _IMAGES).astype(int):
+        pixels = test.images.take(np.array([index])).array[0, :, :, 0]  # type: ignore[union-attr]
         name = f"digit-{index:03d}.png"
         large = Image.fromarray(pixels).resize(
             (pixels.shape[1] * _SCALE, pixels.shape[0] * _SCALE), Image.Resampling.BICUBIC
@@ -105,6 +105,6 @@ def _write_pictures(folder: Path) -> Iterator[tuple[str, str]]:
         yield name, test.classes[test.labels[index]]
 
 
-def _shown(each: Prediction, true_name: str) -> ShownPicture:
+def _shown(each: Prediction, true_name: str) -> ShownImage:
     guesses = tuple((guess.name, guess.probability) for guess in each.predictions)
-    return ShownPicture(Path(each.path).name, each.picture, guesses, true_name, each.error)
+    return ShownImage(Path(each.path).name, each.image, guesses, true_name, each.error)

@@ -30,7 +30,7 @@ __all__ = [
     "Subject",
     "WrittenExplanations",
     "explain",
-    "filters_picture",
+    "filters_image",
     "write_explanations",
 ]
 
@@ -102,7 +102,7 @@ def _opened(
     return Classifier((member,), choose_compute(device, precision, threads))
 
 
-def filters_picture(bundle: str | Path | Bundle | Classifier) -> Image.Image:
+def filters_image(bundle: str | Path | Bundle | Classifier) -> Image.Image:
     """The filters of a network's first convolution, on one sheet."""
     network = open_classifier(bundle, device="cpu").members[0].build()
     path, filters = first_filters(network)

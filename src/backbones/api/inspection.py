@@ -153,14 +153,14 @@ def memory(
 
 
 def paint_field(
-    found: Inspection, unit: tuple[str, int, int], picture: str | Path, out: str | Path
+    found: Inspection, unit: tuple[str, int, int], image: str | Path, out: str | Path
 ) -> Path:
     """Paint on an image which pixels a unit sees.
 
     Args:
         found: of the network.
         unit: (layer, row, column); the layer by module path or the paper's name.
-        picture: a file.
+        image: a file.
         out: where the painted image goes; its suffix says in which format.
 
     Raises:
@@ -168,14 +168,14 @@ def paint_field(
         BadImage: the image cannot be decoded.
         WrongUse: no such unit, its field is unknown, or no such format.
     """
-    from backbones.data.decode import read_picture
+    from backbones.data.decode import read_image
     from backbones.report.field import paint_field as paint
-    from backbones.report.pictures import check_image_path, save_image
+    from backbones.report.images import check_image_path, save_image
 
     target = Path(out)
     check_image_path(target)
     box = found.sees(*unit)
     layer, row, column = unit
     label = f"{found.name}: unit ({row}, {column}) of {layer}"
-    page = paint(read_picture(Path(picture)), (found.input[1], found.input[2]), box, label)
+    page = paint(read_image(Path(image)), (found.input[1], found.input[2]), box, label)
     return save_image(page, target)

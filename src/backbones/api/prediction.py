@@ -28,7 +28,7 @@ def predict(
     top: int | None = 5,
     lang: Lang = "en",
     batch_size: int = BATCH_SIZE,
-    keep_pictures: bool = False,
+    keep_images: bool = False,
     device: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
@@ -38,7 +38,7 @@ def predict(
 
     Args:
         bundle, device, precision, threads: as of `backbones.open`.
-        inputs: images, and `protocol`, `top`, `lang`, `batch_size`, `keep_pictures`, `progress`:
+        inputs: images, and `protocol`, `top`, `lang`, `batch_size`, `keep_images`, `progress`:
             as of `Classifier.predict`.
 
     Raises:
@@ -51,7 +51,7 @@ def predict(
         top=top,
         lang=lang,
         batch_size=batch_size,
-        keep_pictures=keep_pictures,
+        keep_images=keep_images,
         progress=progress,
     )
 

@@ -20,7 +20,7 @@ def view_recipe(
     settings: Sequence[str] = (),
     layout: str | None = None,
     label_pattern: str | None = None,
-    num_pictures: int | None = None,
+    num_images: int | None = None,
     data: str | Path | None = None,
 ) -> RecipeView:
     """Look at a recipe.
@@ -29,7 +29,7 @@ def view_recipe(
         name: of a recipe, or a file.
         settings: `field=value` each, on top of it.
         layout, label_pattern: as of `open_data`.
-        num_pictures, data: as of `RecipeView`.
+        num_images, data: as of `RecipeView`.
 
     Raises:
         NotFound: no such recipe.
@@ -40,7 +40,7 @@ def view_recipe(
         0.0005
     """
     changed = with_reading(settings, layout, label_pattern)
-    return RecipeView(apply_settings(load_recipe(name), changed), num_pictures, data)
+    return RecipeView(apply_settings(load_recipe(name), changed), num_images, data)
 
 
 def compare_recipes(one: str | Path, other: str | Path) -> tuple[tuple[str, Any, Any], ...]:

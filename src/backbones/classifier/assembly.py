@@ -47,14 +47,14 @@ class Answer:
         name: what the source calls it.
         log_probabilities: (K,), in the first network's order; None where there is an error.
         error: why the image could not be read.
-        picture: its pixels, reduced, where they were asked for; uint8 (H, W, C).
+        image: its pixels, reduced, where they were asked for; uint8 (H, W, C).
     """
 
     index: int
     name: str
     log_probabilities: Tensor | None = None
     error: str | None = None
-    picture: Pixels | None = field(default=None, repr=False)
+    image: Pixels | None = field(default=None, repr=False)
 
 
 @dataclass
@@ -143,13 +143,13 @@ class Assembly:
                     name,
                     None if block.answers is None else block.answers[row],
                     prepared.error,
-                    prepared.pictures[row] if prepared.pictures else None,
+                    prepared.images[row] if prepared.images else None,
                 )
                 self._next_index += 1
 
 
 def view_weights(plan: Plan) -> Tensor:
-    """How much each view counts: whole pictures and crops the same, where there are both.
+    """How much each view counts: whole images and crops the same, where there are both.
 
     Reference: Simonyan & Zisserman (2014), section 3.2 and Table 5, averages the outputs of the
         two.

@@ -82,7 +82,7 @@ class Classifier:
         top: int | None = 5,
         lang: Lang = "en",
         batch_size: int = BATCH_SIZE,
-        keep_pictures: bool = False,
+        keep_images: bool = False,
         progress: Progress | None = None,
     ) -> Predictions:
         """Classify images.
@@ -97,7 +97,7 @@ class Classifier:
             lang: of the names: "en", "zh" or "both". Classes that are in no label set (`backbones
                 list labels`) are called what the network calls them.
             batch_size: images at a time.
-            keep_pictures: hand the decoded pixels on, for drawing.
+            keep_images: hand the decoded pixels on, for drawing.
             progress: called with (images done, images in all).
 
         Returns:
@@ -116,7 +116,7 @@ class Classifier:
                     _row(protocol),
                     batch_size,
                     self.compute,
-                    kept_px=KEPT_PX if keep_pictures else None,
+                    kept_px=KEPT_PX if keep_images else None,
                 ),
                 top=top,
                 lang=lang,

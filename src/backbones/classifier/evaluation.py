@@ -34,7 +34,7 @@ from backbones.protocols.text import Told, evaluation_text
 from backbones.protocols.viewing import plan
 from backbones.spec import InputSpec
 
-_USUAL_PHOTO = (500, 375)  # the number of views is the same for every picture
+_USUAL_PHOTO = (500, 375)  # the number of views is the same for every image
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class Evaluation:
         compute: device, precision and threads.
         report: the numbers.
         seconds: from the first file to the last answer.
-        classes_in_data: of how many of the network's classes the data has pictures.
+        classes_in_data: of how many of the network's classes the data has images.
         num_passes: views, or parts of large ones, that went through the networks.
         models: the networks, as they were named.
-        selected_on_this_split: whether these pictures chose the weights, which flatters the
+        selected_on_this_split: whether these images chose the weights, which flatters the
             figures.
         data: what was understood of the data, and which split was measured; empty if not told.
     """
@@ -68,7 +68,7 @@ class Evaluation:
 
     @property
     def views_per_image(self) -> int:
-        """How many views of a picture each network is shown."""
+        """How many views of an image each network is shown."""
         return len(plan(self.protocol, *_USUAL_PHOTO, self.spec))
 
     def named(self, names: Sequence[str]) -> Evaluation:
@@ -125,24 +125,24 @@ def evaluate(
 ) -> Evaluation:
     """Measure a network on a split as a paper would.
 
-    Every picture that can be read is counted exactly once; those that cannot are listed in the
-    report. Neither the order of the pictures nor the batch size changes the result.
+    Every image that can be read is counted exactly once; those that cannot are listed in the
+    report. Neither the order of the images nor the batch size changes the result.
 
     Args:
         network: logits out; its mode is restored afterwards.
-        split: pictures and true classes.
-        spec: how pictures become what the network sees.
+        split: images and true classes.
+        spec: how images become what the network sees.
         protocol: a row or its name.
         classes: the network's class names in the order of its outputs; labels are translated by
             name. None: the split's own.
-        batch_size: pictures at a time; each has as many views as the protocol says.
+        batch_size: images at a time; each has as many views as the protocol says.
         compute: device, precision and threads; what `choose_compute` says where None.
         workers: threads that decode; None picks the number.
         progress: called after every batch.
 
     Raises:
         ProtocolError: no such protocol, or its views do not fit.
-        BadData: the classes differ, or no picture can be read.
+        BadData: the classes differ, or no image can be read.
     """
     row = find_protocol(protocol) if isinstance(protocol, str) else protocol
     member = Member(lambda: network, spec, tuple(classes or split.classes))
@@ -160,17 +160,17 @@ def evaluate_together(
     """Measure several networks as one: their answers are reduced as the protocol's views are.
 
     Under `torchrun`, or wherever a process group is there, every process takes its share of the
-    pictures, and all get the whole evaluation.
+    images, and all get the whole evaluation.
 
     Args:
         members: one network or more; the classes of all must be the same, in any order.
-        split: pictures and true classes.
+        split: images and true classes.
         options: the protocol and the means.
         progress: called with (images done, images in all) of this process.
 
     Raises:
         ProtocolError: the protocol's views do not fit a network.
-        BadData: classes differ, or no picture can be read.
+        BadData: classes differ, or no image can be read.
     """
     first = members[0]
     for each in members:
@@ -225,7 +225,7 @@ def quick_evaluate(
         can make them so for a while).
 
     Raises:
-        BadData: no picture can be read.
+        BadData: no image can be read.
     """
     scores: list[Tensor] = []
     indices: list[Labels] = []

@@ -12,7 +12,7 @@ from backbones.text import raw_bytes, to_json
 
 
 def write_evaluation(found: Evaluation, folder: Path) -> tuple[Path, ...]:
-    """Write the report as JSON and text, and the confusion matrix as picture and CSV.
+    """Write the report as JSON and text, and the confusion matrix as image and CSV.
 
     Where the data has a part of the network's classes only, the matrix has those that appear.
 
@@ -35,5 +35,5 @@ def write_evaluation(found: Evaluation, folder: Path) -> tuple[Path, ...]:
     }
     for name, text in texts.items():
         write_atomic(folder / name, raw_bytes(text))
-    picture = draw_confusion(confusion, names, folder / "confusion.png")
-    return (*(folder / name for name in texts), picture)
+    image = draw_confusion(confusion, names, folder / "confusion.png")
+    return (*(folder / name for name in texts), image)

@@ -16,7 +16,7 @@ from backbones.data.render import Pixels
 from backbones.errors import BadImage
 from backbones.explanation.maps import spread
 from backbones.explanation.run import Box, Method
-from backbones.report.heat import HeatMap, draw_heat_maps, panel_picture
+from backbones.report.heat import HeatMap, draw_heat_maps, panel_image
 from backbones.report.tiles import draw_feature_maps
 
 Values = npt.NDArray[np.float32]
@@ -26,7 +26,7 @@ _LISTED_VALUES = 4096
 
 @dataclass(frozen=True)
 class ClassMap:
-    """Where in one picture a network sees a class.
+    """Where in one image a network sees a class.
 
     Args:
         guess: the class, and its probability.
@@ -52,18 +52,18 @@ class ClassMap:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a network says about one picture, and where it sees it.
+    """What a network says about one image, and where it sees it.
 
     Args:
         path: as the input named it.
         predictions: the likeliest classes, best first; empty where there is an error.
         maps: one for each method and class.
-        size: width and height of the picture, px, upright.
-        seen: left, top, width and height of what the network saw, px of the picture; it may reach
-            beyond the picture, where the network saw black.
-        picture: its pixels, uint8 (H, W, 1 or 3), reduced to a longer side of at most 1,280 px.
+        size: width and height of the image, px, upright.
+        seen: left, top, width and height of what the network saw, px of the image; it may reach
+            beyond the image, where the network saw black.
+        image: its pixels, uint8 (H, W, 1 or 3), reduced to a longer side of at most 1,280 px.
         features: of the layer whose maps were asked for: its name, and (C, h, w).
-        error: why the picture could not be read, or None.
+        error: why the image could not be read, or None.
     """
 
     path: str
@@ -71,16 +71,16 @@ class Explanation:
     maps: tuple[ClassMap, ...] = ()
     size: tuple[int, int] = (0, 0)
     seen: Box = (0.0, 0.0, 0.0, 0.0)
-    picture: Pixels | None = field(default=None, repr=False, compare=False)
+    image: Pixels | None = field(default=None, repr=False, compare=False)
     features: tuple[str, Values] | None = field(default=None, repr=False, compare=False)
     error: str | None = None
 
     def over(self, found: ClassMap, size: tuple[int, int] | None = None) -> Values:
-        """A map laid over the whole picture.
+        """A map laid over the whole image.
 
         Args:
             found: one of `maps`.
-            size: width and height of the result, px; the picture's own where None.
+            size: width and height of the result, px; the image's own where None.
 
         Returns:
             float32 (height, width), NaN where the network saw nothing.
@@ -93,9 +93,9 @@ class Explanation:
 
     def heat_maps(self) -> tuple[HeatMap, ...]:
         """The maps as they are drawn."""
-        if self.picture is None:
+        if self.image is None:
             return ()
-        size = panel_picture(self.picture).size
+        size = panel_image(self.image).size
         return tuple(
             HeatMap(
                 each.guess.name,
@@ -109,7 +109,7 @@ class Explanation:
 
     @property
     def note(self) -> str:
-        """How large the picture is, and how much of it the network saw."""
+        """How large the image is, and how much of it the network saw."""
         (width, height), (_, _, across, down) = self.size, self.seen
         whole = f"{width}x{height} px"
         if across >= width and down >= height:
@@ -122,15 +122,15 @@ class Explanation:
         return tuple((guess.name, guess.probability) for guess in self.predictions)
 
     def draw(self) -> Image.Image:
-        """The picture, its maps over it, and the answers.
+        """The image, its maps over it, and the answers.
 
         Raises:
-            BadImage: the picture could not be read.
+            BadImage: the image could not be read.
         """
-        if self.picture is None:
+        if self.image is None:
             raise BadImage(f"{self.path}: {self.error}")
         caption = (Path(self.path).name, self.note)
-        return draw_heat_maps(self.picture, self.heat_maps(), self.guesses, caption=caption)
+        return draw_heat_maps(self.image, self.heat_maps(), self.guesses, caption=caption)
 
     def draw_features(self) -> Image.Image | None:
         """The feature maps that were asked for, on one sheet."""
@@ -141,7 +141,7 @@ class Explanation:
 
     def _repr_png_(self) -> bytes | None:
         """For notebooks."""
-        if self.picture is None:
+        if self.image is None:
             return None
         data = io.BytesIO()
         self.draw().save(data, "PNG")

@@ -190,7 +190,7 @@ class _Explainer:
                 ),
                 size=each.size,
                 seen=source_box(evaluation_framing(*each.size, spec.resize, spec.size)),
-                picture=each.pictures[0],
+                image=each.images[0],
                 features=None if features is None else (str(self._feature_layer), features[place]),
             )
 

@@ -1,4 +1,4 @@
-"""Write explanations: a picture each, a page of them, and the numbers."""
+"""Write explanations: an image each, a page of them, and the numbers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from backbones.classifier.prediction_files import free_name
 from backbones.errors import WrongUse
 from backbones.files import write_atomic
 from backbones.report.fonts import font_note
-from backbones.report.heat_page import ExplainedPicture, heat_page
-from backbones.report.pictures import save_image
+from backbones.report.heat_page import ExplainedImage, heat_page
+from backbones.report.images import save_image
 from backbones.text import to_json
 
 __all__ = ["WrittenExplanations", "write_explanations"]
@@ -26,7 +26,7 @@ class WrittenExplanations:
     """What was written.
 
     Args:
-        document: what `explain.json` holds: one row a picture.
+        document: what `explain.json` holds: one row an image.
         failures: path and reason of what could not be read.
     """
 
@@ -35,7 +35,7 @@ class WrittenExplanations:
 
 
 def write_explanations(explanations: Iterable[Explanation], folder: Path) -> WrittenExplanations:
-    """Write a PNG for each picture, `index.html` with the first 100, and `explain.json`.
+    """Write a PNG for each image, `index.html` with the first 100, and `explain.json`.
 
     Args:
         explanations: of `explain`.
@@ -47,9 +47,9 @@ def write_explanations(explanations: Iterable[Explanation], folder: Path) -> Wri
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise WrongUse(f"{folder} cannot be a folder for pictures: {error.strerror}") from None
+        raise WrongUse(f"{folder} cannot be a folder for images: {error.strerror}") from None
     rows: list[dict[str, Any]] = []
-    cells: list[ExplainedPicture] = []
+    cells: list[ExplainedImage] = []
     names: set[str] = set()
     taken: set[str] = set()
     for each in explanations:
@@ -57,10 +57,10 @@ def write_explanations(explanations: Iterable[Explanation], folder: Path) -> Wri
         names |= {guess.name for guess in (*each.predictions, *(m.guess for m in each.maps))}
         if len(cells) < _PAGE_LIMIT:
             cells.append(_cell(each))
-    notes = ["Point at a map, or tap it, to see the picture below it."]
+    notes = ["Point at a map, or tap it, to see the image below it."]
     notes += [note for note in (font_note(sorted(names)),) if note]
     if len(rows) > _PAGE_LIMIT:
-        notes.append(f"The page shows the first {_PAGE_LIMIT} of {len(rows)} pictures.")
+        notes.append(f"The page shows the first {_PAGE_LIMIT} of {len(rows)} images.")
     page = heat_page(cells, title="Explanations", notes=notes)
     write_atomic(folder / "index.html", page.encode())
     text = to_json(rows, indent=1) + "\n"
@@ -71,7 +71,7 @@ def write_explanations(explanations: Iterable[Explanation], folder: Path) -> Wri
 
 def _written(each: Explanation, folder: Path, taken: set[str]) -> dict[str, str]:
     """Draw one, and say under which names."""
-    if each.picture is None:
+    if each.image is None:
         return {}
     name = free_name(each.path, taken, ".png")
     save_image(each.draw(), folder / name)
@@ -83,8 +83,8 @@ def _written(each: Explanation, folder: Path, taken: set[str]) -> dict[str, str]
     return {"file": name, "feature_maps_file": features}
 
 
-def _cell(each: Explanation) -> ExplainedPicture:
-    return ExplainedPicture(
-        each.path, each.note if each.picture is not None else "",
-        each.picture, each.heat_maps(), each.guesses, each.error,
+def _cell(each: Explanation) -> ExplainedImage:
+    return ExplainedImage(
+        each.path, each.note if each.image is not None else "",
+        each.image, each.heat_maps(), each.guesses, each.error,
     )  # fmt: skip

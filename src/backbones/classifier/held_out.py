@@ -63,12 +63,12 @@ def images_for_all(
             continue
         if all(each.recipe is not None and each.recipe.get("fold") for each in bundles):
             raise WrongUse(
-                f"each fold held out other pictures of {data}, so there are none that are new to"
+                f"each fold held out other images of {data}, so there are none that are new to"
                 f" all; what each made of its own is in {Path(member.name).parent / 'folds.json'}."
                 " Give data that no fold has seen"
             )
         raise WrongUse(
-            f"{members[0].name} and {member.name} did not hold out the same pictures of {data}, so"
+            f"{members[0].name} and {member.name} did not hold out the same images of {data}, so"
             " there is no fair set for both; name one with --split, or give data that is new to"
             " both"
         )

@@ -297,5 +297,5 @@ def _dense_of(network: nn.Module, spec: InputSpec, protocol: Protocol) -> Networ
         return dense(network, spec.size)
     except WrongUse as error:
         raise ProtocolError(
-            f"{protocol.name} sees whole pictures, and {error}; choose a protocol of crops"
+            f"{protocol.name} sees whole images, and {error}; choose a protocol of crops"
         ) from None

@@ -1,6 +1,6 @@
-"""Where pictures to predict come from: files, folders, patterns, archives, standard input.
+"""Where images to predict come from: files, folders, patterns, archives, standard input.
 
-What is named is looked up before any work begins; pictures are read one after the other, archives
+What is named is looked up before any work begins; images are read one after the other, archives
 from front to end in memory. Nothing is ever unpacked to the disk, so that a member's name cannot
 reach outside.
 """
@@ -27,16 +27,16 @@ from backbones.data.allowance import DECODING
 from backbones.data.files import MAX_FILE_BYTES, read_bytes
 from backbones.data.sets.listing import (
     count_of,
-    is_picture_name,
+    is_image_name,
     of_the_system,
     some,
-    walk_pictures,
+    walk_images,
 )
 from backbones.errors import BadData, BadImage, NotFound, WrongUse, nearest_file
 from backbones.signatures import HEAD_BYTES, what_is
 from backbones.text import archived_name, decoded
 
-MAX_MEMBER_BYTES = 256 * 2**20  # of one picture in an archive; a bomb unpacks to far more
+MAX_MEMBER_BYTES = 256 * 2**20  # of one image in an archive; a bomb unpacks to far more
 _LARGE_BYTES, _PIECE_BYTES = 32 * 2**20, 2**20
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -53,7 +53,7 @@ _BROKEN_ARCHIVE = (
 
 @dataclass(frozen=True)
 class Waiting:
-    """A picture that is yet to be decoded.
+    """An image that is yet to be decoded.
 
     Args:
         path: what the answer calls it.
@@ -68,26 +68,26 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Inputs:
-    """All pictures that were asked for.
+    """All images that were asked for.
 
     Args:
         parts: one per file or archive, in order.
-        num_pictures: how many there are; a tar file counts as one, for it has no index.
+        num_images: how many there are; a tar file counts as one, for it has no index.
     """
 
     parts: tuple[_Part, ...]
-    num_pictures: int
+    num_images: int
 
     def __iter__(self) -> Iterator[Waiting]:
         for part in self.parts:
-            yield from part.pictures()
+            yield from part.images()
 
 
 @dataclass(frozen=True)
 class _File:
     path: Path
 
-    def pictures(self) -> Iterator[Waiting]:
+    def images(self) -> Iterator[Waiting]:
         yield Waiting(str(self.path), lambda: read_bytes(self.path))
 
 
@@ -96,7 +96,7 @@ class _Bytes:
     name: str
     data: bytes
 
-    def pictures(self) -> Iterator[Waiting]:
+    def images(self) -> Iterator[Waiting]:
         yield Waiting(self.name, lambda: self.data)
 
 
@@ -104,7 +104,7 @@ class _Bytes:
 class _Archive:
     path: Path
 
-    def pictures(self) -> Iterator[Waiting]:
+    def images(self) -> Iterator[Waiting]:
         members = _zip_members if _is_zip(self.path) else _tar_members
         try:
             for name, read in members(self.path):
@@ -119,34 +119,34 @@ _Part = _File | _Bytes | _Archive
 
 
 def find_inputs(inputs: Sequence[str | Path], *, stdin: BinaryIO | None = None) -> Inputs:
-    """Look up everything that was named, before any picture is read.
+    """Look up everything that was named, before any image is read.
 
     Args:
-        inputs: files; folders (every picture below, sorted by path); patterns such as
-            `photos/**/*.jpg`; .zip and .tar archives, compressed or not (every picture in them,
-            in their own order); `-` for standard input, which holds one picture or else a list
+        inputs: files; folders (every image below, sorted by path); patterns such as
+            `photos/**/*.jpg`; .zip and .tar archives, compressed or not (every image in them,
+            in their own order); `-` for standard input, which holds one image or else a list
             of any of these, a line each or separated by NUL.
         stdin: standard input; needed for `-`.
 
     Raises:
-        NotFound: a file, folder, archive or pattern that is not there, or holds no picture.
+        NotFound: a file, folder, archive or pattern that is not there, or holds no image.
         WrongUse: nothing was named, or `-` without standard input.
     """
     parts: list[_Part] = []
     for each in inputs:
         parts.extend(_standard_input(stdin) if str(each) == "-" else _named(str(each)))
     if not parts:
-        raise WrongUse("no pictures were named; expected files, folders, patterns, archives or -")
+        raise WrongUse("no images were named; expected files, folders, patterns, archives or -")
     return Inputs(tuple(parts), sum(map(_count, parts)))
 
 
 def _named(name: str) -> Iterator[_Part]:
     path = Path(name)
     if path.is_dir():
-        found, others = walk_pictures(path)
+        found, others = walk_images(path)
         if not found:
             raise NotFound(
-                f"{name} holds no pictures ({others} other files); expected files such as .jpg"
+                f"{name} holds no images ({others} other files); expected files such as .jpg"
             )
         yield from (_File(path / inside) for inside in found)
     elif name.lower().endswith(_ARCHIVES) and path.is_file():
@@ -164,26 +164,26 @@ def _named(name: str) -> Iterator[_Part]:
 
 
 def _matching(pattern: str) -> Iterator[_Part]:
-    """Pictures, archives and folders that match; other files are passed over."""
+    """Images, archives and folders that match; other files are passed over."""
     found = False
     said = Path(pattern).parts
     for name in sorted(glob.glob(pattern, recursive=True)):
         if any(of_the_system(part) and part not in said for part in Path(name).parts):
             continue
         if os.path.isdir(name):
-            # `**` lists the folders and their files alike; each picture is wanted once.
-            if "**" not in pattern and walk_pictures(Path(name))[0]:
+            # `**` lists the folders and their files alike; each image is wanted once.
+            if "**" not in pattern and walk_images(Path(name))[0]:
                 found = True
                 yield from _named(name)
         elif name.lower().endswith(_ARCHIVES):
             if not _nothing_in(Path(name)):
                 found = True
                 yield _Archive(Path(name))
-        elif is_picture_name(name):
+        elif is_image_name(name):
             found = True
             yield from _named(name)
     if not found:
-        raise NotFound(f"no picture matches {pattern}")
+        raise NotFound(f"no image matches {pattern}")
 
 
 def _standard_input(stdin: BinaryIO | None) -> Iterator[_Part]:
@@ -193,8 +193,8 @@ def _standard_input(stdin: BinaryIO | None) -> Iterator[_Part]:
     if len(data) > MAX_FILE_BYTES:
         raise WrongUse(f"standard input holds more than {MAX_FILE_BYTES // 2**20} MiB")
     if not data:
-        raise WrongUse("standard input is empty; expected a picture or a list of paths")
-    listed = None if _looks_like_a_picture(data) else _as_text(data)
+        raise WrongUse("standard input is empty; expected an image or a list of paths")
+    listed = None if _looks_like_an_image(data) else _as_text(data)
     if listed is None:
         yield _Bytes("-", data)
         return
@@ -205,7 +205,7 @@ def _standard_input(stdin: BinaryIO | None) -> Iterator[_Part]:
             yield from _named(name if separator else name.strip())
 
 
-def _looks_like_a_picture(data: bytes) -> bool:
+def _looks_like_an_image(data: bytes) -> bool:
     riff = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
     return riff or data[4:8] == b"ftyp" or data.startswith(_SIGNATURES)
 
@@ -255,7 +255,7 @@ def _why_not(path: Path, error: BaseException) -> str:
 def _nothing_in(path: Path) -> str:
     """Why an archive is of no use, or nothing; one that is damaged is told when it is read.
 
-    A tar file has no index: it is looked through as far as its first picture.
+    A tar file has no index: it is looked through as far as its first image.
     """
     others: list[str] = []
     try:
@@ -267,8 +267,8 @@ def _nothing_in(path: Path) -> str:
         return ""
     inner = [name for name in others if name.lower().endswith(_ARCHIVES)]
     if inner:
-        return f"holds no pictures, but the archive {some(inner)}; unpack that, and name it here"
-    return f"holds no pictures ({count_of(len(others), 'other file')}); expected files such as .jpg"
+        return f"holds no images, but the archive {some(inner)}; unpack that, and name it here"
+    return f"holds no images ({count_of(len(others), 'other file')}); expected files such as .jpg"
 
 
 def _zip_names(path: Path) -> Iterator[str]:
@@ -316,7 +316,7 @@ def _tar_names(path: Path) -> Iterator[str]:
 
 def _wanted(name: str) -> bool:
     parts = [part for part in name.replace("\\", "/").split("/") if part not in (".", "..")]
-    return is_picture_name(name) and not any(map(of_the_system, parts))
+    return is_image_name(name) and not any(map(of_the_system, parts))
 
 
 def _zip_members(path: Path) -> _Members:
@@ -355,7 +355,7 @@ def _tar_members(path: Path) -> _Members:
 
 
 def _read_limited(file: IO[bytes], declared: int) -> bytes:
-    """What the member holds, but never more than a picture can be, whatever the header says.
+    """What the member holds, but never more than an image can be, whatever the header says.
 
     It is unpacked piece by piece, for an archive's reader would hold it several times; a large one
     while no other is decoded.

@@ -1,7 +1,7 @@
-"""Views of many pictures, put together into batches of one size; large ones taken apart.
+"""Views of many images, put together into batches of one size; large ones taken apart.
 
 The memory of an evaluation depends on the batch size and on the network's side, never on how large
-a picture is or how far its sides differ.
+an image is or how far its sides differ.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from backbones.data.render import Pixels
 from backbones.spec import InputSpec
 
 DENSE_PIXELS = 2**20
-"""The most pixels of one picture that a network sees at once. A larger view is scored in parts,
+"""The most pixels of one image that a network sees at once. A larger view is scored in parts,
 each a tile that a border of padding surrounds, and every place of the map counts once."""
 
-_STRIDE = 32  # of every network whose pictures are that large, or a divisor of it
+_STRIDE = 32  # of every network whose images are that large, or a divisor of it
 _BATCHES_WAITING = 4
 
 

@@ -17,8 +17,8 @@ from backbones.errors import NotFound, WrongUse, nearest
 from backbones.labels import Lang
 from backbones.progress import Progress
 from backbones.report.fonts import font_note
-from backbones.report.page import ShownPicture, write_page
-from backbones.report.pictures import annotate, save_image
+from backbones.report.images import annotate, save_image
+from backbones.report.page import ShownImage, write_page
 from backbones.text import raw_bytes, same_name
 
 _PAGE_LIMIT = 500
@@ -32,7 +32,7 @@ class Output:
     Args:
         format: "text", "json" (one object a line), "csv", "parquet" or "submission".
         target: a file, or an open text stream.
-        pictures: folder for annotated copies and a page of them, or None.
+        images: folder for annotated copies and a page of them, or None.
         submission: how a submission looks; id and likeliest class where None.
         template: a competition's sample submission, whose rows and columns are filled; see
             `backbones.classifier.template` for how its columns are understood.
@@ -40,7 +40,7 @@ class Output:
 
     format: str
     target: Path | TextIO
-    pictures: Path | None = None
+    images: Path | None = None
     submission: Submission | None = None
     template: Path | None = None
 
@@ -84,7 +84,7 @@ def write_answers(
         template = read_template(output.template)
         wanted = submission_for(template, classifier.classes, wanted or Submission())
     all_classes = wanted is not None and wanted.content != "label"
-    kept = None if output.pictures is None else KEPT_PX
+    kept = None if output.images is None else KEPT_PX
     predictions = classifier.stream(
         images,
         replace(options, compute=classifier.compute, kept_px=kept),
@@ -92,8 +92,8 @@ def write_answers(
         lang=lang,
         progress=progress,
     )
-    if output.pictures is not None:
-        predictions = _annotated(predictions, output.pictures, top)
+    if output.images is not None:
+        predictions = _annotated(predictions, output.images, top)
     if template is not None and wanted is not None and isinstance(output.target, Path):
         return write_filled(template, wanted, predictions, output.target)
     return write_predictions(predictions, output.format, output.target, submission=wanted)
@@ -118,39 +118,39 @@ def _wanted(submission: Submission | None, classes: Sequence[str]) -> Submission
 
 
 def _annotated(predictions: Iterator[Prediction], folder: Path, top: int) -> Iterator[Prediction]:
-    """Write a copy of every picture that passes, with its answers, and at the end the page."""
+    """Write a copy of every image that passes, with its answers, and at the end the page."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise WrongUse(f"{folder} cannot be a folder for pictures: {error.strerror}") from None
-    cells: list[ShownPicture] = []
+        raise WrongUse(f"{folder} cannot be a folder for images: {error.strerror}") from None
+    cells: list[ShownImage] = []
     taken: set[str] = set()
     for each in predictions:
         guesses = tuple((guess.name, guess.probability) for guess in each.predictions[:top])
-        if each.picture is not None:
-            copy = annotate(each.picture, guesses)
+        if each.image is not None:
+            copy = annotate(each.image, guesses)
             save_image(copy, folder / free_name(each.path, taken, ".jpg"))
         if len(cells) < _PAGE_LIMIT:
-            cells.append(ShownPicture(each.path, each.picture, guesses, error=each.error))
+            cells.append(ShownImage(each.path, each.image, guesses, error=each.error))
         yield each
     names = sorted({name for cell in cells for name, _ in cell.predictions})
     notes = [note for note in (font_note(names),) if note]
     if len(cells) == _PAGE_LIMIT:
-        notes.append(f"The page shows the first {_PAGE_LIMIT} pictures.")
+        notes.append(f"The page shows the first {_PAGE_LIMIT} images.")
     write_page(cells, folder / "index.html", title="Predictions", notes=notes)
 
 
 def free_name(path: str, taken: set[str], suffix: str) -> str:
-    """A file name for a drawn copy: the picture's own, numbered where two are alike.
+    """A file name for a drawn copy: the image's own, numbered where two are alike.
 
     The end of a name that is longer than systems allow is replaced by a few digits of its hash.
 
     Args:
-        path: of the picture.
+        path: of the image.
         taken: names that are in use; the new one is added.
         suffix: of the name, such as ".jpg".
     """
-    stem = Path(path.replace("::", "/")).stem or "picture"
+    stem = Path(path.replace("::", "/")).stem or "image"
     if len(whole := raw_bytes(stem)) > _LONGEST_NAME:
         kept = whole[: _LONGEST_NAME - 9].decode("utf-8", "ignore")
         stem = f"{kept}-{hashlib.sha256(whole).hexdigest()[:8]}"

@@ -48,20 +48,20 @@ class Guess:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says about one picture.
+    """What the network says about one image.
 
     Args:
         path: as the input named it; in an archive, the archive's path and the member's name.
         predictions: the likeliest classes, best first; empty where there is an error.
-        error: why the picture could not be read, or None.
-        picture: the decoded pixels, where they were asked for; uint8 (H, W, 3), reduced to a
+        error: why the image could not be read, or None.
+        image: the decoded pixels, where they were asked for; uint8 (H, W, 3), reduced to a
             longer side of at most 640 px.
     """
 
     path: str
     predictions: tuple[Guess, ...] = ()
     error: str | None = None
-    picture: npt.NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    image: npt.NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
 
     @property
     def class_name(self) -> str | None:
@@ -184,7 +184,7 @@ def predictions_of(
             yield Prediction(each.name, error=each.error)
             continue
         (guesses,) = best_guesses(each.log_probabilities.exp()[None], names, top)
-        yield Prediction(each.name, guesses, picture=each.picture)
+        yield Prediction(each.name, guesses, image=each.image)
 
 
 def class_names(
@@ -198,12 +198,12 @@ def class_names(
 def best_guesses(
     probabilities: torch.Tensor, names: Sequence[tuple[str, str | None]], top: int | None
 ) -> Iterator[tuple[Guess, ...]]:
-    """The likeliest classes of every picture, best first.
+    """The likeliest classes of every image, best first.
 
     Args:
         probabilities: of the classes.
         names: what `class_names` gave.
-        top: answers a picture; None gives all.
+        top: answers an image; None gives all.
 
     Shapes:
         probabilities (N, K), K names.

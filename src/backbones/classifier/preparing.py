@@ -49,14 +49,14 @@ class Prepared:
         names: of its images.
         cuts: by geometry.
         size: width and height of its images, px.
-        pictures: the whole images, reduced, where they were asked for.
+        images: the whole images, reduced, where they were asked for.
         error: why there is nothing.
     """
 
     names: tuple[str, ...]
     cuts: dict[InputSpec, Cut]
     size: tuple[int, int] = (0, 0)
-    pictures: tuple[Pixels, ...] = ()
+    images: tuple[Pixels, ...] = ()
     error: str | None = None
 
     def __len__(self) -> int:

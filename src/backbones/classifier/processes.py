@@ -44,10 +44,10 @@ def together() -> Iterator[tuple[int, int]]:
 def gather(answers: Outputs, share: range) -> Outputs:
     """The answers of all processes, in the order of the split, in every process.
 
-    Exactly the pictures of the split are there: no share is padded, whatever their number.
+    Exactly the images of the split are there: no share is padded, whatever their number.
 
     Args:
-        answers: this process's, to the pictures at `share`.
+        answers: this process's, to the images at `share`.
         share: positions in the split.
     """
     if place()[1] == 1:

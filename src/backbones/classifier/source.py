@@ -16,7 +16,7 @@ from backbones.classifier.inputs import Inputs, Waiting, find_inputs
 from backbones.data.decode import decode_then
 from backbones.data.pixels import to_rgb
 from backbones.data.render import Pixels
-from backbones.data.source import ArrayPictures, Split
+from backbones.data.source import ArrayImages, Split
 from backbones.errors import BadImage, WrongUse
 
 
@@ -52,26 +52,26 @@ class Source:
 
 def split_source(split: Split) -> Source:
     """The images of a split; their labels don't matter here."""
-    pictures = split.pictures
+    images = split.images
 
     def of_array(most: int) -> Iterator[Block]:
-        assert isinstance(pictures, ArrayPictures)
-        for first in range(0, len(pictures), most):
-            rows = range(first, min(first + most, len(pictures)))
-            pixels = pictures.array[rows.start : rows.stop]
-            yield Block(tuple(map(pictures.name, rows)), partial(_as_it_is, pixels))
+        assert isinstance(images, ArrayImages)
+        for first in range(0, len(images), most):
+            rows = range(first, min(first + most, len(images)))
+            pixels = images.array[rows.start : rows.stop]
+            yield Block(tuple(map(images.name, rows)), partial(_as_it_is, pixels))
 
     def of_files(most: int) -> Iterator[Block]:
-        assert not isinstance(pictures, ArrayPictures)
-        for index in range(len(pictures)):
-            yield _encoded(pictures.name(index), partial(pictures.data, index))
+        assert not isinstance(images, ArrayImages)
+        for index in range(len(images)):
+            yield _encoded(images.name(index), partial(images.data, index))
 
-    return Source(of_array if isinstance(pictures, ArrayPictures) else of_files, len(pictures))
+    return Source(of_array if isinstance(images, ArrayImages) else of_files, len(images))
 
 
 def input_source(inputs: Inputs | Sequence[Waiting]) -> Source:
     """Images that `find_inputs` found."""
-    count = inputs.num_pictures if isinstance(inputs, Inputs) else len(inputs)
+    count = inputs.num_images if isinstance(inputs, Inputs) else len(inputs)
 
     def blocks(most: int) -> Iterator[Block]:
         for each in inputs:

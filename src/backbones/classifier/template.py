@@ -1,6 +1,6 @@
 """Fill a competition's sample submission: its columns, its rows, in its order.
 
-The first column holds ids; a picture answers to its file name, with or without the extension, and
+The first column holds ids; an image answers to its file name, with or without the extension, and
 to the end of its path where the id has a slash. What the other columns want is told apart so:
 
     two or more                                   a probability of the class that each is called
@@ -58,7 +58,7 @@ class Filled:
     Args:
         text: the file: the header, and the rows that have an answer.
         unanswered: (id, reason) of the rows that have none.
-        extra: pictures that no row asks for.
+        extra: images that no row asks for.
     """
 
     text: str
@@ -85,7 +85,7 @@ def read_template(path: Path) -> Template:
     if len(header) < 2 or not rows:
         raise BadData(
             f"the template {path} has {len(header)} columns and {len(rows)} rows; expected a header"
-            " such as id,label, and a row for every picture"
+            " such as id,label, and a row for every image"
         )
     for number, row in enumerate(rows, 2):
         if len(row) != len(header):
@@ -142,7 +142,7 @@ def fill(template: Template, wanted: Submission, predictions: Iterable[Predictio
     Args:
         template: the sample.
         wanted: what `submission_for` said.
-        predictions: of all pictures, with all classes where probabilities are wanted.
+        predictions: of all images, with all classes where probabilities are wanted.
     """
     names = template.header[1:] if wanted.content == "all" else None
     answers = {
@@ -185,7 +185,7 @@ def write_filled(
     partial = target.with_name(f"{target.stem}.partial{target.suffix}")
     if filled.unanswered:
         write_atomic(partial, data)
-        extra = f"; pictures without a row: {len(filled.extra)}" if filled.extra else ""
+        extra = f"; images without a row: {len(filled.extra)}" if filled.extra else ""
         raise BadData(
             f"{len(filled.unanswered)} of the {len(template.ids):,} rows of {template.path} have no"
             f" answer: {_told(filled.unanswered)}{extra}; the others are in {partial}, and {target}"
@@ -205,8 +205,8 @@ def _told(unanswered: Sequence[tuple[str, str]]) -> str:
 
 def _why(found: Sequence[str]) -> str:
     if not found:
-        return "no such picture"
-    return f"{len(found)} pictures answer to it: {' and '.join(found[:2])}"
+        return "no such image"
+    return f"{len(found)} images answer to it: {' and '.join(found[:2])}"
 
 
 def _said(wanted: Submission) -> str | None:

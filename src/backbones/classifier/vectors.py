@@ -1,4 +1,4 @@
-"""From pictures to what a layer of the network makes of them: one row a picture."""
+"""From images to what a layer of the network makes of them: one row an image."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ from backbones.progress import Progress
 from backbones.spec import InputSpec
 from backbones.text import spelled
 
-_PART = 1024  # pictures that are put into one group of rows of a Parquet file
+_PART = 1024  # images that are put into one group of rows of a Parquet file
 
 
 @dataclass(frozen=True)
 class Features:
-    """What a layer makes of one picture.
+    """What a layer makes of one image.
 
     Args:
         path: as the input named it; in an archive, the archive's path and the member's name.
         values: float32, a vector or the layer's maps (C, h, w); None where there is an error.
-        error: why the picture could not be read, or None.
+        error: why the image could not be read, or None.
     """
 
     path: str
@@ -87,7 +87,7 @@ def extract_features(
 
 
 def usual_tap(network: nn.Module, spec: InputSpec) -> str:
-    """What the last layer with weights is given, which tells pictures apart as the classes do.
+    """What the last layer with weights is given, which tells images apart as the classes do.
 
     Raises:
         WrongUse: see `last_layer`.
@@ -172,7 +172,7 @@ def write_features(
     Args:
         rows: in the order to write.
         target: ".npz": arrays `paths` and `features` of what could be read, `unreadable` and
-            `reasons` of the rest, and one text each of `named`. ".parquet": a row a picture with
+            `reasons` of the rest, and one text each of `named`. ".parquet": a row an image with
             `path`, `features` (null where there is an error) and `error`; `named` in its metadata.
         named: what the rows are, in words.
 
@@ -192,7 +192,7 @@ def write_features(
 
 
 def check_target(target: Path, *, vectors: bool) -> None:
-    """Refuse a file that could not be written, before any picture is looked at.
+    """Refuse a file that could not be written, before any image is looked at.
 
     Args:
         target: the file.

@@ -19,7 +19,7 @@ Rows = Iterator[str]
 
 @dataclass(frozen=True)
 class Submission:
-    """How a competition wants its answers: a CSV file with one row a picture.
+    """How a competition wants its answers: a CSV file with one row an image.
 
     Classes go by what the network calls them, however they are shown elsewhere.
 
@@ -33,7 +33,7 @@ class Submission:
         clip: probabilities are kept between `clip` and 1 - `clip`, so that one wrong answer does
             not ruin a log loss; above 0 and below 0.5, or None. Rows are not scaled anew.
         labels: what to write instead of class names ({"cat": "0", "dog": "1"}).
-        unreadable: what to write for a picture that cannot be read; None leaves its row out.
+        unreadable: what to write for an image that cannot be read; None leaves its row out.
     """
 
     content: Literal["label", "probability", "all"] = "label"
@@ -54,12 +54,12 @@ class Written:
     """What was written.
 
     Args:
-        num_pictures: all, those with an error included.
-        failures: (path, reason) of pictures that could not be read.
-        extra: pictures that no row of the template asks for.
+        num_images: all, those with an error included.
+        failures: (path, reason) of images that could not be read.
+        extra: images that no row of the template asks for.
     """
 
-    num_pictures: int
+    num_images: int
     failures: tuple[tuple[str, str], ...]
     extra: tuple[str, ...] = ()
 
@@ -77,7 +77,7 @@ def write_predictions(
         predictions: in the order to write.
         format: one of `FORMATS`. "text" is for people; "json" has one object a line with `path`
             and `predictions` or `error`, and an `id` beside a name where the network calls the
-            class something else; "csv" one row a picture; "parquet" the same as "json" in columns;
+            class something else; "csv" one row an image; "parquet" the same as "json" in columns;
             "submission" what `submission` says. For a submission of probabilities the
             predictions must hold all classes (`top=None`).
         target: a file, or an open text stream.
@@ -86,7 +86,7 @@ def write_predictions(
     Raises:
         WrongUse: an unknown format, or Parquet to a stream.
         MissingExtra: Parquet without pyarrow.
-        BadData: a submission in which two pictures have one id.
+        BadData: a submission in which two images have one id.
     """
     if format not in FORMATS:
         raise WrongUse(
@@ -114,7 +114,7 @@ def write_predictions(
 
 
 class Row(Protocol):
-    """What is written about one picture, whatever else it holds."""
+    """What is written about one image, whatever else it holds."""
 
     @property
     def path(self) -> str: ...
@@ -130,20 +130,20 @@ class Tally:
     """Counts what passes, and remembers what could not be read."""
 
     def __init__(self) -> None:
-        self._pictures = 0
+        self._images = 0
         self._failures: list[tuple[str, str]] = []
 
     def count(self, rows: Iterable[R]) -> Iterator[R]:
         """Hand the rows on."""
         for each in rows:
-            self._pictures += 1
+            self._images += 1
             if each.error is not None:
                 self._failures.append((each.path, each.error))
             yield each
 
     def written(self) -> Written:
         """What has passed so far."""
-        return Written(self._pictures, tuple(self._failures))
+        return Written(self._images, tuple(self._failures))
 
 
 def _say(stream: TextIO, text: str) -> None:
@@ -184,7 +184,7 @@ def _csv(predictions: Iterable[Prediction]) -> Rows:
     source = iter(predictions)
     for each in source:
         waiting.append(each)
-        if each.predictions:  # the first readable picture tells how many answers there are
+        if each.predictions:  # the first readable image tells how many answers there are
             break
     places = range(1, 1 + (len(waiting[-1].predictions) if waiting else 0))
     yield _csv_row(
@@ -213,7 +213,7 @@ FORMATS = (*_ROWS, "parquet", "submission")
 
 
 def _submission(predictions: Iterable[Prediction], wanted: Submission) -> Rows:
-    """A picture's id is its file name without the extension, as Kaggle has it."""
+    """An image's id is its file name without the extension, as Kaggle has it."""
     if wanted.content == "probability" and wanted.class_name is None:
         raise WrongUse("a submission of one class's probability needs the class's name")
     names: tuple[str, ...] | None = None
@@ -226,7 +226,7 @@ def _submission(predictions: Iterable[Prediction], wanted: Submission) -> Rows:
         key = PurePosixPath(each.path.replace("\\", "/")).stem
         if key in paths:
             raise BadData(
-                f"two pictures have the id {key!r}: {paths[key]} and {each.path};"
+                f"two images have the id {key!r}: {paths[key]} and {each.path};"
                 " a submission needs one row an id"
             )
         paths[key] = each.path
@@ -244,7 +244,7 @@ def _submission(predictions: Iterable[Prediction], wanted: Submission) -> Rows:
 
 
 def submitted(each: Prediction, wanted: Submission, names: tuple[str, ...] | None) -> list[str]:
-    """The cells of a picture that was answered, without its id.
+    """The cells of an image that was answered, without its id.
 
     Args:
         each: with all classes, where probabilities are wanted.

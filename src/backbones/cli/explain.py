@@ -97,8 +97,8 @@ def explain(
         backbones explain runs/pets photos -o why
         backbones explain runs/pets cat.jpg --class cat --class dog --method occlusion
     """
-    from backbones.api.explanation import Occluder, filters_picture, write_explanations
-    from backbones.report.pictures import save_image
+    from backbones.api.explanation import Occluder, filters_image, write_explanations
+    from backbones.report.images import save_image
 
     if not images and not filters:
         raise WrongUse("no images given; expected files or folders, or --filters")
@@ -106,7 +106,7 @@ def explain(
     check_options(methods, layer, patch or stride)
     network = opened(classifier, lang, compute)
     if filters:
-        say(f"wrote {save_image(filters_picture(network), out / 'filters.png')}")
+        say(f"wrote {save_image(filters_image(network), out / 'filters.png')}")
     if not images:
         return
     with progress("explaining", unit="passes") as report_progress:

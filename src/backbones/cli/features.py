@@ -59,7 +59,7 @@ def features(
             batch_size=batch_size,
             progress=report_progress,
         )
-    rows = written.num_pictures - len(written.failures)
+    rows = written.num_images - len(written.failures)
     if output.json:
         failures = [{"path": path, "error": reason} for path, reason in written.failures]
         print_json({"out": str(out), "rows": rows, "failures": failures})

@@ -164,7 +164,7 @@ def record_lines(record: Record, num_epochs: int) -> list[str]:
             return [
                 f"epoch {record.epoch}/{num_epochs}: training loss {record.loss:.4f},"
                 f" accuracy {1 - record.top1_error_percent / 100:.4f},"
-                f" {record.pictures_per_second:,.0f} images/s, {human_seconds(record.seconds)}"
+                f" {record.images_per_second:,.0f} images/s, {human_seconds(record.seconds)}"
             ]
         case EvaluationRecord():
             figures, place = record.metrics, f"epoch {record.epoch}/{num_epochs}"
@@ -202,7 +202,7 @@ def tell_end(run: TrainingRun, *, as_json: bool = False) -> None:
     say(f"bundle: {finished.bundle}")
     drawn = sorted({path.name for path in finished.files})
     say(f"also in {run.folder}: metrics.jsonl, tensorboard/, {', '.join(drawn)}")
-    say(f"next: backbones predict {run.folder} IMAGES --pictures {run.folder / 'pictures'}")
+    say(f"next: backbones predict {run.folder} IMAGES --pictures {run.folder / 'annotated'}")
 
 
 def result_json(run: TrainingRun) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def predict(
             progress=report_progress,
         )
     if out:
-        say(f"wrote {written.num_pictures - len(written.extra)} predictions to {out}")
+        say(f"wrote {written.num_images - len(written.extra)} predictions to {out}")
     if pictures:
         say(f"annotated copies are in {pictures}; open {pictures / 'index.html'}")
     tell_failures(written)
@@ -164,8 +164,8 @@ def tell_failures(written: Written) -> None:
         warn(f"no row of the template asks for {len(written.extra)} images: {listed}{more}")
     if not written.failures:
         return
-    warn(f"{len(written.failures)} of {written.num_pictures} images could not be read:")
+    warn(f"{len(written.failures)} of {written.num_images} images could not be read:")
     for path, reason in written.failures[:20]:
         warn(f"  {path}: {reason}")
-    if len(written.failures) == written.num_pictures:
+    if len(written.failures) == written.num_images:
         raise typer.Exit(1)

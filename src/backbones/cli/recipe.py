@@ -50,7 +50,7 @@ def show(
         settings=settings or (),
         layout=layout,
         label_pattern=label_pattern,
-        num_pictures=images,
+        num_images=images,
         data=data,
     )
     recipe = view.recipe

@@ -96,11 +96,11 @@ def stylize(
     if done.interrupted:
         say(f"interrupted after {done.steps} of {steps} steps; the best image is in {out}")
         raise typer.Exit(130)
-    say(f"wrote {out}: {done.picture.shape[1]}x{done.picture.shape[0]} px, loss {done.loss:.4g}")
+    say(f"wrote {out}: {done.image.shape[1]}x{done.image.shape[0]} px, loss {done.loss:.4g}")
 
 
 def _as_json(done: Stylized, out: Path) -> dict[str, Any]:
-    height, width = done.picture.shape[:2]
+    height, width = done.image.shape[:2]
     return {
         "out": str(out),
         "weights": done.network,
@@ -117,7 +117,7 @@ def _as_json(done: Stylized, out: Path) -> dict[str, Any]:
 
 def _check_destination(out: Path) -> None:
     from backbones.errors import NotFound
-    from backbones.report.pictures import check_image_path
+    from backbones.report.images import check_image_path
 
     check_image_path(out)
     if not out.resolve().parent.is_dir():
@@ -134,5 +134,5 @@ def _names(given: list[str] | None) -> tuple[str, ...]:
 
 
 def _tell(moved: BarCallback, step: StyleStep, steps: int) -> None:
-    height, width = step.picture.shape[2:]
+    height, width = step.image.shape[2:]
     moved(step.step, steps, f"{width}x{height} px, loss {step.loss:.4g}")

@@ -1,1 +1,1 @@
-"""Pictures and their classes: sources told apart by looking, decoded, checked, fed to a network."""
+"""Images and their classes: sources told apart by looking, decoded, checked, fed to a network."""

@@ -1,6 +1,6 @@
-"""Find pictures that are the same, or nearly: re-encoded, resized or brightened copies.
+"""Find images that are the same, or nearly: re-encoded, resized or brightened copies.
 
-Two pictures are nearly the same when their difference hashes are at most 7 of 64 bits apart and
+Two images are nearly the same when their difference hashes are at most 7 of 64 bits apart and
 their 16 x 16 thumbnails correlate by 0.95 or more. On 1,399 photos of cats and dogs the one true
 pair has 0.999 and the next pair 0.876, 23 bits apart.
 """
@@ -16,7 +16,7 @@ import numpy.typing as npt
 MAX_BITS = 7
 MIN_CORRELATION = 0.95
 MIN_CONTRAST = 2.0
-"""Grey levels of standard deviation; blank pictures are like any other and are left out."""
+"""Grey levels of standard deviation; blank images are like any other and are left out."""
 
 # Two hashes at most 7 bits apart agree in at least one of their eight bytes.
 _BANDS = 8
@@ -42,7 +42,7 @@ def equal_groups(keys: Iterable[Hashable]) -> list[list[int]]:
 
 
 def near_groups(hashes: Sequence[int], thumbnails: npt.NDArray[np.uint8]) -> list[list[int]]:
-    """The positions of pictures that are nearly the same, joined where pairs share a picture.
+    """The positions of images that are nearly the same, joined where pairs share an image.
 
     Args:
         hashes: N difference hashes of 64 bits.

@@ -1,6 +1,6 @@
 """Decoding in a process of its own, for the formats whose decoders can take minutes.
 
-A picture that is small for its format, and any JPEG, PNG, GIF, BMP or WebP, is decoded where it is
+An image that is small for its format, and any JPEG, PNG, GIF, BMP or WebP, is decoded where it is
 asked for: that takes a few seconds at most (a JPEG of too many scans is refused unread). The
 others get a worker, which is kept for the next one.
 """

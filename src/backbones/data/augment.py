@@ -1,4 +1,4 @@
-"""What training may change in a picture, and how much: drawn anew for every sample and epoch."""
+"""What training may change in an image, and how much: drawn anew for every sample and epoch."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ _SCALE, _X, _Y, _FLIP, _COLOUR, _ERASE, _BOXES, _JITTER, _OPERATIONS = 1, 2, 3, 
 
 
 class Augment(BaseModel):
-    """What is drawn for each training picture.
+    """What is drawn for each training image.
 
     Args:
         resize: px of the shorter side before the crop; a pair draws it uniformly, both ends
             included (VGG's scale jitter: Simonyan & Zisserman 2015, section 3.1); None leaves
-            the picture as it is.
+            the image as it is.
         crop: "random" square, "centre" square, or "random_resized": a box of random area and
             aspect that is resized to the square (Szegedy et al. 2015, section 6).
         pad: black px on each side before a random crop.
-        area: smallest and largest share of the picture's area, for "random_resized".
+        area: smallest and largest share of the image's area, for "random_resized".
         aspect: smallest and largest width over height, for "random_resized".
         flip: probability of mirroring left and right.
         pca_colour: standard deviation of the steps along ImageNet's principal colours
@@ -113,7 +113,7 @@ class Augment(BaseModel):
             raise ValueError("area begins at 0, expected more than nothing")
         if self.crop == "random_resized" and (self.resize is not None or self.pad):
             raise ValueError(
-                "crop random_resized takes its box from the whole picture: leave out resize and pad"
+                "crop random_resized takes its box from the whole image: leave out resize and pad"
             )
         if self.crop == "centre" and self.pad:
             raise ValueError("pad is for crop random; a centre crop pads what is too small itself")
@@ -235,13 +235,13 @@ def _drawn_operations(augment: Augment, count: int, share: Callable[[int], Float
 def framing_of(
     augment: Augment, drawn: Draws, row: int, width: int, height: int, size: int
 ) -> Framing:
-    """How sample `row` of the draws is cut, for a picture of this size.
+    """How sample `row` of the draws is cut, for an image of this size.
 
     Args:
         augment: what `drawn` was drawn for.
         drawn: the draws of a batch.
         row: which of them.
-        width, height: of the picture, px.
+        width, height: of the image, px.
         size: side of the square that the network sees, px.
     """
     x, y = float(drawn.x[row]), float(drawn.y[row])

@@ -1,12 +1,12 @@
-"""A decoded copy of picture files, so that later epochs need not decode them again.
+"""A decoded copy of image files, so that later epochs need not decode them again.
 
-One file holds a whole split: the pixels one picture after the other, then where each begins, then
+One file holds a whole split: the pixels one image after the other, then where each begins, then
 a description, then the description's length and checksum. The end is written last and the file
 gets its name only when it is complete, so a killed build leaves nothing that could be mistaken
 for a cache. A cache whose files have changed since, or that was cut short, is built again.
 
-The pixels of each picture carry a checksum, which is verified when a process first reads them. A
-picture that is damaged, or missing because the file was cut while it was in use, is decoded from
+The pixels of each image carry a checksum, which is verified when a process first reads them. An
+image that is damaged, or missing because the file was cut while it was in use, is decoded from
 its own file, to the same pixels, and the cache is removed, so that the next run builds it again.
 The file is read and not mapped: a map of a file that is cut ends the process.
 """
@@ -38,7 +38,7 @@ from backbones.data.crew import Crew
 from backbones.data.geometry import resized_size
 from backbones.data.readers import FileReader, NeededPx
 from backbones.data.render import Pixels, resize_pixels
-from backbones.data.source import FilePictures
+from backbones.data.source import FileImages
 from backbones.errors import BackbonesError, BadImage
 from backbones.progress import Progress
 from backbones.spec import Interpolation
@@ -48,17 +48,17 @@ VERSION = 2
 _TRAILER = struct.Struct("<QI8s")  # length and CRC-32 of index and description, then the mark
 _MARK = b"backbone"
 _ABANDONED_S = 600.0
-_PICTURES_A_TASK = 8
+_IMAGES_A_TASK = 8
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class CacheForm:
-    """What is stored of each picture.
+    """What is stored of each image.
 
     Args:
-        shorter_px: larger pictures are resized to this shorter side; None stores them whole.
+        shorter_px: larger images are resized to this shorter side; None stores them whole.
         channels: 1 or 3.
         interpolation: of that resize.
     """
@@ -68,27 +68,27 @@ class CacheForm:
     interpolation: Interpolation
 
 
-class CachedPictures:
-    """Reads pictures from a cache file.
+class CachedImages:
+    """Reads images from a cache file.
 
     Args:
         file: what lies in it.
-        pictures: the files that it was made of.
+        images: the files that it was made of.
         form: what is stored of each.
     """
 
-    def __init__(self, file: _CacheFile, pictures: FilePictures, form: CacheForm) -> None:
+    def __init__(self, file: _CacheFile, images: FileImages, form: CacheForm) -> None:
         self._file, self._form = file, form
-        self._reader = FileReader(pictures, form.channels)
-        self._good = np.zeros(len(pictures), dtype=bool)
+        self._reader = FileReader(images, form.channels)
+        self._good = np.zeros(len(images), dtype=bool)
 
     @property
     def reasons(self) -> dict[int, str]:
-        """Why pictures are bad, by index."""
+        """Why images are bad, by index."""
         return self._file.reasons
 
     def read(self, index: int, needed: NeededPx | None) -> Pixels:
-        """Picture `index`, as it was stored.
+        """Image `index`, as it was stored.
 
         Raises:
             BadImage: it could not be decoded when the cache was built.
@@ -102,14 +102,14 @@ class CachedPictures:
         ):
             self._good[index] = True
             return pixels
-        self._file.give_up(self._reader.pictures.name(index))
+        self._file.give_up(self._reader.images.name(index))
         stored = _stored(self._reader, index, self._form)
         if isinstance(stored, BadImage):
             raise stored
         return stored
 
     def size(self, index: int) -> tuple[int, int] | None:
-        """Width and height of picture `index`, as stored; None for a bad one."""
+        """Width and height of image `index`, as stored; None for a bad one."""
         if index in self.reasons:
             return None
         _, height, width, _ = self._file.index[index].tolist()
@@ -122,9 +122,9 @@ class _CacheFile:
     Args:
         path: where it is.
         handle: the file, open for reading, closed with this object; several threads read at once.
-        index: offset, height, width and CRC-32 of each picture, int64 (N, 4); a bad one's height
+        index: offset, height, width and CRC-32 of each image, int64 (N, 4); a bad one's height
             is 0.
-        reasons: why pictures are bad, by index.
+        reasons: why images are bad, by index.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class _CacheFile:
             with suppress(OSError):
                 self._path.unlink()
         _log.warning(
-            "the picture cache %s is damaged (at %s): such pictures are decoded from their own"
+            "the image cache %s is damaged (at %s): such images are decoded from their own"
             " files, and the next run builds it again",
             self._path,
             name,
@@ -177,60 +177,60 @@ class _CacheFile:
 def open_cache(
     folder: Path,
     name: str,
-    pictures: FilePictures,
+    images: FileImages,
     form: CacheForm,
     *,
     crew: Crew,
     progress: Progress | None = None,
-) -> CachedPictures:
-    """Open the cache of some pictures; build it where there is none that is whole and up to date.
+) -> CachedImages:
+    """Open the cache of some images; build it where there is none that is whole and up to date.
 
     Args:
         folder: where caches lie; made where it is missing.
         name: begins the file's name, for people.
-        pictures: the files.
+        images: the files.
         form: what is stored.
         crew: decodes.
-        progress: called with (pictures done, pictures in all) while building.
+        progress: called with (images done, images in all) while building.
 
     Raises:
         BackbonesError: the folder cannot be written, or the disk is full.
     """
-    key = _content_key(pictures, form)
+    key = _content_key(images, form)
     bound = f"{form.shorter_px}px" if form.shorter_px else "whole"
-    path = folder / f"{name}-{bound}-{_place_key(pictures, form)}.pictures"
+    path = folder / f"{name}-{bound}-{_place_key(images, form)}.images"
     found = _read(path, key)
     if found is None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _remove_abandoned(path)
-            _build(path, pictures, form, key, crew, progress)
+            _build(path, images, form, key, crew, progress)
         except OSError as error:
             raise BackbonesError(_write_failure(folder, error)) from error
         found = _read(path, key)
         if found is None:
             raise BackbonesError(f"the cache {path} was built and cannot be read back")
-    return CachedPictures(found, pictures, form)
+    return CachedImages(found, images, form)
 
 
 # --- keys ---------------------------------------------------------------------------------------
 
 
-def _place_key(pictures: FilePictures, form: CacheForm) -> str:
-    """Which pictures, in which form: names the file, so that a stale cache is replaced."""
-    words = [str(pictures.root.resolve()), repr(form), *pictures.paths]
+def _place_key(images: FileImages, form: CacheForm) -> str:
+    """Which images, in which form: names the file, so that a stale cache is replaced."""
+    words = [str(images.root.resolve()), repr(form), *images.paths]
     return hashlib.sha256(name_bytes("\0".join(words))).hexdigest()[:12]
 
 
-def _content_key(pictures: FilePictures, form: CacheForm) -> str:
+def _content_key(images: FileImages, form: CacheForm) -> str:
     """The same, with each file's size and times: differs as soon as a file was changed.
 
     Whoever changes a file can set the time of its contents back, but not that of its entry.
     """
     digest = hashlib.sha256(f"{VERSION} {form!r}".encode())
-    for index, relative in enumerate(pictures.paths):
+    for index, relative in enumerate(images.paths):
         try:
-            facts = pictures.path(index).stat()
+            facts = images.path(index).stat()
             stamp = f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}"
         except OSError:
             stamp = "missing"
@@ -280,19 +280,19 @@ def _tail(file: BinaryIO, size: int) -> tuple[bytes, dict[str, Any]]:
 
 def _build(
     path: Path,
-    pictures: FilePictures,
+    images: FileImages,
     form: CacheForm,
     key: str,
     crew: Crew,
     progress: Progress | None,
 ) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{time.monotonic_ns()}.tmp")
-    index = np.zeros((len(pictures), 4), dtype="<i8")
+    index = np.zeros((len(images), 4), dtype="<i8")
     reasons: dict[str, str] = {}
     offset = 0
     try:
         with temporary.open("xb") as file:
-            for number, stored in enumerate(_prepared(pictures, form, crew)):
+            for number, stored in enumerate(_prepared(images, form, crew)):
                 if isinstance(stored, BadImage):
                     reasons[str(number)] = str(stored)
                 else:
@@ -301,8 +301,8 @@ def _build(
                     index[number] = (offset, *stored.shape[:2], zlib.crc32(data))
                     offset += stored.nbytes
                 if progress is not None:
-                    progress(number + 1, len(pictures))
-            about = {"key": key, "count": len(pictures), "pixel_bytes": offset, "bad": reasons}
+                    progress(number + 1, len(images))
+            about = {"key": key, "count": len(images), "pixel_bytes": offset, "bad": reasons}
             tail = index.tobytes() + json.dumps(about).encode()
             tail += struct.pack("<Q", index.nbytes)
             file.write(tail)
@@ -314,17 +314,17 @@ def _build(
         temporary.unlink(missing_ok=True)
 
 
-def _prepared(pictures: FilePictures, form: CacheForm, crew: Crew) -> Iterator[Pixels | BadImage]:
-    """The pictures in order, decoded by the crew a little ahead of the writing."""
-    reader = FileReader(pictures, form.channels)
+def _prepared(images: FileImages, form: CacheForm, crew: Crew) -> Iterator[Pixels | BadImage]:
+    """The images in order, decoded by the crew a little ahead of the writing."""
+    reader = FileReader(images, form.channels)
 
     def prepare(first: int) -> list[Pixels | BadImage]:
-        last = min(first + _PICTURES_A_TASK, len(pictures))
+        last = min(first + _IMAGES_A_TASK, len(images))
         return [_stored(reader, index, form) for index in range(first, last)]
 
     waiting: deque[Future[list[Pixels | BadImage]]] = deque()
     try:
-        for first in range(0, len(pictures), _PICTURES_A_TASK):
+        for first in range(0, len(images), _IMAGES_A_TASK):
             waiting.append(crew.submit(prepare, first))
             if len(waiting) > 2 * crew.workers:
                 yield from waiting.popleft().result()
@@ -359,7 +359,7 @@ def _remove_abandoned(path: Path) -> None:
 def _write_failure(folder: Path, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
         return (
-            f"the disk is full: the picture cache in {folder} could not be finished;"
+            f"the disk is full: the image cache in {folder} could not be finished;"
             " free some space, name another folder, or go without a cache"
         )
-    return f"the picture cache in {folder} could not be written: {error.strerror or error}"
+    return f"the image cache in {folder} could not be written: {error.strerror or error}"

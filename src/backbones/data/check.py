@@ -14,15 +14,15 @@ import numpy as np
 from backbones.data.alike import equal_groups, near_groups
 from backbones.data.examine import Examined, examine_all, examine_rows
 from backbones.data.sets import open_data
-from backbones.data.sets.listing import count_of, walk_pictures
+from backbones.data.sets.listing import count_of, walk_images
 from backbones.data.sets.splitting import ordered
-from backbones.data.source import ArrayPictures, DataSource, Pictures, RowPictures
+from backbones.data.source import ArrayImages, DataSource, Images, RowImages
 from backbones.errors import BadData
 from backbones.files import expanded
 from backbones.progress import Progress
 
 SMALLEST_FOR_NEAR_PX = 64
-"""Pictures with a shorter side below this are compared exactly only: two digits look alike."""
+"""Images with a shorter side below this are compared exactly only: two digits look alike."""
 
 LARGE_IMBALANCE = 10.0
 
@@ -44,7 +44,7 @@ _SUFFIXES = {
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A picture that cannot be decoded, and why."""
+    """An image that cannot be decoded, and why."""
 
     path: str
     reason: str
@@ -52,7 +52,7 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class WrongExtension:
-    """A picture whose content is of another format than its name says."""
+    """An image whose content is of another format than its name says."""
 
     path: str
     extension: str
@@ -70,7 +70,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Sizes:
-    """The upright sizes of the readable pictures, in pixels."""
+    """The upright sizes of the readable images, in pixels."""
 
     width: Spread
     height: Spread
@@ -78,7 +78,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Leak:
-    """One picture that is in the training split and in another one.
+    """One image that is in the training split and in another one.
 
     Args:
         train: its names in the training split.
@@ -93,7 +93,7 @@ class Leak:
 
 @dataclass(frozen=True)
 class Conflict:
-    """One and the same picture that stands under two labels."""
+    """One and the same image that stands under two labels."""
 
     paths: tuple[str, ...]
     classes: tuple[str, ...]
@@ -109,21 +109,21 @@ class Check:
         ok: whether there are no problems.
         problems: sentences about what makes an answer wrong or a training fail.
         remarks: sentences about what is only good to know.
-        files: how many pictures there are.
+        files: how many images there are.
         readable: how many of them decode.
         unreadable: the others.
-        classes: pictures of each class, readable or not.
-        splits: for each split, pictures of each class.
+        classes: images of each class, readable or not.
+        splits: for each split, images of each class.
         imbalance: the largest class over the smallest; 0 where there are fewer than two.
-        sizes: of the readable pictures; None where there are none.
-        formats: pictures of each format, by content.
-        modes: pictures of each pixel mode.
+        sizes: of the readable images; None where there are none.
+        formats: images of each format, by content.
+        modes: images of each pixel mode.
         wrong_extensions: see `WrongExtension`.
-        exact_duplicates: groups of names of equal files (or equal pictures of an array).
-        near_duplicates: groups of names of pictures that look the same.
+        exact_duplicates: groups of names of equal files (or equal images of an array).
+        near_duplicates: groups of names of images that look the same.
         blank: images of one colour.
         nearly_black: others without a value above `DARK` of 255.
-        leaks: the same picture in train and in another split.
+        leaks: the same image in train and in another split.
         conflicts: the same file under two labels.
     """
 
@@ -156,7 +156,7 @@ class Check:
 
 @dataclass(frozen=True)
 class _Item:
-    """One picture of one split."""
+    """One image of one split."""
 
     split: str
     label: str
@@ -171,27 +171,27 @@ def check_data(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Check:
-    """Decode every picture of a set once, and compare all with all.
+    """Decode every image of a set once, and compare all with all.
 
     A folder without labels that `open_data` understands is looked at as well, and that is a
     problem: nothing can be trained on it.
 
     Args:
-        where: whatever `open_data` opens, or any folder with pictures.
+        where: whatever `open_data` opens, or any folder with images.
         layout, label_pattern: as of `open_data`.
         workers: how many processes decode; all cores by default.
-        progress: called with (done, total) as pictures are looked at.
+        progress: called with (done, total) as images are looked at.
 
     Raises:
         NotFound: no such name or path.
-        BadData: there is no picture at all.
+        BadData: there is no image at all.
     """
     try:
         # nothing is drawn at random here: the splits are those that the set brings along
         source = open_data(where, val_fraction=0.0, layout=layout, label_pattern=label_pattern)
     except BadData as error:
         root = expanded(where)
-        paths = walk_pictures(root)[0] if root.is_dir() else []
+        paths = walk_images(root)[0] if root.is_dir() else []
         if not paths:
             raise
         items = [_Item("", "", path) for path in paths]
@@ -209,11 +209,11 @@ def _look_at(
     total = sum(map(len, source.splits.values()))
     for split in source.splits.values():
         labels = [split.classes[label] for label in split.labels]
-        names = [split.pictures.name(i) for i in range(len(split))]
+        names = [split.images.name(i) for i in range(len(split))]
         items.extend(
             _Item(split.name, label, name) for label, name in zip(labels, names, strict=True)
         )
-        found.extend(_examined(split.pictures, workers, _shifted(progress, len(found), total)))
+        found.extend(_examined(split.images, workers, _shifted(progress, len(found), total)))
     return items, found
 
 
@@ -223,16 +223,16 @@ def _shifted(progress: Progress | None, before: int, total: int) -> Progress | N
     return lambda done, _: progress(before + done, total)
 
 
-def _examined(pictures: Pictures, workers: int | None, progress: Progress | None) -> list[Examined]:
-    if isinstance(pictures, RowPictures):
-        return list(examine_rows(pictures, progress))
-    if not isinstance(pictures, ArrayPictures):
-        paths = [pictures.path(i) for i in range(len(pictures))]
+def _examined(images: Images, workers: int | None, progress: Progress | None) -> list[Examined]:
+    if isinstance(images, RowImages):
+        return list(examine_rows(images, progress))
+    if not isinstance(images, ArrayImages):
+        paths = [images.path(i) for i in range(len(images))]
         return examine_all(paths, workers=workers, progress=progress)
-    height, width, channels = pictures.array.shape[1:]
+    height, width, channels = images.array.shape[1:]
     mode = "RGB" if channels == 3 else "L"
     same = Examined(format="array", mode=mode, width=width, height=height)
-    rows = np.ascontiguousarray(pictures.array).reshape(len(pictures), -1)
+    rows = np.ascontiguousarray(images.array).reshape(len(images), -1)
     found = [
         replace(
             same,
@@ -341,17 +341,17 @@ def _conflicts(exact: list[list[int]], items: Sequence[_Item]) -> Iterable[Confl
 def _judged(result: Check, problems: list[str], remarks: list[str]) -> Check:
     """Say in sentences what the figures mean."""
     if number := len(result.unreadable):
-        problems.append(f"{count_of(number, 'picture')} cannot be decoded")
+        problems.append(f"{count_of(number, 'image')} cannot be decoded")
     if number := len(result.conflicts):
-        problems.append(f"{count_of(number, 'picture')} under two labels")
+        problems.append(f"{count_of(number, 'image')} under two labels")
     if number := len(result.leaks):
-        problems.append(f"{count_of(number, 'picture')} of train again in another split")
+        problems.append(f"{count_of(number, 'image')} of train again in another split")
     if number := len(result.wrong_extensions):
         remarks.append(f"{count_of(number, 'wrong extension')}: the content decides")
     if number := len(result.exact_duplicates):
-        remarks.append(f"{count_of(number, 'group')} of equal pictures")
+        remarks.append(f"{count_of(number, 'group')} of equal images")
     if number := len(result.near_duplicates):
-        remarks.append(f"{count_of(number, 'group')} of pictures that look the same")
+        remarks.append(f"{count_of(number, 'group')} of images that look the same")
     if number := len(result.blank):
         remarks.append(f"{count_of(number, 'image')} of one colour")
     if number := len(result.nearly_black):
@@ -359,11 +359,9 @@ def _judged(result: Check, problems: list[str], remarks: list[str]) -> Check:
             f"{count_of(number, 'image')} nearly black: were 10 to 14 bits stored as if 16?"
         )
     if list(result.splits) == ["train"] and (result.exact_duplicates or result.near_duplicates):
-        remarks.append("a val split drawn from it may hold copies of training pictures")
+        remarks.append("a val split drawn from it may hold copies of training images")
     if result.imbalance >= LARGE_IMBALANCE:
-        remarks.append(
-            f"the largest class has {result.imbalance:.0f} times the smallest's pictures"
-        )
+        remarks.append(f"the largest class has {result.imbalance:.0f} times the smallest's images")
     return replace(result, ok=not problems, problems=tuple(problems), remarks=tuple(remarks))
 
 

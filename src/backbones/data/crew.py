@@ -1,4 +1,4 @@
-"""Threads that prepare pictures, each using one core."""
+"""Threads that prepare images, each using one core."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Crew:
         # pool changes both, so the caller's own count is put back after every thread has started.
         mine = torch.get_num_threads()
         started = threading.Barrier(workers + 1)
-        self._pool = ThreadPoolExecutor(workers, "pictures", _use_one_core)
+        self._pool = ThreadPoolExecutor(workers, "images", _use_one_core)
         for _ in range(workers):
             self._pool.submit(started.wait)
         started.wait()

@@ -1,4 +1,4 @@
-"""From the bytes of a picture file to upright RGB pixels, or to `BadImage` with the reason.
+"""From the bytes of an image file to upright RGB pixels, or to `BadImage` with the reason.
 
 Pillow is the reference. Where `simplejpeg` is installed it decodes plain JPEGs, in strict mode
 and with the accurate transform and upsampling, so that its pixels are Pillow's; whatever it does
@@ -42,7 +42,7 @@ from backbones.signatures import what_is
 _T = TypeVar("_T")
 
 MAX_PIXELS = 105_000_000
-"""Larger pictures are refused by their header. Decoding takes 7 bytes a pixel (9 for a progressive
+"""Larger images are refused by their header. Decoding takes 7 bytes a pixel (9 for a progressive
 JPEG) besides the file itself, so that all others stay under 1 GB; a 102-megapixel camera fits."""
 
 _PILLOW, _SIMPLEJPEG, _SCANS = 7, 3, 6  # bytes a pixel; coefficients are kept of several scans
@@ -61,7 +61,7 @@ _EXIF_ORIENTATION = 0x0112
 
 
 def decode(data: bytes, *, shorter_px: int | None = None) -> Pixels:
-    """Decode one picture.
+    """Decode one image.
 
     Args:
         data: the whole file.
@@ -83,7 +83,7 @@ def decode(data: bytes, *, shorter_px: int | None = None) -> Pixels:
 
 
 def decode_then(data: bytes, use: Callable[[Pixels], _T], *, shorter_px: int | None = None) -> _T:
-    """Decode one picture and make something smaller of it, before other large ones are decoded.
+    """Decode one image and make something smaller of it, before other large ones are decoded.
 
     Args:
         data, shorter_px: see `decode`.
@@ -119,8 +119,8 @@ def _decoded(data: bytes, shorter_px: int | None, held: contextlib.ExitStack) ->
     return _tried(data, lambda data: _decode_reference(data, shorter_px, held))
 
 
-def read_picture(path: Path, *, shorter_px: int | None = None) -> Pixels:
-    """Decode the picture in a file; see `decode`.
+def read_image(path: Path, *, shorter_px: int | None = None) -> Pixels:
+    """Decode the image in a file; see `decode`.
 
     Raises:
         BadImage: it cannot be read or decoded; the message is the reason alone, without the path.
@@ -128,14 +128,14 @@ def read_picture(path: Path, *, shorter_px: int | None = None) -> Pixels:
     return decode(read_bytes(path), shorter_px=shorter_px)
 
 
-def picture_facts(data: bytes) -> tuple[str, str, int, int]:
+def image_facts(data: bytes) -> tuple[str, str, int, int]:
     """What the header says, without decoding: format, mode, width and height as stored.
 
     Raises:
         BadImage: the header cannot be read.
 
     Example:
-        >>> picture_facts(b"P6 2 1 255 " + bytes(6))
+        >>> image_facts(b"P6 2 1 255 " + bytes(6))
         ('PPM', 'RGB', 2, 1)
     """
     return _tried(data, _facts)
@@ -145,8 +145,8 @@ def _facts(data: bytes) -> tuple[str, str, int, int]:
     if tags := read_tags(data):
         check_tags(tags)
         data = readable(data, tags)
-    with Image.open(io.BytesIO(data), formats=_formats()) as picture:
-        return str(picture.format), picture.mode, picture.width, picture.height
+    with Image.open(io.BytesIO(data), formats=_formats()) as image:
+        return str(image.format), image.mode, image.width, image.height
 
 
 def _tried(data: bytes, read: Callable[[bytes], _T]) -> _T:
@@ -228,27 +228,27 @@ def _decode_reference(data: bytes, shorter_px: int | None, held: contextlib.Exit
     if tags := read_tags(data):
         check_tags(tags)
         data = readable(data, tags)
-    with Image.open(io.BytesIO(data), formats=_formats()) as picture:
-        _check_size(*picture.size)
-        each = _SCANS + _SIMPLEJPEG if picture.format in ("JPEG", "MPO") else _PILLOW
+    with Image.open(io.BytesIO(data), formats=_formats()) as image:
+        _check_size(*image.size)
+        each = _SCANS + _SIMPLEJPEG if image.format in ("JPEG", "MPO") else _PILLOW
         held.close()  # a file that is tried a second time
-        held.enter_context(DECODING.taken(len(data) + each * picture.width * picture.height))
-        if takes_long(_kind(picture, data), *picture.size):
+        held.enter_context(DECODING.taken(len(data) + each * image.width * image.height))
+        if takes_long(_kind(image, data), *image.size):
             return decode_apart(data, shorter_px)
-        return _loaded(picture, data, tags, shorter_px)
+        return _loaded(image, data, tags, shorter_px)
 
 
-def _loaded(picture: Image.Image, data: bytes, tags: Tags | None, shorter_px: int | None) -> Pixels:
-    if picture.format in ("JPEG", "MPO"):
-        _check_scans(data, *picture.size)
+def _loaded(image: Image.Image, data: bytes, tags: Tags | None, shorter_px: int | None) -> Pixels:
+    if image.format in ("JPEG", "MPO"):
+        _check_scans(data, *image.size)
         if shorter_px is not None:
-            factor = _shrink_factor(*picture.size, shorter_px)
-            picture.draft(None, (picture.width // factor, picture.height // factor))
-    picture.load()
-    _check_size(*picture.size)
+            factor = _shrink_factor(*image.size, shorter_px)
+            image.draft(None, (image.width // factor, image.height // factor))
+    image.load()
+    _check_size(*image.size)
     # asked after loading, because Pillow turns TIFFs by itself and then clears the tag
-    orientation = _orientation(picture)
-    return _upright(to_rgb(picture, data, tags), orientation)
+    orientation = _orientation(image)
+    return _upright(to_rgb(image, data, tags), orientation)
 
 
 @functools.cache
@@ -276,15 +276,15 @@ def _check_scans(data: bytes, width: int, height: int) -> None:
         raise BadImage(f"a JPEG of {width} x {height} pixels in more than {most} scans")
 
 
-def _kind(picture: Image.Image, data: bytes) -> str:
+def _kind(image: Image.Image, data: bytes) -> str:
     """The format, as `takes_long` tells them apart."""
-    plain = picture.format == "PPM" and data[:2] in (b"P1", b"P2", b"P3")
-    return "PPM plain" if plain else str(picture.format)
+    plain = image.format == "PPM" and data[:2] in (b"P1", b"P2", b"P3")
+    return "PPM plain" if plain else str(image.format)
 
 
-def _orientation(picture: Image.Image) -> int:
+def _orientation(image: Image.Image) -> int:
     try:
-        value = picture.getexif().get(_EXIF_ORIENTATION, 1)
+        value = image.getexif().get(_EXIF_ORIENTATION, 1)
     except Exception:  # broken metadata says nothing about the pixels
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
@@ -321,7 +321,7 @@ def _reason(data: bytes, error: Exception) -> str:
         return text
     if what is not None:
         return f"{what} whose header is damaged or cut off"
-    return "not a picture in any format that is read here"
+    return "not an image in any format that is read here"
 
 
 _decoding = threading.local()

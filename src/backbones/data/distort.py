@@ -1,6 +1,6 @@
 """What changes the look of a finished square: colour jitter, and RandAugment's operations.
 
-Pillow does the work, on bytes; what is done to a picture was drawn before (`data.augment`).
+Pillow does the work, on bytes; what is done to an image was drawn before (`data.augment`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from backbones.data.draws import Floats
 
 Operation = Callable[[Image.Image, float], Image.Image]
 
-_GREY = 128  # what a moved picture leaves behind
+_GREY = 128  # what a moved image leaves behind
 # Which of jitter's three comes when, by a number that was drawn.
 _ORDERS = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
 

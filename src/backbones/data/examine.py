@@ -1,4 +1,4 @@
-"""Look at many picture files at once, in processes of their own.
+"""Look at many image files at once, in processes of their own.
 
 A decoder that crashes or hangs takes down its own worker, which is replaced; the file that it was
 looking at is reported, and all others are looked at. Workers read paths and write one JSON line
@@ -23,9 +23,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from backbones.data.apart import be_worker
-from backbones.data.decode import decode, picture_facts
+from backbones.data.decode import decode, image_facts
 from backbones.data.files import read_bytes
-from backbones.data.source import RowPictures
+from backbones.data.source import RowImages
 from backbones.data.worker import LIMIT_S, Worker, limited, requests
 from backbones.errors import BadImage
 
@@ -83,7 +83,7 @@ def examine_bytes(data: bytes) -> Examined:
     sha256 = hashlib.sha256(data).hexdigest()
     kind, mode, width, height = "", "", 0, 0
     try:
-        kind, mode, width, height = picture_facts(data)
+        kind, mode, width, height = image_facts(data)
         pixels = decode(data, shorter_px=_DECODE_PX)
     except BadImage as error:
         return Examined(str(error), kind, mode, width, height, sha256)
@@ -99,16 +99,16 @@ def examine_bytes(data: bytes) -> Examined:
 
 
 def examine_rows(
-    pictures: RowPictures, progress: Callable[[int, int], None] | None = None
+    images: RowImages, progress: Callable[[int, int], None] | None = None
 ) -> Iterator[Examined]:
-    """Examine the pictures in tables, one after the other; `progress` as of `examine_all`."""
-    for index in range(len(pictures)):
+    """Examine the images in tables, one after the other; `progress` as of `examine_all`."""
+    for index in range(len(images)):
         try:
-            yield examine_bytes(pictures.data(index))
+            yield examine_bytes(images.data(index))
         except BadImage as error:
             yield Examined(reason=str(error))
         if progress is not None:
-            progress(index + 1, len(pictures))
+            progress(index + 1, len(images))
 
 
 def _difference_hash(grey: Image.Image) -> int:

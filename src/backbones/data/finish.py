@@ -13,7 +13,7 @@ from backbones.data.augment import Draws, erased_box
 from backbones.data.distort import distort
 from backbones.spec import InputSpec
 
-_LARGE_PICTURE = 2**14  # values
+_LARGE_IMAGE = 2**14  # values
 
 
 class Finisher:
@@ -37,9 +37,9 @@ class Finisher:
     def finish(
         self, out: Tensor, squares: Iterable[npt.NDArray[np.uint8]], drawn: Draws | None
     ) -> None:
-        """Write normalised pictures.
+        """Write normalised images.
 
-        Large ones are finished one by one, as they come: a picture that was just made is still in
+        Large ones are finished one by one, as they come: an image that was just made is still in
         the processor's cache, and each call into PyTorch less is one wait less for the
         interpreter's lock.
 
@@ -51,7 +51,7 @@ class Finisher:
         Shapes:
             out: float32 (N, S, S, C), contiguous. squares: N of uint8 (S, S, 1 or C).
         """
-        if out[:1].numel() > _LARGE_PICTURE:
+        if out[:1].numel() > _LARGE_IMAGE:
             self._one_by_one(out, squares, drawn)
         else:
             self._at_once(out, _stacked(squares), drawn)
@@ -76,24 +76,24 @@ class Finisher:
                 square = np.repeat(square, channels, axis=2)
             if flips[number]:
                 square = _mirror(square[None])[0]
-            picture = torch.from_numpy(square.reshape(len(square), -1))
-            torch.addcmul(offsets[number], picture, scale, out=rows[number])
+            image = torch.from_numpy(square.reshape(len(square), -1))
+            torch.addcmul(offsets[number], image, scale, out=rows[number])
 
     def _at_once(self, out: Tensor, squares: npt.NDArray[np.uint8], drawn: Draws | None) -> None:
         if drawn is not None and _is_distorted(drawn):
             distort(squares, drawn.jitter, drawn.operations)
         if drawn is not None and drawn.flip.any():
             squares = _mirrored(squares, drawn.flip)
-        pictures = torch.from_numpy(squares)
-        if pictures.shape[3] != self._spec.channels:
-            pictures = pictures.expand(out.shape)
+        images = torch.from_numpy(squares)
+        if images.shape[3] != self._spec.channels:
+            images = images.expand(out.shape)
         rows = out.view(len(out), self._spec.size, -1)
         offset = self._offsets(len(out), drawn)[:, None]
-        rows.copy_(pictures.reshape(rows.shape))
+        rows.copy_(images.reshape(rows.shape))
         torch.addcmul(offset, rows, self._scale, out=rows)
 
     def _offsets(self, count: int, drawn: Draws | None) -> Tensor:
-        """What is added to a row of pixels of each picture, (count, S * C)."""
+        """What is added to a row of pixels of each image, (count, S * C)."""
         if drawn is None or not drawn.colour.any():
             return self._offset.expand(count, -1)
         shift = torch.from_numpy(drawn.colour.astype(np.float32)) * self._step
@@ -146,18 +146,16 @@ def _stacked(squares: Iterable[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
     return squares
 
 
-def _mirrored(
-    pictures: npt.NDArray[np.uint8], flip: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.uint8]:
-    """The same pictures, some of them mirrored in place."""
+def _mirrored(images: npt.NDArray[np.uint8], flip: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """The same images, some of them mirrored in place."""
     if flip.all():
-        return _mirror(pictures)
-    pictures[flip] = _mirror(pictures[flip])
-    return pictures
+        return _mirror(images)
+    images[flip] = _mirror(images[flip])
+    return images
 
 
-def _mirror(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _mirror(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Left for right in (N, S, S, C)."""
     # only as (N, C, H, W) in channels_last does PyTorch mirror with vector instructions
-    planes = torch.from_numpy(pictures.transpose(0, 3, 1, 2)).flip(3)
+    planes = torch.from_numpy(images.transpose(0, 3, 1, 2)).flip(3)
     return planes.numpy().transpose(0, 2, 3, 1)

@@ -1,4 +1,4 @@
-"""Stratified folds: parts of the training pictures, each of which is held out once."""
+"""Stratified folds: parts of the training images, each of which is held out once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from backbones.data.source import ArrayPictures, DataSource, FilePictures, Pictures, Split
+from backbones.data.source import ArrayImages, DataSource, FileImages, Images, Split
 from backbones.errors import BadData, WrongUse
 from backbones.text import name_bytes
 
@@ -17,24 +17,24 @@ POOLED = ("train", "val")
 """The parts that folds are drawn from; "test" is never one of them."""
 
 Thin = Callable[[Split, int], Split]
-"""Keeps at most so many pictures of a split."""
+"""Keeps at most so many images of a split."""
 
 
 def fold_numbers(
     labels: npt.NDArray[np.int64], names: Sequence[str], num_folds: int, seed: int
 ) -> npt.NDArray[np.int64]:
-    """The fold of every picture, 1 to `num_folds`.
+    """The fold of every image, 1 to `num_folds`.
 
-    The pictures of a class are put in the order of a hash of the seed and their names, and dealt
+    The images of a class are put in the order of a hash of the seed and their names, and dealt
     out one to each fold in turn, the next class going on where the last one ended. So the folds
-    differ by at most one picture in each class, and by at most one in all; and neither the order
+    differ by at most one image in each class, and by at most one in all; and neither the order
     of the listing nor the machine matters.
 
     Args:
-        labels: of the pictures, at least `num_folds` of each class.
-        names: of the pictures, which stay the same wherever the set is stored.
+        labels: of the images, at least `num_folds` of each class.
+        names: of the images, which stay the same wherever the set is stored.
         num_folds: 2 or more.
-        seed: which pictures come together.
+        seed: which images come together.
 
     Shapes:
         labels (N,), N names -> (N,).
@@ -53,12 +53,12 @@ def fold_numbers(
 
 @dataclass(frozen=True)
 class Folds:
-    """All training pictures of a data set, and the fold that each is in.
+    """All training images of a data set, and the fold that each is in.
 
     Args:
         source: the data set, as it is stored.
         pool: its "train" and "val" in one split, in their order.
-        numbers: the fold of each picture of the pool.
+        numbers: the fold of each image of the pool.
         num_folds: how many there are.
         seed: they were drawn by.
     """
@@ -70,31 +70,31 @@ class Folds:
     seed: int
 
     def thinned(self, limit: int, thin: Thin) -> Folds:
-        """The same folds with at most `limit` pictures in all, shared out evenly.
+        """The same folds with at most `limit` images in all, shared out evenly.
 
-        A picture keeps its fold: what a fold of a limited run learns from is never held out in
+        An image keeps its fold: what a fold of a limited run learns from is never held out in
         that fold of the whole data.
 
         Args:
             limit: at least `num_folds`.
-            thin: chooses the pictures of one fold.
+            thin: chooses the images of one fold.
         """
         kept: list[npt.NDArray[np.int64]] = []
         for fold in range(1, self.num_folds + 1):
             places = np.flatnonzero(self.numbers == fold)
-            # A split of places stands for the pictures, so that the choice can be read back.
-            marks = ArrayPictures(np.zeros((len(places), 1, 1, 1), np.uint8), "place", places)
+            # A split of places stands for the images, so that the choice can be read back.
+            marks = ArrayImages(np.zeros((len(places), 1, 1, 1), np.uint8), "place", places)
             whole = Split("val", self.pool.classes, self.pool.labels[places], marks)
             share = limit // self.num_folds + (fold <= limit % self.num_folds)
-            chosen = thin(whole, share).pictures
-            assert isinstance(chosen, ArrayPictures)
+            chosen = thin(whole, share).images
+            assert isinstance(chosen, ArrayImages)
             kept.append(chosen.numbers)
         chosen_places = np.sort(np.concatenate(kept))
         pool = self.pool.take(chosen_places)
         return replace(self, pool=pool, numbers=self.numbers[chosen_places])
 
     def places(self, fold: int) -> npt.NDArray[np.int64]:
-        """Where in the pool the pictures of a fold are, ascending."""
+        """Where in the pool the images of a fold are, ascending."""
         return np.flatnonzero(self.numbers == fold)
 
     def held_out(self, fold: int | None) -> DataSource:
@@ -104,7 +104,7 @@ class Folds:
             fold: 1 to `num_folds`; None holds nothing out.
         """
         splits = {"train": self.pool}
-        said = f"{len(self.pool):,} pictures of {' and '.join(self.drawn_from)}"
+        said = f"{len(self.pool):,} images of {' and '.join(self.drawn_from)}"
         if fold is None:
             note = f"{self.num_folds} folds, drawn by seed {self.seed} from {said}"
         else:
@@ -127,27 +127,27 @@ class Folds:
 
 
 def draw_folds(source: DataSource, num_folds: int, seed: int) -> Folds:
-    """Deal the training pictures of a data set out to folds.
+    """Deal the training images of a data set out to folds.
 
     Args:
         source: opened so that nothing is held out of "train" but what the set itself holds out.
         num_folds: 2 or more.
-        seed: which pictures come together.
+        seed: which images come together.
 
     Raises:
-        BadData: there are no training pictures, or those of "val" have another size in memory.
-        WrongUse: a class has fewer pictures than there are folds.
+        BadData: there are no training images, or those of "val" have another size in memory.
+        WrongUse: a class has fewer images than there are folds.
     """
     pool = _pooled(source)
     counts = np.bincount(pool.labels, minlength=len(pool.classes))
     fewest = int(counts.argmin())
     if counts[fewest] < num_folds:
         raise WrongUse(
-            f"class {pool.classes[fewest]!r} has {counts[fewest]} training pictures in"
+            f"class {pool.classes[fewest]!r} has {counts[fewest]} training images in"
             f" {source.where}, too few for {num_folds} folds; expected at least one for each fold:"
-            " ask for fewer folds, or add pictures"
+            " ask for fewer folds, or add images"
         )
-    names = [pool.pictures.name(place) for place in range(len(pool))]
+    names = [pool.images.name(place) for place in range(len(pool))]
     return Folds(source, pool, fold_numbers(pool.labels, names, num_folds, seed), num_folds, seed)
 
 
@@ -155,24 +155,24 @@ def _pooled(source: DataSource) -> Split:
     """ "train" and "val" in one split."""
     parts = [source.splits[name] for name in POOLED if name in source.splits]
     if not parts or "train" not in source.splits:
-        raise BadData(f"{source.where} has no training pictures to draw folds from")
+        raise BadData(f"{source.where} has no training images to draw folds from")
     if len(parts) == 1:
         return parts[0]
     labels = np.concatenate([part.labels for part in parts])
-    pictures = _joined(source.where, [part.pictures for part in parts])
-    return Split("train", source.classes, labels, pictures)
+    images = _joined(source.where, [part.images for part in parts])
+    return Split("train", source.classes, labels, images)
 
 
-def _joined(where: str, parts: Sequence[Pictures]) -> Pictures:
-    """The pictures of several splits of one data set, one after the other."""
-    files = [part for part in parts if isinstance(part, FilePictures)]
-    arrays = [part for part in parts if isinstance(part, ArrayPictures)]
+def _joined(where: str, parts: Sequence[Images]) -> Images:
+    """The images of several splits of one data set, one after the other."""
+    files = [part for part in parts if isinstance(part, FileImages)]
+    arrays = [part for part in parts if isinstance(part, ArrayImages)]
     if len(files) == len(parts) and len({part.root for part in files}) == 1:
         return replace(files[0], paths=tuple(path for part in files for path in part.paths))
     if len(arrays) == len(parts) and len({part.array.shape[1:] for part in arrays}) == 1:
         origin = "+".join(dict.fromkeys(part.origin for part in arrays))
-        return ArrayPictures(np.concatenate([part.array for part in arrays]), origin)
+        return ArrayImages(np.concatenate([part.array for part in arrays]), origin)
     raise BadData(
-        f"the train and val pictures of {where} are stored differently, so that no folds can be"
+        f"the train and val images of {where} are stored differently, so that no folds can be"
         " drawn from both; expected files below one folder, or arrays of one size"
     )

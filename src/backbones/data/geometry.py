@@ -15,7 +15,7 @@ import numpy as np
 from backbones.data.draws import Floats, Integers
 
 _REACH = 16
-"""How far outside of the window an edge may lie, px of the resized picture."""
+"""How far outside of the window an edge may lie, px of the resized image."""
 
 
 class Box(NamedTuple):
@@ -28,7 +28,7 @@ class Box(NamedTuple):
 
 
 class Framing(NamedTuple):
-    """How a picture becomes a square: `cut` out of it, `resized` to (width, height), and the
+    """How an image becomes a square: `cut` out of it, `resized` to (width, height), and the
     `window` of that which the network sees. What the window shows outside is black."""
 
     cut: Box
@@ -37,10 +37,10 @@ class Framing(NamedTuple):
 
 
 def resized_size(width: int, height: int, shorter_px: int) -> tuple[int, int]:
-    """The size of a picture after its shorter side was resized; the longer side is rounded down.
+    """The size of an image after its shorter side was resized; the longer side is rounded down.
 
     Args:
-        width, height: of the picture, px.
+        width, height: of the image, px.
         shorter_px: the shorter side afterwards.
 
     Example:
@@ -53,7 +53,7 @@ def resized_size(width: int, height: int, shorter_px: int) -> tuple[int, int]:
 
 
 def centre_crop_box(width: int, height: int, size: int) -> Box:
-    """The central square; where the picture is smaller, the box begins outside of it.
+    """The central square; where the image is smaller, the box begins outside of it.
 
     Example:
         >>> centre_crop_box(341, 256, 224)
@@ -71,10 +71,10 @@ def _centred(length: int, size: int) -> int:
 
 
 def random_crop_box(width: int, height: int, size: int, pad: int, x: float, y: float) -> Box:
-    """A square anywhere in the picture with `pad` black pixels around it.
+    """A square anywhere in the image with `pad` black pixels around it.
 
     Args:
-        width, height: of the picture, px.
+        width, height: of the image, px.
         size: side of the square, px.
         pad: black pixels on each side.
         x, y: two numbers in [0, 1) that choose the place; every place is equally likely.
@@ -88,10 +88,10 @@ def random_crop_box(width: int, height: int, size: int, pad: int, x: float, y: f
 
 
 def random_crop_starts(length: int, size: int, pad: int, shares: Floats) -> Integers:
-    """Where the crops of many pictures of one size begin, along one side.
+    """Where the crops of many images of one size begin, along one side.
 
     Args:
-        length: of the pictures' side, px.
+        length: of the images' side, px.
         size, pad: as in `random_crop_box`.
         shares: numbers in [0, 1), (N,).
     """
@@ -108,13 +108,13 @@ def random_resized_box(
     limits: tuple[float, float],
     place: tuple[float, float],
 ) -> Box:
-    """The first of several boxes that fits into the picture.
+    """The first of several boxes that fits into the image.
 
     Where none does: the largest central box whose aspect is within the limits.
 
     Args:
-        size: width and height of the picture, px.
-        areas: of each candidate, as a share of the picture's area.
+        size: width and height of the image, px.
+        areas: of each candidate, as a share of the image's area.
         aspects: width over height of each candidate.
         limits: smallest and largest aspect.
         place: two numbers in [0, 1) that choose left and top.
@@ -138,7 +138,7 @@ def random_resized_box(
 
 
 def visible_part(window: Box, width: int, height: int) -> Box:
-    """What of a window lies inside a picture of this size; at least one pixel each way."""
+    """What of a window lies inside an image of this size; at least one pixel each way."""
     left, top = max(0, window.left), max(0, window.top)
     right = min(width, window.left + window.width)
     bottom = min(height, window.top + window.height)
@@ -171,9 +171,9 @@ def source_box(framing: Framing) -> tuple[float, float, float, float]:
 def tighten(framing: Framing) -> Framing:
     """Resize only what the window shows, from a box of the source in whole pixels.
 
-    The box's edges are put where whole pixels of the source and of the resized picture nearly
+    The box's edges are put where whole pixels of the source and of the resized image nearly
     meet, so that the geometry shifts by a few hundredths of a pixel only. That is for training
-    alone all the same. The framing stays as it is where the resized picture has at most twice
+    alone all the same. The framing stays as it is where the resized image has at most twice
     the window's pixels (little to save), or is more than twice the source's size.
     """
     cut, (width, height), window = framing
@@ -200,7 +200,7 @@ def cut_first(framing: Framing) -> Framing:
 
 
 def shorter_px(width: int, height: int, framing: Framing) -> int:
-    """How many px of a picture's shorter side are enough for the cut not to be enlarged."""
+    """How many px of an image's shorter side are enough for the cut not to be enlarged."""
     cut, (wide, high), _ = framing
     share = max(wide / cut.width, high / cut.height)
     return max(1, math.ceil(min(width, height) * share))

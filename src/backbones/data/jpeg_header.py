@@ -85,7 +85,7 @@ def read_jpeg_header(data: bytes) -> JpegHeader | None:
 
 
 def num_scans(data: bytes, enough: int) -> int:
-    """How many scans a JPEG's first picture has; counting ends a little above `enough`."""
+    """How many scans a JPEG's first image has; counting ends a little above `enough`."""
     if data.count(b"\xff\xda") <= enough:  # with those of thumbnails, and of what follows the end
         return enough
     scans, position = 0, 2

@@ -1,6 +1,6 @@
 """Sets that sit decoded in memory: a whole batch is cut at once, without threads.
 
-Handing 28 x 28 pictures to workers one by one costs more than the work itself.
+Handing 28 x 28 images to workers one by one costs more than the work itself.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from backbones.data.augment import Augment, Draws
 from backbones.data.draws import Integers
 from backbones.data.geometry import centre_crop_box, random_crop_starts, resized_size
 from backbones.data.render import Pixels, cut_window, resize_batch
-from backbones.data.source import ArrayPictures
+from backbones.data.source import ArrayImages
 from backbones.spec import InputSpec
 
 _KEEP_RESIZED_BYTES = 512 * 2**20
@@ -21,26 +21,26 @@ _CHUNK = 1024
 
 
 def can_cut_at_once(augment: Augment | None) -> bool:
-    """Whether all pictures of a batch are resized alike and cut at full size."""
+    """Whether all images of a batch are resized alike and cut at full size."""
     return augment is None or (
         augment.crop != "random_resized" and not isinstance(augment.resize, tuple)
     )
 
 
 class MemorySquares:
-    """Cuts batches of squares out of pictures in memory.
+    """Cuts batches of squares out of images in memory.
 
-    Pictures are resized once, up front, where the resized set stays under 512 MiB, else a batch
+    Images are resized once, up front, where the resized set stays under 512 MiB, else a batch
     at a time.
 
     Args:
-        pictures: all of one size.
+        images: all of one size.
         spec: what the network sees.
         augment: one that `can_cut_at_once`, or None for the evaluation geometry.
     """
 
-    def __init__(self, pictures: ArrayPictures, spec: InputSpec, augment: Augment | None) -> None:
-        array = pictures.array
+    def __init__(self, images: ArrayImages, spec: InputSpec, augment: Augment | None) -> None:
+        array = images.array
         if array.shape[3] == 3 and spec.channels == 1:
             array = _grey(array)
         count, height, width, channels = array.shape
@@ -54,41 +54,41 @@ class MemorySquares:
             self._array = self._resized(array)
 
     def squares(self, indices: Integers, drawn: Draws | None) -> Pixels:
-        """The squares of some pictures, uint8 (N, S, S, 1 or C), as drawn except for the flip."""
-        pictures = self._resized(self._array[indices])
+        """The squares of some images, uint8 (N, S, S, 1 or C), as drawn except for the flip."""
+        images = self._resized(self._array[indices])
         if self._augment is None or self._augment.crop == "centre" or drawn is None:
             window = centre_crop_box(*self._size, self._spec.size)
-            return cut_window(pictures, window)
+            return cut_window(images, window)
         pad, size = self._augment.pad, self._spec.size
         left = random_crop_starts(self._size[0], size, pad, drawn.x)
         top = random_crop_starts(self._size[1], size, pad, drawn.y)
-        return _cut_each(pictures, left, top, size)
+        return _cut_each(images, left, top, size)
 
-    def _resized(self, pictures: Pixels) -> Pixels:
+    def _resized(self, images: Pixels) -> Pixels:
         width, height = self._size
-        if pictures.shape[1:3] == (height, width):
-            return pictures
-        resized = np.empty((len(pictures), height, width, pictures.shape[3]), dtype=np.uint8)
-        for first in range(0, len(pictures), _CHUNK):
-            chunk = pictures[first : first + _CHUNK]
+        if images.shape[1:3] == (height, width):
+            return images
+        resized = np.empty((len(images), height, width, images.shape[3]), dtype=np.uint8)
+        for first in range(0, len(images), _CHUNK):
+            chunk = images[first : first + _CHUNK]
             resized[first : first + _CHUNK] = resize_batch(
                 chunk, width, height, self._spec.interpolation
             )
         return resized
 
 
-def _cut_each(pictures: Pixels, left: Integers, top: Integers, size: int) -> Pixels:
-    """A square of each picture, at its own place."""
-    count, height, width, channels = pictures.shape
+def _cut_each(images: Pixels, left: Integers, top: Integers, size: int) -> Pixels:
+    """A square of each image, at its own place."""
+    count, height, width, channels = images.shape
     before_x, before_y = max(0, -int(left.min())), max(0, -int(top.min()))
     after_x = max(0, int(left.max()) + size - width)
     after_y = max(0, int(top.max()) + size - height)
     if before_x or before_y or after_x or after_y:
         shape = (count, height + before_y + after_y, width + before_x + after_x, channels)
         padded = np.zeros(shape, dtype=np.uint8)
-        padded[:, before_y : before_y + height, before_x : before_x + width] = pictures
-        pictures = padded
-    places = sliding_window_view(pictures, (size, size), axis=(1, 2))
+        padded[:, before_y : before_y + height, before_x : before_x + width] = images
+        images = padded
+    places = sliding_window_view(images, (size, size), axis=(1, 2))
     cut = places[np.arange(count), top + before_y, left + before_x]
     return np.ascontiguousarray(cut.transpose(0, 2, 3, 1))
 

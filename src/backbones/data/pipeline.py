@@ -1,20 +1,20 @@
-"""From a split of labelled pictures to batches that a network can eat.
+"""From a split of labelled images to batches that a network can eat.
 
 Every batch is a function of (seed, epoch, batch number): the number of workers and the point at
-which a run was resumed change nothing. In training, pictures from a decoded copy differ a little
+which a run was resumed change nothing. In training, images from a decoded copy differ a little
 from those from the files (see `cached_shorter_px`), so that `cache` is part of the recipe.
 
 * In training (an `Augment` is given) the order is shuffled anew each epoch; in evaluation (None)
-  pictures come in order, resized and cropped as torchvision does, to the pixel.
-* The last batch may be smaller. In training it is dropped when one picture alone would be left
-  of several batches: batch norm cannot learn from one picture. (Files are counted here, as
+  images come in order, resized and cropped as torchvision does, to the pixel.
+* The last batch may be smaller. In training it is dropped when one image alone would be left
+  of several batches: batch norm cannot learn from one image. (Files are counted here, as
   nobody knows before which of them are bad; `training.lone` sees to batches that these shrink.)
 * A file that does not decode is quarantined: it is missing from its batch, named in
   `Batch.bad`, and never replaced. A batch can become empty that way; the numbering stays.
 * In training, large JPEGs are decoded at 1/2, 1/4 or 1/8 of their size where that still has the
-  pixels that the crop needs, and a small crop of a large resized picture is cut out before the
+  pixels that the crop needs, and a small crop of a large resized image is cut out before the
   resize. Against Pillow on the same crops of small photos that is a mean of 0.1 to 0.2 grey
-  levels, 4 in the worst picture of a hundred; of 3000 x 2000 photos 1 to 2, and 5 in the worst
+  levels, 4 in the worst image of a hundred; of 3000 x 2000 photos 1 to 2, and 5 in the worst
   (`benchmarks/pipeline.py` measures it). Evaluation does neither: its mean is 0.003, at most 1.
 """
 
@@ -39,17 +39,17 @@ from backbones.data.geometry import Framing, evaluation_framing, shorter_px, tig
 from backbones.data.memory import MemorySquares, can_cut_at_once
 from backbones.data.readers import Reader, open_reader
 from backbones.data.render import Pixels, render
-from backbones.data.source import ArrayPictures, Split
+from backbones.data.source import ArrayImages, Split
 from backbones.errors import BadImage, WrongUse
 from backbones.spec import InputSpec
 
-_MOST_PICTURES_A_TASK = 16
+_MOST_IMAGES_A_TASK = 16
 _DRAWN_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
 class BadFile:
-    """A picture that could not be decoded.
+    """An image that could not be decoded.
 
     Args:
         name: as the source calls it: the path below the root.
@@ -62,7 +62,7 @@ class BadFile:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some pictures, ready for the network.
+    """Some images, ready for the network.
 
     Args:
         images: float32 (N, C, S, S), normalised; strides are channels_last.
@@ -81,17 +81,17 @@ class Pipeline:
     """The batches of one split, epoch after epoch.
 
     Args:
-        split: labelled pictures.
+        split: labelled images.
         spec: what the network sees.
-        batch_size: pictures in a batch, at least 1.
+        batch_size: images in a batch, at least 1.
         augment: what training draws; None evaluates.
         seed: of everything that is drawn.
-        cache: folder for a decoded copy of picture files (see `backbones.data.cache`).
-        workers: threads that prepare pictures; None takes one per core, 0 none.
-        progress: called with (pictures done, pictures in all) while the cache is built.
+        cache: folder for a decoded copy of image files (see `backbones.data.cache`).
+        workers: threads that prepare images; None takes one per core, 0 none.
+        progress: called with (images done, images in all) while the cache is built.
 
     Raises:
-        WrongUse: a batch size below 1, workers below 0, or PCA colour for grey pictures.
+        WrongUse: a batch size below 1, workers below 0, or PCA colour for grey images.
     """
 
     def __init__(
@@ -157,21 +157,21 @@ class Pipeline:
         return self._crew, self._reader
 
     def _opened(self, crew: Crew) -> Reader:
-        pictures, spec = self.split.pictures, self.spec
-        if self._cache is None or isinstance(pictures, ArrayPictures):
-            return open_reader(pictures, spec.channels)
+        images, spec = self.split.images, self.spec
+        if self._cache is None or isinstance(images, ArrayImages):
+            return open_reader(images, spec.channels)
         bound = cached_shorter_px(spec, self.augment)
         form = CacheForm(bound, spec.channels, spec.interpolation)
         return open_cache(
-            self._cache, self.split.name, pictures, form, crew=crew, progress=self._progress
+            self._cache, self.split.name, images, form, crew=crew, progress=self._progress
         )
 
     def _stream(self, epoch: int, start: int) -> Iterator[Batch]:
-        pictures = self.split.pictures
+        images = self.split.images
         orders = self._orders(epoch, start)
-        if isinstance(pictures, ArrayPictures) and can_cut_at_once(self.augment):
+        if isinstance(images, ArrayImages) and can_cut_at_once(self.augment):
             if self._memory is None:
-                self._memory = MemorySquares(pictures, self.spec, self.augment)
+                self._memory = MemorySquares(images, self.spec, self.augment)
             for order in orders:
                 yield self._at_once(self._memory, order)
         else:
@@ -216,13 +216,13 @@ class Pipeline:
         return torch.empty(shape, dtype=torch.float32, device="cpu")
 
     def _framing(self, order: _Order, row: int, width: int, height: int) -> Framing:
-        """How the picture of a row is cut."""
+        """How the image of a row is cut."""
         if self.augment is None or order.drawn is None:
             return evaluation_framing(width, height, self.spec.resize, self.spec.size)
         return tighten(framing_of(self.augment, order.drawn, row, width, height, self.spec.size))
 
     def _square(self, reader: Reader, order: _Order, row: int, known: Framing | None) -> Pixels:
-        """Read and cut one picture; `known` is its framing, where its size was known before."""
+        """Read and cut one image; `known` is its framing, where its size was known before."""
 
         def needed(width: int, height: int) -> int:
             return shorter_px(width, height, self._framing(order, row, width, height))
@@ -249,7 +249,7 @@ class _Job:
         self._images = pipeline._empty(order)
         count = len(order.indices)
         share = -(-count // max(1, 2 * crew.workers))
-        step = max(1, min(_MOST_PICTURES_A_TASK, share))
+        step = max(1, min(_MOST_IMAGES_A_TASK, share))
         self._tasks: list[Future[dict[int, BadFile]]] = [
             crew.submit(self._fill, row, min(row + step, count)) for row in range(0, count, step)
         ]
@@ -282,7 +282,7 @@ class _Job:
                 try:
                     yield pipeline._square(self._reader, order, row, framed)
                 except BadImage as error:
-                    name = pipeline.split.pictures.name(int(order.indices[row]))
+                    name = pipeline.split.images.name(int(order.indices[row]))
                     bad[row] = BadFile(name, str(error))
                     yield np.zeros(tuple(images.shape[1:]), dtype=np.uint8)
 
@@ -291,9 +291,9 @@ class _Job:
         return bad
 
     def _known_framings(self, first: int, last: int) -> list[Framing | None]:
-        """The framings of those rows whose pictures' sizes are known before they are read.
+        """The framings of those rows whose images' sizes are known before they are read.
 
-        One after the other: between the pixels of two pictures, which fill the processor's cache,
+        One after the other: between the pixels of two images, which fill the processor's cache,
         the same lines of Python take twice as long.
         """
         framings: list[Framing | None] = []
@@ -309,12 +309,12 @@ def _batch(images: Tensor, split: Split, indices: Integers, bad: tuple[BadFile, 
 
 
 def cached_shorter_px(spec: InputSpec, augment: Augment | None) -> int | None:
-    """The shorter side that a cached picture must keep: what the largest resize asks for.
+    """The shorter side that a cached image must keep: what the largest resize asks for.
 
     With it, an evaluation from the cache sees exactly the pixels that it would see from the files.
     For "random_resized" it is the usual 8/7 of the square, as a choice: small boxes come out
     softer than from the files (mean 3 grey levels, 11 in the worst of a hundred small photos).
-    None means the whole picture.
+    None means the whole image.
     """
     if augment is None:
         return spec.resize

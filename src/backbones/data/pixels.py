@@ -23,23 +23,23 @@ _STRIP_PIXELS = 4_000_000
 _ZERO_ALPHA_IS_NONE = ("BMP", "DIB", "TGA", "ICO")
 
 
-def to_rgb(picture: Image.Image, data: bytes, tags: Tags | None) -> Pixels:
+def to_rgb(image: Image.Image, data: bytes, tags: Tags | None) -> Pixels:
     """RGB uint8 (H, W, 3) of a loaded image.
 
     Args:
-        picture: loaded by Pillow.
+        image: loaded by Pillow.
         data: the file that it was loaded from.
         tags: of a TIFF; None for other formats.
 
     Raises:
         BadImage: its numbers have no defined white.
     """
-    white = _white(picture, tags)
+    white = _white(image, tags)
     inverted = tags is not None and tags.inverted
-    _mend_transparent_colour(picture, data)
-    see_through = picture.has_transparency_data and _alpha_counts(picture, data, tags)
-    pixels = np.empty((picture.height, picture.width, 3), dtype=np.uint8)
-    for top, strip in _strips(picture):
+    _mend_transparent_colour(image, data)
+    see_through = image.has_transparency_data and _alpha_counts(image, data, tags)
+    pixels = np.empty((image.height, image.width, 3), dtype=np.uint8)
+    for top, strip in _strips(image):
         rows = pixels[top : top + strip.height]
         if strip.mode.startswith("I") or strip.mode == "F":
             rows[:] = _grey(strip, white, inverted)[:, :, None]
@@ -48,15 +48,15 @@ def to_rgb(picture: Image.Image, data: bytes, tags: Tags | None) -> Pixels:
     return pixels
 
 
-def _strips(picture: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """Cut a large picture into rows of strips, so that it is never held three times."""
-    width, height = picture.size
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """Cut a large image into rows of strips, so that it is never held three times."""
+    width, height = image.size
     rows = max(1, _STRIP_PIXELS // width)
     if rows >= height:
-        yield 0, picture
+        yield 0, image
         return
     for top in range(0, height, rows):
-        yield top, picture.crop((0, top, width, min(height, top + rows)))
+        yield top, image.crop((0, top, width, min(height, top + rows)))
 
 
 def _grey(strip: Image.Image, white: float, inverted: bool) -> npt.NDArray[np.uint8]:
@@ -80,18 +80,18 @@ def _on_white(strip: Image.Image) -> npt.NDArray[Any]:
     return np.asarray(ground.convert("RGB"))
 
 
-def _white(picture: Image.Image, tags: Tags | None) -> float:
-    """The value that stands for white in a picture of large numbers; 255 for all others."""
-    if picture.mode.startswith("I;16"):
+def _white(image: Image.Image, tags: Tags | None) -> float:
+    """The value that stands for white in an image of large numbers; 255 for all others."""
+    if image.mode.startswith("I;16"):
         bits = 16 if tags is None else tags.bits  # a TIFF may declare 9 to 15 bits a sample
         return float(2**bits - 1)
-    if picture.mode == "I":  # of the formats that are read, a PGM that was scaled to 16 bits
+    if image.mode == "I":  # of the formats that are read, a PGM that was scaled to 16 bits
         return 65535.0
-    if picture.mode != "F":
+    if image.mode != "F":
         return 255.0
     ranges = [
         (values.min(), values.max())
-        for values in (np.asarray(strip) for _, strip in _strips(picture))
+        for values in (np.asarray(strip) for _, strip in _strips(image))
     ]
     # NumPy's min and max let a NaN through, Pillow's and Python's may lose it
     low, high = float(np.min(ranges)), float(np.max(ranges))
@@ -105,30 +105,30 @@ def _white(picture: Image.Image, tags: Tags | None) -> float:
 # --- alpha --------------------------------------------------------------------------------------
 
 
-def _alpha_counts(picture: Image.Image, data: bytes, tags: Tags | None) -> bool:
+def _alpha_counts(image: Image.Image, data: bytes, tags: Tags | None) -> bool:
     if tags is not None:
         return tags.has_alpha
-    if picture.format == "TGA" and not _tga_has_alpha(data):
+    if image.format == "TGA" and not _tga_has_alpha(data):
         return False
-    if picture.format == "PSD" and not _psd_has_alpha(data):
+    if image.format == "PSD" and not _psd_has_alpha(data):
         return False
-    if picture.format in _ZERO_ALPHA_IS_NONE and picture.mode == "RGBA":
-        return bool(picture.getchannel("A").getextrema() != (0, 0))
+    if image.format in _ZERO_ALPHA_IS_NONE and image.mode == "RGBA":
+        return bool(image.getchannel("A").getextrema() != (0, 0))
     return True
 
 
-def _mend_transparent_colour(picture: Image.Image, data: bytes) -> None:
+def _mend_transparent_colour(image: Image.Image, data: bytes) -> None:
     """Bring the one transparent colour of a PNG to the 8 bits to which Pillow brings the pixels.
 
     16-bit colours are compared by their upper bytes: Pillow has no others.
     """
-    colour, depth = picture.info.get("transparency"), data[24:25]
-    if picture.format != "PNG":
+    colour, depth = image.info.get("transparency"), data[24:25]
+    if image.format != "PNG":
         return
-    if picture.mode == "L" and isinstance(colour, int) and depth in (b"\2", b"\4"):
-        picture.info["transparency"] = colour * 255 // (2 ** depth[0] - 1)
-    elif picture.mode == "RGB" and isinstance(colour, tuple) and depth == b"\x10":
-        picture.info["transparency"] = tuple(value >> 8 for value in colour)
+    if image.mode == "L" and isinstance(colour, int) and depth in (b"\2", b"\4"):
+        image.info["transparency"] = colour * 255 // (2 ** depth[0] - 1)
+    elif image.mode == "RGB" and isinstance(colour, tuple) and depth == b"\x10":
+        image.info["transparency"] = tuple(value >> 8 for value in colour)
 
 
 def _tga_has_alpha(data: bytes) -> bool:

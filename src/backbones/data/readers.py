@@ -1,4 +1,4 @@
-"""Where decoded pictures come from, one at a time: files or memory."""
+"""Where decoded images come from, one at a time: files or memory."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Protocol
 from backbones.data.decode import decode
 from backbones.data.jpeg_header import read_jpeg_header
 from backbones.data.render import Pixels, with_channels
-from backbones.data.source import ArrayPictures, FilePictures
+from backbones.data.source import ArrayImages, FileImages
 
 NeededPx = Callable[[int, int], int]
-"""From a picture's upright width and height to the px that its shorter side must keep."""
+"""From an image's upright width and height to the px that its shorter side must keep."""
 
 
 class Reader(Protocol):
-    """Gives the pictures of a split as uint8 (H, W, channels)."""
+    """Gives the images of a split as uint8 (H, W, channels)."""
 
     def read(self, index: int, needed: NeededPx | None) -> Pixels:
-        """Picture `index`, whole; it may come out smaller where `needed` says how small.
+        """Image `index`, whole; it may come out smaller where `needed` says how small.
 
         Raises:
             BadImage: it cannot be decoded.
@@ -27,7 +27,7 @@ class Reader(Protocol):
         ...
 
     def size(self, index: int) -> tuple[int, int] | None:
-        """Width and height of picture `index`, px, where they are known without reading it."""
+        """Width and height of image `index`, px, where they are known without reading it."""
         ...
 
 
@@ -36,16 +36,16 @@ class FileReader:
     """Decodes each file anew.
 
     Args:
-        pictures: the files.
+        images: the files.
         channels: 1 (grey) or 3 (RGB).
     """
 
-    pictures: FilePictures
+    images: FileImages
     channels: int
 
     def read(self, index: int, needed: NeededPx | None) -> Pixels:
-        """Decode picture `index`; a JPEG at a fraction of its size where `needed` allows it."""
-        data = self.pictures.data(index)
+        """Decode image `index`; a JPEG at a fraction of its size where `needed` allows it."""
+        data = self.images.data(index)
         shorter_px = None
         if needed is not None and (header := read_jpeg_header(data)) is not None:
             size = (header.width, header.height)
@@ -61,28 +61,28 @@ class FileReader:
 
 @dataclass(frozen=True)
 class ArrayReader:
-    """Hands out pictures that are in memory.
+    """Hands out images that are in memory.
 
     Args:
-        pictures: the array.
+        images: the array.
         channels: 1 (grey) or 3 (RGB).
     """
 
-    pictures: ArrayPictures
+    images: ArrayImages
     channels: int
 
     def read(self, index: int, needed: NeededPx | None) -> Pixels:
-        """Picture `index`, as it is."""
-        return with_channels(self.pictures.array[index], self.channels)
+        """Image `index`, as it is."""
+        return with_channels(self.images.array[index], self.channels)
 
     def size(self, index: int) -> tuple[int, int]:
         """Width and height, the same for all."""
-        height, width = self.pictures.array.shape[1:3]
+        height, width = self.images.array.shape[1:3]
         return width, height
 
 
-def open_reader(pictures: FilePictures | ArrayPictures, channels: int) -> Reader:
-    """The reader for this kind of pictures."""
-    if isinstance(pictures, FilePictures):
-        return FileReader(pictures, channels)
-    return ArrayReader(pictures, channels)
+def open_reader(images: FileImages | ArrayImages, channels: int) -> Reader:
+    """The reader for this kind of images."""
+    if isinstance(images, FileImages):
+        return FileReader(images, channels)
+    return ArrayReader(images, channels)

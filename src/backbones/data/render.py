@@ -13,7 +13,7 @@ from backbones.spec import Interpolation
 
 Pixels = npt.NDArray[np.uint8]
 
-# A picture 100 times as long as it is wide would become enormous before its centre is cut out.
+# An image 100 times as long as it is wide would become enormous before its centre is cut out.
 _MAX_RESIZED_PIXELS = 64_000_000
 
 
@@ -36,7 +36,7 @@ def with_channels(pixels: Pixels, channels: int) -> Pixels:
 
 
 def resize_pixels(pixels: Pixels, width: int, height: int, interpolation: Interpolation) -> Pixels:
-    """Resize one picture with antialiasing; bytes in, bytes out, as Pillow does within 2 levels.
+    """Resize one image with antialiasing; bytes in, bytes out, as Pillow does within 2 levels.
 
     Args:
         pixels: uint8 (H, W, C).
@@ -49,21 +49,21 @@ def resize_pixels(pixels: Pixels, width: int, height: int, interpolation: Interp
     return resized
 
 
-def resize_batch(pictures: Pixels, width: int, height: int, interpolation: Interpolation) -> Pixels:
-    """Resize pictures of one size.
+def resize_batch(images: Pixels, width: int, height: int, interpolation: Interpolation) -> Pixels:
+    """Resize images of one size.
 
     The views are NumPy's: each call into PyTorch gives the interpreter's lock away, and with
     several threads it takes longer to get it back than to make a view.
 
     Shapes:
-        pictures: uint8 (N, H, W, C). Result: uint8 (N, height, width, C), contiguous.
+        images: uint8 (N, H, W, C). Result: uint8 (N, height, width, C), contiguous.
     """
-    if pictures.shape[1:3] == (height, width):
-        return pictures
-    if not pictures.flags.writeable or not pictures.flags.c_contiguous:
-        pictures = pictures.copy()
+    if images.shape[1:3] == (height, width):
+        return images
+    if not images.flags.writeable or not images.flags.c_contiguous:
+        images = images.copy()
     # This layout, with the batch's stride intact, is what PyTorch's vectorised path looks for.
-    planes = torch.from_numpy(pictures.transpose(0, 3, 1, 2))
+    planes = torch.from_numpy(images.transpose(0, 3, 1, 2))
     if interpolation == "nearest":
         planes = F.interpolate(planes, size=(height, width), mode="nearest-exact")
     else:
@@ -72,11 +72,11 @@ def resize_batch(pictures: Pixels, width: int, height: int, interpolation: Inter
 
 
 def render(pixels: Pixels, framing: Framing, interpolation: Interpolation) -> Pixels:
-    """Cut, resize, cut out the window; what the window shows outside of the picture is black.
+    """Cut, resize, cut out the window; what the window shows outside of the image is black.
 
     Args:
         pixels: uint8 (H, W, C).
-        framing: for a picture of this size.
+        framing: for an image of this size.
         interpolation: of the resize.
 
     Returns:
@@ -91,7 +91,7 @@ def render(pixels: Pixels, framing: Framing, interpolation: Interpolation) -> Pi
 
 
 def cut_window(pixels: Pixels, window: Box) -> Pixels:
-    """The window of a picture, or the same one of many; black where it lies outside.
+    """The window of an image, or the same one of many; black where it lies outside.
 
     Shapes:
         pixels: uint8 (H, W, C) or (N, H, W, C).

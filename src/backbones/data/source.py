@@ -1,4 +1,4 @@
-"""What every data source becomes: classes, and splits of labelled pictures."""
+"""What every data source becomes: classes, and splits of labelled images."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _CLASSES_SAID = 8  # by name; of more, only how many there are
 
 
 @dataclass(frozen=True)
-class FilePictures:
-    """Pictures in files, decoded when they are needed.
+class FileImages:
+    """Images in files, decoded when they are needed.
 
     Args:
         root: the folder that `paths` are relative to.
-        paths: one per picture, with forward slashes.
+        paths: one per image, with forward slashes.
     """
 
     root: Path
@@ -31,42 +31,42 @@ class FilePictures:
         return len(self.paths)
 
     def name(self, index: int) -> str:
-        """What messages call the picture: its path below the root."""
+        """What messages call the image: its path below the root."""
         return self.paths[index]
 
     def path(self, index: int) -> Path:
-        """Where the picture's file is."""
+        """Where the image's file is."""
         return self.root / self.paths[index]
 
     def data(self, index: int) -> bytes:
-        """What the picture's file holds.
+        """What the image's file holds.
 
         Raises:
             BadImage: it cannot be read.
         """
         return read_bytes(self.path(index))
 
-    def take(self, indices: npt.NDArray[np.int64]) -> FilePictures:
-        """The pictures at `indices`, in that order."""
+    def take(self, indices: npt.NDArray[np.int64]) -> FileImages:
+        """The images at `indices`, in that order."""
         return replace(self, paths=tuple(self.paths[i] for i in indices))
 
 
 @dataclass(frozen=True)
-class LoosePictures(FilePictures):
-    """Encoded pictures that need not lie in files: members of archives, standard input.
+class LooseImages(FileImages):
+    """Encoded images that need not lie in files: members of archives, standard input.
 
     Args:
-        reads: give each picture's bytes, or raise BadImage.
+        reads: give each image's bytes, or raise BadImage.
     """
 
     reads: tuple[Callable[[], bytes], ...] = field(default=(), repr=False)
 
     def data(self, index: int) -> bytes:
-        """What the picture's file would hold."""
+        """What the image's file would hold."""
         return self.reads[index]()
 
-    def take(self, indices: npt.NDArray[np.int64]) -> LoosePictures:
-        """The pictures at `indices`, in that order."""
+    def take(self, indices: npt.NDArray[np.int64]) -> LooseImages:
+        """The images at `indices`, in that order."""
         return replace(
             self,
             paths=tuple(self.paths[i] for i in indices),
@@ -75,11 +75,11 @@ class LoosePictures(FilePictures):
 
 
 @dataclass(frozen=True)
-class RowPictures(FilePictures):
-    """Encoded pictures in the rows of tables; each is called `table#row`.
+class RowImages(FileImages):
+    """Encoded images in the rows of tables; each is called `table#row`.
 
     Args:
-        read: gives the bytes of a picture by its name, or raises BadImage.
+        read: gives the bytes of an image by its name, or raises BadImage.
     """
 
     read: Callable[[str], bytes] = field(default=str.encode, repr=False)
@@ -89,18 +89,18 @@ class RowPictures(FilePictures):
         return self.root / self.paths[index].rpartition("#")[0]
 
     def data(self, index: int) -> bytes:
-        """What the picture's file would hold."""
+        """What the image's file would hold."""
         return self.read(self.paths[index])
 
 
 @dataclass(frozen=True)
-class ArrayPictures:
-    """Pictures of one size that sit decoded in memory.
+class ArrayImages:
+    """Images of one size that sit decoded in memory.
 
     Args:
         array: uint8 (N, H, W, C) with C = 1 or 3.
-        origin: the file or set they come from; a picture is called `origin#number`.
-        numbers: each picture's number in the origin.
+        origin: the file or set they come from; an image is called `origin#number`.
+        numbers: each image's number in the origin.
     """
 
     array: npt.NDArray[np.uint8]
@@ -119,46 +119,44 @@ class ArrayPictures:
         return len(self.array)
 
     def name(self, index: int) -> str:
-        """What messages call the picture: `origin#number`."""
+        """What messages call the image: `origin#number`."""
         return f"{self.origin}#{self.numbers[index]}"
 
-    def take(self, indices: npt.NDArray[np.int64]) -> ArrayPictures:
-        """The pictures at `indices`, in that order (a copy)."""
-        return ArrayPictures(self.array[indices], self.origin, self.numbers[indices])
+    def take(self, indices: npt.NDArray[np.int64]) -> ArrayImages:
+        """The images at `indices`, in that order (a copy)."""
+        return ArrayImages(self.array[indices], self.origin, self.numbers[indices])
 
 
-Pictures = FilePictures | ArrayPictures
+Images = FileImages | ArrayImages
 
 
 @dataclass(frozen=True)
 class Split:
-    """Labelled pictures, and the class names that the labels count in.
+    """Labelled images, and the class names that the labels count in.
 
     Args:
         name: "train", "val" or "test".
         classes: class names, in the order of the labels.
         labels: int64 (N,), each an index into `classes`.
-        pictures: N pictures.
+        images: N images.
     """
 
     name: str
     classes: tuple[str, ...]
     labels: npt.NDArray[np.int64]
-    pictures: Pictures
+    images: Images
 
     def __post_init__(self) -> None:
-        if len(self.labels) != len(self.pictures):
-            raise ValueError(f"{len(self.labels)} labels for {len(self.pictures)} pictures")
+        if len(self.labels) != len(self.images):
+            raise ValueError(f"{len(self.labels)} labels for {len(self.images)} images")
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, indices: Sequence[int] | npt.NDArray[np.int64], name: str = "") -> Split:
-        """The pictures at `indices`, in that order, as a split of its own."""
+        """The images at `indices`, in that order, as a split of its own."""
         chosen = np.asarray(indices, dtype=np.int64)
-        return Split(
-            name or self.name, self.classes, self.labels[chosen], self.pictures.take(chosen)
-        )
+        return Split(name or self.name, self.classes, self.labels[chosen], self.images.take(chosen))
 
 
 @dataclass(frozen=True)
@@ -186,7 +184,7 @@ class DataSource:
         Example:
             >>> from backbones.data.sets import open_data
             >>> open_data("digits").summary()
-            'digits: 10 classes, 174 to 183 pictures each; train 1,438, test 359 (split by seed 0)'
+            'digits: 10 classes, 174 to 183 images each; train 1,438, test 359 (split by seed 0)'
         """
         counts = sum(
             np.bincount(split.labels, minlength=len(self.classes)) for split in self.splits.values()
@@ -195,7 +193,7 @@ class DataSource:
         said = ", ".join(f"{name} {number:,}" for name, number in each)
         if len(each) > _CLASSES_SAID:
             fewest, most = min(number for _, number in each), max(number for _, number in each)
-            said = f"{len(each):,} classes, {fewest:,} to {most:,} pictures each"
+            said = f"{len(each):,} classes, {fewest:,} to {most:,} images each"
         splits = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
         drawn = next((note.split(":")[0] for note in self.notes if "split by seed" in note), "")
         return f"{self.kind}: {said}; {splits}{drawn and f' ({drawn})'}"

@@ -1,4 +1,4 @@
-"""Why a network answers as it does: where in a picture a class was seen.
+"""Why a network answers as it does: where in an image a class was seen.
 
 Class-activation maps, occlusion maps, the first layer's filters and any layer's feature maps, of
 any `nn.Module`; numbers only, `report` draws them.

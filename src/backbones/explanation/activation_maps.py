@@ -23,7 +23,7 @@ _TOLERANCE = 1e-3  # of the largest logit; float32 sums in another order differ 
 
 def grad_cam(
     network: nn.Module,
-    pictures: Tensor,
+    images: Tensor,
     targets: Targets = None,
     *,
     layer: str | None = None,
@@ -36,12 +36,12 @@ def grad_cam(
 
     Args:
         network: any.
-        pictures: as the network wants them.
-        targets: classes, see `Targets`; the likeliest of each picture where None.
+        images: as the network wants them.
+        targets: classes, see `Targets`; the likeliest of each image where None.
         layer: see `find_layer`; the one that the family declares where None.
         positive: keep what speaks for the class only (equation 2); else the sum as it is.
 
-    Shapes: pictures (N, channels, H, W); the layer's maps (N, C, h, w) -> values (N, K, h, w).
+    Shapes: images (N, channels, H, W); the layer's maps (N, C, h, w) -> values (N, K, h, w).
 
     Raises:
         NotFound: no such layer or class.
@@ -55,7 +55,7 @@ def grad_cam(
         torch.Size([2, 2, 10, 10])
     """
     path = find_layer(network, layer)
-    with watched(network, pictures, path, gradients=True) as seen, torch.enable_grad():
+    with watched(network, images, path, gradients=True) as seen, torch.enable_grad():
         classes = chosen(targets, seen.logits)
         weights = [each.mean(dim=(2, 3)) for each in _gradients(seen, classes, path)]
     return _weighed(seen, classes, torch.stack(weights, dim=1), positive)
@@ -63,7 +63,7 @@ def grad_cam(
 
 def cam(
     network: nn.Module,
-    pictures: Tensor,
+    images: Tensor,
     targets: Targets = None,
     *,
     layer: str | None = None,
@@ -72,17 +72,17 @@ def cam(
     """CAM: the averaged maps of a layer, each weighed by its weight in the class's logit.
 
     For networks whose logits are a weighted sum of the maps' averages, or the averages themselves
-    (Network in Network). This is checked with the pictures at hand. A map's mean, plus the class's
+    (Network in Network). This is checked with the images at hand. A map's mean, plus the class's
     bias, is the logit.
 
     Args:
         network: any.
-        pictures: as the network wants them.
-        targets: classes, see `Targets`; the likeliest of each picture where None.
+        images: as the network wants them.
+        targets: classes, see `Targets`; the likeliest of each image where None.
         layer: see `find_layer`; the one that the family declares where None.
         positive: keep what speaks for the class only.
 
-    Shapes: pictures (N, channels, H, W); the layer's maps (N, C, h, w) -> values (N, K, h, w).
+    Shapes: images (N, channels, H, W); the layer's maps (N, C, h, w) -> values (N, K, h, w).
 
     Raises:
         NotFound: no such layer or class.
@@ -97,7 +97,7 @@ def cam(
         torch.Size([1, 1, 8, 8])
     """
     path = find_layer(network, layer)
-    with watched(network, pictures, path) as seen:
+    with watched(network, images, path) as seen:
         classes = chosen(targets, seen.logits)
         weights = _class_weights(network, seen)
         if weights is None:
@@ -109,7 +109,7 @@ def cam(
 
 
 def _gradients(seen: Watched, classes: Tensor, path: str) -> Iterator[Tensor]:
-    """Of each wanted class's logits by the maps; pictures do not mix in evaluation mode."""
+    """Of each wanted class's logits by the maps; images do not mix in evaluation mode."""
     if not seen.logits.requires_grad:
         raise WrongUse(f"nothing of the layer {path} reaches the answer; choose another layer")
     last = classes.shape[1] - 1

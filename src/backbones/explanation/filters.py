@@ -10,7 +10,7 @@ from backbones.nn.evaluating import finite
 
 
 def first_filters(network: nn.Module) -> tuple[str, Tensor]:
-    """The weights of the first convolution, in the order of the modules, that sees pictures.
+    """The weights of the first convolution, in the order of the modules, that sees images.
 
     Args:
         network: any.
@@ -37,12 +37,12 @@ def first_filters(network: nn.Module) -> tuple[str, Tensor]:
     raise WrongUse(f"{type(network).__name__} has no convolution, and so no filters to show")
 
 
-def feature_maps(network: nn.Module, pictures: Tensor, layer: str | None = None) -> Tensor:
-    """What a layer makes of pictures.
+def feature_maps(network: nn.Module, images: Tensor, layer: str | None = None) -> Tensor:
+    """What a layer makes of images.
 
     Args:
         network: any; runs in evaluation mode, and is in its own mode afterwards.
-        pictures: as the network wants them.
+        images: as the network wants them.
         layer: see `find_layer`.
 
     Shapes: (N, channels, H, W) -> (N, C, h, w).
@@ -57,5 +57,5 @@ def feature_maps(network: nn.Module, pictures: Tensor, layer: str | None = None)
         >>> feature_maps(build("lenet5"), torch.zeros(1, 1, 32, 32), "c1").shape
         torch.Size([1, 6, 28, 28])
     """
-    with watched(network, pictures, find_layer(network, layer)) as seen:
+    with watched(network, images, find_layer(network, layer)) as seen:
         return finite(seen.maps).cpu()

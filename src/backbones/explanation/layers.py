@@ -68,7 +68,7 @@ class Watched:
 
 @contextmanager
 def watched(
-    network: nn.Module, pictures: Tensor, layer: str, *, gradients: bool = False
+    network: nn.Module, images: Tensor, layer: str, *, gradients: bool = False
 ) -> Iterator[Watched]:
     """Run a network in evaluation mode and keep what a layer gives; every mode is as it was after.
 
@@ -78,14 +78,14 @@ def watched(
 
     Args:
         network: any whose answer is a tensor of logits.
-        pictures: (N, channels, H, W).
+        images: (N, channels, H, W).
         layer: its module path.
         gradients: build the graph from the layer to the logits.
 
     Raises:
         WrongUse: the layer does not run, or gives no maps (N, C, h, w); or the network's answer is
             no (N, classes).
-        NotFinite: the answer to a picture is no number.
+        NotFinite: the answer to an image is no number.
     """
     kept: list[Tensor] = []
 
@@ -101,11 +101,11 @@ def watched(
 
     handle = network.get_submodule(layer).register_forward_hook(keep)
     weight = next(network.parameters(), None)
-    device = pictures.device if weight is None else weight.device
+    device = images.device if weight is None else weight.device
     try:
         # What `inference_mode` makes cannot be differentiated.
         with torch.inference_mode(False), evaluating(network):
-            answer = network(pictures.to(device))
+            answer = network(images.to(device))
             if not kept:
                 raise WrongUse(
                     f"the layer {layer} does not run when the network answers; choose another"

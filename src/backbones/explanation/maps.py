@@ -1,4 +1,4 @@
-"""Maps of classes over pictures, and how they lie on the pictures."""
+"""Maps of classes over images, and how they lie on the images."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from torch import Tensor
 from backbones.errors import WrongUse
 
 Targets = Tensor | Sequence[int] | None
-"""The classes to explain: the same ones for every picture (K numbers), each picture's own (N, K),
+"""The classes to explain: the same ones for every image (K numbers), each image's own (N, K),
 or None for the likeliest one of each."""
 
 
 @dataclass(frozen=True)
 class Maps:
-    """One map for each picture and class.
+    """One map for each image and class.
 
     Args:
-        values: the maps; each spans the whole picture that the network saw.
+        values: the maps; each spans the whole image that the network saw.
         targets: the classes that they are of.
         logits: what the network answered.
 
@@ -45,16 +45,15 @@ def chosen(targets: Targets, logits: Tensor) -> Tensor:
         >>> chosen(None, logits).tolist(), chosen([1, 0], logits).tolist()
         ([[1], [0]], [[1, 0], [1, 0]])
     """
-    pictures, classes = logits.shape
+    images, classes = logits.shape
     if targets is None:
         return logits.argmax(dim=1, keepdim=True)
     wanted = torch.as_tensor(targets, dtype=torch.long, device=logits.device)
     if wanted.dim() == 1:
-        wanted = wanted.expand(pictures, -1)
-    if wanted.dim() != 2 or len(wanted) != pictures or not wanted.numel():
+        wanted = wanted.expand(images, -1)
+    if wanted.dim() != 2 or len(wanted) != images or not wanted.numel():
         raise WrongUse(
-            f"targets has the shape {tuple(wanted.shape)}, expected some classes, or"
-            f" ({pictures}, K)"
+            f"targets has the shape {tuple(wanted.shape)}, expected some classes, or ({images}, K)"
         )
     if wanted.min() < 0 or wanted.max() >= classes:
         raise WrongUse(
@@ -71,16 +70,16 @@ def spread(
     height: int,
     share: float = 1.0,
 ) -> npt.NDArray[np.float32]:
-    """Lay a map over a picture, of which the network saw a part.
+    """Lay a map over an image, of which the network saw a part.
 
     Between the centres of the map's cells it is interpolated linearly. Beyond the outer ones it
     stays level to the cell's edge, and falls to zero within another cell.
 
     Args:
         values: the map.
-        box: left, top, width and height of what the network saw, px of the picture; it may reach
-            beyond the picture.
-        width, height: of the picture, px.
+        box: left, top, width and height of what the network saw, px of the image; it may reach
+            beyond the image.
+        width, height: of the image, px.
         share: how much of the box's sides the map's cells take, around its middle; see `share_of`.
 
     Shapes: values (h, w). Result: (height, width), NaN where the network saw nothing.

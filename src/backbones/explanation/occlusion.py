@@ -1,4 +1,4 @@
-"""Occlusion maps: how much a class loses when a part of the picture is covered.
+"""Occlusion maps: how much a class loses when a part of the image is covered.
 
 Reference: Zeiler & Fergus (2014), Visualizing and Understanding Convolutional Networks,
 arXiv:1311.2901, section 4.2 and figure 7.
@@ -23,10 +23,10 @@ _PATCHES_A_SIDE = 7
 
 @dataclass(frozen=True)
 class Occluder:
-    """A square that is moved over the picture.
+    """A square that is moved over the image.
 
     Args:
-        patch_px: its side, px of what the network sees; a seventh of the picture's where None.
+        patch_px: its side, px of what the network sees; a seventh of the image's where None.
         stride_px: how far it moves at a time, at most its side; half of that where None. The last
             step is shorter where the rest is, so that every pixel is covered at least once.
         fill: what it shows, after normalisation; 0 is the colour that the weights take for the
@@ -44,7 +44,7 @@ class Occluder:
                 raise WrongUse(f"{name} is {value}, expected at least 1 px")
 
     def sides(self, height: int, width: int) -> tuple[int, int]:
-        """(patch, stride) for a picture of this size, px.
+        """(patch, stride) for an image of this size, px.
 
         Example:
             >>> Occluder().sides(224, 224), Occluder(patch_px=16).sides(224, 224)
@@ -52,7 +52,7 @@ class Occluder:
         """
         patch = self.patch_px or max(1, round(min(height, width) / _PATCHES_A_SIDE))
         if patch > min(height, width):
-            raise WrongUse(f"patch_px is {patch}, larger than the picture of {height}x{width} px")
+            raise WrongUse(f"patch_px is {patch}, larger than the image of {height}x{width} px")
         stride = self.stride_px or max(1, patch // 2)
         if stride > patch:
             raise WrongUse(
@@ -83,7 +83,7 @@ def _starts(length: int, patch: int, stride: int) -> list[int]:
 
 def occlusion(
     network: nn.Module,
-    pictures: Tensor,
+    images: Tensor,
     targets: Targets = None,
     *,
     occluder: Occluder | None = None,
@@ -91,24 +91,24 @@ def occlusion(
     batch_size: int = 32,
     progress: Callable[[int, int], None] | None = None,
 ) -> Maps:
-    """Cover every part of a picture in turn; the map says what each part is worth.
+    """Cover every part of an image in turn; the map says what each part is worth.
 
     A pixel's value is the mean loss of the class's score over the places that cover it: positive
     where the pixel speaks for the class, negative where the class gains when it is hidden.
 
     Args:
         network: any; its mode is as it was afterwards.
-        pictures: as the network wants them.
-        targets: classes, see `Targets`; the likeliest of each picture where None.
+        images: as the network wants them.
+        targets: classes, see `Targets`; the likeliest of each image where None.
         occluder: the square; the defaults of `Occluder` where None.
         score: the class's "probability", as in the paper, or its "logit".
-        batch_size: covered pictures at a time, at least 1.
-        progress: called after every batch with (covered pictures done, in all).
+        batch_size: covered images at a time, at least 1.
+        progress: called after every batch with (covered images done, in all).
 
-    Shapes: pictures (N, channels, H, W) -> values (N, K, H, W).
+    Shapes: images (N, channels, H, W) -> values (N, K, H, W).
 
     Raises:
-        WrongUse: no such class, or a square that is larger than the picture.
+        WrongUse: no such class, or a square that is larger than the image.
 
     Reference: Zeiler & Fergus (2014), section 4.2.
 
@@ -122,42 +122,42 @@ def occlusion(
     if batch_size < 1:
         raise WrongUse(f"batch_size is {batch_size}, expected at least 1")
     square = occluder or Occluder()
-    height, width = pictures.shape[-2:]
+    height, width = images.shape[-2:]
     places, patch = square.places(height, width), square.sides(height, width)[0]
     with evaluating(network) as scored:
-        logits = torch.cat([scored(some) for some in torch.split(pictures, batch_size)])
+        logits = torch.cat([scored(some) for some in torch.split(images, batch_size)])
         classes = chosen(targets, logits)
         whole = _score(logits, score).gather(1, classes)
         losses = torch.zeros(len(places), *classes.shape, device=logits.device)
-        covered = _covered(pictures, places, patch, square.fill)
+        covered = _covered(images, places, patch, square.fill)
         done = 0
         for found in _scores(scored, covered, score, batch_size):
             for row in found:
-                place, picture = divmod(done, len(pictures))
-                losses[place, picture] = whole[picture] - row[classes[picture]]
+                place, image = divmod(done, len(images))
+                losses[place, image] = whole[image] - row[classes[image]]
                 done += 1
             if progress is not None:
-                progress(done, len(places) * len(pictures))
+                progress(done, len(places) * len(images))
     return Maps(_averaged(losses, places, patch, (height, width)), classes, logits)
 
 
 def _covered(
-    pictures: Tensor, places: list[tuple[int, int]], patch: int, fill: float
+    images: Tensor, places: list[tuple[int, int]], patch: int, fill: float
 ) -> Iterator[Tensor]:
     for top, left in places:
-        for picture in pictures:
-            hidden = picture.clone()
+        for image in images:
+            hidden = image.clone()
             hidden[:, top : top + patch, left : left + patch] = fill
             yield hidden
 
 
 def _scores(
-    scored: Network, pictures: Iterator[Tensor], score: Score, batch_size: int
+    scored: Network, images: Iterator[Tensor], score: Score, batch_size: int
 ) -> Iterator[Tensor]:
     """All classes' scores, a batch at a time."""
     batch: list[Tensor] = []
-    for picture in pictures:
-        batch.append(picture)
+    for image in images:
+        batch.append(image)
         if len(batch) == batch_size:
             yield _score(scored(torch.stack(batch)), score)
             batch.clear()

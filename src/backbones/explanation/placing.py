@@ -18,20 +18,20 @@ _LARGER_PX = 480
 
 
 def share_of(network: nn.Module, layer: str, spec: InputSpec) -> float:
-    """How much of the picture's side the cells of a layer's map take, around its middle.
+    """How much of the image's side the cells of a layer's map take, around its middle.
 
-    A padded network's cells cover the picture: 7 of 32 px are 224 px. One without padding has
+    A padded network's cells cover the image: 7 of 32 px are 224 px. One without padding has
     cells in the middle only: those of LeNet-5's C3, 10 of 2 px, lie 6 px from each edge, since a
     unit's field has to fit in. How far apart they are is read from how the map grows with the
-    picture, on shapes alone.
+    image, on shapes alone.
 
     Args:
         network: any.
         layer: its module path.
-        spec: names the size and channels of the pictures.
+        spec: names the size and channels of the images.
 
     Returns:
-        1 where it cannot be told, as the papers have it: the map is spread over the whole picture.
+        1 where it cannot be told, as the papers have it: the map is spread over the whole image.
 
     Example:
         >>> from backbones.models import build
@@ -60,7 +60,7 @@ class _Reached(Exception):
 
 
 class _Anywhere(nn.Module):
-    """A network, or else its features alone where it refuses pictures of another size."""
+    """A network, or else its features alone where it refuses images of another size."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class _Anywhere(nn.Module):
 
 
 def _map_side(network: nn.Module, layer: str, spec: InputSpec, size: int) -> int | None:
-    """The width of a layer's map of a picture of `size` px; no numbers are computed."""
+    """The width of a layer's map of an image of `size` px; no numbers are computed."""
 
     def stop(_: nn.Module, __: Any, output: Any) -> None:
         raise _Reached(int(output.shape[-1]))
@@ -88,8 +88,8 @@ def _map_side(network: nn.Module, layer: str, spec: InputSpec, size: int) -> int
     handle = network.get_submodule(layer).register_forward_hook(stop)
     try:
         with torch.inference_mode(False), evaluating(network), ShapesOnly():
-            picture = torch.empty(1, spec.channels, size, size, device="meta")
-            torch.func.functional_call(whole, state, (picture,))
+            image = torch.empty(1, spec.channels, size, size, device="meta")
+            torch.func.functional_call(whole, state, (image,))
     except _Reached as reached:
         return reached.side
     except Exception:  # somebody's module may not run on shapes alone, and for any reason

@@ -1,4 +1,4 @@
-"""From the bytes of pictures to maps that know where they lie on them."""
+"""From the bytes of images to maps that know where they lie on them."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def methods_of(names: Sequence[str]) -> tuple[Method, ...]:
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked about pictures.
+    """What is asked about images.
 
     Args:
         methods: each gives a map a class.
-        targets: classes by number, the same ones for every picture; or None for the likeliest.
+        targets: classes by number, the same ones for every image; or None for the likeliest.
         layer: of the class-activation maps; see `find_layer`.
         occluder: of the occlusion maps.
-        batch_size: pictures, or covered copies of one, at a time.
+        batch_size: images, or covered copies of one, at a time.
     """
 
     methods: tuple[Method, ...] = ("grad_cam",)
@@ -66,7 +66,7 @@ class Request:
             raise WrongUse(f"batch_size is {self.batch_size}, expected at least 1")
 
     def passes(self, spec: InputSpec) -> int:
-        """How often the network answers for one picture."""
+        """How often the network answers for one image."""
         return sum(
             len(self.occluder.places(spec.size, spec.size)) if method == "occlusion" else 1
             for method in self.methods
@@ -79,7 +79,7 @@ def answer(
     request: Request,
     passed: Callable[[int], None] = lambda passes: None,
 ) -> dict[Method, Maps]:
-    """The maps of some pictures, by each method; all are of the same classes.
+    """The maps of some images, by each method; all are of the same classes.
 
     Args:
         network: any.
@@ -111,7 +111,7 @@ def _occluded(
     request: Request,
     passed: Callable[[int], None],
 ) -> Maps:
-    """One picture after the other, so that the bar moves evenly and memory stays small."""
+    """One image after the other, so that the bar moves evenly and memory stays small."""
     told = 0
 
     def tell(done: int, total: int) -> None:

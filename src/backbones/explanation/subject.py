@@ -1,4 +1,4 @@
-"""A network that can be shown pictures, of this package or not."""
+"""A network that can be shown images, of this package or not."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from backbones.spec import InputSpec
 
 @dataclass(frozen=True)
 class Subject:
-    """A network, and how it wants its pictures.
+    """A network, and how it wants its images.
 
     Args:
         network: any whose answer is logits (N, classes).
-        spec: how a picture becomes what it sees.
+        spec: how an image becomes what it sees.
         classes: names, in the order of the outputs; their numbers where there are none.
     """
 
@@ -26,7 +26,7 @@ class Subject:
     classes: tuple[str, ...] = ()
 
     def named(self) -> tuple[str, ...]:
-        """The names, or else the numbers of the outputs, which one blank picture tells."""
+        """The names, or else the numbers of the outputs, which one blank image tells."""
         if self.classes:
             return self.classes
         blank = torch.zeros(1, self.spec.channels, self.spec.size, self.spec.size)

@@ -1,8 +1,8 @@
-"""A classifier that reads pictures larger than it was trained for, place by place.
+"""A classifier that reads images larger than it was trained for, place by place.
 
 The fully connected layers of a trained network are convolutions of a map that happens to have one
-place. Read so, the same weights give a map of class scores for a larger picture, at the price of
-one pass: what the picture's crops share is computed once.
+place. Read so, the same weights give a map of class scores for a larger image, at the price of
+one pass: what the image's crops share is computed once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _USUAL_PX = 224
 
 
 def dense(model: nn.Module, input_px: int | None = None) -> Dense:
-    """Read a network's head as convolutions, so that larger pictures give maps of class scores.
+    """Read a network's head as convolutions, so that larger images give maps of class scores.
 
     The weights are shared with `model`, not copied: training one trains the other.
 
@@ -36,7 +36,7 @@ def dense(model: nn.Module, input_px: int | None = None) -> Dense:
         model: a network of this package; or any other that PyTorch can trace symbolically and that
             ends in pooling, flattening and fully connected layers, such as torchvision's. Of the
             latter, a choice that is made by asking for the mode keeps the present mode's answer.
-        input_px: px, side of the pictures that the network was trained on. Where None, the row's
+        input_px: px, side of the images that the network was trained on. Where None, the row's
             own `input_px`; for other networks what timm says in `pretrained_cfg`, or else 224.
 
     Returns:
@@ -62,10 +62,10 @@ class Dense(nn.Module):
     """A network whose head is read as convolutions; see `dense`.
 
     At the training size the answer is the plain network's, one place high and wide. In a larger
-    picture, place (i, j) is the head's answer to the window of the feature map that begins there,
-    whatever the network. It is the plain network's answer to the crop of the picture there only
+    image, place (i, j) is the head's answer to the window of the feature map that begins there,
+    whatever the network. It is the plain network's answer to the crop of the image there only
     where no layer pads (LeNet-5): elsewhere a crop's border sees padding, and the inside of a
-    larger picture sees its neighbours.
+    larger image sees its neighbours.
 
     It exports with a free height and width (`torch.export.export(..., strict=False)`, which is what
     newer PyTorch does unasked, and an example with at least 2x2 places: PyTorch takes a side of 1
@@ -79,7 +79,7 @@ class Dense(nn.Module):
         are those of the feature map, less those at input_px, plus one: VGG at 384 px gives 6x6.
 
     Raises:
-        WrongUse: see `dense`; and when called, for pictures below the training size.
+        WrongUse: see `dense`; and when called, for images below the training size.
     """
 
     def __init__(self, model: nn.Module, input_px: int | None = None) -> None:
@@ -105,7 +105,7 @@ class Dense(nn.Module):
         self._steps = HeadReader(maps, self._who, self.input_px).read(links)
 
     def features(self, x: Tensor) -> Tensor:
-        """Pictures -> the map that the head sees, (N, maps, h, w)."""
+        """Images -> the map that the head sees, (N, maps, h, w)."""
         maps: Tensor = self.network.features(x) if self._is_own else x
         if any(node.op.startswith("call_") for node in self._body.nodes):
             maps = fx.Interpreter(self.network, graph=self._body).run(maps)
@@ -138,7 +138,7 @@ class Dense(nn.Module):
 
     def _too_small(self, x: Tensor) -> WrongUse:
         return WrongUse(
-            f"dense({self._who}) got pictures of {x.shape[2]}x{x.shape[3]} px, expected at least"
+            f"dense({self._who}) got images of {x.shape[2]}x{x.shape[3]} px, expected at least"
             f" {self.input_px}x{self.input_px}, the size that it was trained at; resize them"
         )
 
@@ -150,12 +150,12 @@ class Dense(nn.Module):
             f"dense.network.{name}": torch.empty_like(tensor, device="meta") for name, tensor in own
         }
         with torch.no_grad(), ShapesOnly():
-            picture = torch.empty(2, channels, px, px, device="meta")
+            image = torch.empty(2, channels, px, px, device="meta")
             try:
-                maps = torch.func.functional_call(_Features(self), state, (picture,))
+                maps = torch.func.functional_call(_Features(self), state, (image,))
             except RuntimeError as error:
                 raise WrongUse(
-                    f"{self._who} cannot see pictures of {px}x{px} px; give"
+                    f"{self._who} cannot see images of {px}x{px} px; give"
                     " the size that it was trained at as input_px"
                 ) from error
         if maps.dim() != 4:

@@ -2,7 +2,7 @@
 
 Lin et al., Feature Pyramid Networks for Object Detection, arXiv:1612.03144. Here: section 3.
 
-Shapes: N pictures of H x W px; a level of stride s is (N, channels, H/s, W/s), rounded by the
+Shapes: N images of H x W px; a level of stride s is (N, channels, H/s, W/s), rounded by the
 network.
 """
 
@@ -20,7 +20,7 @@ from backbones.errors import WrongUse
 from backbones.features.taps import Taps
 from backbones.features.twin import Versions, on_meta
 from backbones.models import Row, build
-from backbones.nn.pictures import check_pictures
+from backbones.nn.images import check_images
 
 # Two sides whose difference every total stride up to 128 px divides: the ratio of the differences
 # is the stride, whatever the layers do at the edges.
@@ -36,10 +36,10 @@ def as_backbone(
     Args:
         network: a variant's name or a row, which is built with fresh weights and without its head;
             or a network, such as one of `create(..., weights=...)`, which is used as it is.
-        out_strides: px of the picture per position of the maps, ascending.
+        out_strides: px of the image per position of the maps, ascending.
 
     Returns:
-        A module from pictures to a list of maps, with `channels` and `strides` in the same order.
+        A module from images to a list of maps, with `channels` and `strides` in the same order.
         A level is the output of the last layer of that stride in the network's chain: the blocks
         that its own forward and its `nn.Sequential` parts call one after the other.
 
@@ -104,7 +104,7 @@ class Backbone(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         network: Any = self.taps.model
         if _entry(network):
-            check_pictures(x, network.row.name, network.in_channels, network.row.min_px)
+            check_images(x, network.row.name, network.in_channels, network.row.min_px)
         return list(self.taps(x).values())
 
 
@@ -159,7 +159,7 @@ def _entry(network: nn.Module) -> str | None:
 
 
 def _levels(network: Any) -> dict[int, Level]:
-    """The last layer of each stride, by what the shapes do when the picture grows."""
+    """The last layer of each stride, by what the shapes do when the image grows."""
     own = _entry(network)
     side = network.row.input_px if own else FOREIGN_PX
     smaller, larger = (_outputs(network, side + extra) for extra in (STEP_PX, 2 * STEP_PX))
@@ -172,12 +172,12 @@ def _levels(network: Any) -> dict[int, Level]:
         if height == width and height > 0 and STEP_PX % height == 0:
             found[STEP_PX // height] = Level(point, STEP_PX // height, shape[1])
     if not found:
-        raise WrongUse(f"{type(network).__name__} has no maps that grow with the picture")
+        raise WrongUse(f"{type(network).__name__} has no maps that grow with the image")
     return found
 
 
 def _outputs(network: Any, side: int) -> dict[str, tuple[int, ...]]:
-    """Shapes of what the layers of the chain give for one picture, in order, by tap."""
+    """Shapes of what the layers of the chain give for one image, in order, by tap."""
     twin: Any = on_meta(network).eval()
     entry = _entry(network)
     calls: dict[str, int] = {}
@@ -186,7 +186,7 @@ def _outputs(network: Any, side: int) -> dict[str, tuple[int, ...]]:
     def look(path: str, layer: nn.Module, output: Any) -> None:
         calls[path] = calls.get(path, 0) + 1
         learned = bool(seen) or next(layer.parameters(), None) is not None
-        if isinstance(output, Tensor) and learned:  # zeros around a picture are not features yet
+        if isinstance(output, Tensor) and learned:  # zeros around an image are not features yet
             seen[f"{path}@{calls[path]}"] = tuple(output.shape)
 
     for path, layer in _chain(twin):
@@ -194,11 +194,11 @@ def _outputs(network: Any, side: int) -> dict[str, tuple[int, ...]]:
     channels = network.in_channels if entry else _in_channels(network)
     try:
         with Versions():
-            picture = torch.empty(1, channels, side, side)
-            (getattr(twin, entry) if entry else twin)(picture)
+            image = torch.empty(1, channels, side, side)
+            (getattr(twin, entry) if entry else twin)(image)
     except Exception as error:
         raise WrongUse(
-            f"{type(network).__name__} cannot be followed with a picture of {side} px on the meta"
+            f"{type(network).__name__} cannot be followed with an image of {side} px on the meta"
             f" device, expected a network for any size: {error}"
         ) from error
     # The only call of a layer needs no number.

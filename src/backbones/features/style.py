@@ -1,11 +1,11 @@
-"""A picture with one picture's content in another one's style, found by changing its pixels.
+"""An image with one image's content in another one's style, found by changing its pixels.
 
 Gatys, Ecker & Bethge, Image Style Transfer Using Convolutional Neural Networks, CVPR 2016; from
 coarse to fine as in Gatys et al., Controlling Perceptual Factors in Neural Style Transfer, CVPR
-2017, section 6: a small picture takes strokes that are large in the large one.
+2017, section 6: a small image takes strokes that are large in the large one.
 
 Deviations: each layer's loss is divided by what its target weighs, so that one set of weights does
-for every network; the picture is a sigmoid of what is optimised and so stays in 0..1.
+for every network; the image is a sigmoid of what is optimised and so stays in 0..1.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LUMA = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class StyleSettings:
-    """What is wanted of a picture.
+    """What is wanted of an image.
 
     Args:
         content_layers: where the content is read; the network's own choice where empty.
@@ -75,22 +75,22 @@ class StyleStep:
     Args:
         step, num_steps: done, and in all.
         loss: the total; of the size that is worked on, so that it may rise with the next size.
-        picture: the best of the present size, (1, 3, h, w) in 0..1.
+        image: the best of the present size, (1, 3, h, w) in 0..1.
     """
 
     step: int
     num_steps: int
     loss: float
-    picture: Tensor
+    image: Tensor
 
 
 class Objective:
-    """The loss of a picture, for one size of content and style.
+    """The loss of an image, for one size of content and style.
 
     Args:
         taps: of the network, at both kinds of layers.
         settings: with layers.
-        spec: how the network's weights want their pictures.
+        spec: how the network's weights want their images.
         content, style: (1, 3, h, w) in 0..1; they may differ in size.
     """
 
@@ -111,20 +111,20 @@ class Objective:
             self._content = {name: seen[name].clone() for name in settings.content_layers}
             self._style = {name: gram(styled[name]) for name in settings.style_layers}
 
-    def _see(self, picture: Tensor) -> dict[str, Tensor]:
-        with torch.autocast(picture.device.type, torch.bfloat16, enabled=self._bf16):
-            seen: dict[str, Tensor] = self._taps(normalised(picture, self._spec))
+    def _see(self, image: Tensor) -> dict[str, Tensor]:
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self._bf16):
+            seen: dict[str, Tensor] = self._taps(normalised(image, self._spec))
         return {name: each.float() for name, each in seen.items()}
 
-    def __call__(self, picture: Tensor) -> Tensor:
+    def __call__(self, image: Tensor) -> Tensor:
         """The loss, ()."""
-        seen = self._see(picture)
+        seen = self._see(image)
         content = [_relative(seen[name], wanted) for name, wanted in self._content.items()]
         style = [_relative(gram(seen[name]), wanted) for name, wanted in self._style.items()]
         return (
             torch.stack(content).mean()
             + self._settings.style_weight * torch.stack(style).mean()
-            + self._settings.tv_weight * total_variation(picture)
+            + self._settings.tv_weight * total_variation(image)
         )
 
 
@@ -143,17 +143,17 @@ def restyle(
     *,
     bf16: bool = False,
 ) -> Iterator[StyleStep]:
-    """Change a picture step by step until it has another one's style.
+    """Change an image step by step until it has another one's style.
 
     Args:
         network: any, in evaluation mode; its weights are not changed, and get no gradients.
         content: sets the size of the result, colours in 0..1.
         style: of about the same size; strokes come out as large as they are in it.
         settings: see there.
-        spec: how the network's weights want their pictures; ImageNet's usual where None.
+        spec: how the network's weights want their images; ImageNet's usual where None.
         bf16: look with bf16 products; losses and pixels stay in fp32.
 
-    Shapes: (1, 3, H, W) and (1, 3, h, w) -> pictures (1, 3, H, W), smaller in the first steps.
+    Shapes: (1, 3, H, W) and (1, 3, h, w) -> images (1, 3, H, W), smaller in the first steps.
 
     Yields:
         one record a step.
@@ -164,17 +164,17 @@ def restyle(
 
     Example:
         >>> from backbones.models import build
-        >>> picture = torch.rand(1, 3, 32, 32)
+        >>> image = torch.rand(1, 3, 32, 32)
         >>> network = build("vgg_tiny", seed=0).eval()
-        >>> steps = list(restyle(network, picture, picture.flip(2), StyleSettings(steps=2)))
-        >>> steps[-1].loss < steps[0].loss, steps[-1].picture.shape
+        >>> steps = list(restyle(network, image, image.flip(2), StyleSettings(steps=2)))
+        >>> steps[-1].loss < steps[0].loss, steps[-1].image.shape
         (True, torch.Size([1, 3, 32, 32]))
     """
     settings = with_layers(network, settings or StyleSettings())
     spec = spec or InputSpec(224, 256)
     taps = tap(network, [*settings.content_layers, *settings.style_layers])
     sizes = pyramid(*content.shape[2:])
-    picture = _start(content, sizes[0], settings)
+    image = _start(content, sizes[0], settings)
     done = 0
     for number, size in enumerate(sizes):
         small = resized(content, size)
@@ -182,10 +182,10 @@ def restyle(
         shrunk = resized(style, tuple(max(round(side * ratio), 1) for side in style.shape[2:]))
         objective = Objective(taps, settings, spec, small, shrunk, bf16=bf16)
         last = settings.steps * (number + 1) // len(sizes)
-        picture = resized(picture, size)
-        for loss, found in _descend(objective, picture, settings.optimizer, last - done):
-            done, picture = done + 1, found
-            shown = _with_colours_of(small, picture) if settings.preserve_colour else picture
+        image = resized(image, size)
+        for loss, found in _descend(objective, image, settings.optimizer, last - done):
+            done, image = done + 1, found
+            shown = _with_colours_of(small, image) if settings.preserve_colour else image
             yield StyleStep(done, settings.steps, loss, shown)
 
 
@@ -197,11 +197,11 @@ def _start(content: Tensor, size: tuple[int, int], settings: StyleSettings) -> T
 
 
 def _descend(
-    objective: Callable[[Tensor], Tensor], picture: Tensor, optimizer: str, steps: int
+    objective: Callable[[Tensor], Tensor], image: Tensor, optimizer: str, steps: int
 ) -> Iterator[tuple[float, Tensor]]:
-    """Optimise; after every step the lowest loss so far and its picture."""
+    """Optimise; after every step the lowest loss so far and its image."""
     # 2 % from the ends: there the sigmoid is flat, and black and white could not change any more
-    pixels = torch.logit(picture.clamp(0.02, 0.98)).contiguous().requires_grad_()
+    pixels = torch.logit(image.clamp(0.02, 0.98)).contiguous().requires_grad_()
     # max_eval: of the search along a line; the default lets it look once and give up for good
     method: Any = (
         torch.optim.LBFGS(
@@ -210,7 +210,7 @@ def _descend(
         if optimizer == "lbfgs"
         else torch.optim.Adam([pixels], lr=0.05)
     )
-    best: tuple[float, Tensor] = (float("inf"), picture)
+    best: tuple[float, Tensor] = (float("inf"), image)
 
     def closure() -> Tensor:
         nonlocal best
@@ -229,7 +229,7 @@ def _descend(
 
 
 def pyramid(height: int, width: int) -> list[tuple[int, int]]:
-    """Sizes from coarse to fine, each about twice the one before; the last is the picture's own.
+    """Sizes from coarse to fine, each about twice the one before; the last is the image's own.
 
     Example:
         >>> pyramid(512, 384)
@@ -241,18 +241,18 @@ def pyramid(height: int, width: int) -> list[tuple[int, int]]:
     return sizes[::-1]
 
 
-def resized(picture: Tensor, size: Sequence[int]) -> Tensor:
-    """A picture in another size (height, width), smoothed where it shrinks."""
-    if tuple(picture.shape[2:]) == tuple(size):
-        return picture
-    scaled = F.interpolate(picture, size=tuple(size), mode="bicubic", antialias=True)
+def resized(image: Tensor, size: Sequence[int]) -> Tensor:
+    """An image in another size (height, width), smoothed where it shrinks."""
+    if tuple(image.shape[2:]) == tuple(size):
+        return image
+    scaled = F.interpolate(image, size=tuple(size), mode="bicubic", antialias=True)
     return scaled.clamp(0, 1)
 
 
-def _with_colours_of(content: Tensor, picture: Tensor) -> Tensor:
-    """The content's colours with the picture's brightness (Gatys et al. 2017, section 5.2)."""
-    weights = picture.new_tensor(_LUMA).view(3, 1, 1)
-    brighter = ((picture - content) * weights).sum(1, keepdim=True)
+def _with_colours_of(content: Tensor, image: Tensor) -> Tensor:
+    """The content's colours with the image's brightness (Gatys et al. 2017, section 5.2)."""
+    weights = image.new_tensor(_LUMA).view(3, 1, 1)
+    brighter = ((image - content) * weights).sum(1, keepdim=True)
     return (content + brighter).clamp(0, 1)
 
 
@@ -261,7 +261,7 @@ def with_layers(network: nn.Module, settings: StyleSettings) -> StyleSettings:
 
     A network whose paper numbers its layers by block (VGG) has those of Gatys et al.: the first
     ReLU of each block for the style, `relu4_2` for the content. Others have the ends of their
-    stages, as long as a stage sees at least 1/16 of the picture's side for the style, and the last
+    stages, as long as a stage sees at least 1/16 of the image's side for the style, and the last
     that sees 1/8 for the content.
 
     Raises:

@@ -29,7 +29,7 @@ def tap(model: nn.Module, names: str | Sequence[str]) -> Taps:
     """Read a network at named points.
 
     Args:
-        model: any module that is called with pictures.
+        model: any module that is called with images.
         names: of the points: the paper's name of a layer ("relu4_2"), of a stage ("conv3_x"), or a
             module path ("layer1.0.conv2"). A layer that runs several times in one pass, such as a
             ReLU that a whole block shares, gives its last call; "layer1.0.relu@1" is the first.
@@ -153,12 +153,12 @@ class Taps(nn.Module):
 
     Its parameters, mode and device are those of `model`, in its state under "model.".
 
-    A network is run as far as the last point. One whose flow depends on the pictures' values cannot
+    A network is run as far as the last point. One whose flow depends on the images' values cannot
     be looked at beforehand, and is run to its end. What was found out is kept for each size of
-    picture: a network whose layers are exchanged afterwards needs new taps.
+    image: a network whose layers are exchanged afterwards needs new taps.
 
     Args:
-        model: any module that is called with pictures.
+        model: any module that is called with images.
         names: see `tap`.
         entry: the method or part of the model to call instead of itself, such as "features" for a
             network of this package whose head shall not be looked at.

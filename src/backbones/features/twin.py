@@ -70,10 +70,10 @@ def on_meta(model: nn.Module) -> nn.Module:
 
 
 def last_layer(model: nn.Module, x: Tensor) -> str:
-    """The path of the last layer with weights of its own that evaluates pictures, usually "fc".
+    """The path of the last layer with weights of its own that evaluates images, usually "fc".
 
     Args:
-        model: any module that is called with pictures.
+        model: any module that is called with images.
         x: one or more of them; only their shape counts.
 
     Raises:

@@ -135,12 +135,12 @@ def _is_blockwise(
 ) -> bool:
     """Whether the CPU would go block by block; PyTorch itself says so."""
     with torch._C._DisableTorchDispatch(), torch._C.DisableTorchFunction():
-        one, *others = (_one_picture(tensor) for tensor in (query, key, value))
-        seen = None if mask is None else _one_picture(mask)
+        one, *others = (_one_image(tensor) for tensor in (query, key, value))
+        seen = None if mask is None else _one_image(mask)
         return _chosen(one, *others, seen, dropout_p, is_causal, **how) == _BLOCKWISE
 
 
-def _one_picture(tensor: Tensor) -> Tensor:
+def _one_image(tensor: Tensor) -> Tensor:
     """Memory of the CPU that nobody fills, laid out like the first of a batch."""
     first = tensor[:1] if tensor.dim() == 4 else tensor
     return torch.empty_strided(

@@ -41,9 +41,9 @@ class InferenceMemory:
     """What one evaluation of a batch needs, in bytes; the parts add up to the peak.
 
     Args:
-        batch: pictures.
+        batch: images.
         parameters, buffers: of the module, shared ones once.
-        pictures: the batch itself, which the caller holds.
+        images: the batch itself, which the caller holds.
         activations: all other results that are alive at the fullest moment.
         peak: everything at that moment.
         layer: module path of the layer that ran then.
@@ -52,14 +52,14 @@ class InferenceMemory:
     batch: int
     parameters: int
     buffers: int
-    pictures: int
+    images: int
     activations: int
     peak: int
     layer: str
 
     def to_json(self) -> dict[str, Any]:
-        """The fields, under their names."""
-        return asdict(self)
+        """The fields, under their names; `images` also as `pictures`, as it was called before."""
+        return {**asdict(self), "pictures": self.images}
 
     def to_text(self) -> str:
         """A short table for people."""
@@ -67,7 +67,7 @@ class InferenceMemory:
             f"inference, batch {self.batch}",
             [
                 ("parameters and buffers", self.parameters + self.buffers, ""),
-                ("pictures", self.pictures, ""),
+                ("images", self.images, ""),
                 ("largest live activations", self.activations, f"in {self.layer}"),
                 ("peak", self.peak, ""),
             ],
@@ -81,10 +81,10 @@ class TrainingMemory:
     The parts do not add up to the peak: activations go while gradients come.
 
     Args:
-        batch: pictures.
+        batch: images.
         optimizer, precision: as asked for.
         parameters, buffers: of the module, shared ones once.
-        pictures: the batch and its labels.
+        images: the batch and its labels.
         activations: kept for the backward pass, and the answer, when the loss is known.
         gradients: of all parameters that train, when the backward pass ends.
         optimizer_state: between steps.
@@ -97,7 +97,7 @@ class TrainingMemory:
     precision: str
     parameters: int
     buffers: int
-    pictures: int
+    images: int
     activations: int
     gradients: int
     optimizer_state: int
@@ -105,8 +105,8 @@ class TrainingMemory:
     fullest: str
 
     def to_json(self) -> dict[str, Any]:
-        """The fields, under their names."""
-        return asdict(self)
+        """The fields, under their names; `images` also as `pictures`, as it was called before."""
+        return {**asdict(self), "pictures": self.images}
 
     def to_text(self) -> str:
         """A short table for people."""
@@ -114,7 +114,7 @@ class TrainingMemory:
             f"training, batch {self.batch}, {self.optimizer}, {self.precision}",
             [
                 ("parameters and buffers", self.parameters + self.buffers, ""),
-                ("pictures and labels", self.pictures, ""),
+                ("images and labels", self.images, ""),
                 ("activations kept for backward", self.activations, ""),
                 ("gradients", self.gradients, ""),
                 ("optimizer state", self.optimizer_state, ""),
@@ -134,8 +134,8 @@ def inference_memory(
 
     Args:
         model: any module that takes one batch, or the name of a variant.
-        input_shape: of one picture; a network of this package knows its own.
-        batch: pictures.
+        input_shape: of one image; a network of this package knows its own.
+        batch: images.
         precision: "bf16" is autocast on the CPU; it takes a few times longer to work out.
 
     Raises:
@@ -156,7 +156,7 @@ def inference_memory(
         batch=batch,
         parameters=parameters,
         buffers=buffers,
-        pictures=course.input_bytes,
+        images=course.input_bytes,
         activations=live[fullest] - course.input_bytes,
         peak=parameters + buffers + live[fullest],
         layer=course.ledger.places[fullest],
@@ -176,8 +176,8 @@ def training_memory(
     Args:
         model: any module that takes one batch, or the name of a variant. Parameters that do not
             require gradients get none.
-        input_shape: of one picture; a network of this package knows its own.
-        batch: pictures; batch normalisation needs 2.
+        input_shape: of one image; a network of this package knows its own.
+        batch: images; batch normalisation needs 2.
         optimizer: of `torch.optim`, fused where `backbones train` fuses it.
         precision: "bf16" is autocast around the forward pass, as `backbones train` does it on the
             CPU; it takes a few times longer to work out.
@@ -205,7 +205,7 @@ def training_memory(
         precision=precision,
         parameters=parameters,
         buffers=buffers,
-        pictures=course.input_bytes,
+        images=course.input_bytes,
         activations=live[course.ledger.marks["loss"] - 1] - course.input_bytes,
         gradients=course.gradient_bytes,
         optimizer_state=state,
@@ -291,7 +291,7 @@ def _prime_batch(network: nn.Module, input_shape: Sequence[int]) -> int:
 def _estimate(course: Course, batch: int, room: int) -> int:
     """The batch at which a moment of this course first fills the room.
 
-    What is divisible by this batch's prime size belongs to its pictures, the rest to all alike.
+    What is divisible by this batch's prime size belongs to its images, the rest to all alike.
     """
     shared = accumulate(0 if change % batch == 0 else change for change in course.ledger.changes)
     each = accumulate(
@@ -303,7 +303,7 @@ def _estimate(course: Course, batch: int, room: int) -> int:
 def network_and_shape(
     model: nn.Module | str, input_shape: Sequence[int] | None
 ) -> tuple[nn.Module, tuple[int, ...]]:
-    """The module, and the shape of one picture."""
+    """The module, and the shape of one image."""
     if isinstance(model, str):
         with ShapesOnly():
             model = make(*find_row(model))
@@ -314,7 +314,7 @@ def network_and_shape(
         return model, (known.in_channels, known.row.input_px, known.row.input_px)
     except AttributeError:
         raise WrongUse(
-            f"{type(model).__name__} does not say which pictures it takes; give the shape of one,"
+            f"{type(model).__name__} does not say which images it takes; give the shape of one,"
             " such as (3, 224, 224)"
         ) from None
 

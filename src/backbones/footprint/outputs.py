@@ -220,7 +220,7 @@ def _pooled(
     dilation: Sequence[int] = (1,),
     ceil_mode: bool = False,
 ) -> Look:
-    count = x.dim() - 2  # directions, where the first two are pictures and maps
+    count = x.dim() - 2  # directions, where the first two are images and maps
     if count < 1 or not x.is_contiguous():
         raise UnlikeTheRule
     shape = list(x.shape[:2])
@@ -231,7 +231,7 @@ def _pooled(
     ):
         over = side + 2 * pad - spread * (k - 1) - 1
         pooled = (over + (step - 1 if ceil_mode else 0)) // step + 1
-        # a window must not begin beyond the picture and its left border
+        # a window must not begin beyond the image and its left border
         shape.append(pooled - 1 if ceil_mode and (pooled - 1) * step >= side + pad else pooled)
     if min(shape) < 1:
         raise UnlikeTheRule

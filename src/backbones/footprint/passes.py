@@ -30,7 +30,7 @@ class Course:
 
     Args:
         ledger: what was taken and given back, parameters and buffers left out.
-        input_bytes: of the pictures, and of their labels where it trains.
+        input_bytes: of the images, and of their labels where it trains.
         gradients: bytes of each gradient at the end, in the order of the parameters.
     """
 
@@ -58,8 +58,8 @@ def run_pass(
 
     Args:
         model: any module that takes one batch of floating-point tensors.
-        input_shape: of one picture, such as (3, 224, 224).
-        batch: pictures, at least 1.
+        input_shape: of one image, such as (3, 224, 224).
+        batch: images, at least 1.
         training: a whole training step instead of an evaluation without gradients.
         precision: "bf16" is autocast around the forward pass, on the CPU, as training does it.
 
@@ -88,7 +88,7 @@ def run_pass(
 def _check(input_shape: tuple[int, ...], batch: int, precision: str) -> None:
     if batch < 1 or any(side < 1 for side in input_shape):
         raise WrongUse(
-            f"a batch of {batch} pictures of {input_shape} has nothing in it; expected numbers"
+            f"a batch of {batch} images of {input_shape} has nothing in it; expected numbers"
             " from 1 upwards"
         )
     if precision not in get_args(Precision):

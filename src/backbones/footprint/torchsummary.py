@@ -19,13 +19,13 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class ClassicSum:
-    """What "torchsummary" prints for one picture, in MiB, which it calls MB.
+    """What "torchsummary" prints for one image, in MiB, which it calls MB.
 
     It is no memory that anything needs: it holds the output of every layer, in-place ones and
     those of whole blocks too, twice, as if none were given back and each had a gradient.
 
     Args:
-        input_mib: the picture.
+        input_mib: the image.
         passes_mib: "Forward/backward pass size": outputs times two.
         params_mib: "Params size".
         pooling_mib: the share of `passes_mib` that pooling layers have. Code that calls pooling as
@@ -68,7 +68,7 @@ def classic_sum(model: nn.Module | str, input_shape: Sequence[int] | None = None
 
     Args:
         model: any module that takes one batch, or the name of a variant.
-        input_shape: of one picture; a network of this package knows its own.
+        input_shape: of one image; a network of this package knows its own.
 
     Raises:
         NotFound: no such variant.
@@ -93,7 +93,7 @@ class HeardOutput:
 
     Args:
         pools: it is a pooling layer's.
-        num_values: of one picture.
+        num_values: of one image.
     """
 
     pools: bool
@@ -107,7 +107,7 @@ def add_up(
 
     Args:
         network: that ran.
-        input_shape: of one picture.
+        input_shape: of one image.
         heard: what `hearing_outputs` gave.
     """
     return ClassicSum(

@@ -1,4 +1,4 @@
-"""What a network does to a batch of pictures, call by call: the graph that all numbers come from.
+"""What a network does to a batch of images, call by call: the graph that all numbers come from.
 
 The network runs once, on the meta device, and every function that it calls is written down with
 the tensors it reads. Nothing is parsed or compiled, so that any `nn.Module` can be followed, with
@@ -28,8 +28,8 @@ def record(model: nn.Module, input_shape: Sequence[int], batch: int = 1) -> Grap
 
     Args:
         model: any module that takes one tensor.
-        input_shape: of one picture, such as (3, 224, 224).
-        batch: pictures.
+        input_shape: of one image, such as (3, 224, 224).
+        batch: images.
 
     Raises:
         WrongUse: a module that takes something else than one tensor, or hides its layers.
@@ -48,7 +48,7 @@ def record(model: nn.Module, input_shape: Sequence[int], batch: int = 1) -> Grap
             return _recorded(model, modules, (batch, *input_shape), on_meta=True)
         except Exception:
             # Python that looks at numbers (`.item()`, `.numpy()`), or a part without a meta form.
-            # A picture that is too small fails here again, in the network's own words.
+            # An image that is too small fails here again, in the network's own words.
             if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
                 raise
             return _recorded(model, modules, (batch, *input_shape), on_meta=False)

@@ -37,12 +37,12 @@ class NotCounted:
 
 @dataclass(frozen=True)
 class NetworkSummary:
-    """What a network is made of, for pictures of one size.
+    """What a network is made of, for images of one size.
 
     Args:
         name: of the variant, or the module's class.
-        input: shape of one picture.
-        batch: pictures; MACs and bytes are for all of them.
+        input: shape of one image.
+        batch: images; MACs and bytes are for all of them.
         params: all parameters, those that evaluation does not run included.
         trainable: those that are trained.
         idle: those in parts that an evaluation does not run, such as auxiliary heads.
@@ -102,7 +102,7 @@ class NetworkSummary:
         raise NotFound(f"{self.name} has no layer or part {name!r}.{nearest(name, known)}")
 
     def sees(self, name: str, row: int, column: int) -> tuple[int, int, int, int]:
-        """The box of the input that a unit of a layer sees, clipped to the picture.
+        """The box of the input that a unit of a layer sees, clipped to the image.
 
         Args:
             name: of the layer.

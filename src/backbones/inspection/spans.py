@@ -47,7 +47,7 @@ class Span:
         return min((high - low for low, high in filter(None, self.each)), default=self.size)
 
     def seen_by(self, unit: int) -> Interval:
-        """(first pixel, one past the last pixel) that a unit sees; may lie outside the picture."""
+        """(first pixel, one past the last pixel) that a unit sees; may lie outside the image."""
         if self.each:
             return self.each[unit] or (0, 0)
         low = self.low if self.fixed else self.low + unit * self.jump

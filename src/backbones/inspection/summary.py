@@ -46,14 +46,14 @@ def inspect(
 
     Args:
         model: the name of a variant, or any module that takes one tensor.
-        input_shape: (channels, height, width) of a picture; the network's own where None, and
+        input_shape: (channels, height, width) of an image; the network's own where None, and
             (3, 224, 224) for modules of others.
-        batch: pictures, at least 1.
+        batch: images, at least 1.
         functions: list functions outside layers too, such as the sum of a residual block.
 
     Raises:
         NotFound: no such variant; names the nearest.
-        WrongUse: a shape or batch that cannot be, or pictures that the network does not take.
+        WrongUse: a shape or batch that cannot be, or images that the network does not take.
 
     Example:
         >>> found = inspect("vgg16")

@@ -1,4 +1,4 @@
-"""What every layer of a network does to a picture: shapes, parameters, MACs, receptive fields.
+"""What every layer of a network does to an image: shapes, parameters, MACs, receptive fields.
 
 All of it is read from one pass over shapes (`inspection/graph.py`), so that even VGG-19 takes
 milliseconds and no memory.
@@ -29,10 +29,10 @@ class Layer:
     Args:
         name: module path.
         kind: the module's class; for a function outside layers, its name.
-        output: shape for one picture, without the batch.
+        output: shape for one image, without the batch.
         params: trainable parameters; zero where the layer ran before (weights are shared).
         macs: multiply-accumulates of convolutions and matrix products, for the whole batch.
-        connections: links into all units of a layer with weights, biases counted; one picture.
+        connections: links into all units of a layer with weights, biases counted; one image.
         frozen: parameters that are not trained; zero where the layer ran before.
         num_bytes: of the output, for the whole batch.
         detail: kernel, stride, padding, groups, as far as there are any: "3x3/2 pad 1".
@@ -76,15 +76,15 @@ class Count:
 
 
 def trace(model: nn.Module | str, input_px: int | None = None) -> tuple[Layer, ...]:
-    """Follow one picture through a network.
+    """Follow one image through a network.
 
     Args:
         model: a network of this package, or the name of a variant.
-        input_px: px, side of the square picture; the row's own where None.
+        input_px: px, side of the square image; the row's own where None.
 
     Raises:
         NotFound: no such variant; names the nearest.
-        WrongUse: the network cannot see pictures of this size.
+        WrongUse: the network cannot see images of this size.
 
     Example:
         >>> [layer.output for layer in trace("lenet5")][0]
@@ -248,7 +248,7 @@ def on_meta(name: str) -> nn.Module:
 
 
 def _connections(layer: nn.Module, output: tuple[int, ...]) -> int:
-    """Links into all units of a layer's output for one picture, biases counted."""
+    """Links into all units of a layer's output for one image, biases counted."""
     if isinstance(layer, nn.Conv2d):
         per_unit = layer.weight.numel() // layer.out_channels
     elif isinstance(layer, nn.Linear):

@@ -18,9 +18,9 @@ class Run(Table):
 
     Args:
         seed: of weights, order, augmentation and the held-out part.
-        top1_error_percent: on the held-out pictures.
+        top1_error_percent: on the held-out images.
         low, high: its 95 % interval.
-        num_samples: held-out pictures.
+        num_samples: held-out images.
         misnamed: which of them got the wrong first class, by position; None where an older version
             measured.
         forward_passes: that it took to measure.

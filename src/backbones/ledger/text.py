@@ -15,7 +15,7 @@ def measured_text(entry: Entry, measured: Measured, chart: str = "measured.png")
     Args:
         entry: the row.
         measured: what was found.
-        chart: address of its picture.
+        chart: address of its image.
     """
     lines = [f"## {entry.id}", "", f"*{entry.claim}* ({entry.source})", ""]
     if entry.shortened:
@@ -23,7 +23,7 @@ def measured_text(entry: Entry, measured: Measured, chart: str = "measured.png")
     if measured.smoke:
         lines += ["**A smoke run: only the machinery was tried, the figures mean nothing.**", ""]
     lines += [
-        "| network | top-1 error, mean ± sd | each run | test pictures a run | printed |",
+        "| network | top-1 error, mean ± sd | each run | test images a run | printed |",
         "|---|---|---|---|---|",
         *(_line(entry, figure) for figure in measured.figures),
         "",
@@ -44,7 +44,7 @@ def page_text(entries: Sequence[Entry], found: Mapping[str, Measured], charts: s
     Args:
         entries: all rows.
         found: what was measured, by id.
-        charts: folder of the pictures, relative to the page.
+        charts: folder of the images, relative to the page.
     """
     done = [entry for entry in entries if entry.id in found]
     left = [entry for entry in entries if entry.id not in found]
@@ -53,7 +53,7 @@ def page_text(entries: Sequence[Entry], found: Mapping[str, Measured], charts: s
         "",
         "Written by `make golden` from `src/backbones/ledger`. Every row is a claim of a paper or",
         "a tutorial; `backbones reproduce ID` tries it again. Errors are in percent of held-out",
-        "pictures. A verdict is the 95 % interval of a difference (over seeds by Student's t, over",
+        "images. A verdict is the 95 % interval of a difference (over seeds by Student's t, over",
         "test images paired where that is known, whichever is wider) held against the claim; where",
         "it fits both, the row is undecided, and so are networks that were trained once each.",
         "",

@@ -44,7 +44,7 @@ def build(
     Args:
         name: of the variant, such as "vgg16_bn"; or a row, such as a variant's with changed fields.
         num_classes: width of the output; the variant's own where None.
-        in_channels: of the pictures; the variant's own where None.
+        in_channels: of the images; the variant's own where None.
         seed: of the initialisation; torch's global generator is neither used nor moved. Where it
             is None, the global generator is used.
 

@@ -1,4 +1,4 @@
-"""AlexNet: the network that won ImageNet in 2012 and began deep learning for pictures.
+"""AlexNet: the network that won ImageNet in 2012 and began deep learning for images.
 
 The paper trained eight layers with ReLUs, dropout and local response normalisation on two GPUs,
 each with half of the maps ("towers"), and halved the error of hand-made features. Two years later
@@ -12,7 +12,7 @@ one column.
 Deviations, each a field of the row: `maps`, `towers`, `padding_px`, `after_conv`, `lrn`,
 `lrn_per_tower`, `last_pool_px`, `pool_to_px`, `head_relu`, `dropout_after`, `init`, `input_px`.
 
-Shapes: N pictures, C channels, H x W px; features are (N, 256, 6, 6) at the row's own size, logits
+Shapes: N images, C channels, H x W px; features are (N, 256, 6, 6) at the row's own size, logits
 (N, classes).
 """
 
@@ -26,10 +26,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from backbones.nn.images import check_images
 from backbones.nn.init import gaussian, he
 from backbones.nn.lrn import Constants, LocalResponseNorm
 from backbones.nn.naming import numbered
-from backbones.nn.pictures import check_pictures
 from backbones.nn.pooling import AveragePoolTo
 from backbones.nn.row import Deviations, Row, counted
 from backbones.spec import Citation, Family
@@ -126,7 +126,7 @@ class AlexNetRow(Row):
         maps: of the five convolutions.
         towers: 2 splits the maps of the second, fourth and fifth convolution.
         first: kernel and stride of the first convolution, px.
-        padding_px: zeros around the picture: (top and left, bottom and right).
+        padding_px: zeros around the image: (top and left, bottom and right).
         after_conv: what follows the first two convolutions, in order.
         lrn: constants of the local response normalisation where `after_conv` has one.
         lrn_per_tower: it does not look into the other tower.
@@ -233,7 +233,7 @@ class TowerNorm(LocalResponseNorm):
 
 
 def convolution(row: AlexNetRow, n: int, in_channels: int) -> nn.Conv2d:
-    """The n-th convolution; uneven zeros around the picture are left to a layer of their own.
+    """The n-th convolution; uneven zeros around the image are left to a layer of their own.
 
     Args:
         row: of the network.
@@ -249,7 +249,7 @@ def convolution(row: AlexNetRow, n: int, in_channels: int) -> nn.Conv2d:
 
 
 def convolutions(row: AlexNetRow, in_channels: int) -> nn.Sequential:
-    """Figure 2 from the picture to the last pooling.
+    """Figure 2 from the image to the last pooling.
 
     Convolutions, ReLUs and poolings are counted as in torchvision, whose weights fit; what it
     lacks has a name.
@@ -300,7 +300,7 @@ class AlexNet(nn.Module):
     Args:
         row: a row of `ROWS`, or one made from it with `dataclasses.replace`.
         num_classes: width of the last layer; the row's own where None.
-        in_channels: of the pictures; the row's own where None.
+        in_channels: of the images; the row's own where None.
 
     Shapes: (N, in_channels, H, W) with H, W >= row.min_px -> logits (N, num_classes).
 
@@ -356,7 +356,7 @@ class AlexNet(nn.Module):
         return logits
 
     def forward(self, x: Tensor) -> Tensor:
-        check_pictures(x, self.row.name, self.in_channels, self.row.min_px)
+        check_images(x, self.row.name, self.in_channels, self.row.min_px)
         return self.head(self.features(x))
 
 

@@ -6,14 +6,14 @@ arithmetic do.
 
 Huang, Liu, van der Maaten & Weinberger, Densely Connected Convolutional Networks,
 arXiv:1608.06993. Here: Table 1 (all columns), section 3 (composite function, bottleneck,
-compression, the networks for small pictures), section 4.2 (dropout, initialisation). The option
+compression, the networks for small images), section 4.2 (dropout, initialisation). The option
 that saves memory is that of Pleiss et al., Memory-Efficient Implementation of DenseNets,
 arXiv:1707.06990.
 
 Deviations, each a field of the row: `growth_rate`.
 
-Shapes: N pictures, C channels, H x W px; features are (N, maps, H/32, W/32), for the networks for
-small pictures (N, maps, H/4, W/4); logits (N, classes).
+Shapes: N images, C channels, H x W px; features are (N, maps, H/32, W/32), for the networks for
+small images (N, maps, H/4, W/4); logits (N, classes).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from backbones.nn.images import check_images
 from backbones.nn.init import he
-from backbones.nn.pictures import check_pictures
 from backbones.nn.recomputing import recomputed
 from backbones.nn.row import Deviations, Row, counted
 from backbones.spec import Citation, Family
@@ -65,11 +65,11 @@ class DenseNetRow(Row):
     Args:
         blocks: layers of each dense block.
         growth_rate: k, maps that a layer adds.
-        stem: "7x7" is Table 1's, stride 2 and max pooling; "3x3" is that for small pictures.
+        stem: "7x7" is Table 1's, stride 2 and max pooling; "3x3" is that for small images.
         stem_maps: that enter the first block.
         bottleneck: a layer has a 1x1 convolution to 4k maps before its 3x3 (DenseNet-B).
         compression: theta, the share of maps that a transition keeps (below 1: DenseNet-C).
-        dropout: after every convolution but the first; 0.2 in the paper, on pictures that are not
+        dropout: after every convolution but the first; 0.2 in the paper, on images that are not
             augmented.
         memory_saving: compute concatenations, their normalisation and the first convolution
             again in the backward pass instead of keeping them. Same gradients.
@@ -88,7 +88,7 @@ class DenseNetRow(Row):
 
     @property
     def min_px(self) -> int:
-        """px, the smallest picture of which the transitions, which halve the map, leave one px."""
+        """px, the smallest image of which the transitions, which halve the map, leave one px."""
         before_transitions = 1 << (len(self.blocks) - 1)
         # Table 1's stem quarters the map and rounds up.
         return 4 * before_transitions - 3 if self.stem == "7x7" else before_transitions
@@ -110,7 +110,7 @@ def _cifar(name: str, depth: int, growth_rate: int, params: int, macs: int) -> D
     source = "counted from section 3 with 10 classes; Table 2 prints the parameters in millions"
     return DenseNetRow(
         name,
-        f"{depth} layers for small pictures, k = {growth_rate}",
+        f"{depth} layers for small images, k = {growth_rate}",
         counted(params, macs, source),
         blocks=((depth - 4) // 3,) * 3,
         growth_rate=growth_rate,
@@ -247,7 +247,7 @@ def transition(in_channels: int, out_channels: int, dropout: float) -> nn.Sequen
 
 
 def stem(row: DenseNetRow, in_channels: int) -> OrderedDict[str, nn.Module]:
-    """What comes before the first block: Table 1's, or one convolution for small pictures."""
+    """What comes before the first block: Table 1's, or one convolution for small images."""
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     if row.stem == "3x3":
         layers["conv0"] = nn.Conv2d(in_channels, row.stem_maps, 3, padding=1, bias=False)
@@ -265,7 +265,7 @@ class DenseNet(nn.Module):
     Args:
         row: a row of `ROWS`, or one made from it with `dataclasses.replace`.
         num_classes: width of the last layer; the row's own where None.
-        in_channels: of the pictures; the row's own where None.
+        in_channels: of the images; the row's own where None.
 
     Shapes: (N, in_channels, H, W) with H, W >= row.min_px -> logits (N, num_classes).
 
@@ -326,7 +326,7 @@ class DenseNet(nn.Module):
         return logits
 
     def forward(self, x: Tensor) -> Tensor:
-        check_pictures(x, self.row.name, self.in_channels, self.row.min_px)
+        check_images(x, self.row.name, self.in_channels, self.row.min_px)
         return self.head(self.features(x))
 
 

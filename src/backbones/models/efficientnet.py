@@ -11,7 +11,7 @@ arXiv:1905.11946. Here: Table 1 (B0), Table 2 (B0 to B7), section 3.3 (compound 
 Deviations, each a field of the row: `padding`, `norm_eps`, `norm_momentum`. The coefficients of B1
 to B7 are the rounded ones of the authors' code, not powers of the paper's 1.2, 1.1 and 1.15.
 
-Shapes: N pictures, C channels, H x W px; features are (N, 1280 width, H/32, W/32), rounded up;
+Shapes: N images, C channels, H x W px; features are (N, 1280 width, H/32, W/32), rounded up;
 logits (N, classes).
 """
 
@@ -24,9 +24,9 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from backbones.nn.drop_path import DropPath
+from backbones.nn.images import check_images
 from backbones.nn.init import gaussian
 from backbones.nn.padding import Padding, padded_conv
-from backbones.nn.pictures import check_pictures
 from backbones.nn.row import Deviations, Row, counted
 from backbones.nn.squeeze_excite import SqueezeExcite
 from backbones.nn.widths import round_width
@@ -119,7 +119,7 @@ class EfficientNetRow(Row):
         table: stages 2 to 8, in the form of `TABLE_1`.
         stem, last: maps of the first and of the last convolution, before the multiplier.
         dropout: before the fully connected layer.
-        drop_path: chance with which a picture loses the last block's branch in training; it grows
+        drop_path: chance with which an image loses the last block's branch in training; it grows
             linearly from none at the first block.
         padding: "same" as TensorFlow pads, "symmetric" by half a kernel on every side.
         norm_eps: of batch normalisation.
@@ -213,7 +213,7 @@ class Block:
         squeezed: width of squeeze-and-excitation's bottleneck: a quarter of the block's input, not
             of its middle, as in MnasNet and the authors' code.
         kernel_px, stride: of the depthwise convolution.
-        drop_path: chance with which a picture loses the branch in training.
+        drop_path: chance with which an image loses the branch in training.
     """
 
     stage: int
@@ -310,7 +310,7 @@ class EfficientNet(nn.Module):
     Args:
         row: a row of `ROWS`, one of `backbones.scaling`, or one made with `dataclasses.replace`.
         num_classes: width of the last layer; the row's own where None.
-        in_channels: of the pictures; the row's own where None.
+        in_channels: of the images; the row's own where None.
 
     Shapes: (N, in_channels, H, W), any size -> logits (N, num_classes).
 
@@ -371,7 +371,7 @@ class EfficientNet(nn.Module):
         return logits
 
     def forward(self, x: Tensor) -> Tensor:
-        check_pictures(x, self.row.name, self.in_channels, self.row.min_px)
+        check_images(x, self.row.name, self.in_channels, self.row.min_px)
         return self.head(self.features(x))
 
 

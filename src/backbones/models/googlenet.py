@@ -11,7 +11,7 @@ section 5 (the heads).
 Deviations, each a field of the row: `conv1`, `batch_norm`, `five_by_five`, `lrn`, `last_pool_px`,
 `dropout`, `auxiliary`, `init`.
 
-Shapes: N pictures, C channels, H x W px; features are (N, 1024, 7, 7) at 224 px, logits
+Shapes: N images, C channels, H x W px; features are (N, 1024, 7, 7) at 224 px, logits
 (N, classes).
 """
 
@@ -28,9 +28,9 @@ from torch.nn import functional as F
 
 from backbones.nn.auxiliary import WithAuxiliary
 from backbones.nn.conv import ConvNormAct, SeparableNormAct
+from backbones.nn.images import check_images
 from backbones.nn.init import he
 from backbones.nn.lrn import Constants, LocalResponseNorm
-from backbones.nn.pictures import check_pictures
 from backbones.nn.pooling import average_to
 from backbones.nn.row import Deviations, Row, counted
 from backbones.spec import Citation, Family
@@ -302,7 +302,7 @@ class GoogLeNet(nn.Module):
     Args:
         row: a row of `ROWS`, or one made from it with `dataclasses.replace`.
         num_classes: width of the last layer; the row's own where None.
-        in_channels: of the pictures; the row's own where None.
+        in_channels: of the images; the row's own where None.
 
     Shapes: (N, in_channels, H, W) with H, W >= row.min_px -> logits (N, num_classes); in training
     mode, with auxiliary heads, `WithAuxiliary`.
@@ -345,7 +345,7 @@ class GoogLeNet(nn.Module):
         return self.lines[-1]
 
     def features(self, x: Tensor) -> Tensor:
-        """Pictures -> the maps of the last Inception module."""
+        """Images -> the maps of the last Inception module."""
         return self._follow(x, {})[0]
 
     def _follow(self, x: Tensor, heads: dict[str, str]) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -363,7 +363,7 @@ class GoogLeNet(nn.Module):
         return logits
 
     def forward(self, x: Tensor) -> Tensor | WithAuxiliary:
-        check_pictures(x, self.row.name, self.in_channels, self.row.min_px)
+        check_images(x, self.row.name, self.in_channels, self.row.min_px)
         heads = self.heads if self.training else {}
         f, auxiliary = self._follow(x, heads)
         logits = self.head(f)

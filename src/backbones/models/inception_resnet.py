@@ -9,7 +9,7 @@ sections 3.2 and 3.3 (what is normalised, and scaling). The released v2 is not t
 
 Deviations, each a field of the row: `stem`, `blocks`, `repeats`, `plain_scale`, `last_maps`.
 
-Shapes: N pictures, C channels, H x W px; features are (N, maps, h, w) with 8 px for the row's 299,
+Shapes: N images, C channels, H x W px; features are (N, maps, h, w) with 8 px for the row's 299,
 logits (N, classes).
 """
 
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from backbones.nn.branches import Branches, module
 from backbones.nn.conv import ConvNormAct
-from backbones.nn.pictures import check_pictures
+from backbones.nn.images import check_images
 from backbones.nn.row import Deviations, Row, counted
 from backbones.spec import Citation, Family
 
@@ -39,7 +39,7 @@ FAMILY = Family(
 )
 Stem = tuple[tuple[str, str], ...]
 
-# The stems: (name, text) from the picture up. `nn.branches` says how the text reads.
+# The stems: (name, text) from the image up. `nn.branches` says how the text reads.
 _FIRST = (("conv2d_1a", "3x3/2 V 32"), ("conv2d_2a", "3x3 V 32"), ("conv2d_2b", "3x3 64"))
 _AS_V3 = (*_FIRST, ("maxpool_3a", "max/2 V"), ("conv2d_3b", "1x1 80"), ("conv2d_4a", "3x3 V 192"))
 STEM_V1: Stem = (*_AS_V3, ("conv2d_4b", "3x3/2 V 256"))  # Figure 14
@@ -174,7 +174,7 @@ class InceptionResNetRow(Row):
         plain_scale: of one more block c, without ReLU after the sum; None leaves it out.
         last_maps: of a 1x1 convolution after the blocks; 0 leaves it out.
         dropout: in front of the last layer.
-        min_px: px, the smallest picture that leaves a map.
+        min_px: px, the smallest image that leaves a map.
     """
 
     stem: Stem
@@ -279,7 +279,7 @@ class InceptionResNet(nn.Module):
     Args:
         row: a row of `ROWS`, or one made from it with `dataclasses.replace`.
         num_classes: width of the last layer; the row's own where None.
-        in_channels: of the pictures; the row's own where None.
+        in_channels: of the images; the row's own where None.
 
     Shapes: (N, in_channels, H, W) with H, W >= row.min_px -> logits (N, num_classes).
 
@@ -363,7 +363,7 @@ class InceptionResNet(nn.Module):
         return logits
 
     def forward(self, x: Tensor) -> Tensor:
-        check_pictures(x, self.row.name, self.in_channels, self.row.min_px)
+        check_images(x, self.row.name, self.in_channels, self.row.min_px)
         return self.head(self.features(x))
 
 

@@ -10,7 +10,7 @@ The paper prints 13.6 million parameters for its network; no reading of Figure 5
 
 Deviations, each a field of the row: `modules`, `depth_multiplier`, `dropout`.
 
-Shapes: N pictures, C channels, H x W px; features are (N, maps, H/32, W/32), logits (N, classes).
+Shapes: N images, C channels, H x W px; features are (N, maps, H/32, W/32), logits (N, classes).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from backbones.nn.branches import Branches
 from backbones.nn.conv import ConvNormAct, SeparableNormAct
+from backbones.nn.images import check_images
 from backbones.nn.init import truncated_gaussian, truncated_he
-from backbones.nn.pictures import check_pictures
 from backbones.nn.row import Deviations, Row, counted
 from backbones.spec import Citation, Family
 
@@ -180,9 +180,9 @@ class InceptionV2(nn.Module):
     Args:
         row: a row of `ROWS`, or one made from it with `dataclasses.replace`.
         num_classes: width of the last layer; the row's own where None.
-        in_channels: of the pictures; the row's own where None.
+        in_channels: of the images; the row's own where None.
 
-    Windows are padded by half their size on every side, so that a picture of any size will do. The
+    Windows are padded by half their size on every side, so that an image of any size will do. The
     paper doesn't say how its own are; TF-slim's of stride 2 get more below and on the right.
 
     Shapes: (N, in_channels, H, W) -> logits (N, num_classes).
@@ -250,7 +250,7 @@ class InceptionV2(nn.Module):
         return logits
 
     def forward(self, x: Tensor) -> Tensor:
-        check_pictures(x, self.row.name, self.in_channels, self.row.min_px)
+        check_images(x, self.row.name, self.in_channels, self.row.min_px)
         return self.head(self.features(x))
 
 

@@ -10,7 +10,7 @@ network that the authors released.
 
 Deviations, each a field of the row: `layers`, `dropout`, `count_padding`, `auxiliary_after`.
 
-Shapes: N pictures, C channels, H x W px; features are (N, maps, h, w) with 8 px for the row's 299,
+Shapes: N images, C channels, H x W px; features are (N, maps, h, w) with 8 px for the row's 299,
 logits (N, classes).
 """
 
@@ -25,8 +25,8 @@ from torch.nn import functional as F
 from backbones.nn.auxiliary import WithAuxiliary
 from backbones.nn.branches import module
 from backbones.nn.conv import ConvNormAct
+from backbones.nn.images import check_images
 from backbones.nn.init import truncated_gaussian, truncated_he
-from backbones.nn.pictures import check_pictures
 from backbones.nn.row import Deviations, Row, counted
 from backbones.spec import Citation, Family
 
@@ -145,15 +145,15 @@ class InceptionV3Row(Row):
     """One network of the Inception v3 kind.
 
     Args:
-        layers: (name, text) from the picture up; `nn.branches` says how the text reads.
+        layers: (name, text) from the image up; `nn.branches` says how the text reads.
         auxiliary_after: name of the layer whose maps the auxiliary head sees; None for no head.
         auxiliary_maps: of its two convolutions.
         auxiliary_weight: of its loss; the paper doesn't print it, TF-slim trains with 0.4.
-        auxiliary_min_px: px, the smallest picture that reaches the head; smaller ones can be
+        auxiliary_min_px: px, the smallest image that reaches the head; smaller ones can be
             classified and not trained on.
         count_padding: average pooling at the edge divides by the whole window of nine.
         dropout: in front of the last layer.
-        min_px: px, the smallest picture that leaves a map.
+        min_px: px, the smallest image that leaves a map.
     """
 
     layers: tuple[tuple[str, str], ...]
@@ -241,7 +241,7 @@ class InceptionV3(nn.Module):
     Args:
         row: a row of `ROWS`, or one made from it with `dataclasses.replace`.
         num_classes: width of the last layer; the row's own where None.
-        in_channels: of the pictures; the row's own where None.
+        in_channels: of the images; the row's own where None.
 
     Shapes: (N, in_channels, H, W) with H, W >= row.min_px -> logits (N, num_classes). In training
     mode, where the row has an auxiliary head: `WithAuxiliary`, and H, W >= row.auxiliary_min_px.
@@ -304,10 +304,10 @@ class InceptionV3(nn.Module):
     def forward(self, x: Tensor) -> Tensor | WithAuxiliary:
         row = self.row
         if not self.training or row.auxiliary_after is None:
-            check_pictures(x, row.name, self.in_channels, row.min_px)
+            check_images(x, row.name, self.in_channels, row.min_px)
             return self.head(self.features(x))
         who = f"{row.name}, in training with its auxiliary head,"
-        check_pictures(x, who, self.in_channels, row.auxiliary_min_px)
+        check_images(x, who, self.in_channels, row.auxiliary_min_px)
         for name, _ in row.layers:
             x = getattr(self, name)(x)
             if name == row.auxiliary_after:

@@ -11,7 +11,7 @@ Deviations, each a field of the row: `stem`, `b`, `c`. The widths are the figure
 of 1x7 and 7x1, of 1x3 and 3x1 is that of the released network (TensorFlow-Slim). Transcriptions of
 figures 3, 5 and 6 have them the other way round; the counts are the same.
 
-Shapes: N pictures, C channels, H x W px; features are (N, maps, h, w) with 8 px for the row's 299,
+Shapes: N images, C channels, H x W px; features are (N, maps, h, w) with 8 px for the row's 299,
 logits (N, classes).
 """
 
@@ -23,8 +23,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from backbones.nn.branches import module
+from backbones.nn.images import check_images
 from backbones.nn.init import truncated_he
-from backbones.nn.pictures import check_pictures
 from backbones.nn.row import Deviations, Row, counted
 from backbones.spec import Citation, Family
 
@@ -41,7 +41,7 @@ FAMILY = Family(
     "one uniform, deeper Inception without residual connections",
 )
 
-# Figure 3, from the picture up. `nn.branches` says how the lines read.
+# Figure 3, from the image up. `nn.branches` says how the lines read.
 STEM = (
     "3x3/2 V 32",
     "3x3 V 32",
@@ -101,7 +101,7 @@ class InceptionV4Row(Row):
         repeats: how many of a, of b and of c.
         reduction_a, reduction_b: between them.
         dropout: in front of the last layer.
-        min_px: px, the smallest picture that leaves a map.
+        min_px: px, the smallest image that leaves a map.
     """
 
     stem: tuple[str, ...] = STEM
@@ -148,7 +148,7 @@ class InceptionV4(nn.Module):
     Args:
         row: a row of `ROWS`, or one made from it with `dataclasses.replace`.
         num_classes: width of the last layer; the row's own where None.
-        in_channels: of the pictures; the row's own where None.
+        in_channels: of the images; the row's own where None.
 
     Shapes: (N, in_channels, H, W) with H, W >= row.min_px -> logits (N, num_classes).
 
@@ -214,7 +214,7 @@ class InceptionV4(nn.Module):
         return logits
 
     def forward(self, x: Tensor) -> Tensor:
-        check_pictures(x, self.row.name, self.in_channels, self.row.min_px)
+        check_images(x, self.row.name, self.in_channels, self.row.min_px)
         return self.head(self.features(x))
 
 

@@ -10,7 +10,7 @@ initialisation).
 
 Deviations, each a field of the row: `subsampling`, `c3`, `activation`, `output`, `init`.
 
-Shapes: N pictures, C channels, 32 x 32 px; features are (N, 120, 1, 1), logits (N, classes).
+Shapes: N images, C channels, 32 x 32 px; features are (N, 120, 1, 1), logits (N, classes).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from backbones.nn.pictures import check_pictures
+from backbones.nn.images import check_images
 from backbones.nn.row import Deviations, Row, counted
 from backbones.spec import Citation, Claim, Family
 
@@ -91,7 +91,7 @@ class LeNetRow(Row):
 
     Args:
         maps: of C1, C3 and C5.
-        units: of F6; the output "rbf" compares them with pictures of 7x12 and needs 84.
+        units: of F6; the output "rbf" compares them with images of 7x12 and needs 84.
         subsampling: "trainable" sums 2x2 pixels, scales, shifts and squashes; "max" is 2x2 maximum.
         c3: "table" connects as Table I does, "full" every map with every map.
         activation: "scaled_tanh" is 1.7159 tanh(2a/3).
@@ -114,7 +114,7 @@ class LeNetRow(Row):
 
     @property
     def min_px(self) -> int:
-        """C5 covers all of S4, which fixes the size of the picture."""
+        """C5 covers all of S4, which fixes the size of the image."""
         return self.input_px
 
 
@@ -283,7 +283,7 @@ class LeNet(nn.Module):
     Args:
         row: a row of `ROWS`, or one made from it with `dataclasses.replace`.
         num_classes: of the output; the row's own where None.
-        in_channels: of the pictures; the row's own where None.
+        in_channels: of the images; the row's own where None.
 
     Shapes: (N, in_channels, P, P) with P = row.input_px -> logits (N, num_classes).
 
@@ -346,7 +346,7 @@ class LeNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         side = self.row.input_px
-        check_pictures(x, self.row.name, self.in_channels, side, side)
+        check_images(x, self.row.name, self.in_channels, side, side)
         return self.head(self.features(x))
 
 

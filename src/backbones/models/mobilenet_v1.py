@@ -14,7 +14,7 @@ batch normalisation, the initialisation.
 Table 1 prints "s2" for the last depthwise convolution; its own sizes, 7x7 before and after, need
 stride 1, which the code has.
 
-Shapes: N pictures, C channels, H x W px; features are (N, 1024 width, H/32, W/32), rounded up;
+Shapes: N images, C channels, H x W px; features are (N, 1024 width, H/32, W/32), rounded up;
 logits (N, classes).
 """
 
@@ -25,8 +25,8 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from backbones.nn.images import check_images
 from backbones.nn.padding import Padding, padded_conv
-from backbones.nn.pictures import check_pictures
 from backbones.nn.row import Deviations, Row, counted
 from backbones.spec import Citation, Family
 
@@ -185,7 +185,7 @@ class MobileNetV1(nn.Module):
     Args:
         row: a row of `ROWS`, or one made from it with `dataclasses.replace`.
         num_classes: width of the last layer; the row's own where None.
-        in_channels: of the pictures; the row's own where None.
+        in_channels: of the images; the row's own where None.
 
     Shapes: (N, in_channels, H, W), any size -> logits (N, num_classes).
 
@@ -244,7 +244,7 @@ class MobileNetV1(nn.Module):
         return logits
 
     def forward(self, x: Tensor) -> Tensor:
-        check_pictures(x, self.row.name, self.in_channels, self.row.min_px)
+        check_images(x, self.row.name, self.in_channels, self.row.min_px)
         return self.head(self.features(x))
 
 

@@ -11,7 +11,7 @@ Deviations, each a field of the row: `padding`, `norm_eps`, `norm_momentum`, `in
 distributed form is torchvision's, the authors' is their code's (tensorflow/models,
 slim/nets/mobilenet).
 
-Shapes: N pictures, C channels, H x W px; features are (N, 1280, H/32, W/32), rounded up; logits
+Shapes: N images, C channels, H x W px; features are (N, 1280, H/32, W/32), rounded up; logits
 (N, classes).
 """
 
@@ -22,9 +22,9 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from backbones.nn.images import check_images
 from backbones.nn.init import gaussian, he
 from backbones.nn.padding import Padding, padded_conv
-from backbones.nn.pictures import check_pictures
 from backbones.nn.row import Deviations, Row, counted
 from backbones.nn.widths import round_width
 from backbones.spec import Citation, Family
@@ -219,7 +219,7 @@ class MobileNetV2(nn.Module):
     Args:
         row: a row of `ROWS`, or one made from it with `dataclasses.replace`.
         num_classes: width of the last layer; the row's own where None.
-        in_channels: of the pictures; the row's own where None.
+        in_channels: of the images; the row's own where None.
 
     Shapes: (N, in_channels, H, W), any size -> logits (N, num_classes).
 
@@ -278,7 +278,7 @@ class MobileNetV2(nn.Module):
         return logits
 
     def forward(self, x: Tensor) -> Tensor:
-        check_pictures(x, self.row.name, self.in_channels, self.row.min_px)
+        check_images(x, self.row.name, self.in_channels, self.row.min_px)
         return self.head(self.features(x))
 
 

@@ -1,4 +1,4 @@
-"""Network in network: a small perceptron slides over the picture; the last maps are the classes.
+"""Network in network: a small perceptron slides over the image; the last maps are the classes.
 
 The paper replaced the linear filter of a convolution by a multilayer perceptron ("mlpconv": a
 convolution followed by 1x1 convolutions), and the fully connected head by the average of one map
@@ -9,7 +9,7 @@ average pooling) and the configurations that the authors released for section 4'
 
 Deviations, each a field of the row: `second_pool`, `dropout`, `init`, and the tutorial's table.
 
-Shapes: N pictures, C channels, H x W px; features are (N, maps, h, w), logits (N, classes).
+Shapes: N images, C channels, H x W px; features are (N, maps, h, w), logits (N, classes).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from backbones.nn.images import check_images
 from backbones.nn.init import gaussian, he
-from backbones.nn.pictures import check_pictures
 from backbones.nn.row import Deviations, Row, counted
 from backbones.spec import Citation, Family
 
@@ -35,7 +35,7 @@ class MLPConv:
     """One mlpconv layer.
 
     Args:
-        kernel_px: side of the convolution that slides over the picture.
+        kernel_px: side of the convolution that slides over the image.
         stride, padding: of that convolution.
         maps: of it and of the 1x1 convolutions on top ("cccp" in the authors' files).
         std: of the normal that each convolution's weights start from.
@@ -120,7 +120,7 @@ class NINRow(Row):
             class maps can fall below zero, where the last ReLU keeps them (nin_mnist, Adam 1e-3,
             846 steps on 8x8 digits: 56 % right, with "he" 99 %). "he" keeps the signal's size;
             "pytorch" is what a PyTorch layer starts with (uniform, bounds +-1 / sqrt(fan-in)).
-        min_px: px, the smallest picture that leaves a map.
+        min_px: px, the smallest image that leaves a map.
     """
 
     table: tuple[MLPConv, ...]
@@ -219,7 +219,7 @@ class NIN(nn.Module):
     Args:
         row: a row of `ROWS`, or one made from it with `dataclasses.replace`.
         num_classes: maps of the last mlpconv; the row's own where None.
-        in_channels: of the pictures; the row's own where None.
+        in_channels: of the images; the row's own where None.
 
     Shapes: (N, in_channels, H, W) with H, W >= row.min_px -> logits (N, num_classes). As in the
     authors' files the last ReLU stays, so that no logit is below zero.
@@ -289,7 +289,7 @@ class NIN(nn.Module):
         return maps.mean(dim=(2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        check_pictures(x, self.row.name, self.in_channels, self.row.min_px)
+        check_images(x, self.row.name, self.in_channels, self.row.min_px)
         return self.head(self.features(x))
 
 

@@ -1,7 +1,7 @@
 """ResNet: layers that learn what to add to their input, so that depth no longer hurts.
 
 The paper found that plain networks get worse beyond some twenty layers, even on their training
-pictures, and cured it with shortcuts that carry a block's input around it. 152 layers won ILSVRC
+images, and cured it with shortcuts that carry a block's input around it. 152 layers won ILSVRC
 2015, and hardly a network since does without shortcuts.
 
 He, Zhang, Ren & Sun, Deep Residual Learning for Image Recognition, arXiv:1512.03385. Here: Table 1
@@ -11,7 +11,7 @@ He, Zhang, Ren & Sun, Deep Residual Learning for Image Recognition, arXiv:1512.0
 
 Deviations, each a field of the row: `stride_on`, `pool_padding`.
 
-Shapes: N pictures, C channels, H x W px; features are (N, maps, H/32, W/32), rounded up; logits
+Shapes: N images, C channels, H x W px; features are (N, maps, H/32, W/32), rounded up; logits
 (N, classes).
 """
 
@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from backbones.nn.pictures import check_pictures
+from backbones.nn.images import check_images
 from backbones.nn.residual import (
     BasicBlock,
     Option,
@@ -197,7 +197,7 @@ class ResNet(nn.Module):
     Args:
         row: a row of `ROWS`, or one made from it with `dataclasses.replace`.
         num_classes: width of the last layer; the row's own where None.
-        in_channels: of the pictures; the row's own where None.
+        in_channels: of the images; the row's own where None.
 
     Shapes: (N, in_channels, H, W) with H, W >= row.min_px -> logits (N, num_classes).
 
@@ -271,7 +271,7 @@ class ResNet(nn.Module):
         return logits
 
     def forward(self, x: Tensor) -> Tensor:
-        check_pictures(x, self.row.name, self.in_channels, self.row.min_px)
+        check_images(x, self.row.name, self.in_channels, self.row.min_px)
         return self.head(self.features(x))
 
 

@@ -1,4 +1,4 @@
-"""ResNet for small pictures: the 20 to 1202 layers with which the paper looked into depth itself.
+"""ResNet for small images: the 20 to 1202 layers with which the paper looked into depth itself.
 
 On CIFAR-10 plain networks got worse from 20 to 56 layers and residual ones better up to 110; with
 1202 layers training still worked and only the test error was a little higher.
@@ -9,7 +9,7 @@ initialisation of section 3.4 are in `nn/residual.py`.
 
 Deviations, each a value of the row's `shortcut`.
 
-Shapes: N pictures, C channels, H x W px; features are (N, 64, H/4, W/4), rounded up; logits
+Shapes: N images, C channels, H x W px; features are (N, 64, H/4, W/4), rounded up; logits
 (N, classes).
 """
 
@@ -21,7 +21,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from backbones.nn.pictures import check_pictures
+from backbones.nn.images import check_images
 from backbones.nn.residual import BasicBlock, Option, convolution, initialise_as_section_3_4
 from backbones.nn.row import Deviations, Row, counted
 from backbones.spec import Citation, Family
@@ -36,7 +36,7 @@ FAMILY = Family(
     "resnet_cifar",
     "ResNet for CIFAR-10",
     PAPER,
-    "20 to 1202 layers for small pictures, with and without shortcuts",
+    "20 to 1202 layers for small images, with and without shortcuts",
 )
 
 # Section 4.2's own table: filters, and by how much a stage's first block shrinks the map, so that
@@ -122,12 +122,12 @@ ROWS = (
 
 
 class ResNetCifar(nn.Module):
-    """A residual network for small pictures, or its plain twin.
+    """A residual network for small images, or its plain twin.
 
     Args:
         row: a row of `ROWS`, or one made from it with `dataclasses.replace`.
         num_classes: width of the last layer; the row's own where None.
-        in_channels: of the pictures; the row's own where None.
+        in_channels: of the images; the row's own where None.
 
     Shapes: (N, in_channels, H, W) of any size -> logits (N, num_classes).
 
@@ -189,7 +189,7 @@ class ResNetCifar(nn.Module):
         return logits
 
     def forward(self, x: Tensor) -> Tensor:
-        check_pictures(x, self.row.name, self.in_channels, self.row.min_px)
+        check_images(x, self.row.name, self.in_channels, self.row.min_px)
         return self.head(self.features(x))
 
 

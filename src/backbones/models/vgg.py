@@ -9,7 +9,7 @@ section 3.1 (initialisation).
 
 Deviations, each a field of the row: `batch_norm`, `conv_bias`, `init`, `pool_to_px`.
 
-Shapes: N pictures, C channels, H x W px; features are (N, 512, H/32, W/32), logits (N, classes).
+Shapes: N images, C channels, H x W px; features are (N, 512, H/32, W/32), logits (N, classes).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from backbones.nn.images import check_images
 from backbones.nn.init import gaussian, he
 from backbones.nn.lrn import LocalResponseNorm
 from backbones.nn.naming import numbered
-from backbones.nn.pictures import check_pictures
 from backbones.nn.pooling import AveragePoolTo
 from backbones.nn.row import Deviations, Row, counted
 from backbones.spec import Citation, Family
@@ -141,7 +141,7 @@ def _column(name: str, column: str, params: int, macs: int, **choices: Any) -> V
 
 
 def _narrow(name: str, column: str, params: int, macs: int, **choices: Any) -> VGGRow:
-    """A column with a quarter of its maps and a head of 256, for small pictures."""
+    """A column with a quarter of its maps and a head of 256, for small images."""
     layers = " ".join(str(int(w) // 4) if w.isdigit() else w for w in TABLE_1[column].split())
     row = VGGRow(
         name,
@@ -222,7 +222,7 @@ class VGG(nn.Module):
     Args:
         row: a row of `ROWS`, or one made from it with `dataclasses.replace`.
         num_classes: width of the last layer; the row's own where None.
-        in_channels: of the pictures; the row's own where None.
+        in_channels: of the images; the row's own where None.
 
     Shapes: (N, in_channels, H, W) with H, W >= 32 -> logits (N, num_classes).
 
@@ -284,7 +284,7 @@ class VGG(nn.Module):
         return logits
 
     def forward(self, x: Tensor) -> Tensor:
-        check_pictures(x, self.row.name, self.in_channels, self.row.min_px)
+        check_images(x, self.row.name, self.in_channels, self.row.min_px)
         return self.head(self.features(x))
 
 

@@ -10,7 +10,7 @@ class CountsConnections(Protocol):
     """A layer whose links do not follow from being a convolution or fully connected."""
 
     def connections(self, output: tuple[int, ...]) -> int:
-        """Links into all units of one picture, biases counted, as LeCun et al. count.
+        """Links into all units of one image, biases counted, as LeCun et al. count.
 
         Args:
             output: the output's shape, with the batch.

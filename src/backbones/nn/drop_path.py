@@ -1,4 +1,4 @@
-"""Stochastic depth: a residual branch is left out of a training step, picture by picture."""
+"""Stochastic depth: a residual branch is left out of a training step, image by image."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from torch import Tensor, nn
 
 
 class DropPath(nn.Module):
-    """In training, zero the branch for some pictures and scale it up for the others.
+    """In training, zero the branch for some images and scale it up for the others.
 
     Args:
-        p: probability with which a picture loses the branch, 0 to below 1.
+        p: probability with which an image loses the branch, 0 to below 1.
 
     Shapes: (N, C, H, W) -> the same.
 
     Reference: Huang et al. (2016), Deep Networks with Stochastic Depth, arXiv:1603.09382. There a
     whole batch loses the branch, and the survivors are scaled at evaluation; here, as in
-    EfficientNet's released code ("drop connect"), each picture for itself and while training.
+    EfficientNet's released code ("drop connect"), each image for itself and while training.
     """
 
     def __init__(self, p: float) -> None:

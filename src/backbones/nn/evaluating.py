@@ -31,7 +31,7 @@ def evaluating(
         forward: another way through its modules; itself where None.
 
     Yields:
-        That way as a function from pictures to float32 scores; it takes the pictures to the
+        That way as a function from images to float32 scores; it takes the images to the
         device where the weights are, and raises NotFinite where a score is nan or infinite.
     """
     forward = forward or network
@@ -39,9 +39,9 @@ def evaluating(
     weight = next(network.parameters(), None)
     device = weight.device if weight is not None else torch.device("cpu")
 
-    def scores(pictures: Tensor) -> Tensor:
+    def scores(images: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            logits: Tensor = forward(pictures.to(device))
+            logits: Tensor = forward(images.to(device))
         return finite(logits.float())
 
     network.eval()

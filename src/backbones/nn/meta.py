@@ -165,7 +165,7 @@ def _pooled(
     ):
         room = side + 2 * pad - gap * (kernel - 1) - 1
         count = (room + (step - 1) * ceil_mode) // step + 1
-        # A window that begins behind the picture and its border at the low side does not count.
+        # A window that begins behind the image and its border at the low side does not count.
         count -= ceil_mode and (count - 1) * step >= side + pad
         if room < 0 or count < 1 or 2 * pad > kernel:
             return None

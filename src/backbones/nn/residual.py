@@ -1,4 +1,4 @@
-"""What residual networks for large and for small pictures share: shortcuts, the basic block, start.
+"""What residual networks for large and for small images share: shortcuts, the basic block, start.
 
 He, Zhang, Ren & Sun (2015), Deep Residual Learning for Image Recognition, arXiv:1512.03385.
 """

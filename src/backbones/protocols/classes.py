@@ -16,10 +16,10 @@ from backbones.text import same_name
 def match_classes(split: Split, classes: Sequence[str]) -> Split:
     """The split with its labels counted in the network's classes.
 
-    Data may have only some of a network's classes, as ImageNet-A has: the others have no pictures.
+    Data may have only some of a network's classes, as ImageNet-A has: the others have no images.
 
     Args:
-        split: pictures whose classes may be listed in another order.
+        split: images whose classes may be listed in another order.
         classes: the network's class names, in the order of its outputs.
 
     Raises:

@@ -15,7 +15,7 @@ _PHOTO_PX = (500, 375)
 
 
 def views_and_cost(protocol: Protocol, spec: InputSpec = PHOTO) -> tuple[int, float]:
-    """How many views a picture has, and how many times a single crop's pixels they are.
+    """How many views an image has, and how many times a single crop's pixels they are.
 
     The time that a network takes goes with the pixels, nearly: a dense pass computes once what
     crops share.
@@ -65,7 +65,7 @@ def protocol_text(protocol: Protocol) -> str:
     ]
     if cost is not None:
         lines.append(
-            f"cost           {views} views a picture, {cost:.3g} times the pixels of one crop"
+            f"cost           {views} views an image, {cost:.3g} times the pixels of one crop"
             " (photo of 500 x 375 px, network of 224 px)"
         )
     lines += [f"reading        {reading}" for reading in protocol.readings]
@@ -84,5 +84,5 @@ def protocol_text(protocol: Protocol) -> str:
 def _counted(protocol: Protocol) -> tuple[int | None, float | None]:
     try:
         return views_and_cost(protocol)
-    except ProtocolError:  # its views fit networks for smaller pictures only
+    except ProtocolError:  # its views fit networks for smaller images only
         return None, None

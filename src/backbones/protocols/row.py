@@ -10,15 +10,15 @@ from backbones.spec import Citation
 
 Region = Literal["crop", "square", "three_squares", "whole"]
 """What the views are cut from: the network's own centre crop; the centre square of the resized
-picture (as wide as its shorter side); that square and the two at the ends of the longer side; or
-all of the resized picture."""
+image (as wide as its shorter side); that square and the two at the ends of the longer side; or
+all of the resized image."""
 
 Views = Literal["centre", "corners_and_centre", "corners_centre_and_square", "grid", "whole"]
 """Which views are cut from a region: its centre; its corners too; these and the whole region,
 made as small as a view; a regular grid, edge to edge; or the region as it is."""
 
 Scoring = Literal["crops", "dense", "dense_and_crops"]
-"""Whether the network sees every view by itself, or the whole resized picture with its head read
+"""Whether the network sees every view by itself, or the whole resized image with its head read
 as convolutions, or both, which then count the same."""
 
 Reduction = Literal["mean_softmax", "mean_logits", "vote"]
@@ -165,7 +165,7 @@ class Protocol:
         if self.scoring == "crops" and self.views == "whole" and self.region == "three_squares":
             raise ValueError('views "whole" of region "three_squares" overlap; expected "whole"')
         if self.scoring == "dense" and (self.views, self.region) != ("whole", "whole"):
-            raise ValueError('scoring "dense" sees whole pictures: set views and region to "whole"')
+            raise ValueError('scoring "dense" sees whole images: set views and region to "whole"')
         if self.scoring == "dense_and_crops" and self.views == "whole":
             raise ValueError('scoring "dense_and_crops" needs views of the network\'s size')
         if self.region == "crop" and self.views != "centre":

@@ -1,4 +1,4 @@
-"""From views to class scores, and from the scores of many views to one answer a picture."""
+"""From views to class scores, and from the scores of many views to one answer an image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TIE = 2.0**-12
 def score_dense(maps: Tensor) -> tuple[Tensor, int]:
     """A dense network's maps of scores, added up over their places.
 
-    Added and not averaged, so that a picture that was scored in parts counts each place once.
+    Added and not averaged, so that an image that was scored in parts counts each place once.
 
     Shapes:
         maps (N, K, h, w) -> (N, K), and the number of places, h x w.
@@ -29,7 +29,7 @@ def score_dense(maps: Tensor) -> tuple[Tensor, int]:
 def reduce(
     scores: Tensor, reduction: Reduction = "mean_softmax", weights: Tensor | None = None
 ) -> Tensor:
-    """One answer a picture, as natural logarithms of class probabilities.
+    """One answer an image, as natural logarithms of class probabilities.
 
     Probabilities are averaged as logarithms throughout, so that one too small for float32 stays
     comparable.

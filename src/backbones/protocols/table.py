@@ -1,15 +1,15 @@
 """How papers turn a network's answers into an error rate, one frozen row a protocol.
 
 Every number in a paper's results table was measured in some way, and the way is worth several
-points. A row says which: how the picture is resized, which views are cut from it, how a view is
-scored, how the scores of one picture become one answer, and what the paper printed.
+points. A row says which: how the image is resized, which views are cut from it, how a view is
+scored, how the scores of one image become one answer, and what the paper printed.
 """
 
 from __future__ import annotations
 
 from backbones.errors import ProtocolError, nearest
 from backbones.protocols.papers import cite
-from backbones.protocols.papers.alexnet import ALEXNET, WHOLE_PICTURES
+from backbones.protocols.papers.alexnet import ALEXNET, WHOLE_IMAGES
 from backbones.protocols.papers.inception import GOOGLENET, INCEPTION_V3
 from backbones.protocols.papers.residual import DENSENET, EFFICIENTNET, RESNET, TORCHVISION
 from backbones.protocols.papers.vgg import VGG
@@ -65,7 +65,7 @@ PROTOCOLS: tuple[Protocol, ...] = (
     *RESNET,
     *DENSENET,
     *EFFICIENTNET,
-    *WHOLE_PICTURES,
+    *WHOLE_IMAGES,
 )
 
 

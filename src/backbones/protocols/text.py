@@ -18,7 +18,7 @@ _FUSED = {
 }
 
 
-SELECTED = "these pictures chose the weights, which flatters every figure here"
+SELECTED = "these images chose the weights, which flatters every figure here"
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Told:
         classes_in_data: how many of the network's classes the data has.
         protocol: what was followed, with what its paper printed.
         models: the networks.
-        views_per_image: how many views each of them was shown of a picture.
+        views_per_image: how many views each of them was shown of an image.
         num_passes: views that went through the networks.
-        selected: whether the pictures chose the weights.
+        selected: whether the images chose the weights.
         data: what was understood of the data; empty if not told.
     """
 
@@ -61,9 +61,9 @@ def evaluation_text(report: Report, told: Told) -> str:
         "",
         *_models_lines(told),
         *([f"data               {told.data}"] if told.data else []),
-        f"pictures           {report.num_samples:,} in {human_seconds(told.seconds)}"
+        f"images           {report.num_samples:,} in {human_seconds(told.seconds)}"
         f" ({speed:{',.0f' if speed >= 10 else '.2g'}} images/s)",
-        f"views              {told.views_per_image} a picture; {told.num_passes:,} forward passes",
+        f"views              {told.views_per_image} an image; {told.num_passes:,} forward passes",
         *(["                   " + SELECTED] if told.selected else []),
         *_classes_lines(told.classes_in_data, len(report.per_class)),
         f"top-1 error        {_rate(report.top1_error_percent, report.top1_interval_percent)}",
@@ -136,7 +136,7 @@ def _classes_lines(in_data: int, in_network: int) -> list[str]:
         return []
     return [
         f"classes            the data has {in_data:,} of the network's {in_network:,} classes;"
-        f" no pictures of the other {in_network - in_data:,}"
+        f" no images of the other {in_network - in_data:,}"
     ]
 
 
@@ -148,12 +148,12 @@ def _class_lines(rows: tuple[ClassReport, ...]) -> list[str]:
     shown = list(rows)
     header = "class"
     if len(rows) > _ALL_CLASSES_UP_TO:
-        # A class without a picture is not bad at anything.
+        # A class without an image is not bad at anything.
         shown = sorted((row for row in rows if row.support), key=lambda row: row.f1 or 0.0)
         shown = shown[:_WORST]
         header = f"the {_WORST} worst classes"
     width = max(len(header), *(text_columns(row.name) for row in shown))
-    lines = [f"{header:<{width}}  precision  recall      F1  pictures"]
+    lines = [f"{header:<{width}}  precision  recall      F1  images"]
     for row in shown:
         precision, recall, f1 = (_share(value) for value in (row.precision, row.recall, row.f1))
         name = row.name + " " * (width - text_columns(row.name))

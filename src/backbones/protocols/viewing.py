@@ -1,4 +1,4 @@
-"""Views: the parts of a picture that a protocol shows to the network."""
+"""Views: the parts of an image that a protocol shows to the network."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ PHOTO = InputSpec(size=224, resize=256)
 """What views are cut for where no network says otherwise."""
 
 MOST_RESIZED_PIXELS = 64_000_000
-"""A picture that would have more pixels after its resize is left out, with that reason."""
+"""An image that would have more pixels after its resize is left out, with that reason."""
 
 
 @dataclass(frozen=True)
 class View:
-    """One view of a picture.
+    """One view of an image.
 
     Args:
-        resized: width and height that the whole picture is resized to, px.
+        resized: width and height that the whole image is resized to, px.
         box: what is cut out of that.
         shrunk_px: side of the square that the box is resized to; None leaves it as it is.
         mirrored: whether left and right are swapped afterwards.
@@ -52,11 +52,11 @@ class View:
 
 
 def plan(protocol: Protocol, width: int, height: int, spec: InputSpec = PHOTO) -> tuple[View, ...]:
-    """All views of a picture, as geometry alone.
+    """All views of an image, as geometry alone.
 
     Args:
         protocol: the row.
-        width, height: of the picture, px.
+        width, height: of the image, px.
         spec: of the network.
 
     Returns:
@@ -154,9 +154,9 @@ def _even_starts(room: int, count: int) -> list[int]:
     return [round(place * room / (count - 1)) for place in range(count)]
 
 
-def mirror(pictures: Tensor) -> Tensor:
+def mirror(images: Tensor) -> Tensor:
     """Swap left and right. Shapes: (..., W) -> (..., W)."""
-    return torch.flip(pictures, dims=(-1,))
+    return torch.flip(images, dims=(-1,))
 
 
 def cut_views(pixels: Pixels, wanted: tuple[View, ...], spec: InputSpec) -> Iterator[Pixels]:
@@ -195,11 +195,11 @@ def _cut_of_large(pixels: Pixels, view: View, spec: InputSpec) -> Pixels:
 
 
 def views(protocol: str | Protocol, image: Any, *, spec: InputSpec = PHOTO) -> Iterator[Tensor]:
-    """The views of one picture, in order, not yet normalised.
+    """The views of one image, in order, not yet normalised.
 
     Args:
         protocol: a row or its name.
-        image: a Pillow picture, or uint8 (H, W) or (H, W, C) from NumPy, or a tensor (C, H, W) of
+        image: a Pillow image, or uint8 (H, W) or (H, W, C) from NumPy, or a tensor (C, H, W) of
             bytes or floats, which keeps its type.
         spec: of the network that they are for; a photo network's of 224 px where left out.
 
@@ -235,7 +235,7 @@ def _pixels(image: Any) -> Pixels:
     array = array[:, :, None] if array.ndim == 2 else array
     if array.dtype != np.uint8 or array.ndim != 3:
         raise ProtocolError(
-            f"a picture came as {array.dtype} of shape {array.shape}; expected a Pillow picture,"
+            f"an image came as {array.dtype} of shape {array.shape}; expected a Pillow image,"
             " bytes (H, W, C), or a tensor (C, H, W)"
         )
     return array

@@ -112,7 +112,7 @@ class BundleCard:
 
     @property
     def _selected(self) -> bool:
-        """Whether the metrics are of the pictures that chose these weights."""
+        """Whether the metrics are of the images that chose these weights."""
         return (self.bundle.trained_on or {}).get("chosen_by") is not None
 
     def to_text(self) -> str:
@@ -139,9 +139,7 @@ class BundleCard:
             text = f"{value:.4f}" if isinstance(value, float) else str(value)
             lines.append(f"measured     {name} = {text}")
         if self._selected:
-            lines.append(
-                "             on the pictures that chose these weights, which flatters them"
-            )
+            lines.append("             on the images that chose these weights, which flatters them")
         versions = ", ".join(f"{name} {version}" for name, version in bundle.versions.items())
         lines.append(f"written by   {versions}")
         return "\n".join(lines)

@@ -19,7 +19,7 @@ def check_text(found: Check) -> str:
     lines = [
         f"{found.where} ({found.kind}): {verdict}",
         "",
-        f"pictures   {found.files:,}, {found.readable:,} of them readable",
+        f"images   {found.files:,}, {found.readable:,} of them readable",
         *_class_lines(found),
         *_size_lines(found),
         f"formats    {_counts(found.formats.items())}",
@@ -42,7 +42,7 @@ def check_text(found: Check) -> str:
         "wrong extension",
         [f"{w.path}: holds {w.format}, named {w.extension}" for w in found.wrong_extensions],
     )
-    lines += _listing("equal pictures", [" = ".join(group) for group in found.exact_duplicates])
+    lines += _listing("equal images", [" = ".join(group) for group in found.exact_duplicates])
     lines += _listing("one colour", found.blank)
     lines += _listing("nearly black", found.nearly_black)
     lines += _listing("look the same", [" ~ ".join(group) for group in found.near_duplicates])

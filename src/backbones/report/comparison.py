@@ -41,7 +41,7 @@ class Measured:
     """How fast a network is on this machine.
 
     Args:
-        batch: pictures in a pass.
+        batch: images in a pass.
         rounds_s: seconds of a forward pass, the median of each round.
     """
 
@@ -73,7 +73,7 @@ class Compared:
         year: of the paper.
         params: all parameters.
         macs: multiply-accumulates, for the whole batch.
-        input: shape of one picture.
+        input: shape of one image.
         num_layers: layers with weights on the longest way through, as papers count; see `depth`.
         field: px (height, width) of the largest receptive field in the last maps; None where it
             is not known.
@@ -104,7 +104,7 @@ class Compared:
 
     @property
     def accuracy_is_for_this_input(self) -> bool:
-        """The printed accuracy is for pictures of the size that the costs are for."""
+        """The printed accuracy is for images of the size that the costs are for."""
         return self.published is not None and self.published.size_px == self.input[-1]
 
 
@@ -159,7 +159,7 @@ class Comparison:
 
     Args:
         rows: in the order that they were asked for.
-        batch: pictures; MACs, activations and measured times are for all of them.
+        batch: images; MACs, activations and measured times are for all of them.
         accuracy: whose; see `backbones.compare`.
         device: that was measured on; empty where nothing was measured.
         threads: that PyTorch computed with.
@@ -212,7 +212,7 @@ class Comparison:
             found.append(f"no accuracy published for weights known here: {', '.join(without)}")
         if self.device:
             found.append(
-                f"measured: a forward pass of {self.batch} picture{'s'[: self.batch > 1]},"
+                f"measured: a forward pass of {self.batch} image{'s'[: self.batch > 1]},"
                 f" {self.precision}, {self.device}, {self.threads} thread{'s'[: self.threads > 1]},"
                 " fresh weights; the median of rounds in which all networks take turns"
             )

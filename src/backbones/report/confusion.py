@@ -1,4 +1,4 @@
-"""The confusion matrix, as a picture and as CSV."""
+"""The confusion matrix, as an image and as CSV."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def draw_confusion(confusion: Confusion, names: Sequence[str], path: Path) -> Pa
     Args:
         confusion: rows are true classes, columns predicted ones.
         names: one a class.
-        path: where the picture goes; the suffix decides its format (.png, .svg, .pdf).
+        path: where the image goes; the suffix decides its format (.png, .svg, .pdf).
 
     Returns:
         `path`.

@@ -56,7 +56,7 @@ def draw_curves(
 
     Args:
         metrics: a run's metrics.jsonl, or its records. A record says what it is under "record":
-            "step", "epoch" (training pictures) or "evaluation" (held-out pictures).
+            "step", "epoch" (training images) or "evaluation" (held-out images).
         folder: where `curves.png` and `curves.svg` go.
         title: of the chart.
 

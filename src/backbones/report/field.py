@@ -1,4 +1,4 @@
-"""What one unit of a network sees, painted on a picture."""
+"""What one unit of a network sees, painted on an image."""
 
 from __future__ import annotations
 
@@ -9,37 +9,35 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageOps
 
 from backbones.report.fonts import find_font
-from backbones.report.pictures import INK, PAPER, to_image
+from backbones.report.images import INK, PAPER, to_image
 
 _SIDE_PX, _LINE_PX, _TEXT_PX = 448, 3, 16
 _FRAME = (255, 194, 10)
-_VEIL = 0.35  # how bright the rest of the picture stays
+_VEIL = 0.35  # how bright the rest of the image stays
 
 Box = tuple[int, int, int, int]
 
 
 def paint_field(
-    picture: npt.NDArray[np.uint8], input_px: tuple[int, int], box: Box, label: str
+    image: npt.NDArray[np.uint8], input_px: tuple[int, int], box: Box, label: str
 ) -> Image.Image:
     """Frame the box that a unit sees, and darken the rest.
 
     Args:
-        picture: uint8, RGB or grey; fitted to the network's input, its centre is kept.
+        image: uint8, RGB or grey; fitted to the network's input, its centre is kept.
         input_px: (height, width) that the network sees.
         box: (top, left, bottom, right) in px of that input; bottom and right are one past.
-        label: a line below the picture.
+        label: a line below the image.
 
     Shapes:
-        picture (H, W, 3), (H, W, 1) or (H, W).
+        image (H, W, 3), (H, W, 1) or (H, W).
 
     Returns:
-        An RGB picture, enlarged by a whole number until it is well visible.
+        An RGB image, enlarged by a whole number until it is well visible.
     """
     height, width = input_px
     scale = max(1, math.ceil(_SIDE_PX / max(height, width)))
-    shown = ImageOps.fit(
-        to_image(picture).convert("RGB"), (width, height), Image.Resampling.BICUBIC
-    )
+    shown = ImageOps.fit(to_image(image).convert("RGB"), (width, height), Image.Resampling.BICUBIC)
     shown = shown.resize((width * scale, height * scale), Image.Resampling.NEAREST)
     top, left, bottom, right = (side * scale for side in box)
     canvas = Image.blend(Image.new("RGB", shown.size), shown, _VEIL)

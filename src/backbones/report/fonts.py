@@ -3,8 +3,8 @@
 Latin, Greek and Cyrillic come from the font that Pillow carries; the Chinese names of our label
 sets from a font that comes with this package, cut to their characters. Others need a font of the
 machine; the usual ones are looked for by file name, because asking fontconfig is not portable and
-opening every font is slow. Where there is none, characters are spelled as code points, so that a
-picture never shows empty boxes, and `font_note` says what to install.
+opening every font is slow. Where there is none, characters are spelled as code points, so that an
+image never shows empty boxes, and `font_note` says what to install.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Heat maps on pictures: where in a picture a network saw a class."""
+"""Heat maps on images: where in an image a network saw a class."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from backbones.report.fonts import AnyFont, covers, find_font, spelled
-from backbones.report.pictures import (
+from backbones.report.images import (
     FAINT_INK,
     INK,
     LINE_PX,
@@ -30,10 +30,10 @@ from backbones.report.pictures import (
 Floats = npt.NDArray[np.floating[Any]]
 
 SIDE_PX = 460  # the longer side of a photo in a panel
-_TINY_PX = 368  # about the side of a tiny picture, which is enlarged by a whole factor
+_TINY_PX = 368  # about the side of a tiny image, which is enlarged by a whole factor
 _TITLE_PX, _BAR_PX, _ENDS_PX = 46, 10, 20
 _ANSWERS_PX = 640
-_NARROWEST_PX = 300  # of a column, for its words, where the picture is narrower
+_NARROWEST_PX = 300  # of a column, for its words, where the image is narrower
 _STRENGTH = 0.7  # how much the strongest colour hides
 _DARKEST = 44  # of the grey below a map, and as far from white: colour shows on both
 _GROUND = 128  # what the colour bar lies on
@@ -41,12 +41,12 @@ _GROUND = 128  # what the colour bar lies on
 
 @dataclass(frozen=True)
 class HeatMap:
-    """One map over a picture.
+    """One map over an image.
 
     Args:
         title: the class.
         note: how the map was made.
-        values: one a pixel of the panel (see `panel_picture`); NaN where the network saw nothing.
+        values: one a pixel of the panel (see `panel_image`); NaN where the network saw nothing.
         signed: blue below zero and red above; else from nothing to the largest value.
         ends: what to write at the ends of the colour bar.
 
@@ -60,8 +60,8 @@ class HeatMap:
     ends: tuple[str, str]
 
 
-def panel_picture(pixels: npt.NDArray[np.uint8]) -> Image.Image:
-    """A picture in the size of a panel: a photo is reduced, a tiny picture's pixels stay visible.
+def panel_image(pixels: npt.NDArray[np.uint8]) -> Image.Image:
+    """An image in the size of a panel: a photo is reduced, a tiny image's pixels stay visible.
 
     Shapes: uint8 (H, W, 3), (H, W, 1) or (H, W).
     """
@@ -77,12 +77,12 @@ def panel_picture(pixels: npt.NDArray[np.uint8]) -> Image.Image:
 
 
 def heat_overlay(panel: Image.Image, values: Floats, *, signed: bool = False) -> Image.Image:
-    """A heat map over a picture, whose own colours are taken back so that colour means heat.
+    """A heat map over an image, whose own colours are taken back so that colour means heat.
 
     What the network did not see is faded, with a line around what it saw.
 
     Args:
-        panel: the picture.
+        panel: the image.
         values: one a pixel; NaN where the network saw nothing.
         signed: see `HeatMap`.
 
@@ -136,23 +136,23 @@ def _heated(ground: Floats, shares: Floats, signed: bool) -> Floats:
 
 
 def draw_heat_maps(
-    picture: npt.NDArray[np.uint8],
+    image: npt.NDArray[np.uint8],
     maps: Sequence[HeatMap],
     predictions: Guesses,
     *,
     caption: tuple[str, str] = ("", ""),
 ) -> Image.Image:
-    """The picture, each map over it with its colour bar, and the network's answers below.
+    """The image, each map over it with its colour bar, and the network's answers below.
 
     Args:
-        picture: uint8, RGB or grey.
+        image: uint8, RGB or grey.
         maps: in order.
         predictions: (name, probability 0..1), best first.
-        caption: the picture's name, and what else to say of it.
+        caption: the image's name, and what else to say of it.
 
-    Shapes: picture (H, W, 3), (H, W, 1) or (H, W).
+    Shapes: image (H, W, 3), (H, W, 1) or (H, W).
     """
-    panel = panel_picture(picture)
+    panel = panel_image(image)
     titles = [caption, *((each.title, each.note) for each in maps)]
     names = [name for name, _ in predictions]
     texts = [*(text for pair in titles for text in pair), *names]

@@ -1,4 +1,4 @@
-"""A page of pictures with heat maps over them: one HTML file that needs nothing else."""
+"""A page of images with heat maps over them: one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
-from backbones.report.heat import HeatMap, colour_bar, heat_overlay, panel_picture
+from backbones.report.heat import HeatMap, colour_bar, heat_overlay, panel_image
 from backbones.report.page import answers, document, embedded
 
 _STYLE = """
@@ -36,29 +36,29 @@ article .bar img { height: 10px; border-radius: 3px; object-fit: fill; }
 
 
 @dataclass(frozen=True)
-class ExplainedPicture:
+class ExplainedImage:
     """One row of the page.
 
     Args:
-        caption: the picture's name or path.
+        caption: the image's name or path.
         note: what else to say of it.
-        picture: uint8 (H, W, 3 or 1), or None where it could not be decoded.
-        maps: over the panel that `panel_picture` makes of it.
+        image: uint8 (H, W, 3 or 1), or None where it could not be decoded.
+        maps: over the panel that `panel_image` makes of it.
         predictions: (name, probability), best first.
-        error: why there is no picture.
+        error: why there is no image.
     """
 
     caption: str
     note: str = ""
-    picture: npt.NDArray[np.uint8] | None = None
+    image: npt.NDArray[np.uint8] | None = None
     maps: tuple[HeatMap, ...] = ()
     predictions: tuple[tuple[str, float], ...] = ()
     error: str | None = None
 
 
-def heat_page(shown: Iterable[ExplainedPicture], *, title: str, notes: Sequence[str] = ()) -> str:
+def heat_page(shown: Iterable[ExplainedImage], *, title: str, notes: Sequence[str] = ()) -> str:
     """The page as one HTML document; where the pointer is over a map, or where it
-    was tapped, the picture shows.
+    was tapped, the image shows.
 
     Args:
         shown: the rows, in order.
@@ -69,12 +69,12 @@ def heat_page(shown: Iterable[ExplainedPicture], *, title: str, notes: Sequence[
     return document(rows, title=title, notes=notes, style=_STYLE)
 
 
-def _row(shown: ExplainedPicture) -> str:
+def _row(shown: ExplainedImage) -> str:
     head = _caption(shown.caption, shown.note)
-    if shown.picture is None:
+    if shown.image is None:
         why = escape(shown.error or "")
         return f'<article><figure>{head}</figure><div class="error">{why}</div></article>'
-    panel = panel_picture(shown.picture)
+    panel = panel_image(shown.image)
     below = embedded(panel, shown.caption)
     figures = [f"<figure>{head}{below}</figure>"]
     for each in shown.maps:

@@ -1,4 +1,4 @@
-"""A page of pictures with the network's answers: one HTML file that needs nothing else."""
+"""A page of images with the network's answers: one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from backbones.files import write_atomic
-from backbones.report.pictures import to_image
+from backbones.report.images import to_image
 from backbones.text import shown, spelled
 
 _THUMB_PX = 288  # twice what is shown, for sharp screens
-_TINY_PX = 96  # smaller pictures are kept as they are, pixel by pixel
+_TINY_PX = 96  # smaller images are kept as they are, pixel by pixel
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #1f2328; --faint: #59636e;
@@ -56,26 +56,26 @@ li i b { display: block; height: 100%; border-radius: 3px; background: var(--neu
 
 
 @dataclass(frozen=True)
-class ShownPicture:
+class ShownImage:
     """One cell of the page.
 
     Args:
-        caption: the picture's name or path.
-        picture: uint8 (H, W, 3 or 1), or None where it could not be decoded.
+        caption: the image's name or path.
+        image: uint8 (H, W, 3 or 1), or None where it could not be decoded.
         predictions: (name, probability), best first.
         true_name: the true class, where it is known.
-        error: why there is no picture.
+        error: why there is no image.
     """
 
     caption: str
-    picture: npt.NDArray[np.uint8] | None
+    image: npt.NDArray[np.uint8] | None
     predictions: tuple[tuple[str, float], ...] = ()
     true_name: str | None = None
     error: str | None = None
 
 
-def picture_page(shown: Iterable[ShownPicture], *, title: str, notes: Sequence[str] = ()) -> str:
-    """The page as one HTML document: pictures embedded, names escaped, light and dark.
+def image_page(shown: Iterable[ShownImage], *, title: str, notes: Sequence[str] = ()) -> str:
+    """The page as one HTML document: images embedded, names escaped, light and dark.
 
     Args:
         shown: the cells, in order.
@@ -109,20 +109,20 @@ def _plain(page: str) -> str:
 
 
 def write_page(
-    shown: Iterable[ShownPicture], path: Path, *, title: str, notes: Sequence[str] = ()
+    shown: Iterable[ShownImage], path: Path, *, title: str, notes: Sequence[str] = ()
 ) -> Path:
-    """Write `picture_page` to a file, whole or not at all."""
-    write_atomic(path, picture_page(shown, title=title, notes=notes).encode())
+    """Write `image_page` to a file, whole or not at all."""
+    write_atomic(path, image_page(shown, title=title, notes=notes).encode())
     return path
 
 
-def _cell(shown: ShownPicture) -> str:
+def _cell(shown: ShownImage) -> str:
     verdict = ""
     if shown.true_name is not None and shown.predictions:
         verdict = "right" if shown.predictions[0][0] == shown.true_name else "wrong"
     parts = [f'<article class="{verdict}">' if verdict else "<article>"]
-    if shown.picture is not None:
-        parts.append(embedded(to_image(shown.picture), shown.caption))
+    if shown.image is not None:
+        parts.append(embedded(to_image(shown.image), shown.caption))
     parts.append(f'<div class="where">{escape(shown.caption)}</div>')
     if shown.error is not None:
         parts.append(f'<div class="error">{escape(shown.error)}</div>')
@@ -151,7 +151,7 @@ def _answer(name: str, probability: float) -> str:
 
 
 def embedded(image: Image.Image, caption: str) -> str:
-    """HTML of a picture that is part of the page; a photo is reduced to what a page shows."""
+    """HTML of an image that is part of the page; a photo is reduced to what a page shows."""
     tiny = max(image.size) <= _TINY_PX
     data = io.BytesIO()
     if tiny:

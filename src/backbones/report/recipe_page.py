@@ -1,4 +1,4 @@
-"""A recipe to look at: its learning rate, what it does to pictures, and what a batch looks like."""
+"""A recipe to look at: its learning rate, what it does to images, and what a batch looks like."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from PIL import Image
 
 from backbones.errors import WrongUse
 from backbones.files import write_atomic
+from backbones.report.images import PAPER, contact_sheet, to_image
 from backbones.report.page import document
-from backbones.report.pictures import PAPER, contact_sheet, to_image
 from backbones.report.tiles import headed
 from backbones.text import spelled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Pictures = Sequence[npt.NDArray[np.uint8]]
+Images = Sequence[npt.NDArray[np.uint8]]
 
 _TILE_PX, _GAP_PX = 112, 6
 _STYLE = """
@@ -38,7 +38,7 @@ td { padding: 2px 18px 2px 0; vertical-align: top; overflow-wrap: anywhere; }
 
 
 @dataclass(frozen=True)
-class RecipePicture:
+class RecipeImage:
     """What is shown of a recipe.
 
     Args:
@@ -46,9 +46,9 @@ class RecipePicture:
         notes: sentences: where it comes from, what result to expect.
         fields: (field, value) of what it sets.
         figure: the learning rate.
-        samples: a row a picture: how an evaluation sees it, then as it was drawn.
+        samples: a row an image: how an evaluation sees it, then as it was drawn.
         samples_note: what the rows are.
-        batch: pictures of one batch.
+        batch: images of one batch.
         batch_note: what it is.
     """
 
@@ -56,9 +56,9 @@ class RecipePicture:
     notes: tuple[str, ...]
     fields: tuple[tuple[str, str], ...]
     figure: Figure
-    samples: Sequence[Pictures]
+    samples: Sequence[Images]
     samples_note: str
-    batch: Pictures
+    batch: Images
     batch_note: str
 
     def write(self, path: Path) -> Path:
@@ -79,7 +79,7 @@ class RecipePicture:
         elif path.suffix.lower() in (".html", ".htm"):
             write_atomic(path, spelled(self._page(parts)).encode())
         else:
-            raise WrongUse(f"{path.name} is no page or picture; expected .html or .png")
+            raise WrongUse(f"{path.name} is no page or image; expected .html or .png")
         return path
 
     def _page(self, parts: Sequence[tuple[str, str, Image.Image]]) -> str:
@@ -109,14 +109,14 @@ def _drawn(figure: Figure) -> Image.Image:
     return Image.open(data).convert("RGB")
 
 
-def _sheet(rows: Sequence[Pictures]) -> Image.Image:
+def _sheet(rows: Sequence[Images]) -> Image.Image:
     """Tiles of one size: a row of the sheet for each of several rows, one row in a square."""
-    tiles = [_tile(picture) for row in rows for picture in row]
+    tiles = [_tile(image) for row in rows for image in row]
     return contact_sheet(tiles, columns=len(rows[0]) if len(rows) > 1 else 8)
 
 
 def _tile(pixels: npt.NDArray[np.uint8]) -> Image.Image:
-    """Small pictures by a whole factor, pixel by pixel; large ones reduced."""
+    """Small images by a whole factor, pixel by pixel; large ones reduced."""
     image = to_image(pixels)
     longer = max(image.size)
     if longer > _TILE_PX:

@@ -81,10 +81,10 @@ def check_format(path: Path) -> None:
 
 
 def draw_comparison(found: Comparison, path: Path) -> Path:
-    """Draw published top-1 accuracy against MACs, parameters and measured pictures a second.
+    """Draw published top-1 accuracy against MACs, parameters and measured images a second.
 
     One line of charts a set of labels: accuracies on ImageNet and CIFAR-10 do not compare. A
-    network whose accuracy was printed for another size of pictures than its costs are for is a
+    network whose accuracy was printed for another size of images than its costs are for is a
     hollow point.
 
     Args:
@@ -108,7 +108,7 @@ def draw_comparison(found: Comparison, path: Path) -> Path:
     if all(row.measured for row in drawn):
         threads = f"{found.threads} thread{'s'[: found.threads > 1]}"
         how = f"fp32, {found.device}, {threads}, batch {found.batch}"
-        costs.append(_Cost(f"pictures a second, measured here\n({how})", "images_per_s"))
+        costs.append(_Cost(f"images a second, measured here\n({how})", "images_per_s"))
     sets = list(dict.fromkeys(row.labels for row in drawn))
     most = max(sum(row.labels == label for row in drawn) for label in sets)
     larger = max(1.0, (most / _ROOMY) ** 0.6)  # more names need more room
@@ -134,7 +134,7 @@ def draw_comparison(found: Comparison, path: Path) -> Path:
 
 
 def _of(batch: int) -> str:
-    return f" of {batch} pictures" if batch > 1 else ""
+    return f" of {batch} images" if batch > 1 else ""
 
 
 def _colours(rows: Sequence[Compared]) -> dict[str, str]:
@@ -197,11 +197,11 @@ def _below(rows: Sequence[Compared], columns: int) -> list[str]:
     sources = {f"{p.protocol} [{p.source}]" for row in rows if (p := row.published)}
     weights = [row.weights or "" for row in rows if row.published]
     lines = [
-        f"Accuracy: the best known here for these sizes of pictures: {'; '.join(sorted(sources))}.",
-        f"Weights, some trained on more pictures: {', '.join(weights)}.",
+        f"Accuracy: the best known here for these sizes of images: {'; '.join(sorted(sources))}.",
+        f"Weights, some trained on more images: {', '.join(weights)}.",
     ]
     if any(row.published and not row.accuracy_is_for_this_input for row in rows):
-        lines.append("Hollow: printed for pictures of another size than the costs are for.")
+        lines.append("Hollow: printed for images of another size than the costs are for.")
     without = [row.name for row in rows if row.published is None]
     if without:
         lines.append(f"Not drawn, no accuracy published: {', '.join(without)}.")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from backbones.report.fonts import find_font, spelled
-from backbones.report.pictures import FAINT_INK, INK, PAPER, contact_sheet, shortened
+from backbones.report.images import FAINT_INK, INK, PAPER, contact_sheet, shortened
 
 Floats = npt.NDArray[np.float32]
 
@@ -18,7 +18,7 @@ _FILTER_PX, _MAP_PX, _GAP_PX, _HEAD_PX, _LABEL_PX = 60, 96, 6, 46, 16
 
 
 def draw_filters(filters: Floats, *, title: str) -> Image.Image:
-    """Every filter of a first layer as a picture; grey is zero, each filter is scaled by itself.
+    """Every filter of a first layer as an image; grey is zero, each filter is scaled by itself.
 
     Filters over three channels are drawn in colour, others a row of grey tiles each.
 
@@ -41,7 +41,7 @@ def draw_filters(filters: Floats, *, title: str) -> Image.Image:
 
 
 def draw_feature_maps(maps: Floats, *, title: str, shown: int = MAPS_SHOWN) -> Image.Image:
-    """The maps of a layer for one picture, each from its own lowest to its highest value.
+    """The maps of a layer for one image, each from its own lowest to its highest value.
 
     Where there are more than `shown`, the strongest are; the numbers below count from 0.
 

@@ -1,4 +1,4 @@
-"""Pictures of a search: how it went, and what each field did."""
+"""Images of a search: how it went, and what each field did."""
 
 from __future__ import annotations
 

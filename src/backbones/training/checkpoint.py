@@ -3,7 +3,7 @@
 Tensors are called `model.NAME`, `optimizer.PARAMETER.KEY` and `average.NAME`; the rest (step,
 schedule, sums of the epoch, the best evaluation, lengths of the growing files, recipe and data)
 is JSON in the file's header. A SHA-256 over all of it is checked on reading. There is no random
-state to keep: everything random is drawn from (seed, epoch, picture) or (seed, step).
+state to keep: everything random is drawn from (seed, epoch, image) or (seed, step).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backbones.data.source import ArrayPictures, Split
+from backbones.data.source import ArrayImages, Split
 from backbones.errors import BadWeights, WrongUse
 from backbones.settings import one_line
 from backbones.text import name_bytes
@@ -169,12 +169,12 @@ def fingerprint(split: Split) -> dict[str, Any]:
     """
     digest = hashlib.sha256()
     digest.update(split.labels.astype("<i8").tobytes())
-    pictures = split.pictures
-    if isinstance(pictures, ArrayPictures):
-        digest.update(repr(pictures.array.shape).encode())
-        digest.update(np.ascontiguousarray(pictures.array).data)
+    images = split.images
+    if isinstance(images, ArrayImages):
+        digest.update(repr(images.array.shape).encode())
+        digest.update(np.ascontiguousarray(images.array).data)
     else:
-        digest.update(name_bytes("\0".join(pictures.paths)))
+        digest.update(name_bytes("\0".join(images.paths)))
     return {
         "classes": list(split.classes),
         "num_pictures": len(split),
@@ -183,11 +183,11 @@ def fingerprint(split: Split) -> dict[str, Any]:
 
 
 def file_names_digest(split: Split) -> str:
-    """What tells pictures that chose weights when they are met again, below another folder too."""
-    pictures = split.pictures
-    if isinstance(pictures, ArrayPictures):
+    """What tells images that chose weights when they are met again, below another folder too."""
+    images = split.images
+    if isinstance(images, ArrayImages):
         return str(fingerprint(split)["sha256"])
-    names = [path.rpartition("/")[2] for path in pictures.paths]
+    names = [path.rpartition("/")[2] for path in images.paths]
     text = "\0".join([*names, *split.classes, *map(str, split.labels.tolist())])
     return hashlib.sha256(name_bytes(text)).hexdigest()
 
@@ -238,9 +238,9 @@ def refuse_other_data(
     elif then["classes"] != now["classes"]:
         said = f"the order of classes was {_some(then['classes'])}, is {_some(now['classes'])}"
     elif then["num_pictures"] != now["num_pictures"]:
-        said = f"{then['num_pictures']} {part} pictures then, {now['num_pictures']} now"
+        said = f"{then['num_images']} {part} images then, {now['num_images']} now"
     else:
-        said = f"still {now['num_pictures']} {part} pictures, but others, or other labels"
+        said = f"still {now['num_images']} {part} images, but others, or other labels"
     raise WrongUse(
         f"the data is not what the run began with: {said}; give the same data, or start a new run"
     )

@@ -46,7 +46,7 @@ def open_for(
     splits, notes = dict(source.splits), list(source.notes)
     train = splits.get("train")
     if train is not None and "val" not in splits and recipe.val_fraction > 0:
-        parts = holdout.split(train, [train.pictures.name(i) for i in range(len(train))])
+        parts = holdout.split(train, [train.images.name(i) for i in range(len(train))])
         splits = {**splits, **parts}
         notes.append(holdout.describe(parts))
     return _with_limit(replace(source, splits=splits, notes=tuple(notes)), recipe, list(splits))

@@ -4,7 +4,7 @@ recipe.json               the resolved recipe; a recipe file itself
 run.json                  the data, its classes and fingerprint, versions, threads
 start.safetensors         what a resume is compared with: recipe, first weights, every image
 metrics.jsonl             losses, errors, learning rates: the same bytes for the same recipe
-timing.jsonl              seconds and pictures a second, which are never the same
+timing.jsonl              seconds and images a second, which are never the same
 tensorboard/              the same figures for TensorBoard
 checkpoint.safetensors    all that a resume needs
 last.safetensors          the bundle as of the last evaluation

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from backbones.data.crew import usable_cores
-from backbones.data.source import FilePictures, LoosePictures, Split
+from backbones.data.source import FileImages, LooseImages, Split
 from backbones.errors import BadImage, WrongUse
 from backbones.training.checkpoint import fingerprint, refuse_other_data
 
@@ -51,8 +51,8 @@ def describe_images(splits: Iterable[Split]) -> ImageFingerprints:
     files: dict[str, Tensor] = {}
     for split in splits:
         known[split.name] = fingerprint(split)
-        if isinstance(split.pictures, FilePictures):
-            found = _look_at_files(split.pictures)
+        if isinstance(split.images, FileImages):
+            found = _look_at_files(split.images)
             files |= {f"{split.name}.{name}": tensor for name, tensor in found.items()}
     return ImageFingerprints(known, files)
 
@@ -91,7 +91,7 @@ def _refuse_changed(then: Mapping[str, Tensor], now: Mapping[str, Tensor], split
     changed = differs("bytes") | differs("sha256" if read else "time_ns")
     places = torch.nonzero(changed).flatten().tolist()
     if places:
-        names = ", ".join(split.pictures.name(place) for place in places[:_LISTED])
+        names = ", ".join(split.images.name(place) for place in places[:_LISTED])
         more = f" and {len(places) - _LISTED:,} more" if len(places) > _LISTED else ""
         how = "contents" if read else "sizes or times of change"
         keep = "" if read else " (a copy of so much data has to keep its times)"
@@ -102,12 +102,12 @@ def _refuse_changed(then: Mapping[str, Tensor], now: Mapping[str, Tensor], split
         )
 
 
-def _look_at_files(pictures: FilePictures) -> dict[str, Tensor]:
-    if isinstance(pictures, LoosePictures):
-        hashes = [_hash(pictures, place) for place in range(len(pictures))]
-        nothing = torch.zeros(len(pictures), dtype=torch.int64)
+def _look_at_files(images: FileImages) -> dict[str, Tensor]:
+    if isinstance(images, LooseImages):
+        hashes = [_hash(images, place) for place in range(len(images))]
+        nothing = torch.zeros(len(images), dtype=torch.int64)
         return {"bytes": nothing, "time_ns": nothing.clone(), "sha256": _stack(hashes)}
-    status = np.array([_status(pictures, place) for place in range(len(pictures))], dtype=np.int64)
+    status = np.array([_status(images, place) for place in range(len(images))], dtype=np.int64)
     sizes, times = (torch.from_numpy(column.copy()) for column in status.reshape(-1, 2).T)
     found = {"bytes": sizes, "time_ns": times}
     if int(sizes.clamp(min=0).sum()) <= READ_AT_MOST:
@@ -115,27 +115,27 @@ def _look_at_files(pictures: FilePictures) -> dict[str, Tensor]:
         with ThreadPoolExecutor(usable_cores()) as crew:
             hashes = list(
                 crew.map(
-                    lambda place: _hash(pictures, place) if regular[place] else bytes(_DIGEST),
-                    range(len(pictures)),
+                    lambda place: _hash(images, place) if regular[place] else bytes(_DIGEST),
+                    range(len(images)),
                 )
             )
         found["sha256"] = _stack(hashes)
     return found
 
 
-def _status(pictures: FilePictures, place: int) -> tuple[int, int]:
+def _status(images: FileImages, place: int) -> tuple[int, int]:
     """Size and time of change; (-1, 0) of what is no file, or cannot be looked at."""
     try:
-        found = pictures.path(place).stat()
+        found = images.path(place).stat()
     except OSError:
         return -1, 0
     return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else (-1, 0)
 
 
-def _hash(pictures: FilePictures, place: int) -> bytes:
+def _hash(images: FileImages, place: int) -> bytes:
     """Of the file's contents; zeros where they cannot be read, which training says for itself."""
     try:
-        return hashlib.sha256(pictures.data(place)).digest()[:_DIGEST]
+        return hashlib.sha256(images.data(place)).digest()[:_DIGEST]
     except BadImage:
         return bytes(_DIGEST)
 

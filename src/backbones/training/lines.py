@@ -40,10 +40,10 @@ def lines_of(record: Record, every: int) -> tuple[dict[str, Any], dict[str, Any]
         case EpochRecord():
             values = asdict(record)
             del values["seconds"]
-            rate = values.pop("pictures_per_second")
+            rate = round(values.pop("images_per_second"), 2)
             return (
                 {"record": "epoch", **values},
-                _timing("epoch", record, pictures_per_second=round(rate, 2)),
+                _timing("epoch", record, images_per_second=rate, pictures_per_second=rate),
                 {
                     "train/loss": record.loss,
                     "train/top1_error_percent": record.top1_error_percent,

@@ -48,7 +48,7 @@ def plan_of(recipe: Recipe, train: Pipeline) -> Plan:
     """
     per_epoch = train.steps_per_epoch
     if per_epoch < 1:
-        raise BadData("the training split holds no pictures")
+        raise BadData("the training split holds no images")
     size = recipe.batch_size
     total = recipe.length.steps(steps_per_epoch=per_epoch, batch_size=size)
     evaluate, save = (
@@ -79,8 +79,8 @@ def fit(
         run: where everything is kept.
         resume: go on from the run's checkpoint, or from the start where there is none yet.
         select: keep the weights with the lowest error as "best". False keeps the last ones
-            there: choosing by the pictures that are also the final test would flatter them.
-        chosen_by: digest of the pictures that `evaluate` is about, by which "best" is known later
+            there: choosing by the images that are also the final test would flatter them.
+        chosen_by: digest of the images that `evaluate` is about, by which "best" is known later
             to have been chosen by them.
 
     Yields:
@@ -88,7 +88,7 @@ def fit(
 
     Raises:
         Diverged: the loss is not finite.
-        TrainingStopped: no picture can be read, or the disk is full.
+        TrainingStopped: no image can be read, or the disk is full.
         Interrupted: Ctrl-C, SIGTERM or SIGHUP; the step was finished and saved. In the command
             line a step that takes longer than a second is not waited for.
         WrongUse: a resume with another recipe or other data.
@@ -152,7 +152,7 @@ def _finish_epoch(training: Training, clock: _Clock, seen_before: int) -> EpochR
     sums, training.sums = training.sums, EpochSums()
     if not sums.num_examples:
         raise TrainingStopped(
-            f"epoch {training.epoch}: none of its {sums.num_skipped} pictures could be read and"
+            f"epoch {training.epoch}: none of its {sums.num_skipped} images could be read and"
             " learned from; backbones data check lists each with its reason"
         )
     return EpochRecord(
@@ -163,7 +163,7 @@ def _finish_epoch(training: Training, clock: _Clock, seen_before: int) -> EpochR
         num_examples=sums.num_examples,
         num_skipped=sums.num_skipped,
         lr=max(group["lr"] for group in training.optimizer.param_groups),
-        pictures_per_second=(sums.num_examples - seen_before) / max(clock.training, 1e-9),
+        images_per_second=(sums.num_examples - seen_before) / max(clock.training, 1e-9),
         seconds=clock.training,
     )
 

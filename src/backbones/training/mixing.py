@@ -1,4 +1,4 @@
-"""Mixup and CutMix: pictures and targets of a batch mixed with one another.
+"""Mixup and CutMix: images and targets of a batch mixed with one another.
 
 What is drawn depends on (seed, step) alone, and a batch on (seed, epoch, its number), so that a
 resumed run mixes as the whole one would have.
@@ -16,7 +16,7 @@ from torch import Tensor
 from backbones.data.draws import uniform
 from backbones.training.recipe import Recipe
 
-# Numbers of a step, by slot; far from those of a picture (`data.augment`), never renumbered.
+# Numbers of a step, by slot; far from those of an image (`data.augment`), never renumbered.
 _CHOICE, _X, _Y, _BETA = 1001, 1002, 1003, 1010
 _ATTEMPTS = 32
 
@@ -55,7 +55,7 @@ class Targets:
 
 
 def mix(images: Tensor, labels: Tensor, recipe: Recipe, step: int) -> tuple[Tensor, Targets]:
-    """A batch as the recipe mixes it; each picture's partner is the one before it.
+    """A batch as the recipe mixes it; each image's partner is the one before it.
 
     Args:
         images: (N, C, H, W), left as they are.
@@ -88,11 +88,11 @@ def mix(images: Tensor, labels: Tensor, recipe: Recipe, step: int) -> tuple[Tens
 def cut_box(
     width: int, height: int, share: float, place: tuple[float, float]
 ) -> tuple[int, int, int, int]:
-    """CutMix's rectangle, of the picture's aspect and 1 - share of its area, cut at the borders.
+    """CutMix's rectangle, of the image's aspect and 1 - share of its area, cut at the borders.
 
     Args:
-        width, height: of the picture, px.
-        share: of the picture that stays.
+        width, height: of the image, px.
+        share: of the image that stays.
         place: of the rectangle's centre, each in [0, 1).
 
     Returns:

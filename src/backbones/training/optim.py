@@ -216,11 +216,11 @@ def class_weight_tensor(
     Args:
         choice: "none", "balanced", or weights by class name; 1 where a class is not named.
         classes: names in the order of the labels.
-        labels: int64 (N,), of the training pictures.
+        labels: int64 (N,), of the training images.
 
     Returns:
         fp32 (number of classes,), or None for equal weights. Balanced weights are
-        N / (classes that occur * pictures of the class), so that their mean over pictures is 1.
+        N / (classes that occur * images of the class), so that their mean over images is 1.
 
     Raises:
         RecipeError: a weight for a class that the data does not have.

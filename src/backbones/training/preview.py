@@ -1,4 +1,4 @@
-"""What a recipe would do, without doing it: its learning rate, its pictures, its differences."""
+"""What a recipe would do, without doing it: its learning rate, its images, its differences."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ class RateCurve:
     note: str = ""
 
 
-def rate_curve(recipe: Recipe, num_pictures: int) -> RateCurve:
-    """The learning rate that a run over so many pictures would have.
+def rate_curve(recipe: Recipe, num_images: int) -> RateCurve:
+    """The learning rate that a run over so many images would have.
 
     A plateau schedule depends on evaluations: here none improves on the first, which is the
     fastest that the rate can fall.
 
     Args:
         recipe: need not be resolved.
-        num_pictures: in the training split.
+        num_images: in the training split.
 
     Example:
-        >>> curve = rate_curve(Recipe(), num_pictures=320)
+        >>> curve = rate_curve(Recipe(), num_images=320)
         >>> curve.total_steps, curve.rates[0], curve.epochs[-1]
         (100, 0.01, 10.0)
     """
     size = recipe.batch_size
-    per_epoch = max(1, -(-num_pictures // size))
+    per_epoch = max(1, -(-num_images // size))
     total = recipe.length.steps(steps_per_epoch=per_epoch, batch_size=size)
     every = max(
         1,
@@ -72,7 +72,7 @@ def rate_curve(recipe: Recipe, num_pictures: int) -> RateCurve:
 
 
 def seen(images: Tensor, spec: InputSpec) -> npt.NDArray[np.uint8]:
-    """A batch as pictures again: normalisation undone, rounded, cut to 0..255.
+    """A batch as images again: normalisation undone, rounded, cut to 0..255.
 
     Args:
         images: as a network gets them.

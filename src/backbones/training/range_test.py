@@ -87,7 +87,7 @@ def range_test(
 
     Raises:
         WrongUse: too few steps, or rates that do not rise.
-        BadData: no picture can be learned from.
+        BadData: no image can be learned from.
     """
     if steps < _FEWEST:
         raise WrongUse(f"{steps} steps are too few to see a curve; take at least {_FEWEST}")

@@ -162,7 +162,7 @@ class Part(Table):
 
 
 class Input(Table):
-    """How a picture becomes what the network sees; each empty field is filled from the network
+    """How an image becomes what the network sees; each empty field is filled from the network
     and the data.
 
     Args:
@@ -204,22 +204,22 @@ class Recipe(Table):
             empty = every layer that both networks have in one shape.
         seed: of everything random: initial weights, order, augmentation, dropout.
         length: of the run, such as 10epochs or 370000steps.
-        limit: use only so many pictures of each split, drawn by the seed; none = all.
+        limit: use only so many images of each split, drawn by the seed; none = all.
         layout: how the data is laid out, by a name of `data.sets.LAYOUTS`; none = looked at.
-        label_pattern: a regular expression whose first group, in a picture's path below the data,
+        label_pattern: a regular expression whose first group, in an image's path below the data,
             is its class; none = the layout tells.
-        val_fraction: share of each class that is held out of the training pictures to choose
-            the best weights by, where the data has no "val" of its own. With 0, all pictures
+        val_fraction: share of each class that is held out of the training images to choose
+            the best weights by, where the data has no "val" of its own. With 0, all images
             are learned from, and the "test" part is only watched.
         test_fraction: share of each class that is held out besides, as "test", where the data has
             neither "val" nor "test" of its own; it chooses nothing, and is measured once, at the
             end. 0 = no such part; nor is there one without `val_fraction`, with `folds`, or where
-            a class has fewer than five pictures.
+            a class has fewer than five images.
         folds: train that many networks, each on all but one of so many stratified parts of the
-            training pictures ("train" and "val" together), so that every one of them is held out
+            training images ("train" and "val" together), so that every one of them is held out
             exactly once; "test" is left alone. none = one network, and `val_fraction` counts.
         fold: the part that this network holds out as "val", 1 to `folds`; none = each in turn.
-        batch_size: pictures in one optimiser step.
+        batch_size: images in one optimiser step.
         accumulate: parts that a batch is computed in, one after the other, to save memory;
             the gradient is that of the whole batch (batch norm sees a part at a time).
         optimizer, schedule: tables of their own.
@@ -227,8 +227,8 @@ class Recipe(Table):
         freeze: parts (as `Part.match`) whose parameters and buffers stay byte for byte.
         label_smoothing: share of the target spread evenly over all classes.
         mixup: alpha of the Beta distribution, 0.05 to 1; each batch is mixed with itself, one
-            picture on, and so are its targets (Zhang et al. 2018); none = not mixed.
-        cutmix: alpha, 0.05 to 1; a rectangle of each picture comes from another one of the batch
+            image on, and so are its targets (Zhang et al. 2018); none = not mixed.
+        cutmix: alpha, 0.05 to 1; a rectangle of each image comes from another one of the batch
             (Yun et al. 2019). With mixup too, each batch gets one of the two, by even chance.
         clip_norm: largest Euclidean norm of the whole gradient; none = not clipped.
         class_weights: none, balanced (each class counts the same in total), or a weight per
@@ -237,7 +237,7 @@ class Recipe(Table):
             at step n the decay is min(ema, (1 + n) / (10 + n)); none = no average.
         polyak_from: the plain mean of the weights after every step from here on, evaluated and
             kept instead of the last ones (Polyak & Juditsky 1992); none = no average.
-        augment: what happens to training pictures; an empty `resize` takes the input's.
+        augment: what happens to training images; an empty `resize` takes the input's.
         input: what the network sees.
         device: where to train.
         precision: fp32, or bf16 products with fp32 weights.
@@ -365,7 +365,7 @@ SCHEDULE_SHARED = frozenset({"kind", "warmup", "warmup_from", "warmup_shape"})
 def smoke(recipe: Recipe) -> Recipe:
     """The same recipe made tiny, to see in seconds that everything fits together.
 
-    Sixteen pictures, two epochs of four steps, evaluated and saved once an epoch. Network,
+    Sixteen images, two epochs of four steps, evaluated and saved once an epoch. Network,
     optimiser, schedule, augmentation and precision stay as they are.
     """
     batch_size = min(recipe.batch_size, 4)

@@ -15,14 +15,14 @@ class StartRecord:
         step: optimiser steps done already.
         total_steps: of the whole run.
         steps_per_epoch: as named.
-        num_pictures: training pictures.
+        num_images: training images.
         notes: sentences for people ("resumed at step 120").
     """
 
     step: int
     total_steps: int
     steps_per_epoch: int
-    num_pictures: int
+    num_images: int
     notes: tuple[str, ...] = ()
 
 
@@ -33,11 +33,11 @@ class StepRecord:
     Args:
         step: steps done, this one included.
         epoch: that the step belongs to, counted from 1.
-        loss: mean over the batch; None where no picture of it could be read.
+        loss: mean over the batch; None where no image of it could be read.
         num_correct, num_examples: of the batch.
         lr: the largest learning rate of any part.
         grad_norm: of the whole gradient before clipping; None without `clip_norm`.
-        bad: (file, reason) of pictures that are missing from the batch, a lone one that batch
+        bad: (file, reason) of images that are missing from the batch, a lone one that batch
             norm cannot learn from included.
         seconds: since the step before, waiting for the batch included.
     """
@@ -55,16 +55,16 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch over the training pictures, measured while they were learned from.
+    """One epoch over the training images, measured while they were learned from.
 
     Args:
         step: steps done.
         epoch: counted from 1.
-        loss: mean over the epoch's pictures.
-        top1_error_percent: of the epoch's pictures.
-        num_examples, num_skipped: pictures learned from, and those that could not be.
+        loss: mean over the epoch's images.
+        top1_error_percent: of the epoch's images.
+        num_examples, num_skipped: images learned from, and those that could not be.
         lr: of the last step.
-        pictures_per_second: learned from, the wait for them included.
+        images_per_second: learned from, the wait for them included.
         seconds: training only, since the epoch began or was resumed.
     """
 
@@ -75,7 +75,7 @@ class EpochRecord:
     num_examples: int
     num_skipped: int
     lr: float
-    pictures_per_second: float
+    images_per_second: float
     seconds: float
 
 

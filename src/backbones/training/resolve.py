@@ -8,7 +8,7 @@ import numpy as np
 
 from backbones import compute
 from backbones.data.augment import Augment
-from backbones.data.source import ArrayPictures, Split
+from backbones.data.source import ArrayImages, Split
 from backbones.errors import RecipeError
 from backbones.models import Row
 from backbones.spec import InputSpec
@@ -30,7 +30,7 @@ def resolve(
     Args:
         recipe: possibly with `auto` and empty fields.
         row: of the network.
-        train: the training pictures.
+        train: the training images.
         weights_spec: the input spec of the weights that training starts from, where they have
             one; it decides what the recipe leaves open.
 
@@ -51,7 +51,7 @@ def resolve(
         optimizer = optimizer.model_copy(update={"fused": kind in FUSED_KINDS})
     augment = recipe.augment
     if augment.resize is None and augment.crop != "random_resized":
-        # Training sees pictures at the scale of the evaluation, unless the recipe says otherwise.
+        # Training sees images at the scale of the evaluation, unless the recipe says otherwise.
         augment = augment.model_copy(update={"resize": spec.resize})
     filled = {
         "device": device,
@@ -70,12 +70,12 @@ def resolve(
 
 
 def _check_scales(augment: Augment, spec: InputSpec) -> None:
-    """Pictures that fill the square in evaluations must not lie in a black frame in training."""
+    """Images that fill the square in evaluations must not lie in a black frame in training."""
     largest = max(augment.resize) if isinstance(augment.resize, tuple) else augment.resize or 0
     if augment.crop != "random_resized" and largest < spec.size <= spec.resize:
         raise RecipeError(
-            f"augment.resize makes pictures {largest} px large, but the network sees"
-            f" {spec.size} px: it would be trained on pictures in a black frame and evaluated"
+            f"augment.resize makes images {largest} px large, but the network sees"
+            f" {spec.size} px: it would be trained on images in a black frame and evaluated"
             f" without one; say augment.resize={spec.resize}, or input.size={largest} if the"
             " network takes that"
         )
@@ -102,17 +102,17 @@ def _or(choice: bool | str, automatic: bool) -> bool:
     return automatic if isinstance(choice, str) else choice
 
 
-def _macs(row: Row, size: int, pictures: int) -> int | None:
+def _macs(row: Row, size: int, images: int) -> int | None:
     """Multiply-accumulates of one forward pass, scaled from the row's claim by the area."""
     for claim in row.claims:
         if claim.name == "macs":
-            return round(claim.value * (size / row.input_px) ** 2) * pictures
+            return round(claim.value * (size / row.input_px) ** 2) * images
     return None
 
 
 def _fill_input(given: Input, row: Row, train: Split, weights: InputSpec | None) -> Input:
-    """What the weights were trained with, else what fits the network and the pictures."""
-    in_memory = isinstance(train.pictures, ArrayPictures)
+    """What the weights were trained with, else what fits the network and the images."""
+    in_memory = isinstance(train.images, ArrayImages)
     size = given.size or (weights.size if weights else row.input_px)
     if given.resize:
         resize = given.resize
@@ -140,26 +140,26 @@ def _fill_input(given: Input, row: Row, train: Split, weights: InputSpec | None)
 
 
 def _channels(train: Split) -> Literal[1, 3]:
-    """Grey for grey pictures in memory, else colour: files may hold either."""
-    pictures = train.pictures
-    return 1 if isinstance(pictures, ArrayPictures) and pictures.array.shape[3] == 1 else 3
+    """Grey for grey images in memory, else colour: files may hold either."""
+    images = train.images
+    return 1 if isinstance(images, ArrayImages) and images.array.shape[3] == 1 else 3
 
 
 def measure_colours(train: Split, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel, on the scale 0..1.
 
-    Measured over all training pictures where these sit in memory (exactly, in whole numbers,
+    Measured over all training images where these sit in memory (exactly, in whole numbers,
     then rounded to 4 places); ImageNet's for photo files.
 
     Args:
-        train: the training pictures.
+        train: the training images.
         channels: that the network takes; grey is repeated for 3, colour averaged for 1.
     """
-    pictures = train.pictures
-    if not isinstance(pictures, ArrayPictures):
+    images = train.images
+    if not isinstance(images, ArrayImages):
         mean, std = np.array(_IMAGENET.mean), np.array(_IMAGENET.std)
     else:
-        pixels = pictures.array.reshape(-1, pictures.array.shape[3])
+        pixels = images.array.reshape(-1, images.array.shape[3])
         counts = np.stack([np.bincount(channel, minlength=256) for channel in pixels.T])
         share = counts / counts.sum(1, keepdims=True)
         levels = np.arange(256) / 255

@@ -73,13 +73,13 @@ class Training:
         recipe, plan: as they are.
         device: to train on.
         optimizer, rate, average, frozen, class_weights: as the recipe asks.
-        names: what the picture at a position of the split is called.
+        names: what the image at a position of the split is called.
         data: fingerprint of the training split.
         step: optimiser steps done.
         sums: of the epoch that is under way.
         best: metrics of the best evaluation so far.
         due: whether an evaluation of this step was given up, and is done when the run goes on.
-        chosen_by: digest of the pictures that choose the best weights; None where none do.
+        chosen_by: digest of the images that choose the best weights; None where none do.
     """
 
     model: nn.Module
@@ -132,7 +132,7 @@ def begin(model: nn.Module, recipe: Recipe, plan: Plan, train: Pipeline) -> Trai
         average=_average(model, recipe, plan),
         frozen=frozen,
         class_weights=None if weights is None else weights.to(device),
-        names=train.split.pictures.name,
+        names=train.split.images.name,
         data=fingerprint(train.split),
     )
 
@@ -211,11 +211,11 @@ def _gradients(training: Training, batch: Batch) -> tuple[float, int]:
     """Add up the gradient of the batch's mean loss, a part of the batch at a time.
 
     Returns:
-        The mean loss and the number of right answers (of a mixed picture: the class that has
+        The mean loss and the number of right answers (of a mixed image: the class that has
         the larger share of it).
     """
     recipe, count = training.recipe, len(batch.labels)
-    parts = min(recipe.accumulate, max(1, count // 2))  # batch norm cannot learn from one picture
+    parts = min(recipe.accumulate, max(1, count // 2))  # batch norm cannot learn from one image
     all_images, targets = mix(batch.images, batch.labels, recipe, training.step)
     targets = targets.to(training.device)
     total_weight = _weight(training, targets.labels)

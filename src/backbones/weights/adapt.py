@@ -30,7 +30,7 @@ def load_adapted(
     """Load all weights that fit; adapt the head and the first convolution where they must change.
 
     A head for other classes, of another form or none keeps the network's own fresh weights. A
-    first convolution for other channels keeps its answer on a picture whose channels are all equal:
+    first convolution for other channels keeps its answer on an image whose channels are all equal:
     fewer channels take the sum of the old ones (3 -> 1: over RGB), more share them in turn (1 -> 3:
     a third each).
 

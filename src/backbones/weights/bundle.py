@@ -1,7 +1,7 @@
 """One self-describing file: the weights, and everything needed to use them.
 
 A bundle is a safetensors file whose header carries, as JSON, the variant and its whole row, the
-classes, how pictures are prepared, the recipe and the metrics. Both the JSON and the tensors have
+classes, how images are prepared, the recipe and the metrics. Both the JSON and the tensors have
 their SHA-256 stored, and both are checked on reading.
 """
 
@@ -45,10 +45,10 @@ class Bundle:
         row: the whole row, as plain values.
         num_classes, in_channels: that the network was built with.
         classes: names, in the order of the logits.
-        spec: how a picture becomes the network's input.
+        spec: how an image becomes the network's input.
         recipe: the resolved recipe that trained it, or None.
         metrics: by name, as measured after the training.
-        trained_on: fingerprint of the training pictures ("num_pictures", "sha256") and digest of
+        trained_on: fingerprint of the training images ("num_pictures", "sha256") and digest of
             those that chose these weights ("chosen_by", None where none did), by which an
             evaluation knows whether it has to hold some of them out; or None.
         versions: of backbones, torch and Python that wrote it.
@@ -99,10 +99,10 @@ def bundle_of(
     Args:
         model: the network; one wrapped by `torch.compile` or for several processes is unwrapped.
         classes: names, in the order of the logits.
-        spec: how a picture becomes its input.
+        spec: how an image becomes its input.
         recipe: the resolved recipe, of plain values.
         metrics: of plain values.
-        trained_on: fingerprint of the training pictures, of plain values.
+        trained_on: fingerprint of the training images, of plain values.
 
     Raises:
         WrongUse: a network of another package, or classes or channels that do not fit it.

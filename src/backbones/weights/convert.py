@@ -37,7 +37,7 @@ def bundle_from(
     Args:
         state: tensors by name; shared, not copied, where their layout is ours.
         variant: the network.
-        spec: how a picture becomes its input.
+        spec: how an image becomes its input.
         classes: names, in the order of the logits; numbers where None.
         keymap: the name of the map to our names; found by the names where empty.
         provenance: where the weights come from, in plain values; what was changed on the way is

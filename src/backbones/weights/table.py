@@ -58,8 +58,8 @@ class WeightsRow:
         mib: its length in MiB, as printed; None where not printed.
         licence: SPDX name, or a few words.
         labels: what the outputs mean: "imagenet" or "cifar10".
-        spec: how a picture becomes the network's input, in RGB on 0..1.
-        colour_order, value_range: of the pictures that the publisher's own mean is taken off;
+        spec: how an image becomes the network's input, in RGB on 0..1.
+        colour_order, value_range: of the images that the publisher's own mean is taken off;
             `spec` and the key map account for both.
         results: accuracies that were printed, the one for `spec` first.
         keymap: from the file's names to ours (see `keymaps/`); empty where they are the same.
@@ -174,7 +174,7 @@ def best_result(
 
     Args:
         weights: to choose from.
-        size_px: results for pictures of this side go before all others, however high these are:
+        size_px: results for images of this side go before all others, however high these are:
             more pixels are more accurate and cost more.
 
     Returns:

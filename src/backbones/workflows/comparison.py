@@ -130,15 +130,15 @@ def take_turns(
 
 
 def _time(entry: Entry, shape: tuple[int, ...], compute: Compute) -> float:
-    pictures = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     network = _made(entry, compute)
-    where = next(network.parameters(), pictures).device
+    where = next(network.parameters(), images).device
     if where.type == "meta":
         raise WrongUse(f"{entry.name} has shapes and no numbers: nothing to time; measure=False")
-    pictures = pictures.to(where)
+    images = images.to(where)
     bf16 = torch.autocast(where.type, torch.bfloat16, enabled=compute.precision == "bf16")
     with evaluating(network), bf16:
-        return time_passes(lambda: network(pictures), where.type)
+        return time_passes(lambda: network(images), where.type)
 
 
 def _made(entry: Entry, compute: Compute) -> nn.Module:

@@ -131,7 +131,7 @@ def _held(split: Split, scores: Any, indices: Any, fold: int) -> list[HeldOutPre
     shares = dict(zip(indices.tolist(), np.exp(scores.astype(np.float64)).tolist(), strict=True))
     return [
         HeldOutPrediction(
-            split.pictures.name(place),
+            split.images.name(place),
             split.classes[label],
             fold,
             tuple(shares.get(place, ())),
@@ -157,7 +157,7 @@ def summarize_folds(folder: FoldsFolder, data: str | Path) -> FoldsFinished:
     runs = folder.finished_runs()
     figures = tuple(FoldFigures.from_json(each) for each in folder.facts["folds"])
     drawn = folds_for(folder.recipe, data)
-    names = [drawn.pool.pictures.name(place) for place in range(len(drawn.pool))]
+    names = [drawn.pool.images.name(place) for place in range(len(drawn.pool))]
     for noted, run in zip(folder.facts["folds"], runs, strict=True):
         if noted.get("answers_sha256") != _sha256(run / NAME):
             raise BadData(

@@ -12,10 +12,10 @@ import numpy as np
 from backbones.data.augment import Augment
 from backbones.data.pipeline import Pipeline
 from backbones.data.sets import open_data
-from backbones.data.source import DataSource, FilePictures, Split
+from backbones.data.source import DataSource, FileImages, Split
 from backbones.models import find_row
 from backbones.report.rates import rate_figure
-from backbones.report.recipe_page import Pictures, RecipePicture
+from backbones.report.recipe_page import Images, RecipeImage
 from backbones.spec import InputSpec
 from backbones.text import setting_text
 from backbones.training.mixing import mix
@@ -24,7 +24,7 @@ from backbones.training.recipe import Recipe
 from backbones.training.resolve import input_spec, resolve
 
 _ROWS, _DRAWS, _BATCH = 4, 7, 24
-_USUAL_PICTURES, _ILSVRC_PICTURES = 50_000, 1_281_167  # CIFAR's and ILSVRC-2012's training images
+_USUAL_IMAGES, _ILSVRC_IMAGES = 50_000, 1_281_167  # CIFAR's and ILSVRC-2012's training images
 # What a run depends on most, told although it may be the default.
 _ALWAYS = ("length", "batch_size", "optimizer.kind", "optimizer.lr", "schedule.kind")
 _FALLS_BY_FACTORS = ("step", "multistep", "piecewise", "plateau")
@@ -36,13 +36,13 @@ class RecipeView:
 
     Args:
         recipe: with its settings.
-        num_pictures: in a training split, for lengths that are counted in steps; where None, as
+        num_images: in a training split, for lengths that are counted in steps; where None, as
             many as `data` has, or ImageNet for a network of 1000 classes, or 50,000.
         data: whose images are shown; None = photos or digits that scikit-learn brings along.
     """
 
     recipe: Recipe
-    num_pictures: int | None = None
+    num_images: int | None = None
     data: str | Path | None = None
 
     @cached_property
@@ -69,12 +69,12 @@ class RecipeView:
 
     def images(self) -> int:
         """How many a training split has, for the chart."""
-        if self.num_pictures is not None:
-            return self.num_pictures
+        if self.num_images is not None:
+            return self.num_images
         if self.data is not None:
             return len(open_data(self.data).split("train"))
         classes = find_row(self.recipe.model)[1].num_classes
-        return _ILSVRC_PICTURES if classes == 1000 else _USUAL_PICTURES
+        return _ILSVRC_IMAGES if classes == 1000 else _USUAL_IMAGES
 
     def draw(self, path: Path) -> Path:
         """Draw learning rate, augmentation and a batch as an HTML page or a PNG.
@@ -84,7 +84,7 @@ class RecipeView:
             WrongUse: neither .html nor .png.
         """
         recipe = self.recipe
-        split = _pictures(self.source)
+        split = _images(self.source)
         resolved = resolve(recipe, row=find_row(recipe.model)[1], train=split)
         spec = input_spec(resolved)
         images = self.images()
@@ -95,7 +95,7 @@ class RecipeView:
         # a warm-up from 0 and a curve that ends at 0 have no place on an axis of powers
         in_powers = recipe.schedule.kind in _FALLS_BY_FACTORS and min(curve.rates) > 0
         batch, note = _batch(resolved, split, spec)
-        shown = RecipePicture(
+        shown = RecipeImage(
             title=title,
             notes=tuple(f"{text}." for text in (recipe.source, recipe.expected) if text),
             fields=tuple((path, setting_text(value)) for path, value in self.fields()),
@@ -110,7 +110,7 @@ class RecipeView:
         return shown.write(path)
 
 
-def _pictures(source: DataSource | None) -> Split:
+def _images(source: DataSource | None) -> Split:
     """A few images: spread over the data's training split, or some that are always there."""
     if source is not None:
         split = source.split("train")
@@ -118,11 +118,11 @@ def _pictures(source: DataSource | None) -> Split:
     import sklearn.datasets
 
     folder = Path(sklearn.datasets.__file__).parent / "images"
-    photos = FilePictures(folder, ("china.jpg", "flower.jpg"))
+    photos = FileImages(folder, ("china.jpg", "flower.jpg"))
     return Split("train", ("china", "flower"), np.arange(2), photos)
 
 
-def _samples(recipe: Recipe, split: Split, spec: InputSpec) -> list[Pictures]:
+def _samples(recipe: Recipe, split: Split, spec: InputSpec) -> list[Images]:
     """For a few images: as an evaluation sees them, then as the first epochs draw them."""
     few = split.take(np.arange(min(len(split), _ROWS)))
     columns = [_epoch(few, spec, None, recipe.seed, 0)]
@@ -136,13 +136,13 @@ def _epoch(
     """Every image of a small split as one epoch sees it, by its index."""
     pipeline = Pipeline(split, spec, batch_size=len(split), augment=augment, seed=seed, workers=0)
     return {
-        index: picture
+        index: image
         for batch in pipeline.epoch(epoch)
-        for index, picture in zip(batch.indices.tolist(), seen(batch.images, spec), strict=True)
+        for index, image in zip(batch.indices.tolist(), seen(batch.images, spec), strict=True)
     }
 
 
-def _batch(recipe: Recipe, split: Split, spec: InputSpec) -> tuple[Pictures, str]:
+def _batch(recipe: Recipe, split: Split, spec: InputSpec) -> tuple[Images, str]:
     """One batch as the network gets it, mixed where the recipe mixes; un-normalised."""
     count = min(recipe.batch_size, _BATCH)
     many = split.take(np.resize(np.arange(len(split)), count))

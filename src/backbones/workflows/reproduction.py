@@ -32,7 +32,7 @@ from backbones.workflows.beginning import begin_run, resume_run
 from backbones.workflows.request import TrainingRequest
 
 # Sets that have a name; others lie in a folder of the user's.
-_SMOKED = 16  # pictures
+_SMOKED = 16  # images
 _NAMED = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
 
 
@@ -42,7 +42,7 @@ class Stage:
 
     Args:
         said: which arm, which seed, and what happens to it.
-        done, total: steps or pictures.
+        done, total: steps or images.
     """
 
     said: str

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from backbones import signals
 from backbones.catalog import resolve
 from backbones.compute import Compute
-from backbones.data.decode import read_picture
+from backbones.data.decode import read_image
 from backbones.data.pixels import Pixels
 from backbones.errors import BadImage, WrongUse
 from backbones.features.style import StyleSettings, StyleStep, resized, restyle
 from backbones.files import expanded
-from backbones.report.pictures import save_image
+from backbones.report.images import save_image
 from backbones.spec import InputSpec
 from backbones.weights import store, table
 from backbones.weights.bundle import Bundle
@@ -37,7 +37,7 @@ class Stylized:
     """An image in another one's style.
 
     Args:
-        picture: RGB uint8 (H, W, 3).
+        image: RGB uint8 (H, W, 3).
         loss: of the image, at the size that was reached.
         steps: that were made.
         interrupted: whether someone stopped it before the last.
@@ -46,7 +46,7 @@ class Stylized:
         network: what saw both images, by the name of its weights.
     """
 
-    picture: Pixels
+    image: Pixels
     loss: float
     steps: int
     interrupted: bool
@@ -60,7 +60,7 @@ class Stylized:
         Raises:
             WrongUse: the suffix is no format for images.
         """
-        return save_image(Image.fromarray(self.picture), Path(path))
+        return save_image(Image.fromarray(self.image), Path(path))
 
 
 def transfer(
@@ -97,8 +97,8 @@ def transfer(
             raise
         signals.heard()  # what there is by now is kept
     assert last is not None
-    picture = _to_pixels(resized(last.picture, content.shape[2:]))
-    return Stylized(picture, last.loss, last.step, interrupted, settings, compute)
+    image = _to_pixels(resized(last.image, content.shape[2:]))
+    return Stylized(image, last.loss, last.step, interrupted, settings, compute)
 
 
 def weights_for(network: str | Path | Bundle | None) -> str | Path | Bundle:
@@ -150,7 +150,7 @@ def read_scaled(where: str | Path | Pixels, size_px: int) -> Tensor:
     """(1, 3, h, w) in 0..1, whose longer side is `size_px`."""
     if isinstance(where, str | Path):
         try:
-            pixels = read_picture(expanded(where))
+            pixels = read_image(expanded(where))
         except BadImage as error:
             raise BadImage(f"{where}: {error}") from error
     else:
@@ -160,11 +160,11 @@ def read_scaled(where: str | Path | Pixels, size_px: int) -> Tensor:
                 f"got an image of shape {pixels.shape} and type {pixels.dtype}, expected uint8"
                 " (H, W, 3)"
             )
-    picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 255
-    scale = size_px / max(picture.shape[2:])
-    return resized(picture, [max(round(side * scale), 2) for side in picture.shape[2:]])
+    image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() / 255
+    scale = size_px / max(image.shape[2:])
+    return resized(image, [max(round(side * scale), 2) for side in image.shape[2:]])
 
 
-def _to_pixels(picture: Tensor) -> Pixels:
-    found: Pixels = (picture[0] * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+def _to_pixels(image: Tensor) -> Pixels:
+    found: Pixels = (image[0] * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     return np.ascontiguousarray(found)

@@ -5,15 +5,15 @@ A folder is tried against these layouts in this order, and the first that fits i
     1. IDX files              train-images-idx3-ubyte[.gz] and its labels
     2. CIFAR                  data_batch_1.bin, train.bin, or the binary version's .tar.gz
     3. ImageNet               train/n01440764/*.JPEG, val/ in folders or flat with its label file
-    4. Parquet                train-00000-of-00002.parquet with the pictures in it
-    5. manifest               tables that name the pictures: labels.csv, train/_classes.csv, ...
+    4. Parquet                train-00000-of-00002.parquet with the images in it
+    5. manifest               tables that name the images: labels.csv, train/_classes.csv, ...
     6. splits in classes      cat/train/ cat/val/ dog/train/ dog/val/
     7. class folders          train/ (val/ test/) holding class folders; or only class folders
-    8. ImageNet names         n01440764_tench.JPEG: pictures that begin with their WordNet id
+    8. ImageNet names         n01440764_tench.JPEG: images that begin with their WordNet id
     9. flat folder            cat.0.jpg, dog_12.jpg; or train/ (val/ test/) holding such
 
-The stronger evidence comes first: a table that names the pictures, then folders, then file names.
-A table that says what the class folders around the pictures say is a description of them. Where
+The stronger evidence comes first: a table that names the images, then folders, then file names.
+A table that says what the class folders around the images say is a description of them. Where
 two readings fit, or names say nothing, that is an error which says how to choose: by the name of
 a layout, or by a pattern for the part of the path that is the class.
 """
@@ -33,10 +33,10 @@ from backbones.data.sets import (
     imagenet,
     imagenet_names,
     manifest,
-    parquet_pictures,
+    parquet_images,
     pattern,
 )
-from backbones.data.sets.listing import count_of, has_picture, look, some, walk_pictures
+from backbones.data.sets.listing import count_of, has_image, look, some, walk_images
 from backbones.data.sets.named import SETS, fetch
 from backbones.data.sets.splitting import Holdout
 from backbones.data.sets.tables import SUFFIXES
@@ -75,9 +75,7 @@ LAYOUTS = (
     Layout("idx", idx.LOOKS_LIKE, idx.recognise, idx.read),
     Layout("cifar", cifar.LOOKS_LIKE, cifar.recognise, cifar.read),
     Layout("imagenet", imagenet.LOOKS_LIKE, imagenet.recognise, imagenet.read),
-    Layout(
-        "parquet", parquet_pictures.LOOKS_LIKE, parquet_pictures.recognise, parquet_pictures.read
-    ),
+    Layout("parquet", parquet_images.LOOKS_LIKE, parquet_images.recognise, parquet_images.read),
     Layout("manifest", manifest.LOOKS_LIKE, manifest.recognise, manifest.read),
     Layout(
         "splits-in-classes",
@@ -128,10 +126,10 @@ def open_data(
             a manifest or a CIFAR archive. A name is a name: a folder called so is `./mnist`.
         val_fraction: the share of each class that is held out as "val" where the set has no
             held-out part of its own; 0 to below 1, and 0 holds nothing out.
-        seed: which pictures those are.
+        seed: which images those are.
         layout: how a folder is to be read, by the name of a row of `LAYOUTS`, where looking at it
             does not tell; None looks.
-        label_pattern: a regular expression that is looked for in each picture's path below the
+        label_pattern: a regular expression that is looked for in each image's path below the
             folder; its first group is the class.
         progress: called with (file name, bytes done, total or None) while a set is downloaded.
 
@@ -212,7 +210,7 @@ def _open_folder(folder: Path, holdout: Holdout) -> DataSource:
 def _inside(folder: Path) -> Path | None:
     """The one folder in a folder, where that is a data set and nothing else lies beside it."""
     held = look(folder)
-    if len(held.folders) != 1 or held.pictures:
+    if len(held.folders) != 1 or held.images:
         return None
     inner = folder / held.folders[0]
     try:
@@ -223,8 +221,8 @@ def _inside(folder: Path) -> Path | None:
 
 def _open_file(path: Path, holdout: Holdout) -> DataSource:
     name = path.name.lower()
-    if name.endswith(".parquet") and parquet_pictures.picture_column(path):
-        return parquet_pictures.read_tables(path.parent, [path], holdout, str(path))
+    if name.endswith(".parquet") and parquet_images.image_column(path):
+        return parquet_images.read_tables(path.parent, [path], holdout, str(path))
     if name.endswith((*SUFFIXES, ".txt")):
         return manifest.read_manifest(path, holdout)
     if name.endswith((".tar.gz", ".tgz", ".tar")):
@@ -244,13 +242,13 @@ def _seen(folder: Path) -> str:
     said = []
     if held.folders:
         said.append(f"{count_of(len(held.folders), 'folder')} ({some(held.folders)})")
-        if not has_picture(folder) and (others := walk_pictures(folder)[1] - len(held.others)):
+        if not has_image(folder) and (others := walk_images(folder)[1] - len(held.others)):
             said[-1] += (
-                f" with {count_of(others, 'file')} of which none has the extension of a picture"
+                f" with {count_of(others, 'file')} of which none has the extension of an image"
                 " (.jpg, .png, ...): rename them, or list them in a table"
             )
-    if held.pictures:
-        said.append(f"{count_of(len(held.pictures), 'picture')} ({some(held.pictures)})")
+    if held.images:
+        said.append(f"{count_of(len(held.images), 'image')} ({some(held.images)})")
     if held.others:
         said.append(f"{count_of(len(held.others), 'other file')} ({some(held.others)})")
     return " and ".join(said) or "nothing"

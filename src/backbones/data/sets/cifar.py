@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from backbones.data.sets.listing import count_of, look, some
 from backbones.data.sets.splitting import Holdout
-from backbones.data.source import ArrayPictures, DataSource, Split
+from backbones.data.source import ArrayImages, DataSource, Split
 from backbones.errors import BadData
 
 LOOKS_LIKE = "CIFAR's binary version (data_batch_1.bin or train.bin, or its .tar.gz)"
@@ -131,7 +131,7 @@ def _assemble(where: str, files: Files, holdout: Holdout) -> DataSource:
             )
         array = np.concatenate([array for _, array in read_all])
         origin = names[0] if len(names) == 1 else "data_batch"
-        parts[split] = Split(split, classes, labels, ArrayPictures(array, origin))
+        parts[split] = Split(split, classes, labels, ArrayImages(array, origin))
     if list(parts) == ["train"] and holdout.val_fraction > 0:
         parts = holdout.split(parts["train"], [str(i) for i in range(len(parts["train"]))])
         notes.append(holdout.describe(parts))
@@ -141,7 +141,7 @@ def _assemble(where: str, files: Files, holdout: Holdout) -> DataSource:
 def _records(
     where: str, name: str, data: bytes, fine: bool
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
-    """Labels (N,) and pictures (N, 32, 32, 3) of one file."""
+    """Labels (N,) and images (N, 32, 32, 3) of one file."""
     size = _PIXELS + (2 if fine else 1)
     if not data or len(data) % size:
         raise BadData(

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
-from backbones.data.sets.evidence import are_parts_of_pictures, no_classes_in_folders
+from backbones.data.sets.evidence import are_parts_of_images, no_classes_in_folders
 from backbones.data.sets.listing import (
     count_of,
-    has_picture,
+    has_image,
     look,
     some,
     split_of,
     splits_by_one_word,
-    walk_pictures,
+    walk_images,
 )
 from backbones.data.sets.splitting import Holdout, assemble, same_classes
 from backbones.data.sets.tables import is_sheet_name, is_table_name
@@ -24,7 +24,7 @@ from backbones.text import same_name
 
 
 def recognise(folder: Path) -> bool:
-    """Whether pictures lie in two or more folders, or in the folders of a `train` or `val`."""
+    """Whether images lie in two or more folders, or in the folders of a `train` or `val`."""
     if recognise_splits(folder):
         return True
     # `train` and `test` alone are splits
@@ -70,12 +70,12 @@ def _doubt_below(places: Sequence[Path]) -> str:
     """What is wrong with what lies in class folders; nothing where all is well."""
     held = [(name, look(place / name)) for place in places for name in _classes(place)]
     for name, inside in held:
-        if are_parts_of_pictures(inside.folders):
+        if are_parts_of_images(inside.folders):
             return f"hold images and what belongs to each ({name}/: {some(inside.folders)})"
     inner = [_classes(place / name) for place in places[:1] for name in _classes(place)]
     words = [name for names in inner for name in names]
     if (
-        not any(inside.pictures for _, inside in held)
+        not any(inside.images for _, inside in held)
         and min(map(len, inner), default=0) > 1
         and not any(map(str.isdigit, "".join(words)))
         and not any(map(split_of, words))
@@ -131,7 +131,7 @@ def read_splits(folder: Path, holdout: Holdout) -> DataSource:
 
 
 def recognise_inner_splits(folder: Path) -> bool:
-    """Whether every class folder holds the same split folders, which hold pictures themselves."""
+    """Whether every class folder holds the same split folders, which hold images themselves."""
     classes = _classes(folder)
     inner = [split_folders(folder / name) for name in classes]
     return (
@@ -159,11 +159,11 @@ def read_inner_splits(folder: Path, holdout: Holdout) -> DataSource:
         if not splits:
             raise BadData(f"{folder / name} holds no train, val or test folder")
         for split, place in splits.items():
-            paths = walk_pictures(folder / name / place)[0]
+            paths = walk_images(folder / name / place)[0]
             rows = [(f"{name}/{place}/{path}", name) for path in paths]
             listed.setdefault(split, []).extend(rows)
         beside = [each for each in _classes(folder / name) if each not in splits.values()]
-        if loose := [*look(folder / name).pictures, *beside]:
+        if loose := [*look(folder / name).images, *beside]:
             notes.append(f"left out beside the splits of {name}: {some(loose)}")
     return assemble("class folders", folder, listed, holdout, notes)
 
@@ -200,7 +200,7 @@ def _refuse_sets(folder: Path) -> None:
             raise BadData(
                 f"{folder} would have the class {name!r}, which holds {some(list(inner.values()))}"
                 " folders of its own. If it is a set, open it alone; if it is a class, every class"
-                " needs such folders, with the pictures in them"
+                " needs such folders, with the images in them"
             )
 
 
@@ -215,13 +215,13 @@ def _class_splits(folder: Path) -> dict[str, str]:
 def _inmost(folder: Path, place: str) -> str:
     """A split folder, or the one of the same name that it holds alone, as unpacking leaves it."""
     name = place
-    while (held := look(folder / place)).folders == (name,) and not held.pictures:
+    while (held := look(folder / place)).folders == (name,) and not held.images:
         place += "/" + name
     return place
 
 
 def _classes(folder: Path) -> list[str]:
-    return [name for name in look(folder).folders if has_picture(folder / name)]
+    return [name for name in look(folder).folders if has_image(folder / name)]
 
 
 def _rows(folder: Path, prefix: str, notes: list[str]) -> list[tuple[str, str]]:
@@ -232,7 +232,7 @@ def _rows(folder: Path, prefix: str, notes: list[str]) -> list[tuple[str, str]]:
     left_out = len(held.others)
     for name in held.folders:
         try:
-            paths, others = walk_pictures(folder / name)
+            paths, others = walk_images(folder / name)
         except OSError as error:
             notes.append(f"{prefix}{name}/ is left out: {error.strerror or error}")
             continue
@@ -241,13 +241,13 @@ def _rows(folder: Path, prefix: str, notes: list[str]) -> list[tuple[str, str]]:
         if not paths:
             empty.append(prefix + name)
     if empty:
-        notes.append(f"folders without pictures: {some(empty)}")
+        notes.append(f"folders without images: {some(empty)}")
     if tables := [name for name in held.others if is_table_name(name) or is_sheet_name(name)]:
         notes.append(f"not read as labels: {some(tables)}")
     if left_out:
         what = count_of(left_out, "file")
-        notes.append(f"{what} below {prefix or './'} left out: not a picture by its extension")
-    if held.pictures:
-        what = count_of(len(held.pictures), "picture")
+        notes.append(f"{what} below {prefix or './'} left out: not an image by its extension")
+    if held.images:
+        what = count_of(len(held.images), "image")
         notes.append(f"{what} directly in {prefix or './'} left out: in no class folder")
     return rows

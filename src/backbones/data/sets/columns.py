@@ -13,7 +13,7 @@ from backbones.errors import BadData
 
 _PATH = (
     "path file filename file_name filepath file_path image_path img_path image_file image_filename"
-    " image img picture photo image_name img_name imagename image_id img_id imageid image_index"
+    " image img image photo image_name img_name imagename image_id img_id imageid image_index"
     " id_code id uuid name"
 )
 _LABEL = (
@@ -34,7 +34,7 @@ class Columns:
     """The parts that a table's columns play.
 
     Args:
-        path: the column that names the pictures.
+        path: the column that names the images.
         labels: the column of the labels; or the columns of the classes, one of which is set.
         split: the column of the splits; empty where there is none.
     """
@@ -53,11 +53,11 @@ class Columns:
 
 
 def path_column(table: Table, found: Callable[[str, str], bool]) -> str:
-    """The column whose cells name pictures that are there, in half of the rows or more.
+    """The column whose cells name images that are there, in half of the rows or more.
 
     Args:
         table: the table.
-        found: whether a column's cell names a picture.
+        found: whether a column's cell names an image.
 
     Returns:
         its name; empty where there is none.
@@ -79,7 +79,7 @@ def columns_by_name(table: Table) -> Columns | None:
 
 
 def columns_of(table: Table, path: str) -> Columns | None:
-    """The columns of a table that names the pictures in one of them.
+    """The columns of a table that names the images in one of them.
 
     Returns:
         None where no other column can be a label.
@@ -100,7 +100,7 @@ def columns_of(table: Table, path: str) -> Columns | None:
         return Columns(path, (others[0],), split)
     if may_be:
         raise BadData(
-            f"{table.path} names the pictures (column {path}), but which of its other columns is"
+            f"{table.path} names the images (column {path}), but which of its other columns is"
             f" the label cannot be told ({some(may_be, 8)}); call that column label"
         )
     return None
@@ -181,7 +181,7 @@ def _split_column(table: Table) -> str:
 
 
 def _used(table: Table, name: str) -> bool:
-    """Whether a column has cells of text; pictures in a column have none."""
+    """Whether a column has cells of text; images in a column have none."""
     return any(row.get(name) for row in table.rows)
 
 
@@ -202,7 +202,7 @@ def _set_columns(table: Table, flags: Sequence[str]) -> list[str]:
     if several := [number for number, names in enumerate(found, table.first) if len(names) > 1]:
         raise BadData(
             f"{table.path} sets several classes in {count_of(len(several), 'row')}, the first in"
-            f" line {several[0]} ({some(found[several[0] - table.first])}); a picture has one label"
+            f" line {several[0]} ({some(found[several[0] - table.first])}); an image has one label"
         )
     return [names[0] if names else "" for names in found]
 
@@ -259,7 +259,7 @@ def _refuse_doubtful(table: Table, name: str, labels: Sequence[str]) -> None:
         parts = [part.strip() for part in re.split(r"[|,;]|\s", label) if part.strip()]
         if "|" in label or (len(parts) > 1 and set(parts) <= known):
             raise BadData(
-                f"{where} has the label {label!r}, which is several; a picture has one label"
+                f"{where} has the label {label!r}, which is several; an image has one label"
             )
     if alike := spelled_twice(known):
         raise BadData(f"{where} has the labels {alike[0]!r} and {alike[1]!r}; make them one word")

@@ -1,4 +1,4 @@
-"""The handwritten digits that come with scikit-learn: 1,797 pictures of 8 x 8, no download."""
+"""The handwritten digits that come with scikit-learn: 1,797 images of 8 x 8, no download."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backbones.data.sets.splitting import Holdout
-from backbones.data.source import ArrayPictures, DataSource, Split
+from backbones.data.source import ArrayImages, DataSource, Split
 
 TEST_FRACTION = 0.2
 LARGEST_VALUE = 16  # each pixel counts the dark points of a 4 x 4 block
@@ -23,7 +23,7 @@ def read(holdout: Holdout) -> DataSource:
     array = np.rint(values * (255.0 / LARGEST_VALUE)).astype(np.uint8)
     labels = table[:, -1].astype(np.int64)
     classes = tuple(str(digit) for digit in range(10))
-    whole = Split("train", classes, labels, ArrayPictures(array, "digits"))
+    whole = Split("train", classes, labels, ArrayImages(array, "digits"))
     fifth = Holdout(TEST_FRACTION, holdout.seed)
     parts = fifth.split(whole, [str(i) for i in range(len(whole))], "test")
     return DataSource("digits", "digits", classes, parts, (fifth.describe(parts, "test"),))

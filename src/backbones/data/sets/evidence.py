@@ -1,4 +1,4 @@
-"""Names that say nothing about what a picture shows: what has only these wants to be told."""
+"""Names that say nothing about what an image shows: what has only these wants to be told."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 _FEW = 3  # classes, which may be called by a word and a number
-_PICTURES = frozenset(
+_IMAGES = frozenset(
     ["images", "image", "imgs", "img", "pictures", "photos", "jpegimages", "raw", "input", "rgb"]
 )
-_ABOUT_PICTURES = frozenset(
+_ABOUT_IMAGES = frozenset(
     [
         *("masks", "mask", "labels", "label", "annotations", "annotation", "segmentations", "gt"),
         *("segmentationclass", "segmentationobject", "groundtruth", "ground_truth", "depth"),
         *("thumbnails", "thumbs", "targets", "target", "output", "bboxes", "edges", "originals"),
     ]
 )
-_NEVER_PICTURES = frozenset(  # of these, what may be called so as a class is left out
+_NEVER_IMAGES = frozenset(  # of these, what may be called so as a class is left out
     [
         *("masks", "annotations", "annotation", "segmentations", "segmentationclass"),
         *("segmentationobject", "groundtruth", "ground_truth", "thumbnails", "thumbs", "bboxes"),
@@ -74,8 +74,8 @@ def no_classes_in_folders(names: Iterable[str]) -> str:
         return "are dates"
     if all(_PARTS.fullmatch(name) for name in called):
         return "look like the parts of one set"
-    if are_parts_of_pictures(called) or (len(lower) > 1 and lower & _NEVER_PICTURES):
-        return "look like pictures and what belongs to each of them"
+    if are_parts_of_images(called) or (len(lower) > 1 and lower & _NEVER_IMAGES):
+        return "look like images and what belongs to each of them"
     if unsorted := [name for name in called if name.lower() in _UNSORTED]:
         return f"hold images that nobody has sorted ({some(unsorted)})"
     if unnamed := [name for name in called if _UNNAMED.fullmatch(name)]:
@@ -91,15 +91,15 @@ def no_classes_in_folders(names: Iterable[str]) -> str:
     return ""
 
 
-def are_parts_of_pictures(names: Iterable[str]) -> bool:
+def are_parts_of_images(names: Iterable[str]) -> bool:
     """Whether folders are images and what belongs to each: `images` and `masks`."""
     lower = {name.lower() for name in names}
-    return bool(lower & _PICTURES and lower & _ABOUT_PICTURES)
+    return bool(lower & _IMAGES and lower & _ABOUT_IMAGES)
 
 
-def belongs_to_pictures(folders: Iterable[str]) -> bool:
+def belongs_to_images(folders: Iterable[str]) -> bool:
     """Whether one of a path's folders is called as what belongs to images is: `masks`."""
-    return any(name.lower() in _ABOUT_PICTURES for name in folders)
+    return any(name.lower() in _ABOUT_IMAGES for name in folders)
 
 
 def spelled_twice(labels: Iterable[str]) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""One folder of pictures that carry their class in the name: `cat.0.jpg`, `dog_12.jpg`."""
+"""One folder of images that carry their class in the name: `cat.0.jpg`, `dog_12.jpg`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backbones.data.sets.splitting import Holdout, assemble
 from backbones.data.source import DataSource
 from backbones.errors import BadData
 
-LOOKS_LIKE = "one folder of pictures named class and number (cat.0.jpg, dog_12.jpg)"
+LOOKS_LIKE = "one folder of images named class and number (cat.0.jpg, dog_12.jpg)"
 
 _NAME = re.compile(r"(?P<label>.*?[^._\s-])[._\s-]+\(?\d")
 
@@ -30,7 +30,7 @@ def class_in_name(name: str) -> str | None:
 
 
 def recognise(folder: Path) -> bool:
-    """Whether the pictures' names hold two or more classes of two or more pictures."""
+    """Whether the images' names hold two or more classes of two or more images."""
     try:
         _rows(_train_folder(folder), "", [])
     except BadData:
@@ -45,7 +45,7 @@ def doubt(folder: Path) -> str:
     if not wrong:
         return ""
     return (
-        f"the first words of the file names are no classes ({wrong}); sort the pictures into a"
+        f"the first words of the file names are no classes ({wrong}); sort the images into a"
         " folder a class, give a table (path,label), name the part of the path that is the class"
         " with --label-pattern REGEX, or say that they are classes: --layout flat-folder"
     )
@@ -82,7 +82,7 @@ def read(folder: Path, holdout: Holdout) -> DataSource:
 
 
 def _train_folder(folder: Path) -> Path:
-    if look(folder).pictures:
+    if look(folder).images:
         return folder
     name = split_folders(folder).get("train")
     return folder / name if name else folder
@@ -90,10 +90,10 @@ def _train_folder(folder: Path) -> Path:
 
 def _rows(folder: Path, prefix: str, notes: list[str]) -> list[tuple[str, str]]:
     held = look(folder)
-    labels = {name: class_in_name(name) for name in held.pictures}
+    labels = {name: class_in_name(name) for name in held.images}
     if nameless := [name for name, label in labels.items() if label is None]:
         raise BadData(
-            f"{folder} has {count_of(len(nameless), 'picture')} without a class in the name"
+            f"{folder} has {count_of(len(nameless), 'image')} without a class in the name"
             f" ({some(nameless)}); expected names such as cat.0.jpg"
         )
     counts = Counter(labels.values())
@@ -102,9 +102,9 @@ def _rows(folder: Path, prefix: str, notes: list[str]) -> list[tuple[str, str]]:
         raise BadData(
             f"{folder} has the classes {some(sorted(map(str, counts))) or 'none'} in its file names"
             " (the text before the first number); expected two or more, each in two or more names"
-            + (f", but there is one picture only of {some(sorted(single))}" if single else "")
+            + (f", but there is one image only of {some(sorted(single))}" if single else "")
         )
     if held.others:
         what = count_of(len(held.others), "file")
-        notes.append(f"{what} in {prefix or './'} left out: not a picture by its extension")
+        notes.append(f"{what} in {prefix or './'} left out: not an image by its extension")
     return [(prefix + name, str(label)) for name, label in labels.items()]

@@ -1,4 +1,4 @@
-"""IDX files, the format of MNIST and Fashion-MNIST: plain or .gz, pictures and labels in pairs.
+"""IDX files, the format of MNIST and Fashion-MNIST: plain or .gz, images and labels in pairs.
 
 The format is the one on the MNIST page: four bytes of magic (0, 0, type, dimensions), one
 big-endian 32-bit size a dimension, then the values, the last dimension fastest.
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from backbones.data.sets.listing import look
 from backbones.data.sets.splitting import Holdout
-from backbones.data.source import ArrayPictures, DataSource, Split
+from backbones.data.source import ArrayImages, DataSource, Split
 from backbones.errors import BadData
 
 LOOKS_LIKE = "IDX files as MNIST's (train-images-idx3-ubyte[.gz] and its labels)"
@@ -51,7 +51,7 @@ def read(folder: Path, holdout: Holdout) -> DataSource:
         BadData: a file that is missing, cut off or corrupt, or labels that don't fit.
     """
     files = _files(folder)
-    splits: dict[str, tuple[ArrayPictures, npt.NDArray[np.int64]]] = {}
+    splits: dict[str, tuple[ArrayImages, npt.NDArray[np.int64]]] = {}
     fashion = False
     for split in ("train", "val", "test"):
         images, labels = files.get((split, "image")), files.get((split, "label"))
@@ -63,12 +63,12 @@ def read(folder: Path, holdout: Holdout) -> DataSource:
         array, raw = read_idx(images, 3), read_idx(labels, 1)
         if len(array) != len(raw):
             raise BadData(
-                f"{images} holds {len(array):,} pictures and {labels.name} {len(raw):,} labels;"
+                f"{images} holds {len(array):,} images and {labels.name} {len(raw):,} labels;"
                 " expected as many"
             )
         fashion = fashion or _digest(raw) in _FASHION_LABELS
         origin = images.name.removesuffix(".gz")
-        splits[split] = (ArrayPictures(array[..., None], origin), raw.astype(np.int64))
+        splits[split] = (ArrayImages(array[..., None], origin), raw.astype(np.int64))
     count = 1 + max(int(labels.max(initial=0)) for _, labels in splits.values())
     classes = FASHION_CLASSES if fashion and count == 10 else tuple(map(str, range(count)))
     parts = {name: Split(name, classes, y, x) for name, (x, y) in splits.items()}
@@ -84,7 +84,7 @@ def read_idx(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
 
     Args:
         path: the file; gzipped where its content says so.
-        dimensions: how many it must have: 3 for pictures, 1 for labels.
+        dimensions: how many it must have: 3 for images, 1 for labels.
 
     Raises:
         BadData: cut off, corrupt, too long, or not such a file.

@@ -1,6 +1,6 @@
-"""ImageNet's own layout: `train/n01440764/*.JPEG` and validation pictures in folders or flat.
+"""ImageNet's own layout: `train/n01440764/*.JPEG` and validation images in folders or flat.
 
-The flat validation pictures get their classes from `LOC_val_solution.csv` (WordNet ids) or from
+The flat validation images get their classes from `LOC_val_solution.csv` (WordNet ids) or from
 `val.txt` (name and WordNet id, or name and the number of the class among the sorted ids, from 0).
 `ILSVRC2012_validation_ground_truth.txt` counts in another order, which only a MATLAB file tells,
 and Kaggle's `ImageSets/CLS-LOC/val.txt` holds line numbers, not classes: neither is used.
@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from backbones.data.sets.class_folders import split_folders
-from backbones.data.sets.listing import count_of, look, some, walk_pictures
+from backbones.data.sets.listing import count_of, look, some, walk_images
 from backbones.data.sets.splitting import Holdout, assemble, same_classes
 from backbones.data.source import DataSource
 from backbones.errors import BadData
@@ -35,7 +35,7 @@ def read(folder: Path, holdout: Holdout) -> DataSource:
     """Read ImageNet's layout; classes are the WordNet ids of `train`, sorted.
 
     Raises:
-        BadData: flat validation pictures without their labels, or classes that differ.
+        BadData: flat validation images without their labels, or classes that differ.
     """
     splits = split_folders(folder)
     listed = {"train": _in_folders(folder, splits["train"])}
@@ -50,10 +50,10 @@ def read(folder: Path, holdout: Holdout) -> DataSource:
             listed[split] = _in_folders(folder, name)
             names = {label for _, label in listed[split]}
             same_classes(str(folder), {"train": classes, split: names})
-        elif split == "val" and held.pictures:
-            listed[split] = _flat(folder, name, held.pictures, classes, notes)
+        elif split == "val" and held.images:
+            listed[split] = _flat(folder, name, held.images, classes, notes)
         else:
-            notes.append(f"{name}/ is left out: its pictures carry no class")
+            notes.append(f"{name}/ is left out: its images carry no class")
     return assemble("imagenet", folder, listed, holdout, notes)
 
 
@@ -62,21 +62,21 @@ def _in_folders(folder: Path, name: str) -> list[tuple[str, str]]:
         (f"{name}/{label}/{path}", label)
         for label in look(folder / name).folders
         if _WORDNET_ID.fullmatch(label)
-        for path in walk_pictures(folder / name / label)[0]
+        for path in walk_images(folder / name / label)[0]
     ]
 
 
 def _flat(
-    folder: Path, name: str, pictures: tuple[str, ...], classes: list[str], notes: list[str]
+    folder: Path, name: str, images: tuple[str, ...], classes: list[str], notes: list[str]
 ) -> list[tuple[str, str]]:
     source, labels = _val_labels(folder, folder / name, classes)
-    missing = [each for each in pictures if Path(each).stem not in labels]
+    missing = [each for each in images if Path(each).stem not in labels]
     if missing:
         raise BadData(
-            f"{source} has no label for {count_of(len(missing), 'picture')} of {folder / name}"
+            f"{source} has no label for {count_of(len(missing), 'image')} of {folder / name}"
             f" ({some(missing)}); expected one line for each"
         )
-    rows = [(f"{name}/{each}", labels[Path(each).stem]) for each in pictures]
+    rows = [(f"{name}/{each}", labels[Path(each).stem]) for each in images]
     if unknown := sorted({label for _, label in rows} - set(classes)):
         raise BadData(
             f"{source} names {count_of(len(unknown), 'class')} that train does not have"
@@ -88,7 +88,7 @@ def _flat(
 
 def _val_labels(folder: Path, val: Path, classes: list[str]) -> tuple[Path, dict[str, str]]:
     """The label file that is found first, and file stem to WordNet id."""
-    # Kaggle keeps the pictures in ILSVRC/Data/CLS-LOC, three folders below the label file.
+    # Kaggle keeps the images in ILSVRC/Data/CLS-LOC, three folders below the label file.
     for place in (val, folder, *folder.resolve().parents[:3]):
         if (path := place / "LOC_val_solution.csv").is_file():
             with path.open(newline="", encoding="utf-8") as lines:
@@ -100,7 +100,7 @@ def _val_labels(folder: Path, val: Path, classes: list[str]) -> tuple[Path, dict
     seen = f"; {_GROUND_TRUTH} alone is not enough: its numbers have an order of their own"
     extra = seen if any((at / _GROUND_TRUTH).is_file() for at in (val, folder)) else ""
     raise BadData(
-        f"{val} holds flat validation pictures without their labels; put LOC_val_solution.csv"
+        f"{val} holds flat validation images without their labels; put LOC_val_solution.csv"
         f" or val.txt into {folder}, or sort them into folders by WordNet id{extra}"
     )
 

@@ -1,4 +1,4 @@
-"""Pictures of ImageNet in one folder, each named by its WordNet id: `n01440764_tench.JPEG`."""
+"""Images of ImageNet in one folder, each named by its WordNet id: `n01440764_tench.JPEG`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from backbones.data.sets.splitting import Holdout, assemble
 from backbones.data.source import DataSource
 from backbones.errors import BadData
 
-LOOKS_LIKE = "one folder of pictures that begin with a WordNet id (n01440764_tench.JPEG)"
+LOOKS_LIKE = "one folder of images that begin with a WordNet id (n01440764_tench.JPEG)"
 
 _NAME = re.compile(r"(?P<id>n\d{8})[._\s-].*")
 
@@ -27,28 +27,28 @@ def wordnet_id(name: str) -> str | None:
 
 
 def recognise(folder: Path) -> bool:
-    """Whether most pictures begin with a WordNet id; one that does not is a mistake to be told."""
-    names = look(folder).pictures
+    """Whether most images begin with a WordNet id; one that does not is a mistake to be told."""
+    names = look(folder).images
     return 2 * sum(wordnet_id(name) is not None for name in names) > len(names)
 
 
 def read(folder: Path, holdout: Holdout) -> DataSource:
-    """Read such a folder; classes are the WordNet ids, sorted. One picture a class will do.
+    """Read such a folder; classes are the WordNet ids, sorted. One image a class will do.
 
     Raises:
-        BadData: a picture without a WordNet id, or fewer than two classes.
+        BadData: an image without a WordNet id, or fewer than two classes.
     """
     held = look(folder)
-    labels = {name: wordnet_id(name) for name in held.pictures}
+    labels = {name: wordnet_id(name) for name in held.images}
     if nameless := [name for name, label in labels.items() if label is None]:
         raise BadData(
-            f"{folder} has {count_of(len(nameless), 'picture')} without a WordNet id in front"
+            f"{folder} has {count_of(len(nameless), 'image')} without a WordNet id in front"
             f" ({some(nameless)}), beside {len(labels) - len(nameless):,} with one; expected names"
             " such as n01440764_tench.JPEG: rename or remove them"
         )
     notes = []
     if held.others:
         what = count_of(len(held.others), "file")
-        notes.append(f"{what} in ./ left out: not a picture by its extension")
+        notes.append(f"{what} in ./ left out: not an image by its extension")
     rows = [(name, str(label)) for name, label in labels.items()]
     return assemble("imagenet names", folder, {"train": rows}, holdout, notes)

@@ -1,4 +1,4 @@
-"""Which files below a folder are pictures, in an order that no file system decides."""
+"""Which files below a folder are images, in an order that no file system decides."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # HEIC is listed although nothing here decodes it: a quarantined file is seen, a skipped one not.
-PICTURE_SUFFIXES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     [
         ".jpg",
         ".jpeg",
@@ -78,20 +78,20 @@ class Folder:
     """What one folder holds, without what is hidden.
 
     Args:
-        pictures: names whose extension is a picture's, sorted; also those that no picture can be
+        images: names whose extension is an image's, sorted; also those that no image can be
             read from (a named pipe, a link that leads nowhere): reading them tells the reason.
         others: names of all other regular files, sorted.
         folders: names of the folders in it, sorted.
     """
 
-    pictures: tuple[str, ...]
+    images: tuple[str, ...]
     others: tuple[str, ...]
     folders: tuple[str, ...]
 
 
 def look(folder: Path) -> Folder:
     """List one folder; what `of_the_system` knows is not there."""
-    pictures: list[str] = []
+    images: list[str] = []
     others: list[str] = []
     folders: list[str] = []
     with os.scandir(folder) as entries:
@@ -100,11 +100,11 @@ def look(folder: Path) -> Folder:
                 continue
             if _is(entry.is_dir):
                 folders.append(entry.name)
-            elif is_picture_name(entry.name):
-                pictures.append(entry.name)
+            elif is_image_name(entry.name):
+                images.append(entry.name)
             elif _is(entry.is_file):
                 others.append(entry.name)
-    return Folder(tuple(sorted(pictures)), tuple(sorted(others)), tuple(sorted(folders)))
+    return Folder(tuple(sorted(images)), tuple(sorted(others)), tuple(sorted(folders)))
 
 
 def _is(kind: Callable[[], bool]) -> bool:
@@ -115,28 +115,28 @@ def _is(kind: Callable[[], bool]) -> bool:
         return False
 
 
-def has_picture(folder: Path) -> bool:
-    """Whether there is any picture below a folder; stops at the first."""
+def has_image(folder: Path) -> bool:
+    """Whether there is any image below a folder; stops at the first."""
     try:
-        return any(held.pictures for _, held in _walk(folder))
+        return any(held.images for _, held in _walk(folder))
     except OSError:  # the folder itself cannot be listed
         return False
 
 
-def walk_pictures(folder: Path) -> tuple[list[str], int]:
-    """All pictures below a folder.
+def walk_images(folder: Path) -> tuple[list[str], int]:
+    """All images below a folder.
 
     A folder below that cannot be listed stands among them: reading it tells the reason, as for
     every other file that cannot be read.
 
     Returns:
         Their paths relative to `folder`, with forward slashes, sorted, and the number of files
-        that are left out because their extension is not a picture's.
+        that are left out because their extension is not an image's.
     """
     found: list[str] = []
     others = 0
     for prefix, held in _walk(folder):
-        found.extend((prefix + name).rstrip("/") for name in held.pictures)
+        found.extend((prefix + name).rstrip("/") for name in held.images)
         others += len(held.others)
     return sorted(found), others
 
@@ -171,9 +171,9 @@ def of_the_system(name: str) -> bool:
     return name.startswith(".") or name.lower() in _OF_THE_SYSTEM
 
 
-def is_picture_name(name: str) -> bool:
-    """Whether a file's extension is a picture's."""
-    return os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES
+def is_image_name(name: str) -> bool:
+    """Whether a file's extension is an image's."""
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
 def split_of(name: str) -> str | None:
@@ -184,7 +184,7 @@ def split_of(name: str) -> str | None:
         ('val', 'test', 'train', None)
     """
     bare = re.sub(
-        r"([_\W]*(set|data|images?|imgs?|pictures|photos|集|\d))+$", "", name.strip().lower()
+        r"([_\W]*(set|data|images?|imgs?|images|photos|集|\d))+$", "", name.strip().lower()
     )
     return next((split for split, words in _SPLIT_NAMES.items() if bare in words), None)
 

@@ -1,4 +1,4 @@
-"""Lists of pictures in text files: `train.txt` with a path and a label a line, and CUB-200's."""
+"""Lists of images in text files: `train.txt` with a path and a label a line, and CUB-200's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CUB = ("images.txt", "image_class_labels.txt")
 
 
 def read_list(path: Path) -> Table:
-    """Read a list of pictures: a path and a label a line, or a path whose first folder is one.
+    """Read a list of images: a path and a label a line, or a path whose first folder is one.
 
     Numbers get the names of `classes.txt` beside the list, where there is one.
 
@@ -43,10 +43,10 @@ def is_cub(folder: Path) -> bool:
 
 
 def read_cub(folder: Path) -> Table:
-    """Read CUB-200's lists, each of which begins its lines with a picture's or a class's number.
+    """Read CUB-200's lists, each of which begins its lines with an image's or a class's number.
 
     Raises:
-        BadData: a list lacks a picture that another one has.
+        BadData: a list lacks an image that another one has.
     """
     images, labels = (_numbered(folder / name) for name in _CUB)
     names = _numbered(folder / "classes.txt")
@@ -54,7 +54,7 @@ def read_cub(folder: Path) -> Table:
     rows = []
     for number, name in images.items():
         if number not in labels or (splits and number not in splits):
-            raise BadData(f"{folder / _CUB[0]} has the picture {number}, which other lists lack")
+            raise BadData(f"{folder / _CUB[0]} has the image {number}, which other lists lack")
         row = {"path": name, "label": names.get(labels[number], labels[number])}
         if splits:
             row["split"] = "train" if splits[number] == "1" else "test"

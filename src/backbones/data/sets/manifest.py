@@ -1,4 +1,4 @@
-"""Tables that name the pictures: in a folder, in each of its split folders, or on their own.
+"""Tables that name the images: in a folder, in each of its split folders, or on their own.
 
 What forms and columns are understood stands in docs/data.md.
 """
@@ -26,7 +26,7 @@ from backbones.data.sets.listing import (
     look,
     some,
     split_of,
-    walk_pictures,
+    walk_images,
 )
 from backbones.data.sets.places import Finder, plain, split_in
 from backbones.data.sets.splitting import Holdout, assemble
@@ -35,7 +35,7 @@ from backbones.data.source import DataSource
 from backbones.errors import BadData
 from backbones.text import same_name
 
-LOOKS_LIKE = "a table that names the pictures (.csv, .tsv, .json, .parquet: path,label[,split])"
+LOOKS_LIKE = "a table that names the images (.csv, .tsv, .json, .parquet: path,label[,split])"
 
 _NOT_LABELS = re.compile(r"submission|readme|requirements|license", re.IGNORECASE)
 _ASIDE = ("meta", "metadata", "annotations", "annotation", "labels", "lists", "splits", "csv")
@@ -44,12 +44,12 @@ _ABOUT = re.compile(r"[_\W]*(labels?|classes|annotations?|metadata|list|images?|
 
 @dataclass(frozen=True)
 class Listing:
-    """A table, and where its pictures are.
+    """A table, and where its images are.
 
     Args:
         table: the table.
         columns: which of its columns counts for what.
-        find: the pictures that a cell may mean, below the folder that is read.
+        find: the images that a cell may mean, below the folder that is read.
         split: of its rows, where they don't say it; empty where the table's place doesn't either.
     """
 
@@ -60,7 +60,7 @@ class Listing:
 
 
 def recognise(folder: Path) -> bool:
-    """Whether tables name the pictures, and say more than class folders around these do.
+    """Whether tables name the images, and say more than class folders around these do.
 
     Raises:
         BadData: what tables and folders say cannot be brought together.
@@ -86,7 +86,7 @@ def _says_more(folder: Path, listings: Sequence[Listing]) -> bool:
         return any(_adds_splits(each, folder) for each in listings)
     if not others[0].columns.named and not class_folders.doubt(folder):
         raise BadData(
-            f"{others[0].table.path} may hold labels of the pictures ({others[0].columns}), and"
+            f"{others[0].table.path} may hold labels of the images ({others[0].columns}), and"
             " folders as well; call that column label"
         )
     labels = Counter(label for label in labels_of(others[0].table, others[0].columns) if label)
@@ -114,12 +114,12 @@ def read(folder: Path, holdout: Holdout) -> DataSource:
         tables = list(_tables(folder))
         if len(tables) == 1:
             return read_manifest(tables[0].path, holdout)
-        raise BadData(f"{folder} holds no table that names its pictures; expected path,label")
+        raise BadData(f"{folder} holds no table that names its images; expected path,label")
     splits = [each.split or "train" for each in listings]
     if len(set(splits)) < len(splits):
         names = [str(each.table.path.relative_to(folder)) for each in listings]
         raise BadData(
-            f"{folder} holds several tables that name its pictures ({some(names)}); name the one"
+            f"{folder} holds several tables that name its images ({some(names)}); name the one"
             f" that is meant: {folder / names[0]}"
         )
     if len(listings) == 1 and not listings[0].split:
@@ -128,19 +128,19 @@ def read(folder: Path, holdout: Holdout) -> DataSource:
 
 
 def read_manifest(path: Path, holdout: Holdout) -> DataSource:
-    """Read one table of pictures.
+    """Read one table of images.
 
     The columns are found by what they are called, in any order and case, and by which of them
-    names pictures that are there. Paths count from the table's folder; below it, a picture is
+    names images that are there. Paths count from the table's folder; below it, an image is
     found by its name or its id alone, with or without the extension.
 
     Raises:
-        BadData: no such columns, an empty cell, contradicting or doubtful labels, or pictures
+        BadData: no such columns, an empty cell, contradicting or doubtful labels, or images
             that are missing.
         MissingExtra: Parquet without pyarrow.
     """
     table = lists.read_list(path) if path.suffix.lower() == lists.SUFFIX else read_table(path)
-    finder = Finder(path.parent, "", walk_pictures(path.parent)[0])
+    finder = Finder(path.parent, "", walk_images(path.parent)[0])
     listing = _listing(table, finder)
     if listing is None:
         columns = columns_by_name(table)
@@ -154,11 +154,11 @@ def read_manifest(path: Path, holdout: Holdout) -> DataSource:
 
 
 def _listings(folder: Path) -> list[Listing]:
-    """The tables that name pictures below a folder; those that don't are of no account."""
+    """The tables that name images below a folder; those that don't are of no account."""
     tables = list(_tables(folder))
     if not tables:
         return []
-    paths = walk_pictures(folder)[0]
+    paths = walk_images(folder)[0]
     found = []
     for table in tables:
         base = table.path.parent.relative_to(folder).as_posix()
@@ -213,7 +213,7 @@ def _listing(table: Table, finder: Finder, split: str = "") -> Listing | None:
 
 
 def _said_by_folders(table: Table, path: str, find: Callable[[str], list[str]]) -> str:
-    """The column that names one of the folders that each picture lies in; else nothing."""
+    """The column that names one of the folders that each image lies in; else nothing."""
     folders = [{part for each in find(row[path]) for part in each.split("/")} for row in table.rows]
     return next(
         (
@@ -237,7 +237,7 @@ def _split_of_table(path: Path, base: str) -> str:
 
 
 def _repeats(listing: Listing) -> bool:
-    """Whether a table says of its pictures what their folders say.
+    """Whether a table says of its images what their folders say.
 
     Raises:
         BadData: it does of most of them.
@@ -256,7 +256,7 @@ def _repeats(listing: Listing) -> bool:
     one_to_one = len(inner) == len({one for one, _ in inner}) == len({two for _, two in inner}) > 1
     if agreeing < len(pairs) and 2 * agreeing >= len(pairs) and not one_to_one:
         raise BadData(
-            f"{listing.table.path} says of {agreeing:,} pictures what their folders say, and of"
+            f"{listing.table.path} says of {agreeing:,} images what their folders say, and of"
             f" {len(pairs) - agreeing:,} something else; say which counts: --layout manifest"
         )
     return one_to_one or agreeing == len(pairs)
@@ -269,7 +269,7 @@ def _adds_splits(listing: Listing, folder: Path) -> bool:
 
 
 def _with_split(listing: Listing) -> Listing:
-    """The listing of a table that stands alone; its pictures' folders may name their splits."""
+    """The listing of a table that stands alone; its images' folders may name their splits."""
     cells = listing.table.column(listing.columns.path)
     if listing.columns.split or listing.split not in ("", "train"):
         return listing
@@ -280,7 +280,7 @@ def _with_split(listing: Listing) -> Listing:
 
 @dataclass
 class _Listed:
-    """The pictures of all tables, as they are put together."""
+    """The images of all tables, as they are put together."""
 
     found: dict[str, dict[str, str]] = field(
         default_factory=lambda: {"train": {}, "val": {}, "test": {}}
@@ -319,21 +319,21 @@ class _Listed:
                 f" extension; paths count from {table.path.parent}"
             )
 
-    def _put(self, where: str, picture: str, label: str, split: str) -> None:
+    def _put(self, where: str, image: str, label: str, split: str) -> None:
         for other, pairs in self.found.items():
-            before = pairs.get(picture)
+            before = pairs.get(image)
             if before is not None and before != label:
                 raise BadData(
-                    f"{where} calls {picture} {label!r}, an earlier line {before!r};"
-                    " a picture has one label"
+                    f"{where} calls {image} {label!r}, an earlier line {before!r};"
+                    " an image has one label"
                 )
             if before is not None and other != split:
                 raise BadData(
-                    f"{where} puts {picture} into {split}, an earlier line into {other};"
-                    " a picture is in one split"
+                    f"{where} puts {image} into {split}, an earlier line into {other};"
+                    " an image is in one split"
                 )
             self.repeated += before is not None
-        self.found[split][picture] = label
+        self.found[split][image] = label
 
 
 def _assembled(root: Path, listings: Sequence[Listing], holdout: Holdout, where: str) -> DataSource:
@@ -346,9 +346,9 @@ def _assembled(root: Path, listings: Sequence[Listing], holdout: Holdout, where:
         notes.append(f"{count_of(listed.repeated, 'repeated line')} counted once")
     if listed.unlabelled:
         notes.append(f"{count_of(listed.unlabelled, 'test line')} without a label left out")
-    unnamed = len(walk_pictures(root)[0]) - sum(map(len, listed.found.values()))
+    unnamed = len(walk_images(root)[0]) - sum(map(len, listed.found.values()))
     if unnamed > listed.unlabelled:
-        left = count_of(unnamed - listed.unlabelled, "picture")
+        left = count_of(unnamed - listed.unlabelled, "image")
         notes.append(f"{left} left out that no line names")
     splits = {split: list(pairs.items()) for split, pairs in listed.found.items() if pairs}
     known = {label for _, label in splits.get("train", ())}

@@ -1,4 +1,4 @@
-"""A regular expression says which part of a picture's path is its class."""
+"""A regular expression says which part of an image's path is its class."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from backbones.data.sets.class_folders import split_folders
-from backbones.data.sets.evidence import belongs_to_pictures
-from backbones.data.sets.listing import count_of, some, walk_pictures
+from backbones.data.sets.evidence import belongs_to_images
+from backbones.data.sets.listing import count_of, some, walk_images
 from backbones.data.sets.splitting import Holdout, assemble
 from backbones.data.source import DataSource
 from backbones.errors import BadData, WrongUse
@@ -37,7 +37,7 @@ def reader(pattern: str) -> Callable[[Path, Holdout], DataSource]:
 
 
 def _read(pattern: re.Pattern[str], folder: Path, holdout: Holdout) -> DataSource:
-    paths = walk_pictures(folder)[0]
+    paths = walk_images(folder)[0]
     splits = split_folders(folder)
     places = {place: split for split, place in splits.items()} if "train" in splits else {}
     listed: dict[str, list[tuple[str, str]]] = {}
@@ -55,7 +55,7 @@ def _read(pattern: re.Pattern[str], folder: Path, holdout: Holdout) -> DataSourc
         del strange["test"]
     strange, beside = _without_what_belongs(strange)
     if beside:
-        notes.append(f"{count_of(beside, 'picture')} left out in folders of masks and their like")
+        notes.append(f"{count_of(beside, 'image')} left out in folders of masks and their like")
     if wrong := [path for each in strange.values() for path in each]:
         raise BadData(
             f"the label pattern {pattern.pattern!r} finds no class in"
@@ -70,7 +70,7 @@ def _read(pattern: re.Pattern[str], folder: Path, holdout: Holdout) -> DataSourc
 def _without_what_belongs(strange: dict[str, list[str]]) -> tuple[dict[str, list[str]], int]:
     """The paths that are no masks or other companions of images, and how many those are."""
     kept = {
-        split: [path for path in paths if not belongs_to_pictures(path.split("/")[:-1])]
+        split: [path for path in paths if not belongs_to_images(path.split("/")[:-1])]
         for split, paths in strange.items()
     }
     return kept, sum(map(len, strange.values())) - sum(map(len, kept.values()))

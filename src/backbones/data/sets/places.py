@@ -1,4 +1,4 @@
-"""Which picture an id means: a file's name or its path, with or without the extension."""
+"""Which image an id means: a file's name or its path, with or without the extension."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from backbones.data.sets.listing import is_picture_name, split_of
+from backbones.data.sets.listing import is_image_name, split_of
 from backbones.text import same_name
 
 
 class Places:
-    """Finds pictures by what tables call them.
+    """Finds images by what tables call them.
 
     Args:
-        paths: of all pictures that can be meant.
+        paths: of all images that can be meant.
     """
 
     def __init__(self, paths: Iterable[str]) -> None:
@@ -31,7 +31,7 @@ class Places:
                 self._by_number.setdefault(int(plain.stem), []).append(path)
 
     def find(self, id_: str) -> list[str]:
-        """The paths of the pictures: one where all is well.
+        """The paths of the images: one where all is well.
 
         An id with slashes is the end of a path; the file's own name comes before its stem, and
         then the same number with other zeros in front, which spreadsheets take away.
@@ -61,12 +61,12 @@ def _below_root(path: str) -> str:
 
 
 class Finder:
-    """Finds the pictures below a folder by what a table calls them.
+    """Finds the images below a folder by what a table calls them.
 
     Args:
         root: the folder that is read.
         base: where the table lies below it, with a slash behind; or nothing.
-        paths: of all pictures below the root.
+        paths: of all images below the root.
     """
 
     def __init__(self, root: Path, base: str, paths: Sequence[str]) -> None:
@@ -99,10 +99,10 @@ class Finder:
         return found
 
     def _look(self, cell: str, skip: int) -> list[str]:
-        """The pictures at the end of a path, so many folders of which are left out."""
+        """The images at the end of a path, so many folders of which are left out."""
         name = "/".join(plain(cell).lstrip("./").split("/")[skip:])
         found = (self._exact(cell, skip) or self._places.find(name)) if name else []
-        if not found and is_picture_name(name):  # .JPG for .jpg, or .png for .jpg
+        if not found and is_image_name(name):  # .JPG for .jpg, or .png for .jpg
             found = self._places.find(os.path.splitext(name)[0])
         return found
 

@@ -1,4 +1,4 @@
-"""How pictures become labels and splits, the same on every machine."""
+"""How images become labels and splits, the same on every machine."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from backbones.data.sets.listing import count_of, some
-from backbones.data.source import DataSource, FilePictures, Split
+from backbones.data.source import DataSource, FileImages, Split
 from backbones.errors import BadData
 from backbones.text import name_bytes, same_name
 
-FEWEST_FOR_THREE = 5  # pictures of a class: three to learn from, one for each other part
+FEWEST_FOR_THREE = 5  # images of a class: three to learn from, one for each other part
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Holdout:
 
     Args:
         val_fraction: the share of each class that becomes "val", 0 to below 1.
-        seed: which pictures they are.
+        seed: which images they are.
         test_fraction: the share of each class that becomes "test" besides, 0 to below 1.
     """
 
@@ -33,11 +33,11 @@ class Holdout:
     test_fraction: float = 0.0
 
     def choose(self, labels: npt.NDArray[np.int64], names: Sequence[str]) -> npt.NDArray[np.bool_]:
-        """Mark the pictures that are held out, class by class.
+        """Mark the images that are held out, class by class.
 
-        Each picture's place is decided by a hash of the seed and its own name. So neither the
-        order of the listing nor the machine matters, and adding a picture moves hardly any other.
-        A class of two or more gives at least one picture and keeps at least one.
+        Each image's place is decided by a hash of the seed and its own name. So neither the
+        order of the listing nor the machine matters, and adding an image moves hardly any other.
+        A class of two or more gives at least one image and keeps at least one.
 
         Args:
             labels: int64 (N,).
@@ -53,12 +53,12 @@ class Holdout:
     def choose_test(
         self, labels: npt.NDArray[np.int64], names: Sequence[str]
     ) -> npt.NDArray[np.bool_]:
-        """Mark the pictures of "test": those after the ones of `choose`, one a class or more.
+        """Mark the images of "test": those after the ones of `choose`, one a class or more.
 
-        None where a class has fewer than five pictures: too few for three parts.
+        None where a class has fewer than five images: too few for three parts.
 
         Args:
-            labels, names: as of `choose`; of all pictures.
+            labels, names: as of `choose`; of all images.
         """
         held = np.zeros(len(labels), dtype=np.bool_)
         dealt = list(self._dealt(labels, names))
@@ -88,7 +88,7 @@ class Holdout:
         """The note that says what was done."""
         total = sum(map(len, parts.values()))
         if name not in parts:
-            return f"nothing held out as {name}: each class has one picture only"
+            return f"nothing held out as {name}: each class has one image only"
         whole = np.bincount(np.concatenate([part.labels for part in parts.values()]))
         held = np.bincount(parts[name].labels, minlength=len(whole))
         asked = f"{100 * self.val_fraction:g} % of each class"
@@ -96,16 +96,16 @@ class Holdout:
             asked = f"{100 * held.sum() / total:.3g} %: {asked}, but at least one held out and"
             asked += " one kept"
         if alone := int((whole == 1).sum()):
-            asked += f"; {count_of(alone, 'class')} of one picture not in {name}"
+            asked += f"; {count_of(alone, 'class')} of one image not in {name}"
         third = ""
         if self.test_fraction > 0:
             third = (
                 f"; {len(parts['test']):,} more as test"
                 if "test" in parts
-                else (f"; no test part, as a class has fewer than {FEWEST_FOR_THREE} pictures")
+                else (f"; no test part, as a class has fewer than {FEWEST_FOR_THREE} images")
             )
         return (
-            f"split by seed {self.seed}: {held.sum():,} of {total:,} pictures held out as {name}"
+            f"split by seed {self.seed}: {held.sum():,} of {total:,} images held out as {name}"
             f" ({asked}){third}"
         )
 
@@ -116,13 +116,13 @@ def _share(count: int, fraction: float) -> int:
 
 
 Listed = Mapping[str, Sequence[tuple[str, str]]]
-"""For each split, its pictures as (path, class name)."""
+"""For each split, its images as (path, class name)."""
 
 
 def assemble(
     kind: str, root: Path, listed: Listed, holdout: Holdout, notes: Iterable[str], where: str = ""
 ) -> DataSource:
-    """Make a source of pictures in files.
+    """Make a source of images in files.
 
     Class names are sorted; where all of them are whole numbers, by their value. Where there is
     only "train", "val" is split off it; a set to evaluate on may lack "train".
@@ -130,7 +130,7 @@ def assemble(
     Args:
         kind: the layout that was recognised.
         root: the folder that the paths are relative to.
-        listed: the pictures.
+        listed: the images.
         holdout: how to split, where there is only "train".
         notes: what a person should know about how it was read.
         where: what was opened, if it is not the root.
@@ -146,19 +146,19 @@ def assemble(
     classes = ordered({name for rows in listed.values() for _, name in rows})
     if len(classes) < 2:
         raise BadData(
-            f"{where} holds {count_of(len(classes), 'class')} ({some(classes) or 'no pictures'});"
-            " telling pictures apart takes two or more"
+            f"{where} holds {count_of(len(classes), 'class')} ({some(classes) or 'no images'});"
+            " telling images apart takes two or more"
         )
     numbers = {name: i for i, name in enumerate(classes)}
     splits: dict[str, Split] = {}
     for name, rows in listed.items():
         chosen = sorted(rows, key=lambda row: (numbers[row[1]], row[0]))
         labels = np.array([numbers[label] for _, label in chosen], dtype=np.int64)
-        pictures = FilePictures(root, tuple(path for path, _ in chosen))
-        splits[name] = Split(name, classes, labels, pictures)
+        images = FileImages(root, tuple(path for path, _ in chosen))
+        splits[name] = Split(name, classes, labels, images)
     said = list(notes)
     if list(splits) == ["train"] and holdout.val_fraction > 0:
-        splits = holdout.split(splits["train"], splits["train"].pictures.paths)  # type: ignore[union-attr]
+        splits = holdout.split(splits["train"], splits["train"].images.paths)  # type: ignore[union-attr]
         said.append(holdout.describe(splits))
     return DataSource(kind, where, classes, splits, tuple(said))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backbones.data.sets.listing import is_picture_name, split_of
+from backbones.data.sets.listing import is_image_name, split_of
 from backbones.errors import BadData, MissingExtra
 from backbones.signatures import what_is
 from backbones.text import decoded, parse
@@ -94,7 +94,7 @@ def separated(path: Path, text: str) -> Table:
         raise BadData(f"{path} is not a table with one row a line: {error}") from error
     header = tuple(cell.strip() for cell in lines[0]) if lines else ()
     # the first line is a row already
-    bare = any(map(is_picture_name, header))
+    bare = any(map(is_image_name, header))
     if bare:
         header = tuple(f"column {number}" for number in range(1, len(header) + 1))
     if twice := next((name for name in header if name and header.count(name) > 1), ""):
@@ -125,12 +125,12 @@ def _json(path: Path, text: str, *, lines: bool) -> Table:
     if isinstance(loaded, dict) and {"images", "annotations", "categories"} <= loaded.keys():
         raise BadData(
             f"{path} holds COCO's annotations, which are not read; give a table with a line for"
-            " each picture: path,label"
+            " each image: path,label"
         )
     loaded = _listed(path, loaded)
     if not isinstance(loaded, list) or not all(isinstance(each, dict) for each in loaded):
         raise BadData(
-            f"{path} is JSON, but no list of pictures; expected"
+            f"{path} is JSON, but no list of images; expected"
             ' [{"path": "1.jpg", "label": "cat"}, ...] or {"1.jpg": "cat", ...}'
         )
     header = tuple(dict.fromkeys(str(name) for each in loaded for name in each))
@@ -148,7 +148,7 @@ def _listed(path: Path, loaded: Any) -> Any:
         values = list(loaded.values())
         if all(each is None or isinstance(each, str | int) for each in values):
             if all(map(str.isdigit, loaded)) and len(set(values)) == len(values):
-                raise BadData(f"{path} holds the names of classes, and no pictures")
+                raise BadData(f"{path} holds the names of classes, and no images")
             return [{"path": name, "label": label} for name, label in loaded.items()]
         if all(isinstance(each, dict) for each in values):  # {"1.jpg": {"label": "cat"}}
             return [{"path": name, **facts} for name, facts in loaded.items()]

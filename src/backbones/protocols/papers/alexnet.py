@@ -1,4 +1,4 @@
-"""AlexNet's ten crops, and the small pictures that are seen whole: LeNet-5, NIN, CIFAR."""
+"""AlexNet's ten crops, and the small images that are seen whole: LeNet-5, NIN, CIFAR."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WHOLE = (ShorterSide(at_most_size=True),)
 ALEXNET = (
     Protocol(
         name="alexnet/single",
-        summary="AlexNet's one patch: the centre 224 of a picture whose shorter side has 256",
+        summary="AlexNet's one patch: the centre 224 of an image whose shorter side has 256",
         citation=cite("alexnet", "footnote 5"),
         resize=(ShorterSide(px=256),),
         printed=(
@@ -41,10 +41,10 @@ ALEXNET = (
     ),
 )
 
-WHOLE_PICTURES = (
+WHOLE_IMAGES = (
     Protocol(
         name="lenet/whole",
-        summary="the whole picture, with a black border where the network sees more",
+        summary="the whole image, with a black border where the network sees more",
         citation=cite("lenet", "section III"),
         resize=_WHOLE,
         printed=(
@@ -54,7 +54,7 @@ WHOLE_PICTURES = (
     ),
     Protocol(
         name="nin/whole",
-        summary="the whole picture of CIFAR or MNIST",
+        summary="the whole image of CIFAR or MNIST",
         citation=cite("nin", "section 4"),
         resize=_WHOLE,
         readings=(
@@ -63,7 +63,7 @@ WHOLE_PICTURES = (
     ),
     Protocol(
         name="nin/single",
-        summary="NIN on ImageNet: the centre 224 of a picture whose shorter side has 256",
+        summary="NIN on ImageNet: the centre 224 of an image whose shorter side has 256",
         citation=cite("nin", "section 4"),
         resize=(ShorterSide(px=256),),
         readings=("the paper has no ImageNet; the result is that of its authors' model",),
@@ -71,7 +71,7 @@ WHOLE_PICTURES = (
     ),
     Protocol(
         name="cifar/whole",
-        summary="the whole picture of CIFAR, one view",
+        summary="the whole image of CIFAR, one view",
         citation=cite("resnet_cifar", "Table 6"),
         resize=_WHOLE,
         printed=(

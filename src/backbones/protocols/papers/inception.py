@@ -123,7 +123,7 @@ INCEPTION_V3 = (
                     ("Inception-v4", 18.7, 4.2),
                     ("Inception-ResNet-v2", 18.7, 4.1),
                 ),
-                "12 crops, all 50,000 pictures",
+                "12 crops, all 50,000 images",
                 paper=_V4,
             ),
         ),

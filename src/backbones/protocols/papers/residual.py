@@ -90,7 +90,7 @@ RESNET = (
     ),
     Protocol(
         name="resnet/dense_multiscale",
-        summary="the uncropped picture at five scales: 224, 256, 384, 480, 640",
+        summary="the uncropped image at five scales: 224, 256, 384, 480, 640",
         citation=cite("resnet", "section 3.4 and Table 4"),
         resize=tuple(ShorterSide(px=px) for px in (224, 256, 384, 480, 640)),
         region="whole",

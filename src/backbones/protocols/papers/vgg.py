@@ -1,4 +1,4 @@
-"""VGG: the uncropped picture, the grid of crops, and both together (Tables 3 to 6)."""
+"""VGG: the uncropped image, the grid of crops, and both together (Tables 3 to 6)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _POOLED = "the map of scores is averaged over its places before the softmax"
 VGG = (
     Protocol(
         name="vgg/dense",
-        summary="the uncropped picture and its mirror image at the training scale, Q = S",
+        summary="the uncropped image and its mirror image at the training scale, Q = S",
         citation=cite("vgg", "section 3.2 and Table 3"),
         region="whole",
         views="whole",
@@ -36,7 +36,7 @@ VGG = (
     ),
     Protocol(
         name="vgg/dense_384",
-        summary="the uncropped picture and its mirror image at Q = (256 + 512) / 2",
+        summary="the uncropped image and its mirror image at Q = (256 + 512) / 2",
         citation=cite("vgg", "section 3.2 and Table 3"),
         resize=(ShorterSide(px=384),),
         region="whole",
@@ -55,7 +55,7 @@ VGG = (
     ),
     Protocol(
         name="vgg/dense_multiscale",
-        summary="the uncropped picture and its mirror image at three scales, Q = 256, 384, 512",
+        summary="the uncropped image and its mirror image at three scales, Q = 256, 384, 512",
         citation=cite("vgg", "section 4.2 and Table 4"),
         resize=_JITTER,
         region="whole",
@@ -90,7 +90,7 @@ VGG = (
     ),
     Protocol(
         name="vgg/dense_multiscale_fixed",
-        summary="the uncropped picture and its mirror image at Q = S - 32, S, S + 32",
+        summary="the uncropped image and its mirror image at Q = S - 32, S, S + 32",
         citation=cite("vgg", "section 4.2 and Table 4"),
         resize=_AROUND_S,
         region="whole",
@@ -126,7 +126,7 @@ VGG = (
     ),
     Protocol(
         name="vgg/dense_and_multicrop",
-        summary="the mean of the uncropped picture at three scales and of 150 crops",
+        summary="the mean of the uncropped image at three scales and of 150 crops",
         citation=cite("vgg", "section 4.3 and Table 5"),
         resize=_JITTER,
         region="whole",

@@ -1,4 +1,4 @@
-"""Pictures with the network's answers drawn below them."""
+"""Images with the network's answers drawn below them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from backbones.report.fonts import AnyFont, covers, find_font, spelled
 
 Guesses = Sequence[tuple[str, float]]
 
-FORMATS = (".png", ".jpg", ".jpeg", ".webp")  # in which drawn pictures are saved
+FORMATS = (".png", ".jpg", ".jpeg", ".webp")  # in which drawn images are saved
 
 PAPER = (255, 255, 255)
 INK = (31, 35, 40)
@@ -46,7 +46,7 @@ def check_image_path(path: str | Path) -> None:
 
 
 def save_image(image: Image.Image, path: Path) -> Path:
-    """Write a drawn picture in the format of its name, whole or not at all.
+    """Write a drawn image in the format of its name, whole or not at all.
 
     Args:
         image: RGB.
@@ -64,25 +64,25 @@ def save_image(image: Image.Image, path: Path) -> Path:
 
 
 def annotate(
-    picture: npt.NDArray[np.uint8], predictions: Guesses, *, true_name: str | None = None
+    image: npt.NDArray[np.uint8], predictions: Guesses, *, true_name: str | None = None
 ) -> Image.Image:
-    """Draw the answers below a picture, the likeliest first, each name above its bar.
+    """Draw the answers below an image, the likeliest first, each name above its bar.
 
     The first bar is green where it is the true class, red where it is not, and blue where the
     truth is unknown.
 
     Args:
-        picture: uint8, RGB or grey. It is enlarged or reduced to a readable size, never cropped.
+        image: uint8, RGB or grey. It is enlarged or reduced to a readable size, never cropped.
         predictions: (name, probability 0..1), best first.
         true_name: the true class, where it is known.
 
     Shapes:
-        picture (H, W, 3), (H, W, 1) or (H, W).
+        image (H, W, 3), (H, W, 1) or (H, W).
 
     Returns:
-        An RGB picture, 348 to 668 px wide.
+        An RGB image, 348 to 668 px wide.
     """
-    shown = _readable(to_image(picture))
+    shown = _readable(to_image(image))
     names = [name for name, _ in predictions]
     font = find_font([*names, true_name or "", "…%"], _TEXT_PX)
     texts = [*names, true_name or ""]
@@ -179,14 +179,14 @@ def shortened(text: str, font: AnyFont, room_px: float) -> str:
     return text.rstrip() + dots
 
 
-def to_image(picture: npt.NDArray[np.uint8]) -> Image.Image:
-    """An RGB Pillow picture from an array of one or three channels."""
-    flat = picture[:, :, 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture
+def to_image(image: npt.NDArray[np.uint8]) -> Image.Image:
+    """An RGB Pillow image from an array of one or three channels."""
+    flat = image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
     return Image.fromarray(np.ascontiguousarray(flat)).convert("RGB")
 
 
 def _readable(image: Image.Image) -> Image.Image:
-    """Enlarge tiny pictures by a whole factor (their pixels stay visible), reduce large ones."""
+    """Enlarge tiny images by a whole factor (their pixels stay visible), reduce large ones."""
     longer = max(image.size)
     if longer > _MAX_SIDE_PX:
         scale = _MAX_SIDE_PX / longer
@@ -197,14 +197,14 @@ def _readable(image: Image.Image) -> Image.Image:
 
 
 def contact_sheet(tiles: Sequence[Image.Image], *, columns: int | None = None) -> Image.Image:
-    """Lay pictures out in rows, each in a cell of the largest one's size, aligned at the top.
+    """Lay images out in rows, each in a cell of the largest one's size, aligned at the top.
 
     Args:
-        tiles: at least one picture.
+        tiles: at least one image.
         columns: by default as many as make the sheet roughly square.
     """
     if not tiles:
-        raise ValueError("a contact sheet needs at least one picture")
+        raise ValueError("a contact sheet needs at least one image")
     across = columns or math.ceil(math.sqrt(len(tiles)))
     cell_width = max(tile.width for tile in tiles)
     cell_height = max(tile.height for tile in tiles)

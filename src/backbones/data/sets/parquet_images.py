@@ -1,4 +1,4 @@
-"""Parquet tables that hold the pictures themselves, as Hugging Face's `datasets` writes them."""
+"""Parquet tables that hold the images themselves, as Hugging Face's `datasets` writes them."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from backbones.data.sets.columns import columns_of, labels_of, splits_of
 from backbones.data.sets.listing import count_of, look, some, split_of
 from backbones.data.sets.splitting import Holdout, assemble
 from backbones.data.sets.tables import read_table
-from backbones.data.source import DataSource, RowPictures
+from backbones.data.source import DataSource, RowImages
 from backbones.errors import BadData, BadImage, MissingExtra
 
-LOOKS_LIKE = "Parquet tables that hold the pictures (train-00000-of-00002.parquet)"
+LOOKS_LIKE = "Parquet tables that hold the images (train-00000-of-00002.parquet)"
 
-_LARGEST_BYTES = 8 * 2**30  # the encoded pictures of all tables are kept in memory
+_LARGEST_BYTES = 8 * 2**30  # the encoded images of all tables are kept in memory
 _PART = re.compile(r"([_.-]?\d|-of-)*(-[0-9a-f]{16})?$")
 
 
 def recognise(folder: Path) -> bool:
-    """Whether there are tables with pictures in them, here or in a folder `data`."""
-    return any(picture_column(path) for path in _tables(folder))
+    """Whether there are tables with images in them, here or in a folder `data`."""
+    return any(image_column(path) for path in _tables(folder))
 
 
 def read(folder: Path, holdout: Holdout) -> DataSource:
     """Read such tables; `train-*.parquet`, `validation-*` and `test-*` are splits.
 
     Raises:
-        BadData: no pictures or no labels in them, or more than memory should hold.
+        BadData: no images or no labels in them, or more than memory should hold.
         MissingExtra: without pyarrow.
     """
-    paths = [path for path in _tables(folder) if picture_column(path)]
+    paths = [path for path in _tables(folder) if image_column(path)]
     if not paths:
-        raise BadData(f"{folder} holds no Parquet table with pictures in it")
+        raise BadData(f"{folder} holds no Parquet table with images in it")
     return read_tables(folder, paths, holdout, str(folder))
 
 
 def read_tables(root: Path, paths: Sequence[Path], holdout: Holdout, where: str) -> DataSource:
-    """Read tables with pictures in them.
+    """Read tables with images in them.
 
     Args:
         root: the folder that their names count from.
@@ -56,30 +56,30 @@ def read_tables(root: Path, paths: Sequence[Path], holdout: Holdout, where: str)
     without = size = 0
     for path in paths:
         table = read_table(path)
-        column = picture_column(path)
+        column = image_column(path)
         columns = columns_of(table, column)
         if columns is None:
             raise BadData(
-                f"{path} holds pictures (column {column}) and no label; its columns are"
+                f"{path} holds images (column {column}) and no label; its columns are"
                 f" {some(table.header, 8)} (lists and structures are no labels)"
             )
         usual = (split_of(_PART.sub("", path.stem)) or "train") if len(paths) > 1 else "train"
         splits, labels = splits_of(table, columns, usual), labels_of(table, columns)
         name = path.relative_to(root).as_posix()
-        pictures = _pictures(path, column)
-        size += pictures.nbytes
+        images = _images(path, column)
+        size += images.nbytes
         if size > _LARGEST_BYTES:
             raise BadData(
-                f"{where} holds more than {_LARGEST_BYTES // 2**30} GiB of pictures in Parquet"
+                f"{where} holds more than {_LARGEST_BYTES // 2**30} GiB of images in Parquet"
                 " tables; export them to files"
             )
-        cells[name] = pictures
+        cells[name] = images
         for row, (split, label) in enumerate(zip(splits, labels, strict=True)):
             if label and label != "-1":  # what `datasets` puts where there is no label
                 listed.setdefault(split, []).append((f"{name}#{row}", label))
             else:
                 without += 1
-    notes = [f"pictures and labels from {count_of(len(paths), 'Parquet table')}"]
+    notes = [f"images and labels from {count_of(len(paths), 'Parquet table')}"]
     if without:
         notes.append(f"{count_of(without, 'row')} without a label left out")
     order: list[str] = [split for split in ("train", "val", "test") if split in listed]
@@ -91,14 +91,14 @@ def read_tables(root: Path, paths: Sequence[Path], holdout: Holdout, where: str)
         return _bytes(cells[table][int(row)].as_py())
 
     parts = {
-        name: replace(split, pictures=RowPictures(root, tuple(_names(split)), read_row))
+        name: replace(split, images=RowImages(root, tuple(_names(split)), read_row))
         for name, split in source.splits.items()
     }
     return replace(source, splits=parts)
 
 
-def picture_column(path: Path) -> str:
-    """The column of a Parquet table that holds pictures; empty where there is none.
+def image_column(path: Path) -> str:
+    """The column of a Parquet table that holds images; empty where there is none.
 
     Raises:
         BadData: it is no such table.
@@ -123,7 +123,7 @@ def picture_column(path: Path) -> str:
 
 
 def _names(split: Any) -> Iterator[str]:
-    return (split.pictures.name(index) for index in range(len(split)))
+    return (split.images.name(index) for index in range(len(split)))
 
 
 def _tables(folder: Path) -> list[Path]:
@@ -136,7 +136,7 @@ def _tables(folder: Path) -> list[Path]:
     ]
 
 
-def _pictures(path: Path, column: str) -> Any:
+def _images(path: Path, column: str) -> Any:
     from pyarrow import ArrowException, parquet
 
     try:

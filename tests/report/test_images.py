@@ -1,4 +1,4 @@
-"""Annotated pictures, contact sheets and the page: what is drawn where."""
+"""Annotated images, contact sheets and the page: what is drawn where."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from backbones.report import fonts
-from backbones.report.page import ShownPicture, picture_page, write_page
-from backbones.report.pictures import NEUTRAL, RIGHT, WRONG, annotate, contact_sheet, wrapped
+from backbones.report.images import NEUTRAL, RIGHT, WRONG, annotate, contact_sheet, wrapped
+from backbones.report.page import ShownImage, image_page, write_page
 
 GUESSES = (("tabby cat", 0.75), ("dog", 0.2), ("a name " * 20, 0.05))
 PHOTO = np.random.default_rng(0).integers(60, 200, (90, 120, 3), dtype=np.uint8)
@@ -25,13 +25,13 @@ def count(image: Image.Image, colour: tuple[int, int, int]) -> int:
 
 
 @pytest.mark.parametrize("shape", [(90, 120, 3), (8, 8, 1), (8, 8), (3000, 20, 3), (4, 2000, 3)])
-def test_any_picture_can_be_annotated(shape: tuple[int, ...]) -> None:
+def test_any_image_can_be_annotated(shape: tuple[int, ...]) -> None:
     drawn = annotate(np.zeros(shape, np.uint8), GUESSES)
     assert drawn.mode == "RGB"
     assert 348 <= drawn.width <= 668
 
 
-def test_the_picture_itself_is_not_touched() -> None:
+def test_the_image_itself_is_not_touched() -> None:
     drawn = np.asarray(annotate(PHOTO, GUESSES))
     left = (drawn.shape[1] - 360) // 2
     enlarged = PHOTO.repeat(3, axis=0).repeat(3, axis=1)
@@ -77,7 +77,7 @@ def test_names_are_drawn_with_the_machine_s_font_where_it_has_them(
     "name", ["金毛寻回犬 golden retriever", "虎斑猫，" * 9, "a long name " * 5]
 )
 def test_names_on_portrait_photos_are_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beside its bar a Chinese name was cut to nothing on a picture of 320 px."""
+    """Beside its bar a Chinese name was cut to nothing on an image of 320 px."""
     monkeypatch.setattr(fonts, "font_folders", lambda: ())
     font = fonts.find_font([name], 16)
     lines = wrapped(name, font, 240)
@@ -102,7 +102,7 @@ def test_contact_sheet_holds_every_tile() -> None:
     assert sheet.size == (20, 14)
     assert [count(sheet, colour) for colour in colours] == [50, 60, 70]
     assert contact_sheet(tiles, columns=3).size == (30, 7)
-    with pytest.raises(ValueError, match="at least one picture"):
+    with pytest.raises(ValueError, match="at least one image"):
         contact_sheet([])
 
 
@@ -139,15 +139,15 @@ def read(page: str) -> Checked:
     return parsed
 
 
-def test_the_page_holds_pictures_names_and_verdicts() -> None:
-    page = picture_page(
+def test_the_page_holds_images_names_and_verdicts() -> None:
+    page = image_page(
         [
-            ShownPicture("a.jpg", PHOTO, GUESSES, true_name="tabby cat"),
-            ShownPicture("b.jpg", PHOTO, GUESSES, true_name="虎斑猫"),
-            ShownPicture("c.jpg", None, error="the file is empty"),
+            ShownImage("a.jpg", PHOTO, GUESSES, true_name="tabby cat"),
+            ShownImage("b.jpg", PHOTO, GUESSES, true_name="虎斑猫"),
+            ShownImage("c.jpg", None, error="the file is empty"),
         ],
         title="Cats & dogs",
-        notes=["3 pictures."],
+        notes=["3 images."],
     )
     parsed = read(page)
     assert len(parsed.images) == 2
@@ -157,7 +157,7 @@ def test_the_page_holds_pictures_names_and_verdicts() -> None:
         "75.0 %",
         "虎斑猫",
         "the file is empty",
-        "3 pictures.",
+        "3 images.",
     ):
         assert word in parsed.text
     assert page.count('class="right"') == page.count('class="wrong"') == 1
@@ -168,17 +168,17 @@ def test_the_page_holds_pictures_names_and_verdicts() -> None:
         assert Image.open(io.BytesIO(base64.b64decode(data))).size == (120, 90)
 
 
-def test_tiny_pictures_keep_their_pixels() -> None:
+def test_tiny_images_keep_their_pixels() -> None:
     digit = np.arange(64, dtype=np.uint8).reshape(8, 8, 1)
-    (image,) = read(picture_page([ShownPicture("digits#1", digit)], title="x")).images
+    (image,) = read(image_page([ShownImage("digits#1", digit)], title="x")).images
     data = base64.b64decode(str(image["src"]).split(",")[1])
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(data)).convert("L")), digit[:, :, 0])
 
 
 def test_names_cannot_break_out_of_the_page() -> None:
     evil = '"><script>alert(1)</script><b x="'
-    page = picture_page(
-        [ShownPicture(evil, PHOTO, ((evil, 0.5),), true_name=evil, error=evil)],
+    page = image_page(
+        [ShownImage(evil, PHOTO, ((evil, 0.5),), true_name=evil, error=evil)],
         title=evil,
         notes=[evil],
     )
@@ -186,6 +186,6 @@ def test_names_cannot_break_out_of_the_page() -> None:
 
 
 def test_the_page_is_written_whole(tmp_path: Path) -> None:
-    path = write_page([ShownPicture("a", PHOTO)], tmp_path / "new" / "page.html", title="t")
+    path = write_page([ShownImage("a", PHOTO)], tmp_path / "new" / "page.html", title="t")
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert list(path.parent.iterdir()) == [path]
