@@ -238,9 +238,9 @@ def refuse_other_data(
     elif then["classes"] != now["classes"]:
         said = f"the order of classes was {_some(then['classes'])}, is {_some(now['classes'])}"
     elif then["num_pictures"] != now["num_pictures"]:
-        said = f"{then['num_images']} {part} images then, {now['num_images']} now"
+        said = f"{then['num_pictures']} {part} images then, {now['num_pictures']} now"
     else:
-        said = f"still {now['num_images']} {part} images, but others, or other labels"
+        said = f"still {now['num_pictures']} {part} images, but others, or other labels"
     raise WrongUse(
         f"the data is not what the run began with: {said}; give the same data, or start a new run"
     )
