@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backbones.report.page import ShownPicture, write_page
+from backbones.report.page import ShownImage, write_page
 
 PIXELS = np.arange(20 * 24 * 3, dtype=np.uint8).reshape(20, 24, 3)
 
 
 @pytest.mark.parametrize("look", ["light", "dark"])
 def test_a_page_of_answers_is_accessible(look, visit, violations, tmp_path) -> None:
-    cell = ShownPicture("a.png", PIXELS, (("shoe", 0.75), ("shirt", 0.25)), "shirt")
+    cell = ShownImage("a.png", PIXELS, (("shoe", 0.75), ("shirt", 0.25)), "shirt")
     path = write_page([cell], tmp_path / "page.html", title="Answers", notes=("One image.",))
     page = visit(path.as_uri(), color_scheme=look)
     assert page.get_by_role("heading", name="Answers").is_visible()
