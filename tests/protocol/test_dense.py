@@ -147,7 +147,7 @@ def test_what_waits_is_bounded_however_many_sizes_there_are() -> None:
 
 def test_a_batch_is_normalised_as_the_input_spec_says() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (9, 7, 3), dtype=np.uint8)
-    batch = normalised([pixels], SPEC)
+    batch = normalised(pixels[None], SPEC)
     torch.testing.assert_close(batch, normal(torch.from_numpy(pixels).permute(2, 0, 1)))
 
 

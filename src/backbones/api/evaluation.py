@@ -7,7 +7,6 @@ from pathlib import Path
 
 from backbones.classifier.classifier import Classifier
 from backbones.classifier.evaluation import Evaluation
-from backbones.classifier.inference import BATCH_SIZE
 from backbones.classifier.opening import Openable, open_classifier
 from backbones.labels import Lang
 from backbones.progress import Progress
@@ -24,7 +23,7 @@ def evaluate(
     settings: Sequence[str] = (),
     split: str | None = None,
     lang: Lang = "en",
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     device: str = "auto",
     precision: str = "auto",
     threads: int | None = None,

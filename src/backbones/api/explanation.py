@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from backbones.classifier.classifier import EXPLAINED_AT_ONCE, Classifier
+from backbones.classifier.classifier import Classifier
 from backbones.classifier.explained import ClassMap, Explanation
 from backbones.classifier.explaining import Target
 from backbones.classifier.explanation_files import WrittenExplanations, write_explanations
@@ -46,7 +46,7 @@ def explain(
     features: str | None = None,
     top: int = 5,
     lang: Lang = "en",
-    batch_size: int = EXPLAINED_AT_ONCE,
+    batch_size: int | None = None,
     device: str = "auto",
     precision: str = "auto",
     threads: int | None = None,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from backbones.classifier.classifier import Classifier
-from backbones.classifier.inference import BATCH_SIZE
 from backbones.classifier.opening import open_classifier
 from backbones.classifier.vectors import Features, check_target, usual_tap, write_features
 from backbones.classifier.writers import Written
@@ -23,7 +22,7 @@ def extract_features(
     *,
     tap: str | None = None,
     pool: bool = True,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     device: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
@@ -59,7 +58,7 @@ def features_to_file(
     *,
     tap: str | None = None,
     pool: bool = True,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     device: str = "auto",
     precision: str = "auto",
     threads: int | None = None,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from backbones.classifier.classifier import Classifier
-from backbones.classifier.inference import BATCH_SIZE, InferenceOptions
+from backbones.classifier.inference import InferenceOptions
 from backbones.classifier.opening import Openable, open_classifier
 from backbones.classifier.prediction_files import Output, write_answers
 from backbones.classifier.predictions import Predictions
@@ -27,7 +27,7 @@ def predict(
     protocol: str | Path | Protocol = "single",
     top: int | None = 5,
     lang: Lang = "en",
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     keep_images: bool = False,
     device: str = "auto",
     precision: str = "auto",
@@ -64,7 +64,7 @@ def predict_files(
     protocol: str | Path | Protocol = "single",
     top: int = 5,
     lang: Lang = "en",
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     device: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
@@ -77,7 +77,7 @@ def predict_files(
         output: where the answers go.
         top: answers an image.
         lang: of the names; a submission has the network's own in any case.
-        batch_size: images at a time.
+        batch_size: images at a time; None takes as many as suit their size.
         progress: called with (images done, images in all).
 
     Returns:

@@ -13,7 +13,7 @@ from backbones.classifier.evaluation import Evaluation, evaluate_together
 from backbones.classifier.explained import Explanation
 from backbones.classifier.explaining import Question, Target, explain_images, targets_of
 from backbones.classifier.held_out import Wanted, images_for_all, spread, was_chosen_by
-from backbones.classifier.inference import BATCH_SIZE, Inference, InferenceOptions, Member
+from backbones.classifier.inference import Inference, InferenceOptions, Member
 from backbones.classifier.predictions import (
     KEPT_PX,
     Prediction,
@@ -81,7 +81,7 @@ class Classifier:
         protocol: str | Path | Protocol = "single",
         top: int | None = 5,
         lang: Lang = "en",
-        batch_size: int = BATCH_SIZE,
+        batch_size: int | None = None,
         keep_images: bool = False,
         progress: Progress | None = None,
     ) -> Predictions:
@@ -96,7 +96,7 @@ class Classifier:
             top: classes an image, the likeliest first; None gives all.
             lang: of the names: "en", "zh" or "both". Classes that are in no label set (`backbones
                 list labels`) are called what the network calls them.
-            batch_size: images at a time.
+            batch_size: images at a time; None takes as many as suit their size.
             keep_images: hand the decoded pixels on, for drawing.
             progress: called with (images done, images in all).
 
@@ -149,7 +149,7 @@ class Classifier:
         settings: Sequence[str] = (),
         split: str | None = None,
         lang: Lang = "en",
-        batch_size: int = BATCH_SIZE,
+        batch_size: int | None = None,
         limit: int | None = None,
         layout: str | None = None,
         label_pattern: str | None = None,
@@ -165,7 +165,7 @@ class Classifier:
             settings: fields of the protocol to set anew, `field=value` each.
             split: "train", "val" or "test"; the held-out one where None.
             lang: of the class names in the report.
-            batch_size: images at a time.
+            batch_size: images at a time; None takes as many as suit their size.
             limit: measure only so many images, evenly spread over the split; all where None.
             layout, label_pattern: as of `open_data`; where both are None, what the network was
                 trained with counts.
@@ -206,7 +206,7 @@ class Classifier:
         features: str | None = None,
         top: int = 5,
         lang: Lang = "en",
-        batch_size: int = EXPLAINED_AT_ONCE,
+        batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> Iterator[Explanation]:
         """Show where in images the network sees its classes, one image after the other.
@@ -223,7 +223,7 @@ class Classifier:
             features: a layer whose maps are handed out too.
             top: answers an image.
             lang: of the names: "en", "zh" or "both".
-            batch_size: images, or covered copies of one, at a time.
+            batch_size: images, or covered copies of one, at a time; None takes 16.
             progress: called with (passes of the network done, passes in all).
 
         Returns:
@@ -237,6 +237,7 @@ class Classifier:
         if top < 1:
             raise WrongUse(f"top is {top}, expected at least 1")
         member = self._alone("explain")
+        batch_size = EXPLAINED_AT_ONCE if batch_size is None else batch_size
         methods = methods_of([method] if isinstance(method, str) else method)
         targets = targets_of(member.classes, target)
         request = Request(methods, targets, layer, occluder or Occluder(), batch_size)
@@ -254,7 +255,7 @@ class Classifier:
         *,
         layer: str | None = None,
         pool: bool = True,
-        batch_size: int = BATCH_SIZE,
+        batch_size: int | None = None,
         progress: Progress | None = None,
     ) -> Iterator[Features]:
         """Turn images into rows of numbers, to search, cluster or classify them by.
@@ -264,7 +265,7 @@ class Classifier:
             layer: as `backbones.tap` has it: "relu4_2", "conv3_x", "layer3.0". None takes what the
                 network's last layer is given.
             pool: maps (C, h, w) are averaged to vectors (C); else they stay.
-            batch_size: images at a time, at least 1.
+            batch_size: images at a time; None takes as many as suit their size.
             progress: called with (images done, images in all).
 
         Returns:

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from backbones.classifier.inference import (
-    BATCH_SIZE,
     InferenceOptions,
     Member,
     Outputs,
@@ -118,7 +117,7 @@ def evaluate(
     protocol: str | Protocol = "single",
     *,
     classes: Sequence[str] | None = None,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = None,
     compute: Compute | None = None,
     workers: int | None = None,
     progress: Progress | None = None,

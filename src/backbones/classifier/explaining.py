@@ -141,7 +141,7 @@ class _Explainer:
         options, spec = self._options, self._subject.spec
         preparation = Preparation(options.protocol, (geometry_of(spec),), KEPT_PX, options.workers)
         with closing(preparation.stream(source, 1)) as stream:
-            for batch in batches(stream, options.batch_size):
+            for batch in batches(stream, options.batch_of(spec.size)):
                 count += len(batch)
                 readable = [each for each in batch if each.error is None]
                 found = iter(self._answers(readable, passed) if readable else ())
@@ -209,7 +209,7 @@ def _advice(network: nn.Module, spec: Any, options: InferenceOptions) -> str:
     return batch_advice(
         network,
         (spec.channels, spec.size, spec.size),
-        options.batch_size,
+        options.batch_of(spec.size),
         "--batch-size ",
         training=True,  # gradients keep what a pass computes
     )

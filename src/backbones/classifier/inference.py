@@ -16,7 +16,7 @@ from backbones.classifier.packing import Packer, Part, tiles
 from backbones.classifier.preparing import Preparation, Prepared, geometry_of
 from backbones.classifier.source import Block, Source
 from backbones.compute import Compute, choose_compute
-from backbones.data.finish import normalised
+from backbones.data.finish import normalised, stacked
 from backbones.data.render import Pixels
 from backbones.errors import (
     BadData,
@@ -37,11 +37,9 @@ from backbones.protocols.score import score_dense
 from backbones.protocols.table import find_protocol
 from backbones.spec import InputSpec
 
-__all__ = ["BATCH_SIZE", "Answer", "Inference", "InferenceOptions", "Member", "Outputs"]
+__all__ = ["Answer", "Inference", "InferenceOptions", "Member", "Outputs"]
 
-BATCH_SIZE = 32
-"""Images at a time where nobody says otherwise; the same for every verb, so that the same images
-give the same answers to the last bit."""
+_BATCH_PIXELS = 32 * 224**2
 
 
 @dataclass(frozen=True)
@@ -51,20 +49,40 @@ class InferenceOptions:
     Args:
         protocol: the row that is followed.
         batch_size: images at a time, of the size that the network sees; larger views are fewer.
+            None takes `default_batch`.
         compute: device, precision and threads.
         workers: threads that decode; one a core where None, none where 0.
         kept_px: hand the images on too, with a longer side of at most this; None for not.
     """
 
     protocol: Protocol = field(default_factory=lambda: find_protocol("single"))
-    batch_size: int = BATCH_SIZE
+    batch_size: int | None = None
     compute: Compute = field(default_factory=choose_compute)
     workers: int | None = None
     kept_px: int | None = None
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
+        if self.batch_size is not None and self.batch_size < 1:
             raise WrongUse(f"batch_size is {self.batch_size}, expected at least 1")
+
+    def batch_of(self, size: int) -> int:
+        """Images at a time for a network that sees squares of a side of so many px."""
+        return self.batch_size or default_batch(size)
+
+
+def default_batch(size: int) -> int:
+    """As many images as have the pixels of 32 at 224 px, between 16 and 512.
+
+    One rule for every verb, so that the same images give the same answers to the last bit.
+
+    Args:
+        size: side of the square that the network sees, px.
+
+    Example:
+        >>> default_batch(224), default_batch(28)
+        (32, 512)
+    """
+    return max(16, min(512, _BATCH_PIXELS // size**2))
 
 
 @dataclass(frozen=True)
@@ -108,6 +126,8 @@ class Inference:
         self._by_geometry: dict[InputSpec, list[int]] = defaultdict(list)
         for number, each in enumerate(members):
             self._by_geometry[geometry_of(each.spec)].append(number)
+        self._size = max(each.size for each in self._by_geometry)
+        self._batch_size = options.batch_of(self._size)
         self._preparation = Preparation(
             options.protocol, tuple(self._by_geometry), options.kept_px, options.workers
         )
@@ -125,7 +145,7 @@ class Inference:
             OutOfMemory: not even one image fits.
         """
         done = 0
-        with closing(self._preparation.stream(source, self.options.batch_size)) as stream:
+        with closing(self._preparation.stream(source, self._batch_size)) as stream:
             for answers in self._answered(stream):
                 done += len(answers)
                 yield from answers
@@ -151,8 +171,7 @@ class Inference:
     def _answered(self, stream: Iterable[Prepared]) -> Iterator[list[Answer]]:
         """The answers that are next in order, each time some are there."""
         assembly = Assembly(self.members, self.options.protocol)
-        size = max(each.size for each in self._by_geometry)
-        packer = Packer(self.options.batch_size * size**2)
+        packer = Packer(self._batch_size * self._size**2)
         for number, prepared in enumerate(stream):
             parts = list(_parts(number, prepared))
             times = [len(self._by_geometry[part.geometry]) for part in parts]
@@ -168,7 +187,7 @@ class Inference:
     def _score(self, parts: list[Part], assembly: Assembly) -> None:
         """Show a batch of one size to every network that sees these pixels."""
         names = assembly.names(parts)
-        pixels = [each for part in parts for each in part.pixels]
+        pixels = stacked([part.pixels for part in parts])
         for member in self._by_geometry[parts[0].geometry]:
             network = self._networks[member]
             with network.naming(names):
@@ -231,8 +250,8 @@ class _Network:
             else None
         )
 
-    def scores(self, pixels: Sequence[Pixels], *, densely: bool) -> tuple[Tensor, int]:
-        """Scores (N, K) added up over places, and the number of places.
+    def scores(self, pixels: Pixels, *, densely: bool) -> tuple[Tensor, int]:
+        """Scores (N, K) of (N, h, w, C), added up over places, and the number of places.
 
         What does not fit into memory is tried again in halves.
         """
@@ -246,7 +265,7 @@ class _Network:
         first, places = self.scores(pixels[:middle], densely=densely)
         return torch.cat([first, self.scores(pixels[middle:], densely=densely)[0]]), places
 
-    def _at_once(self, pixels: Sequence[Pixels], densely: bool) -> tuple[Tensor, int]:
+    def _at_once(self, pixels: Pixels, densely: bool) -> tuple[Tensor, int]:
         compute = self._options.compute
         images = normalised(pixels, self._member.spec, compute.device)
         through = self._dense if densely else None
@@ -267,13 +286,13 @@ class _Network:
             )
         return found
 
-    def _advice(self, pixels: Sequence[Pixels]) -> str:
+    def _advice(self, pixels: Pixels) -> str:
         spec = self._member.spec
-        height, width, _ = pixels[0].shape
+        _, height, width, _ = pixels.shape
         return batch_advice(
             self._network,
             (spec.channels, height, width),
-            self._options.batch_size,
+            self._options.batch_of(spec.size),
             "--batch-size ",
             precision=self._options.compute.precision,
         )

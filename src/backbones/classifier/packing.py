@@ -7,6 +7,7 @@ an image is or how far its sides differ.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -84,6 +85,9 @@ def _stretches(length: int, most: int, size: int) -> list[tuple[int, int]]:
     return found
 
 
+_Kind = tuple[InputSpec, bool, tuple[int, ...]]  # of parts that may share a batch
+
+
 @dataclass
 class Packer:
     """Collects parts of one size until they fill a batch.
@@ -93,36 +97,29 @@ class Packer:
     """
 
     pixels: int
-    _waiting: dict[tuple[InputSpec, bool, tuple[int, ...]], list[Part]] = field(
-        default_factory=dict
-    )
-    _held: int = 0
+    _waiting: dict[_Kind, list[Part]] = field(default_factory=dict)
+    _held: Counter[_Kind] = field(default_factory=Counter)  # pixels
 
     def add(self, part: Part) -> Iterator[list[Part]]:
         """Take a part; gives the batches that are full now, or that have to make room."""
         key = (part.geometry, part.dense, part.pixels.shape[1:])
         self._waiting.setdefault(key, []).append(part)
-        self._held += _pixels_of(part)
-        if _total(self._waiting[key]) + _pixels_of(part) // len(part.pixels) > self.pixels:
+        self._held[key] += _pixels_of(part)
+        if self._held[key] + _pixels_of(part) // len(part.pixels) > self.pixels:
             yield self._take(key)
-        while self._held > _BATCHES_WAITING * self.pixels:
-            yield self._take(max(self._waiting, key=lambda key: _total(self._waiting[key])))
+        while self._held.total() > _BATCHES_WAITING * self.pixels:
+            yield self._take(self._held.most_common(1)[0][0])
 
     def rest(self) -> Iterator[list[Part]]:
         """What is left at the end."""
         while self._waiting:
             yield self._take(next(iter(self._waiting)))
 
-    def _take(self, key: tuple[InputSpec, bool, tuple[int, ...]]) -> list[Part]:
-        parts = self._waiting.pop(key)
-        self._held -= _total(parts)
-        return parts
+    def _take(self, key: _Kind) -> list[Part]:
+        del self._held[key]
+        return self._waiting.pop(key)
 
 
 def _pixels_of(part: Part) -> int:
     count, height, width, _ = part.pixels.shape
     return int(count) * int(height) * int(width)
-
-
-def _total(parts: list[Part]) -> int:
-    return sum(map(_pixels_of, parts))

@@ -13,6 +13,7 @@ from PIL import Image
 
 from backbones.classifier.source import Block, Source
 from backbones.data.crew import Crew, usable_cores
+from backbones.data.finish import stacked
 from backbones.data.render import Pixels, with_channels
 from backbones.errors import BadImage
 from backbones.protocols.row import Protocol
@@ -94,15 +95,22 @@ class Preparation:
         crew = Crew(usable_cores() if self.workers is None else self.workers)
         ahead = crew.workers + max(crew.workers, batch_size // self._views_per_image())
         jobs: deque[tuple[Future[Prepared], Block]] = deque()
-        images = 0
+        images = num_bytes = 0
         try:
             for block in source.blocks(self._block_size(batch_size)):
                 jobs.append((crew.submit(self.prepared, block), block))
                 images += len(block.names)
+                num_bytes += block.num_bytes
                 del block
-                while images >= max(ahead, 2) or _waiting_bytes(jobs) > _WAITING_BYTES:
-                    images -= len(jobs[0][1].names)
-                    yield jobs.popleft()[0].result()
+                # those that are decoded count as well, until counting them one by one is needed
+                while images >= max(ahead, 2) or (
+                    num_bytes > _WAITING_BYTES and _waiting_bytes(jobs) > _WAITING_BYTES
+                ):
+                    job, first = jobs.popleft()
+                    images -= len(first.names)
+                    num_bytes -= first.num_bytes
+                    del first
+                    yield job.result()
             while jobs:
                 yield jobs.popleft()[0].result()
         finally:
@@ -167,12 +175,11 @@ def _waiting_bytes(jobs: Iterable[tuple[Future[Prepared], Block]]) -> int:
     return sum(block.num_bytes for job, block in jobs if not job.done())
 
 
-def squares_of(batch: Sequence[Prepared], spec: InputSpec) -> list[Pixels]:
-    """What a network sees of each readable image under a protocol of one view.
+def squares_of(batch: Sequence[Prepared], spec: InputSpec) -> Pixels:
+    """What a network sees of the readable images under a protocol of one view.
 
-    Shapes: one uint8 (S, S, C) an image.
+    Shapes: uint8 (N, S, S, C), N of them readable.
     """
     geometry = geometry_of(spec)
-    return [
-        square for each in batch if each.error is None for square in each.cuts[geometry].pixels[0]
-    ]
+    squares = [each.cuts[geometry].pixels[0] for each in batch if each.error is None]
+    return stacked(squares) if squares else np.empty((0, spec.size, spec.size, 1), np.uint8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -122,7 +122,7 @@ class _Batches:
         )
         done = 0
         with closing(preparation.stream(self.source, 1)) as stream:
-            for batch in batches(stream, options.batch_size):
+            for batch in batches(stream, options.batch_of(spec.size)):
                 yield batch
                 done += len(batch)
                 if self.progress is not None:
@@ -140,10 +140,10 @@ def _rows(layer: _Layer, spec: InputSpec, found: _Batches, pool: bool) -> Iterat
 
 
 def _look(
-    layer: _Layer, squares: Sequence[Pixels], spec: InputSpec, compute: Compute, pool: bool
+    layer: _Layer, squares: Pixels, spec: InputSpec, compute: Compute, pool: bool
 ) -> npt.NDArray[np.float32]:
     """N squares (S, S, C) -> (N, C), or the layer's maps (N, C, h, w); halves where memory ends."""
-    if not squares:
+    if not len(squares):
         return np.empty((0, 0), np.float32)
     advice = f"not even one image of {spec.size} px fits: use smaller images"
     with telling_of_memory(lambda: advice):

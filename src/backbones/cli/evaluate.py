@@ -68,7 +68,7 @@ def evaluate(
     layout: Layout = None,
     label_pattern: LabelPattern = None,
     lang: Language = "en",
-    batch_size: BatchSize = 32,
+    batch_size: BatchSize = None,
     *,
     compute: ComputeOptions,
     out: Out = None,

@@ -83,7 +83,7 @@ def explain(
     features: FeatureLayer = None,
     top: Top = 5,
     lang: Language = "en",
-    batch_size: BatchSize = 16,
+    batch_size: BatchSize = None,
     *,
     compute: ComputeOptions,
     output: OutputOptions,

@@ -30,7 +30,7 @@ def features(
     pool: Annotated[
         bool, typer.Option("--pool/--no-pool", help="Average maps to vectors, or keep them.")
     ] = True,
-    batch_size: BatchSize = 32,
+    batch_size: BatchSize = None,
     *,
     compute: ComputeOptions,
     output: OutputOptions,

@@ -136,7 +136,14 @@ LabelPattern = Annotated[
 
 # computing and printing
 BatchSize = Annotated[
-    int, typer.Option("--batch-size", "-b", min=1, metavar="N", help="Images in a batch.")
+    int | None,
+    typer.Option(
+        "--batch-size",
+        "-b",
+        min=1,
+        metavar="N",
+        help="Images in a batch; by default as many as suit their size.",
+    ),
 ]
 BatchTotal = Annotated[
     int,

@@ -100,7 +100,7 @@ def predict(
     class_as: ClassAs = None,
     clip: Clip = None,
     lang: Language = "en",
-    batch_size: BatchSize = 32,
+    batch_size: BatchSize = None,
     *,
     compute: ComputeOptions,
     output: QuietOptions,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -105,32 +106,39 @@ class Finisher:
             out[row, box.top : box.top + box.height, box.left : box.left + box.width] = 0.0
 
 
-def normalised(
-    pixels: Sequence[npt.NDArray[np.uint8]], spec: InputSpec, device: str = "cpu"
-) -> Tensor:
+def stacked(arrays: Sequence[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
+    """Several (n, h, w, C) as one; a single one is not copied."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def normalised(pixels: npt.NDArray[np.uint8], spec: InputSpec, device: str = "cpu") -> Tensor:
     """What a network sees in an evaluation, in the one place where bytes become its input.
 
     A GPU is sent the bytes, a quarter of what it computes with, from memory that it reads by
     itself.
 
     Args:
-        pixels: of one size, not copied more than once.
+        pixels: of any size; not changed.
         spec: names channels, mean and std.
         device: where the network is.
 
-    Shapes: each uint8 (h, w, C) -> float32 (N, C, h, w), channels_last.
+    Shapes: uint8 (N, h, w, C) -> float32 (N, C, h, w), channels_last.
     """
-    stacked = torch.from_numpy(np.stack(list(pixels)))
+    images = torch.from_numpy(_owned(pixels))
     if device.startswith("cuda"):
-        stacked = stacked.pin_memory()
-    rows = stacked.to(device, non_blocking=True).flatten(2)
+        images = images.pin_memory()
+    scale, offset = _row_factors(spec, images.shape[2], device)
+    rows = torch.addcmul(offset, images.to(device, non_blocking=True).flatten(2), scale)
+    return rows.view(images.shape).permute(0, 3, 1, 2)
+
+
+@lru_cache(maxsize=16)
+def _row_factors(spec: InputSpec, width: int, device: str) -> tuple[Tensor, Tensor]:
+    """Scale and offset of a whole row of pixels, so that the innermost loop is long enough."""
     std = torch.tensor(spec.std, dtype=torch.float64, device="cpu")
     mean = torch.tensor(spec.mean, dtype=torch.float64, device="cpu")
-    # for a whole row of pixels, so that the innermost loop is long enough for vector units
-    scale = (1.0 / (255.0 * std)).float().repeat(stacked.shape[2]).to(device)
-    offset = (-mean / std).float().repeat(stacked.shape[2]).to(device)
-    images = torch.addcmul(offset, rows, scale)
-    return images.view(stacked.shape).permute(0, 3, 1, 2)
+    scale, offset = (1.0 / (255.0 * std)).float(), (-mean / std).float()
+    return scale.repeat(width).to(device), offset.repeat(width).to(device)
 
 
 def _is_distorted(drawn: Draws) -> bool:
@@ -141,9 +149,14 @@ def _stacked(squares: Iterable[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:
     """Squares as one array that may be changed."""
     if not isinstance(squares, np.ndarray):
         return np.stack(list(squares))
-    if not squares.flags.writeable or not squares.flags.c_contiguous:
-        return squares.copy()
-    return squares
+    return _owned(squares)
+
+
+def _owned(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """PyTorch takes no array that is read-only or mirrored by its strides."""
+    if not pixels.flags.writeable or not pixels.flags.c_contiguous:
+        return pixels.copy()
+    return pixels
 
 
 def _mirrored(images: npt.NDArray[np.uint8], flip: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:

@@ -35,7 +35,6 @@ from backbones.training.out_of_fold import (
 from backbones.weights.bundle import Bundle, read_bundle
 from backbones.weights.opening import find_bundle, open_bundle
 from backbones.workflows.run import TrainingRun
-from backbones.workflows.setup import evaluation_batch
 
 
 @dataclass(frozen=True)
@@ -100,9 +99,7 @@ def measure_fold(fold: int, run: TrainingRun) -> dict[str, Any]:
     """
     held_out = run.source.split("val")
     kept = read_bundle(find_bundle(run.folder))
-    options = InferenceOptions(
-        batch_size=evaluation_batch(kept.spec), compute=choose_compute(run.recipe.device)
-    )
+    options = InferenceOptions(compute=choose_compute(run.recipe.device))
     member = Member(kept.build, kept.spec, kept.classes)
     found = run_inference([member], split_source(held_out), options)
     rows = _held(held_out, found.log_probabilities, found.indices, fold)
@@ -199,8 +196,6 @@ def _together_on_test(
         Member(each.build, each.spec, each.classes, str(run))
         for each, run in zip(bundles, runs, strict=True)
     ]
-    options = InferenceOptions(
-        batch_size=evaluation_batch(bundles[0].spec), compute=choose_compute(folder.recipe.device)
-    )
+    options = InferenceOptions(compute=choose_compute(folder.recipe.device))
     found = evaluate_together(members, source.split("test"), options)
     return found.named(shown(bundles[0].classes, "en"))

@@ -30,7 +30,7 @@ from backbones.training.record import Record
 from backbones.training.resolve import input_spec
 from backbones.weights.bundle import read_bundle
 from backbones.weights.opening import find_bundle
-from backbones.workflows.setup import TrainingSetup, evaluation_batch
+from backbones.workflows.setup import TrainingSetup
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,6 @@ def _finish(run: RunFolder, source: DataSource, compute: Compute) -> Finished:
         held_out,
         kept.spec,
         classes=kept.classes,
-        batch_size=evaluation_batch(kept.spec),
         compute=replace(compute, precision="fp32"),
     )
     evaluation = replace(

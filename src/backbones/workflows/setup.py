@@ -7,22 +7,19 @@ from functools import partial
 
 from torch import nn
 
+from backbones.classifier.inference import default_batch
 from backbones.compute import Compute, choose_compute
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource
 from backbones.download import cache_folder
 from backbones.models import build
 from backbones.progress import Progress
-from backbones.spec import InputSpec
 from backbones.training.lone import refuse_batches_of_one
 from backbones.training.recipe import Recipe
 from backbones.training.rehearsal import refuse_other_shapes, refuse_unfit
 from backbones.training.resolve import input_spec
 from backbones.training.transplant import CopiedLayer, transplant
 from backbones.weights.opening import load_weights, open_bundle
-
-_EVALUATION_IMAGES = 64
-_EVALUATION_PIXELS = _EVALUATION_IMAGES * 224 * 224
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ def set_up(
     held_out = source.splits.get("val", source.splits.get("test"))
     watched = None
     if held_out is not None:
-        watched = pipeline(held_out, batch_size=evaluation_batch(spec))
+        watched = pipeline(held_out, batch_size=default_batch(spec.size))
     refuse_other_shapes(recipe, spec, len(source.classes))
     network = build(recipe.model, len(source.classes), spec.channels, recipe.seed)
     if fresh and recipe.weights is not None:
@@ -103,8 +100,3 @@ def _take_over(recipe: Recipe, source: DataSource, network: nn.Module) -> tuple[
         recipe.init_layers,
         same_classes=tuple(bundle.classes) == tuple(source.classes),
     )
-
-
-def evaluation_batch(spec: InputSpec) -> int:
-    """As many images as have the pixels of 64 at 224 px, between 16 and 512."""
-    return max(16, min(512, _EVALUATION_PIXELS // spec.size**2))
