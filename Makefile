@@ -27,8 +27,8 @@ test: .venv/ready-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q
 
 # Once more, as a processor without AVX2 computes it: training, gradients, two ways to one number.
-ISA_TESTS = $(addprefix tests/,contract/test_backbone.py protocol/test_identities.py train/test_loop.py \
-	$(addprefix numerics/test_,models_alexnet.py models_densenet.py dense.py taps.py losses.py))
+ISA_TESTS = $(addprefix tests/,contract/test_backbone.py protocols/test_identities.py training/test_loop.py \
+	models/test_alexnet.py models/test_densenet.py $(addprefix features/test_,dense.py taps.py losses.py))
 test-isa: .venv/ready-dev
 	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OMP_NUM_THREADS=1 \
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q $(ISA_TESTS)

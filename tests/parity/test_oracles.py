@@ -297,8 +297,8 @@ WITHOUT = """
 
 Neither library has these rows. Their counts equal the paper's or the authors' to the unit, their
 maps have the sizes of the paper's table (`tests/contract`), and their unusual parts are written a
-second time in plain NumPy or PyTorch (`tests/numerics`). Narrow rows and those made for the
-ledger's small experiments are in no paper; their counts are our own.
+second time in plain NumPy or PyTorch (`tests/models`, `tests/nn`). Narrow rows and those made
+for the ledger's small experiments are in no paper; their counts are our own.
 
 | variant | parameters | MACs |
 |---|---|---|
