@@ -21,15 +21,24 @@ if TYPE_CHECKING:
     from typing import Any
 
     from backbones.api.comparison import compare
-    from backbones.api.demonstration import predict_demo, start_demo
     from backbones.api.drawing import draw
     from backbones.api.evaluation import evaluate
-    from backbones.api.explanation import explain
-    from backbones.api.features import extract_features
-    from backbones.api.inspection import inspect, memory, paint_field
+    from backbones.api.explanation import (
+        Occluder,
+        explain,
+        filters_image,
+        write_explanations,
+    )
+    from backbones.api.features import extract_features, features_to_file
+    from backbones.api.inspection import (
+        inspect,
+        inspect_with_memory,
+        memory,
+        paint_field,
+    )
     from backbones.api.networks import create, read_bundle, show
     from backbones.api.opening import Classifier, open
-    from backbones.api.prediction import predict
+    from backbones.api.prediction import Submission, predict, predict_files
     from backbones.api.recipes import compare_recipes, dump_recipe, view_recipe
     from backbones.api.reproduction import reproduce
     from backbones.api.stylization import stylize
@@ -43,6 +52,7 @@ if TYPE_CHECKING:
     )
     from backbones.api.tuning import resume_tuning, tune
     from backbones.catalog import names
+    from backbones.classifier.evaluation_files import write_evaluation
     from backbones.compute import choose_compute
     from backbones.data.check import check_data
     from backbones.data.sets import open_data
@@ -53,6 +63,7 @@ if TYPE_CHECKING:
     from backbones.features.pyramid import FeaturePyramid, as_backbone
     from backbones.features.style import StyleSettings
     from backbones.features.taps import tap
+    from backbones.protocols.describing import show_protocol
     from backbones.protocols.own import load_protocol
     from backbones.protocols.table import find_protocol, protocol_names
     from backbones.spec import Citation, Claim, InputSpec
@@ -62,6 +73,7 @@ if TYPE_CHECKING:
     from backbones.weights.managing import convert_weights, import_weights, verify_weights
     from backbones.weights.opening import get_weights, holds_folds
     from backbones.weights.table import published_weights, shipped_weights
+    from backbones.workflows.demonstration import predict_demo, start_demo
     from backbones.workflows.fold_figures import FoldsFinished
     from backbones.workflows.folds import FoldsTraining
     from backbones.workflows.rates import FoundRate
@@ -73,7 +85,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "catalog": "names",
     "api.networks": "create show read_bundle",
-    "api.inspection": "inspect memory paint_field",
+    "api.inspection": "inspect memory inspect_with_memory paint_field",
     "api.comparison": "compare",
     "api.drawing": "draw",
     "data.sets": "open_data",
@@ -86,17 +98,19 @@ _NAMES = {
     "api.reproduction": "reproduce",
     "protocols.table": "protocol_names find_protocol",
     "protocols.own": "load_protocol",
+    "protocols.describing": "show_protocol",
     "api.opening": "open Classifier",
     "api.evaluation": "evaluate",
-    "api.prediction": "predict",
-    "api.explanation": "explain",
-    "api.features": "extract_features",
+    "classifier.evaluation_files": "write_evaluation",
+    "api.prediction": "predict predict_files Submission",
+    "api.explanation": "explain write_explanations filters_image Occluder",
+    "api.features": "extract_features features_to_file",
     "features.dense": "dense",
     "features.losses": "perceptual_loss",
     "features.taps": "tap",
     "features.pyramid": "as_backbone FeaturePyramid",
     "api.stylization": "stylize",
-    "api.demonstration": "start_demo predict_demo",
+    "workflows.demonstration": "start_demo predict_demo",
     "weights.table": "published_weights shipped_weights",
     "weights.managing": "verify_weights import_weights convert_weights",
     "compute": "choose_compute",
@@ -123,6 +137,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "read_bundle",
     "inspect",
     "memory",
+    "inspect_with_memory",
     "paint_field",
     "compare",
     "draw",
@@ -146,12 +161,18 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "protocol_names",
     "find_protocol",
     "load_protocol",
+    "show_protocol",
     "open",
     "Classifier",
     "evaluate",
+    "write_evaluation",
     "predict",
+    "predict_files",
     "explain",
+    "write_explanations",
+    "filters_image",
     "extract_features",
+    "features_to_file",
     "dense",
     "perceptual_loss",
     "tap",
@@ -169,7 +190,9 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "keep_large_buffers",
     "cache_folder",
     "FeaturePyramid",
+    "Occluder",
     "StyleSettings",
+    "Submission",
     "TrainingRun",
     "StartRecord",
     "StepRecord",

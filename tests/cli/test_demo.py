@@ -32,12 +32,12 @@ def test_demo_does_not_touch_a_folder_that_is_no_demo(backbones, tmp_path: Path)
 
 
 def test_demo_replaces_a_demo(backbones, demo_folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    import backbones.api.demonstration as demonstration
+    from backbones.workflows import demonstration
 
     if not (demo_folder / ".demo").exists():
         demo_folder.mkdir(parents=True)
         (demo_folder / ".demo").touch()
     (demo_folder / "old.txt").write_text("old")
-    monkeypatch.setattr(demonstration, "train", lambda *args, **kwargs: None)
+    monkeypatch.setattr(demonstration, "begin_run", lambda *args, **kwargs: None)
     demonstration.start_demo(demo_folder)
     assert not (demo_folder / "old.txt").exists()

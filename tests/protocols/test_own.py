@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backbones.errors import NotFound, ProtocolError, RecipeError
-from backbones.protocols.describing import protocol_json, protocol_text, views_and_cost
+from backbones.protocols.describing import ProtocolCard, views_and_cost
 from backbones.protocols.own import apply_settings, load_protocol, read_protocol
 from backbones.protocols.row import ShorterSide
 from backbones.protocols.table import PROTOCOLS, find_protocol
@@ -101,8 +101,8 @@ def test_recipes_and_protocols_read_values_alike() -> None:
 
 @pytest.mark.parametrize("row", PROTOCOLS, ids=lambda row: row.name)
 def test_every_row_describes_itself(row) -> None:
-    text, values = protocol_text(row), protocol_json(row)
-    assert f"{values['views_per_image']} views an image" in text
+    text, values = ProtocolCard(row).to_text(), ProtocolCard(row).to_json()
+    assert f"{values['views_per_image']} views a image" in text
     assert json.loads(json.dumps(values))["name"] == row.name
     for each in row.printed:
         assert row.source_of(each) in text

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from backbones.footprint.estimates import (
-    InferenceMemory,
-    Optimizer,
-    TrainingMemory,
-    inference_memory,
-    largest_batch,
-    training_memory,
-)
+from backbones.footprint.estimates import Optimizer
+from backbones.footprint.memory import Memory, memory_of
 from backbones.footprint.passes import Precision
-from backbones.footprint.torchsummary import ClassicSum, add_up, hearing_outputs
 from backbones.inspection.summary import Inspection, own_shape
-from backbones.units import human_bytes
-from backbones.workflows.networks import find_network, with_inspection
+from backbones.workflows.networks import find_network, made_once, with_inspection
 
-__all__ = ["Inspection", "Memory", "inspect", "memory", "paint_field"]
+__all__ = ["Inspection", "Memory", "inspect", "inspect_with_memory", "memory", "paint_field"]
 
 
 def inspect(
@@ -54,47 +45,6 @@ def inspect(
         (15470264320, 196)
     """
     return with_inspection(model, input_shape, batch=batch, functions=functions)[1]
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What a network needs.
-
-    Args:
-        evaluation, training: at their fullest moments.
-        largest: (for evaluation, for training) the largest batches within the budget; None where
-            there was none.
-        budget: bytes.
-        classic: the sum that tutorials print.
-    """
-
-    evaluation: InferenceMemory
-    training: TrainingMemory
-    largest: tuple[int, int] | None
-    budget: int | None
-    classic: ClassicSum
-
-    def to_json(self) -> dict[str, Any]:
-        """One dictionary, in bytes but for the classic sum."""
-        return {
-            "evaluation": self.evaluation.to_json(),
-            "training": self.training.to_json(),
-            "budget": self.budget,
-            "largest_batch": None
-            if self.largest is None
-            else {"evaluation": self.largest[0], "training": self.largest[1]},
-            "classic": self.classic.to_json(),
-        }
-
-    def to_text(self) -> str:
-        """Short tables for people."""
-        parts = [self.evaluation.to_text(), self.training.to_text()]
-        if self.largest is not None and self.budget is not None:
-            parts.append(
-                f"largest batch in {human_bytes(self.budget)}: {self.largest[0]} in evaluation,"
-                f" {self.largest[1]} in training"
-            )
-        return "\n\n".join([*parts, self.classic.to_text()])
 
 
 def memory(
@@ -130,26 +80,22 @@ def memory(
     """
     network: Any = model if isinstance(model, nn.Module) else find_network(model)
     shape = tuple(input_shape) if input_shape is not None else own_shape(network)
-    largest = None
-    if budget is not None:
-        sizes = [
-            largest_batch(
-                network, shape, budget, training=training, optimizer=optimizer, precision=precision
-            )
-            for training in (False, True)
-        ]
-        largest = (sizes[0], sizes[1])
-    with hearing_outputs(network) as heard:
-        evaluation = inference_memory(network, shape, batch=batch or 1, precision=precision)
-    return Memory(
-        evaluation,
-        training_memory(
-            network, shape, batch=batch or 32, optimizer=optimizer, precision=precision
-        ),
-        largest,
-        budget,
-        add_up(network, shape, heard),
+    return memory_of(
+        network, shape, batch=batch, optimizer=optimizer, precision=precision, budget=budget
     )
+
+
+def inspect_with_memory(
+    model: nn.Module | str | Path,
+    input_shape: Sequence[int] | None = None,
+    *,
+    batch: int | None = None,
+    functions: bool = False,
+) -> tuple[Inspection, Memory]:
+    """`inspect` and `memory` of a network that is made once; arguments and errors as of these."""
+    network = model if isinstance(model, nn.Module) else made_once(model)
+    found = inspect(network, input_shape, batch=batch or 1, functions=functions)
+    return found, memory(network, found.input, batch=batch)
 
 
 def paint_field(

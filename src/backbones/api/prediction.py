@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from backbones.classifier.classifier import Classifier
 from backbones.classifier.inference import InferenceOptions
@@ -17,7 +17,7 @@ from backbones.progress import Progress
 from backbones.protocols.own import load_protocol
 from backbones.protocols.table import Protocol
 
-__all__ = ["Output", "Submission", "predict", "predict_files"]
+__all__ = ["Submission", "predict", "predict_files"]
 
 
 def predict(
@@ -59,8 +59,12 @@ def predict(
 def predict_files(
     bundle: Openable | Classifier | Sequence[Openable],
     inputs: Any,
-    output: Output,
+    out: Path | TextIO,
     *,
+    format: str = "csv",
+    pictures: Path | None = None,
+    submission: Submission | None = None,
+    template: Path | None = None,
     protocol: str | Path | Protocol = "single",
     top: int = 5,
     lang: Lang = "en",
@@ -74,7 +78,11 @@ def predict_files(
 
     Args:
         bundle, inputs, protocol, device, precision, threads: as of `predict`.
-        output: where the answers go.
+        out: a file, or an open text stream.
+        format: "text", "json" (one object a line), "csv", "parquet" or "submission".
+        pictures: folder for annotated copies and a page of them.
+        submission: how a submission looks; id and likeliest class where None.
+        template: a competition's sample submission, whose rows and columns are filled.
         top: answers an image.
         lang: of the names; a submission has the network's own in any case.
         batch_size: images at a time; None takes as many as suit their size.
@@ -90,7 +98,7 @@ def predict_files(
     return write_answers(
         open_classifier(bundle, device=device, precision=precision, threads=threads),
         inputs,
-        output,
+        Output(format, out, pictures, submission, template),
         InferenceOptions(row, batch_size),
         top=top,
         lang=lang,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -26,8 +26,6 @@ from backbones.cli.options import (
 )
 from backbones.errors import WrongUse
 
-if TYPE_CHECKING:
-    pass
 Targets = Annotated[
     list[str] | None,
     typer.Argument(
@@ -110,7 +108,7 @@ def evaluate(
     if os.environ.get("RANK", "0") != "0":
         return  # the first process does the talking
     if out:
-        from backbones.classifier.evaluation_files import write_evaluation
+        from backbones import write_evaluation
         from backbones.report.fonts import font_note
 
         for path in write_evaluation(found, out):
@@ -130,15 +128,13 @@ def _describe(verb: str, names: list[str], settings: list[str], as_json: bool) -
 
         list_protocols(as_json)
         return
-    from backbones.protocols.describing import protocol_json, protocol_text
-    from backbones.protocols.own import apply_settings, load_protocol
+    from backbones import show_protocol
 
     if not names:
         raise WrongUse("--protocol show needs a name: backbones evaluate --protocol show vgg/dense")
-    rows = [apply_settings(load_protocol(name), settings) for name in names]
+    cards = [show_protocol(name, settings) for name in names]
     if as_json:
-        print_json(
-            [protocol_json(row) for row in rows] if len(rows) > 1 else protocol_json(rows[0])
-        )
-        return
-    print_text("\n\n".join(protocol_text(row) for row in rows))
+        found = [card.to_json() for card in cards]
+        print_json(found if len(found) > 1 else found[0])
+    else:
+        print_text("\n\n".join(card.to_text() for card in cards))

@@ -97,7 +97,7 @@ def explain(
         backbones explain runs/pets photos -o why
         backbones explain runs/pets cat.jpg --class cat --class dog --method occlusion
     """
-    from backbones.api.explanation import Occluder, filters_image, write_explanations
+    from backbones import Occluder, filters_image, write_explanations
     from backbones.report.images import save_image
 
     if not images and not filters:

@@ -44,10 +44,8 @@ def features(
         backbones features runs/demo photos -o photos.npz
         backbones features vgg16.tv_in1k photos --layer relu4_2 --no-pool
     """
-    from backbones.api.features import features_to_file
-    from backbones.classifier.vectors import check_target
+    from backbones import features_to_file
 
-    check_target(out, vectors=pool)
     network = opened(classifier, "en", compute)
     with progress("extracting") as report_progress:
         written = features_to_file(

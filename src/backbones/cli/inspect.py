@@ -80,8 +80,7 @@ def inspect(
         backbones inspect vgg16 --layer conv5_3 --at 7,7 --draw photo.jpg -o seen.png
     """
     from backbones import inspect as look
-    from backbones import memory as need
-    from backbones.workflows.networks import made_once
+    from backbones import inspect_with_memory
 
     if json + csv + markdown > 1:
         raise WrongUse("--json, --csv and --markdown exclude each other")
@@ -89,21 +88,21 @@ def inspect(
         raise WrongUse("--layer names the layer of a unit; add --at Y,X")
     if draw is not None and (at is None or out is None):
         raise WrongUse("--draw paints what a unit sees; add --at LAYER,Y,X and -o FILE")
-    made = made_once(network) if memory else network
-    found = look(made, shape_of(input), batch=batch_size or 1, functions=functions)
+    shape, needs = shape_of(input), None
+    if memory and at is None:
+        found, needs = inspect_with_memory(network, shape, batch=batch_size, functions=functions)
+    else:
+        found = look(network, shape, batch=batch_size or 1, functions=functions)
     if at is not None:
         _tell_box(found, at if layer is None else f"{layer},{at}", draw, out, json)
         return
-    needs = need(made, found.input, batch=batch_size) if memory else None
     layers = found.layers if depth is None else found.folded(depth)
     if json:
         also = {} if needs is None else {"memory": needs.to_json()}
         print_json({**found.to_json(), "layers": found.rows(layers), **also})
         return
-    from backbones.inspection import text
-
-    write = text.to_csv if csv else text.to_markdown if markdown else text.to_text
-    print_text(write(found, layers))
+    write = found.to_csv if csv else found.to_markdown if markdown else found.to_text
+    print_text(write(layers))
     if needs is not None and not csv:
         print_text("\n" + needs.to_text())
 

@@ -20,16 +20,7 @@ from backbones.cli.options import (
     Top,
     complete_protocols,
 )
-from backbones.cli.submission import (
-    AllProbabilities,
-    ClassAs,
-    Clip,
-    Columns,
-    ProbabilityOf,
-    Sample,
-    SubmissionFile,
-    SubmissionOptions,
-)
+from backbones.cli.submission import SubmissionOptions
 from backbones.errors import WrongUse
 
 if TYPE_CHECKING:
@@ -92,16 +83,10 @@ def predict(
     json: AsJson = False,
     out: Out = None,
     pictures: Annotate = None,
-    submission: SubmissionFile = None,
-    template: Sample = None,
-    columns: Columns = "id,label",
-    probability_of: ProbabilityOf = None,
-    all_probabilities: AllProbabilities = False,
-    class_as: ClassAs = None,
-    clip: Clip = None,
+    *,
+    options: SubmissionOptions,
     lang: Language = "en",
     batch_size: BatchSize = None,
-    *,
     compute: ComputeOptions,
     output: QuietOptions,
 ) -> None:
@@ -123,18 +108,15 @@ def predict(
         if format not in ("text", "json"):
             raise WrongUse(f"--json and --format {format} exclude each other; choose one")
         format = "json"
-    if submission is not None:
+    if options.submission is not None:
         if out is not None or format not in ("text", "submission"):
             raise WrongUse("--submission says where and in which form; omit --out and --format")
-        format, out = "submission", submission
-    options = SubmissionOptions(
-        columns, probability_of, all_probabilities, class_as, clip, template
-    )
+        format, out = "submission", options.submission
     if format != "submission":
         options.refuse_without_file()
-    from backbones.api.prediction import Output, predict_files
+    from backbones import predict_files
 
-    wanted = options.submission() if format == "submission" else None
+    wanted = options.wanted if format == "submission" else None
     networks = opened([classifier, *(also or [])], lang, compute)
     # answers that come to the terminal one by one are a progress of their own
     shown = sys.stdout.isatty() and out is None
@@ -142,7 +124,11 @@ def predict(
         written = predict_files(
             networks,
             images,
-            Output(format, out or sys.stdout, pictures, wanted, template),
+            out or sys.stdout,
+            format=format,
+            pictures=pictures,
+            submission=wanted,
+            template=options.template,
             protocol=protocol,
             top=top,
             lang=lang,

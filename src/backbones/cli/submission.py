@@ -15,60 +15,58 @@ if TYPE_CHECKING:
 
 PANEL = "Submission to a competition"
 
-SubmissionFile = Annotated[
-    Path | None,
-    typer.Option(metavar="CSV", help="Write the submission here.", rich_help_panel=PANEL),
-]
-Sample = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="CSV",
-        help="The competition's sample; its rows are filled, in its order.",
-        rich_help_panel=PANEL,
-    ),
-]
-Columns = Annotated[
-    str, typer.Option(metavar="A,B", help="Names of the columns.", rich_help_panel=PANEL)
-]
-ProbabilityOf = Annotated[
-    str | None,
-    typer.Option(metavar="CLASS", help="Write this class's probability.", rich_help_panel=PANEL),
-]
-AllProbabilities = Annotated[
-    bool,
-    typer.Option("--all-probabilities", help="Write a column per class.", rich_help_panel=PANEL),
-]
-ClassAs = Annotated[
-    Literal["name", "number"] | None,
-    typer.Option(help="How the top class is written.", rich_help_panel=PANEL),
-]
-Clip = Annotated[
-    float | None,
-    typer.Option(
-        metavar="P", help="Keep probabilities between P and 1 - P.", rich_help_panel=PANEL
-    ),
-]
-
 
 @dataclass(frozen=True)
 class SubmissionOptions:
     """What the options say of a submission; a field for each."""
 
-    columns: str
-    probability_of: str | None
-    all_probabilities: bool
-    class_as: Literal["name", "number"] | None
-    clip: float | None
-    template: Path | None
+    submission: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", help="Write the submission here.", rich_help_panel=PANEL),
+    ] = None
+    template: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV",
+            help="The competition's sample; its rows are filled, in its order.",
+            rich_help_panel=PANEL,
+        ),
+    ] = None
+    columns: Annotated[
+        str, typer.Option(metavar="A,B", help="Names of the columns.", rich_help_panel=PANEL)
+    ] = "id,label"
+    probability_of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASS", help="Write this class's probability.", rich_help_panel=PANEL
+        ),
+    ] = None
+    all_probabilities: Annotated[
+        bool,
+        typer.Option(
+            "--all-probabilities", help="Write a column per class.", rich_help_panel=PANEL
+        ),
+    ] = False
+    class_as: Annotated[
+        Literal["name", "number"] | None,
+        typer.Option(help="How the top class is written.", rich_help_panel=PANEL),
+    ] = None
+    clip: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P", help="Keep probabilities between P and 1 - P.", rich_help_panel=PANEL
+        ),
+    ] = None
 
-    def submission(self) -> Submission:
+    @property
+    def wanted(self) -> Submission:
         """What the competition wants, as far as the options say it.
 
         Raises:
             WrongUse: two kinds of answer at once, a number of columns that does not fit, or --clip
                 where no probability is written.
         """
-        from backbones.api.prediction import Submission
+        from backbones import Submission
 
         names = tuple(name.strip() for name in self.columns.split(","))
         kinds = (self.probability_of is not None, self.all_probabilities, self.class_as is not None)

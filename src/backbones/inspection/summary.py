@@ -15,7 +15,7 @@ from backbones.inspection.graph import Graph, record
 from backbones.inspection.network_summary import NetworkSummary, NotCounted
 from backbones.inspection.printed import PRINTED
 from backbones.inspection.stages import stages_of
-from backbones.inspection.text import to_text
+from backbones.inspection.text import to_csv, to_markdown, to_text
 from backbones.inspection.trace import Layer, layers_of, on_meta
 from backbones.nn.naming import paper_names
 from backbones.nn.refusals import refusal
@@ -24,10 +24,22 @@ _DEFAULT_SHAPE = (3, 224, 224)
 
 
 class Inspection(NetworkSummary):
-    """A summary that shows itself, as the page of text of the command line."""
+    """A summary that shows itself; `layers` are those to list, all where None."""
+
+    def to_text(self, layers: Sequence[Layer] | None = None) -> str:
+        """Totals, notes, layers and stages, in columns."""
+        return to_text(self, layers)
+
+    def to_markdown(self, layers: Sequence[Layer] | None = None) -> str:
+        """Totals as a line, layers as a table."""
+        return to_markdown(self, layers)
+
+    def to_csv(self, layers: Sequence[Layer] | None = None) -> str:
+        """One line a layer, numbers without units."""
+        return to_csv(self, layers)
 
     def __str__(self) -> str:
-        return to_text(self)
+        return self.to_text()
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(str(self))}</pre>"

@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from backbones.api.prediction import predict
-from backbones.api.training import train
+from backbones.classifier.opening import open_classifier
 from backbones.classifier.predictions import Prediction
 from backbones.data.sets import open_data
 from backbones.errors import WrongUse
 from backbones.report.images import annotate, contact_sheet, save_image
 from backbones.report.page import ShownImage, write_page
+from backbones.workflows.beginning import begin_run
+from backbones.workflows.request import TrainingRequest
 from backbones.workflows.run import TrainingRun
 
-__all__ = ["DemoImages", "predict_demo", "start_demo"]
-
+_MARK = ".demo"
 _IMAGES = 24
 _SCALE = 16
 
@@ -40,10 +40,7 @@ def start_demo(out: Path) -> TrainingRun:
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
     (out / _MARK).write_text("made by `backbones demo`, which replaces this folder\n")
-    return train("digits", recipe="digits", out=out)
-
-
-_MARK = ".demo"
+    return begin_run(TrainingRequest("digits", recipe="digits").chosen(), "digits", out)
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def predict_demo(out: Path) -> DemoImages:
     """
     folder = out / "images"
     names = dict(_write_images(folder))
-    predictions = list(predict(out, folder, top=3, keep_images=True))
+    predictions = open_classifier(out).predict(folder, top=3, keep_images=True)
     shown = [_shown(each, names[Path(each.path).name]) for each in predictions]
     right = sum(cell.predictions[0][0] == cell.true_name for cell in shown)
     page = write_page(
