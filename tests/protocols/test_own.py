@@ -102,7 +102,7 @@ def test_recipes_and_protocols_read_values_alike() -> None:
 @pytest.mark.parametrize("row", PROTOCOLS, ids=lambda row: row.name)
 def test_every_row_describes_itself(row) -> None:
     text, values = ProtocolCard(row).to_text(), ProtocolCard(row).to_json()
-    assert f"{values['views_per_image']} views a image" in text
+    assert f"{values['views_per_image']} views an image" in text
     assert json.loads(json.dumps(values))["name"] == row.name
     for each in row.printed:
         assert row.source_of(each) in text

@@ -62,7 +62,7 @@ def predict_files(
     out: Path | TextIO,
     *,
     format: str = "csv",
-    pictures: Path | None = None,
+    annotated: Path | None = None,
     submission: Submission | None = None,
     template: Path | None = None,
     protocol: str | Path | Protocol = "single",
@@ -80,7 +80,7 @@ def predict_files(
         bundle, inputs, protocol, device, precision, threads: as of `predict`.
         out: a file, or an open text stream.
         format: "text", "json" (one object a line), "csv", "parquet" or "submission".
-        pictures: folder for annotated copies and a page of them.
+        annotated: folder for annotated copies and a page of them.
         submission: how a submission looks; id and likeliest class where None.
         template: a competition's sample submission, whose rows and columns are filled.
         top: answers an image.
@@ -98,7 +98,7 @@ def predict_files(
     return write_answers(
         open_classifier(bundle, device=device, precision=precision, threads=threads),
         inputs,
-        Output(format, out, pictures, submission, template),
+        Output(format, out, annotated, submission, template),
         InferenceOptions(row, batch_size),
         top=top,
         lang=lang,

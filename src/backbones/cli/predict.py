@@ -126,7 +126,7 @@ def predict(
             images,
             out or sys.stdout,
             format=format,
-            pictures=pictures,
+            annotated=pictures,
             submission=wanted,
             template=options.template,
             protocol=protocol,
