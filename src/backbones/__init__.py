@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from backbones.api.prediction import Submission, predict, predict_files
     from backbones.api.recipes import compare_recipes, dump_recipe, view_recipe
     from backbones.api.reproduction import reproduce
+    from backbones.api.serving import serve
     from backbones.api.stylization import stylize
     from backbones.api.training import (
         choose_recipe,
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from backbones.protocols.describing import show_protocol
     from backbones.protocols.own import load_protocol
     from backbones.protocols.table import find_protocol, protocol_names
+    from backbones.serving.options import ServerOptions
     from backbones.spec import Citation, Claim, InputSpec
     from backbones.speed import keep_large_buffers
     from backbones.training.record import EpochRecord, EvaluationRecord, StartRecord, StepRecord
@@ -105,6 +107,8 @@ _NAMES = {
     "api.prediction": "predict predict_files Submission",
     "api.explanation": "explain write_explanations filters_image Occluder",
     "api.features": "extract_features features_to_file",
+    "api.serving": "serve",
+    "serving.options": "ServerOptions",
     "features.dense": "dense",
     "features.losses": "perceptual_loss",
     "features.taps": "tap",
@@ -173,6 +177,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "filters_image",
     "extract_features",
     "features_to_file",
+    "serve",
     "dense",
     "perceptual_loss",
     "tap",
@@ -193,6 +198,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "Occluder",
     "StyleSettings",
     "Submission",
+    "ServerOptions",
     "TrainingRun",
     "StartRecord",
     "StepRecord",

@@ -23,6 +23,7 @@ MENDED = {
     "pyarrow": ("23.0.1", "CVE-2026-25087: use after free"),
     "scikit-learn": ("1.5", "CVE-2024-5206"),
     "pyyaml": ("5.4", "CVE-2020-14343"),
+    "python-multipart": ("0.0.18", "CVE-2024-53981: a form that never begins holds the server"),
 }
 
 

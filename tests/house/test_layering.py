@@ -37,7 +37,7 @@ LEVELS = [
         *("report", "scaling", "ledger"),
     },
     {"classifier"},
-    {"workflows", "serve"},
+    {"workflows", "serving"},
     {"api"},
     {"cli"},
 ]

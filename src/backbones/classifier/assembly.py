@@ -129,6 +129,15 @@ class Assembly:
             each.append(reduce(scores, self._reduction, view_weights(plan))[:, order])
         return fuse(each, self._reduction)
 
+    def fused(self, scores: Sequence[Tensor]) -> Tensor:
+        """Log-probabilities (N, K) of scores (N, K) that each network gave to one view."""
+        one = torch.ones(1)
+        each = [
+            reduce(rows[:, None], self._reduction, one)[:, order]
+            for rows, order in zip(scores, self._orders, strict=True)
+        ]
+        return fuse(each, self._reduction)
+
     def ready(self) -> Iterator[Answer]:
         """The answers that are next in order."""
         while (block := self._blocks.get(self._next_block)) is not None:

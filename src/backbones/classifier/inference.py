@@ -168,6 +168,33 @@ class Inference:
         """
         return [each for answers in self._answered(prepared) for each in answers]
 
+    def check_tensor(self, images: Tensor) -> None:
+        """See whether `answer_tensor` takes images.
+
+        Raises:
+            WrongUse: another shape, values that are not finite, or networks that want their images
+                in different ways.
+        """
+        specs = {each.spec for each in self.members}
+        if len(specs) > 1:
+            raise WrongUse("these networks want images in different ways; send files or pixels")
+        (spec,) = specs
+        expected = (spec.channels, spec.size, spec.size)
+        if tuple(images.shape[1:]) != expected:
+            raise WrongUse(f"images of shape {tuple(images.shape[1:])}, expected {expected}")
+        if not images.isfinite().all():
+            raise WrongUse("the images have values that are not finite")
+
+    def answer_tensor(self, images: Tensor) -> Tensor:
+        """Log-probabilities (N, K) of images (N, C, S, S) that are cut and normalised already.
+
+        Raises:
+            NotFinite, OutOfMemory: as `answers`.
+        """
+        images = images.to(self.options.compute.device)
+        scores = [network.of_tensor(images).cpu() for network in self._networks]
+        return Assembly(self.members, self.options.protocol).fused(scores)
+
     def _answered(self, stream: Iterable[Prepared]) -> Iterator[list[Answer]]:
         """The answers that are next in order, each time some are there."""
         assembly = Assembly(self.members, self.options.protocol)
@@ -276,6 +303,12 @@ class _Network:
                 return score_dense(self._checked(score(images)))
             except WrongUse as error:
                 raise ProtocolError(str(error)) from None
+
+    def of_tensor(self, images: Tensor) -> Tensor:
+        """Scores (N, K) of images that are normalised, on the device."""
+        compute = self._options.compute
+        with compute.running(), evaluating(self._network, compute.precision) as score:
+            return self._checked(score(images))
 
     def _checked(self, found: Tensor) -> Tensor:
         """Scores (N, K, ...), as many as there are classes."""

@@ -37,6 +37,7 @@ VERBS = {
         "explain": "Show where in images a network sees a class.",
         "features": "Turn images into vectors.",
         "stylize": "Render an image in the style of another.",
+        "serve": "Serve classifiers over HTTP.",
     },
     "Manage": {
         "weights": "Published weights: list, get, verify, import, convert.",
