@@ -98,10 +98,11 @@ def serve(
     compute: ComputeOptions,
     output: QuietOptions,
 ) -> None:
-    """Serve classifiers over HTTP, with the answers of `predict`.
+    """Serve classifiers over HTTP.
 
-    The first line of standard output is the address; the log goes to standard error. SIGTERM and
-    Ctrl-C let requests in flight end; SIGHUP loads the models again.
+    Their answers are those of `predict`. The first line of standard output is the address; the log
+    goes to standard error. SIGTERM and Ctrl-C let requests in flight end; SIGHUP loads the models
+    again.
 
     Examples:
         backbones serve runs/photos

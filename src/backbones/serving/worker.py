@@ -165,13 +165,20 @@ class Worker:
             return
         start = time.perf_counter()
         try:
-            job.prepared = prepare()
+            prepared = prepare()
         except BaseException as error:
             if job.future.set_running_or_notify_cancel():
                 job.future.set_exception(error)
             self._done([job])
             return
+        if prepared.error is not None:  # no work for the networks
+            if job.future.set_running_or_notify_cancel():
+                answer = Answer(0, prepared.names[0], error=prepared.error)
+                job.future.set_result(Answered(answer, prepared.size))
+            self._done([job])
+            return
         self.decoding_s.add(time.perf_counter() - start)
+        job.prepared = prepared
         with self._changed:
             self._ready.append(job)
             self._changed.notify_all()
