@@ -107,7 +107,6 @@ def serve(
     Examples:
         backbones serve runs/photos
         backbones serve vgg=vgg16.tv_in1k small=runs/demo --port 0
-        curl --data-binary @photo.jpg 'http://127.0.0.1:8000/predict?top=3&lang=zh'
     """
     import backbones
 
