@@ -19,7 +19,7 @@ from backbones.classifier.predictions import best_guesses, class_names
 from backbones.classifier.preparing import Prepared
 from backbones.classifier.source import Block, source_of
 from backbones.data.crew import Crew
-from backbones.data.decode import picture_facts
+from backbones.data.decode import image_facts
 from backbones.data.geometry import evaluation_framing, source_box
 from backbones.errors import BadData, BadImage
 from backbones.labels import LANGUAGES, Lang, shown
@@ -67,7 +67,11 @@ class ServedModel:
         }
         each_s = self._rehearse()
         self.worker = Worker(
-            name, self._inference.answer, decoders, self._inference.options.batch_size, batched
+            name,
+            self._inference.answer,
+            decoders,
+            self._inference.options.batch_of(classifier.spec.size),
+            batched,
         )
         self.worker.image_s.add(each_s)
 
@@ -173,7 +177,7 @@ def refuse_many_pixels(data: bytes, most: int) -> None:
         Refusal: it announces more pixels than `most`.
     """
     try:
-        _, _, width, height = picture_facts(data)
+        _, _, width, height = image_facts(data)
     except BadImage:  # the decoder says what is wrong with it
         return
     if width * height > most:
