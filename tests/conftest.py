@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -261,3 +262,49 @@ def timm(peers: ModuleType) -> ModuleType:
         return peers.import_timm()
     except ImportError as error:
         pytest.skip(f"timm: {error}")
+
+
+@pytest.fixture(scope="session")
+def service_of() -> Callable[..., Any]:
+    """`service_of({"digits": "lenet5.digits"}, max_body=100)`: models that are loaded, without an
+    address."""
+    from backbones.classifier.opening import open_classifier
+    from backbones.serving.options import ServerOptions
+    from backbones.serving.repository import ModelRepository
+    from backbones.serving.service import Service
+    from backbones.serving.telemetry import Metrics
+
+    def make(sources: dict[str, Any], **options: Any) -> Service:
+        chosen, metrics = ServerOptions(**options), Metrics()
+        repository = ModelRepository(
+            sources, lambda source: open_classifier(source, device="cpu"), chosen, metrics
+        )
+        for name in sources:
+            repository.load(name)
+        return Service(chosen, repository, metrics)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def address(service_of: Callable[..., Any]) -> Iterator[str]:
+    """Where a server in a thread answers, with two small networks that clients may manage."""
+    from backbones.serving.server import Server, listen
+
+    sources = {"digits": "lenet5.digits", "fashion": "lenet5.fashion"}
+    started = threading.Event()
+    found: list[str] = []
+
+    def say(url: str) -> None:
+        found.append(url)
+        started.set()
+
+    with listen("127.0.0.1", 0) as sock:
+        server = Server(service_of(sources, admin=True, workers=1), sock, say)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        assert started.wait(30)
+        yield found[0]
+        server.stop()
+        thread.join(30)
+        assert not thread.is_alive()

@@ -1,10 +1,9 @@
-"""Servers for tests: one in a thread for the whole session, and applications in this process."""
+"""Applications in this process, and images for them."""
 
 from __future__ import annotations
 
 import asyncio
 import io
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,24 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backbones.classifier.opening import open_classifier
 from backbones.serving.application import create_app
-from backbones.serving.options import ServerOptions
-from backbones.serving.repository import ModelRepository
-from backbones.serving.server import Server, listen
 from backbones.serving.service import Service
-from backbones.serving.telemetry import Metrics
-
-
-def service_of(sources: dict[str, Any], **options: Any) -> Service:
-    """Models that are loaded, without an address."""
-    chosen, metrics = ServerOptions(**options), Metrics()
-    repository = ModelRepository(
-        sources, lambda source: open_classifier(source, device="cpu"), chosen, metrics
-    )
-    for name in sources:
-        repository.load(name)
-    return Service(chosen, repository, metrics)
 
 
 @dataclass
@@ -55,7 +38,7 @@ class Asked:
 
 
 @pytest.fixture
-def serving() -> Iterator[Callable[..., Asked]]:
+def serving(service_of: Callable[..., Any]) -> Iterator[Callable[..., Asked]]:
     """`serving(max_body=100)` gives an application with a reader of digits."""
     made = []
 
@@ -66,40 +49,6 @@ def serving() -> Iterator[Callable[..., Asked]]:
     yield make
     for service in made:
         service.repository.end(5.0)
-
-
-@dataclass(frozen=True)
-class Address:
-    """A server in a thread."""
-
-    url: str
-    service: Service
-
-    @property
-    def host(self) -> str:
-        return self.url.removeprefix("http://")
-
-
-@pytest.fixture(scope="session")
-def address() -> Iterator[Address]:
-    """A server with two small networks, which clients may load and unload."""
-    sources = {"digits": "lenet5.digits", "fashion": "lenet5.fashion"}
-    service = service_of(sources, admin=True, workers=1)
-    started, found = threading.Event(), []
-
-    def say(url: str) -> None:
-        found.append(url)
-        started.set()
-
-    with listen("127.0.0.1", 0) as sock:
-        server = Server(service, sock, say)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        assert started.wait(30)
-        yield Address(found[0], service)
-        server.stop()
-        thread.join(30)
-        assert not thread.is_alive()
 
 
 def encoded(pixels: np.ndarray, format: str = "PNG") -> bytes:

@@ -17,7 +17,7 @@ import backbones
 
 @pytest.fixture(scope="module")
 def client(address):
-    with triton.InferenceServerClient(address.host) as found:
+    with triton.InferenceServerClient(address.removeprefix("http://")) as found:
         yield found
 
 

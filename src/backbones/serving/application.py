@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 import backbones
 from backbones.serving.human import human_form
 from backbones.serving.inference_protocol import inference_protocol
+from backbones.serving.pages import pages
 from backbones.serving.refusals import Refusal
 from backbones.serving.service import Service
 from backbones.serving.telemetry import ASGI, Message, Telemetry
@@ -38,7 +39,10 @@ def create_app(service: Service) -> ASGI:
         title="backbones",
         version=backbones.__version__,
         description="Image classifiers behind an address.",
+        docs_url=None,
+        redoc_url=None,
     )
+    app.include_router(pages())
     app.include_router(human_form(service))
     app.include_router(inference_protocol(service))
 

@@ -51,7 +51,7 @@ class ServedModel:
         max_pixels: int,
         batched: Callable[[int, Sequence[float]], None] = lambda size, waits: None,
     ) -> None:
-        self.name, self.classifier, self._max_pixels = name, classifier, max_pixels
+        self.name, self.classifier, self.max_pixels = name, classifier, max_pixels
         for member in classifier.members:
             keep_in_memory(member.build())
         self._inference = Inference(
@@ -108,7 +108,7 @@ class ServedModel:
     def _prepare(self, block: Block, data: bytes | None) -> Prepared:
         """In a decoding thread: a header that announces too much is all that is read of a file."""
         if data is not None:
-            refuse_many_pixels(data, self._max_pixels)
+            refuse_many_pixels(data, self.max_pixels)
         return self._inference.prepare(block)
 
     def submit_tensor(self, values: np.ndarray[Any, Any]) -> Future[Any]:
@@ -157,6 +157,15 @@ class ServedModel:
         spec = self.classifier.spec
         box = source_box(evaluation_framing(*size, spec.resize, spec.size))
         return [round(value, 3) for value in box]
+
+    def about(self) -> dict[str, Any]:
+        """What the page has to know of it."""
+        return {
+            "name": self.name,
+            "variants": [each.variant for each in self.classifier.bundles],
+            "num_classes": len(self.classifier.classes),
+            "size_px": self.classifier.spec.size,
+        }
 
     def to_json(self) -> dict[str, Any]:
         """What every answer says about who gave it."""

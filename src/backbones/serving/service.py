@@ -110,6 +110,8 @@ def _sound(found: T | BaseException) -> T | Refusal:
     Raises:
         Refusal: the model failed.
     """
+    if isinstance(found, WrongUse):
+        raise Refusal(400, str(found), "input")
     if isinstance(found, BackbonesError):
         raise Refusal(500, " ".join(str(found).split()), "model")
     if isinstance(found, BaseException) and not isinstance(found, Refusal):

@@ -1,0 +1,356 @@
+"""A server under load, beside FastAPI with eager torchvision, in one run on one machine.
+
+    python benchmarks/serving.py [--model resnet50] [--seconds 20] [--json FILE]
+
+Three servers are started one after the other, each in a process of its own, with the same random
+weights: `backbones serve`; the tutorial's FastAPI endpoint (`async def`, one image at a time); and
+the same with `def`, which FastAPI runs in threads. Client and server share the cores.
+
+* alone: one client, one request after the other. throughput: eight such clients.
+* half load, 2x and 10x overload: an open loop. Requests are sent at the times of a Poisson process
+  whose rate is a multiple of that server's own throughput, whatever the server does meanwhile, and
+  a latency counts from the time at which the request was due.
+* hostile (ours only): at half load, 100 senders that stop in the middle, 100 uploads that break
+  off, and 30 clients that leave before their answer.
+
+Memory is the server's resident set (VmRSS). The image is a JPEG of 500 x 375 px, made of noise
+that was smoothed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import io
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+CLIENTS, SLOW, BROKEN, LEAVING = 8, 100, 100, 30
+GIVE_UP_S = 60.0
+
+
+def photo() -> bytes:
+    """A JPEG whose size and content are like a photo's."""
+    noise = np.random.default_rng(0).integers(0, 256, (375, 500, 3), dtype=np.uint8)
+    data = io.BytesIO()
+    smooth = Image.fromarray(noise).filter(ImageFilter.GaussianBlur(1.5))
+    smooth.save(data, "JPEG", quality=90)
+    return data.getvalue()
+
+
+@dataclass
+class Load:
+    """What became of requests.
+
+    Args:
+        latencies_s: of those that were answered.
+        codes: how many responses of each status; 0 is none at all.
+        seconds: from the first to the last.
+    """
+
+    latencies_s: list[float] = field(default_factory=list)
+    codes: Counter[int] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Requests a second, and percentiles in ms."""
+        found: dict[str, Any] = {
+            "answered_per_s": round(len(self.latencies_s) / self.seconds, 1),
+            "codes": dict(self.codes),
+        }
+        if len(self.latencies_s) > 1:
+            cuts = statistics.quantiles(self.latencies_s, n=100, method="inclusive")
+            found |= {f"p{p}_ms": round(1000 * cuts[p - 1]) for p in (50, 95, 99)}
+        return found
+
+
+class Client:
+    """HTTP/1.1 with connections that are kept, in as little time as Python needs.
+
+    Args:
+        port: of the server, on this machine.
+        body, kind: what is posted.
+        path: where to.
+    """
+
+    def __init__(self, port: int, body: bytes, kind: str, path: str) -> None:
+        self.port = port
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        head = f"POST {path} HTTP/1.1\r\nhost: here\r\ncontent-type: {kind}\r\n"
+        self.request = head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """One of those that are kept, or a new one; it is kept where all went well."""
+        pair = self._idle.pop() if self._idle else None
+        reader, writer = pair or await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            yield reader, writer
+        except BaseException:
+            writer.close()
+            raise
+        self._idle.append((reader, writer))
+
+    async def post(self) -> int:
+        """The response's status; 0 where the connection broke."""
+        try:
+            async with asyncio.timeout(GIVE_UP_S), self.connection() as (reader, writer):
+                writer.write(self.request)
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]
+                await reader.readexactly(int(length))
+                if b"connection: close" in head.lower():
+                    raise ConnectionResetError(head[9:12].decode())
+        except ConnectionResetError as error:
+            return int(str(error)) if str(error).isdecimal() else 0
+        except (OSError, asyncio.IncompleteReadError, TimeoutError):
+            return 0
+        return int(head[9:12])
+
+    async def timed(self, load: Load, due: float) -> None:
+        """One request, counted."""
+        code = await self.post()
+        load.codes[code] += 1
+        if code == 200:
+            load.latencies_s.append(time.perf_counter() - due)
+
+    def close(self) -> None:
+        """Give up all connections."""
+        for _, writer in self._idle:
+            writer.close()
+        self._idle.clear()
+
+
+async def closed_loop(client: Client, clients: int, seconds: float) -> Load:
+    """So many clients, each of which sends when it was answered."""
+    load, start = Load(), time.perf_counter()
+
+    async def one() -> None:
+        while time.perf_counter() < start + seconds:
+            await client.timed(load, time.perf_counter())
+
+    await asyncio.gather(*(one() for _ in range(clients)))
+    load.seconds = time.perf_counter() - start
+    return load
+
+
+async def open_loop(client: Client, rate: float, seconds: float) -> Load:
+    """Requests at the times of a Poisson process; `seconds` end with the last one sent."""
+    load, clock, waiting = Load(), random.Random(1), []
+    start = time.perf_counter()
+    due = start
+    while (due := due + clock.expovariate(rate)) < start + seconds:
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        waiting.append(asyncio.create_task(client.timed(load, due)))
+    load.seconds = time.perf_counter() - start
+    await asyncio.gather(*waiting)
+    return load
+
+
+async def hostile(client: Client, rate: float, seconds: float) -> Load:
+    """Half load, while others send slowly, break off or leave."""
+
+    async def begin(share: float, then_s: float) -> None:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection("127.0.0.1", client.port)
+            writer.write(client.request[: int(share * len(client.request))])
+            await asyncio.sleep(then_s)
+            writer.close()
+
+    others = [asyncio.create_task(begin(0.5, seconds)) for _ in range(SLOW)]
+    others += [asyncio.create_task(begin(0.7, 0.01 * n)) for n in range(BROKEN)]
+    others += [asyncio.create_task(begin(1.0, 0.05 * n % 0.3)) for n in range(LEAVING)]
+    load = await open_loop(client, rate, seconds)
+    await asyncio.gather(*others)
+    return load
+
+
+# --- servers -------------------------------------------------------------------------------------
+
+
+def write_model(name: str, path: Path) -> None:
+    """A bundle with random weights, which have the layout of torchvision's."""
+    import torch
+
+    from backbones.models import build
+    from backbones.spec import InputSpec
+    from backbones.weights.bundle import bundle_of, write_bundle
+
+    torch.manual_seed(0)
+    classes = tuple(f"class {number}" for number in range(1000))
+    write_bundle(path, bundle_of(build(name), classes=classes, spec=InputSpec(224, 256)))
+
+
+def serve_tutorial(bundle: Path, name: str, in_threads: bool) -> None:
+    """The endpoint of PyTorch's and FastAPI's tutorials, with torchvision's own network."""
+    import torch
+    import torchvision
+    import uvicorn
+    from fastapi import FastAPI, UploadFile
+
+    from backbones.weights.opening import open_bundle
+
+    network = torchvision.models.get_model(name)
+    network.load_state_dict(open_bundle(bundle).state)
+    network.eval()
+    transform = torchvision.transforms.Compose(
+        [
+            torchvision.transforms.Resize(256),
+            torchvision.transforms.CenterCrop(224),
+            torchvision.transforms.ToTensor(),
+            torchvision.transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ]
+    )
+    app = FastAPI()
+
+    def answer(data: bytes) -> dict[str, Any]:
+        image = Image.open(io.BytesIO(data)).convert("RGB")
+        with torch.no_grad():
+            scores = network(transform(image)[None]).softmax(dim=1)[0]
+        top = scores.topk(5)
+        return {"classes": top.indices.tolist(), "probabilities": top.values.tolist()}
+
+    if in_threads:
+
+        @app.post("/predict")
+        def predict(image: UploadFile) -> dict[str, Any]:
+            return answer(image.file.read())
+    else:
+
+        @app.post("/predict")
+        async def predict(image: UploadFile) -> dict[str, Any]:
+            return answer(await image.read())
+
+    config = uvicorn.Config(app, port=0, log_level="warning")
+    with config.bind_socket() as sock:
+        sys.stdout.write(f"serving on http://127.0.0.1:{sock.getsockname()[1]}\n")
+        sys.stdout.flush()
+        uvicorn.Server(config).run([sock])
+
+
+@contextlib.contextmanager
+def server(arguments: list[str]) -> Iterator[tuple[int, int]]:
+    """A process that says where it serves; gives its port and its id."""
+    with subprocess.Popen(
+        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline().rpartition(":")[2])
+        try:
+            yield port, process.pid
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def resident_mb(pid: int) -> int:
+    """VmRSS of a process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) // 1024
+
+
+def descriptors(pid: int) -> int:
+    """Open files of a process."""
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def form(image: bytes) -> tuple[bytes, str]:
+    """A form with one file, as the tutorial wants it."""
+    head = b'--b\r\ncontent-disposition: form-data; name="image"; filename="x.jpg"\r\n'
+    return (
+        head + b"content-type: image/jpeg\r\n\r\n" + image + b"\r\n--b--\r\n",
+        "multipart/form-data; boundary=b",
+    )
+
+
+async def measured(port: int, pid: int, seconds: float, ours: bool) -> dict[str, Any]:
+    """All loads of one server."""
+    body, kind = form(photo())
+    client = Client(port, body, kind, "/predict")
+    await closed_loop(client, 2, 3)
+    found: dict[str, Any] = {"alone": (await closed_loop(client, 1, seconds / 2)).to_json()}
+    found["throughput"] = (await closed_loop(client, CLIENTS, seconds)).to_json()
+    rate = found["throughput"]["answered_per_s"]
+    found["half_load"] = (await open_loop(client, rate / 2, seconds)).to_json()
+    for times in (2, 10) if ours else (2,):
+        before = resident_mb(pid)
+        load = await open_loop(client, times * rate, seconds)
+        found[f"overload_{times}x"] = {**load.to_json(), "rss_mb": [before, resident_mb(pid)]}
+    if ours:
+        await asyncio.sleep(1)
+        client.close()
+        await asyncio.sleep(1)
+        before, files = resident_mb(pid), descriptors(pid)
+        load = await hostile(client, rate / 2, seconds)
+        client.close()
+        await asyncio.sleep(12)  # the slow senders' limit
+        found["hostile"] = {
+            **load.to_json(),
+            "rss_mb": [before, resident_mb(pid)],
+            "files": [files, descriptors(pid)],
+        }
+    return found
+
+
+def engine_images_per_s(bundle: Path, seconds: float) -> float:
+    """What the networks alone give: the same way from bytes to answers, without a server."""
+    import backbones
+
+    classifier, image = backbones.open(bundle), photo()
+    classifier.predict([image] * 8)._all()
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() < start + seconds:
+        count += len(classifier.predict([image] * 32))
+    return round(count / (time.perf_counter() - start), 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="resnet50", help="of torchvision and of ours")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each load")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    parser.add_argument("--tutorial", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.tutorial:
+        bundle, kind = options.tutorial
+        serve_tutorial(Path(bundle), options.model, kind == "def")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = Path(folder) / "model.safetensors"
+        write_model(options.model, bundle)
+        tutorial = [__file__, "--model", options.model, "--tutorial", str(bundle)]
+        servers = {
+            "backbones": ["-m", "backbones", "serve", str(bundle), "--port", "0"],
+            "tutorial, async def": [*tutorial, "async"],
+            "tutorial, def": [*tutorial, "def"],
+        }
+        found: dict[str, Any] = {
+            "model": options.model,
+            "without a server": engine_images_per_s(bundle, options.seconds),
+        }
+        for name, arguments in servers.items():
+            with server(arguments) as (port, pid):
+                ours = name == "backbones"
+                found[name] = asyncio.run(measured(port, pid, options.seconds, ours))
+            sys.stdout.write(json.dumps({name: found[name]}, indent=1) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    sys.stdout.write(json.dumps({"without a server": found["without a server"]}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

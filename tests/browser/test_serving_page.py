@@ -1,0 +1,110 @@
+"""The page of `serve` in a real browser: an image in, answers, heat map, views, and failures."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pixels = np.random.default_rng(4).integers(0, 256, (61, 97, 3), dtype=np.uint8)
+    path = tmp_path_factory.mktemp("photo") / "photo.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def pressed(page: object) -> list[str]:
+    return [each.get_attribute("aria-pressed") for each in page.locator("#answers button").all()]
+
+
+def test_an_image_is_answered_and_explained(visit, address, photo) -> None:
+    page = visit(address)
+    page.locator("#protocol option").nth(1).wait_for(state="attached")
+    page.set_input_files("#file", photo)
+    buttons = page.locator("#answers button")
+    buttons.nth(4).wait_for()
+    said = httpx.post(f"{address}/predict", content=photo.read_bytes()).json()["images"][0]
+    for button, guess in zip(buttons.all(), said["predictions"], strict=True):
+        text = button.inner_text()
+        assert guess["names"]["en"] in text
+        assert guess["names"]["zh"] in text
+        assert f"{100 * guess['probability']:.1f} %" in text
+    crop = page.locator("#crop")
+    box = [float(crop.get_attribute(name)) for name in ("x", "y", "width", "height")]
+    assert box == pytest.approx(said["seen_px"])
+    painted = "document.getElementById('heat').getContext('2d')"
+    count = f"{painted}.getImageData(0, 0, 97, 61).data.filter((v, n) => n % 4 == 3 && v).length"
+    assert page.evaluate(count) == 0
+    buttons.nth(1).focus()
+    page.keyboard.press("Enter")
+    page.locator('#heat[data-place="1"]').wait_for()
+    assert page.evaluate(count) > 50
+    assert pressed(page) == ["false", "true", "false", "false", "false"]
+    assert page.evaluate("document.activeElement.dataset.place") == "1"
+
+
+def test_languages_narrow_and_dark(visit, address, photo) -> None:
+    page = visit(
+        address, locale="zh-CN", viewport={"width": 360, "height": 740}, color_scheme="dark"
+    )
+    page.set_input_files("#file", photo)
+    page.locator("#answers button").nth(4).wait_for()
+    assert page.locator("h1").inner_text() == "图像里有什么？"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.click("#language")
+    assert page.locator("h1").inner_text() == "What is in the image?"
+    assert page.locator("html").get_attribute("lang") == "en"
+    assert re.search(r"97 × 61 px", page.locator("#caption").inner_text())
+
+
+def test_views_of_a_protocol_are_rectangles(visit, address, photo) -> None:
+    page = visit(address)
+    page.locator("#protocol option", has_text="ten_crop").first.wait_for(state="attached")
+    page.select_option("#protocol", "ten_crop")
+    page.set_input_files("#file", photo)
+    page.locator("#views .view").nth(9).wait_for(state="attached")
+    assert page.locator("#viewed span").count() == 10
+    assert page.locator("#crop").count() == 0
+
+
+def test_what_goes_wrong_is_told(visit, address, photo, tmp_path) -> None:
+    page = visit(address)
+    page.locator("#protocol option").nth(1).wait_for(state="attached")
+    text = tmp_path / "photo.png"
+    text.write_bytes(b"root:x:0:0")
+    page.set_input_files("#file", text)
+    page.locator("#status.bad", has_text="cannot be read").wait_for()
+    assert page.locator("#main").is_hidden()
+    large = io.BytesIO(bytes(20_000_001))
+    (tmp_path / "large.png").write_bytes(large.getvalue())
+    page.set_input_files("#file", tmp_path / "large.png")
+    page.locator("#status.bad", has_text="20,000,000 bytes").wait_for()
+    page.route("**/predict*", lambda route: route.abort())
+    page.set_input_files("#file", photo)
+    page.locator("#status.bad", has_text="Is it still running").wait_for()
+
+
+def test_the_documentation_lists_the_requests(visit, address) -> None:
+    page = visit(f"{address}/docs")
+    page.locator("h2", has_text="POST /predict").wait_for()
+    page.locator("h2", has_text="/v2/models/{model}/infer").wait_for()
+    assert f"{address}/predict" in page.locator("pre").inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_can_be_used_without_eyes_or_a_mouse(
+    visit, address, photo, violations, scheme
+) -> None:
+    page = visit(address, color_scheme=scheme)
+    assert violations(page) == []
+    page.set_input_files("#file", photo)
+    page.locator("#answers button").nth(4).wait_for()
+    assert violations(page) == []
+    assert violations(visit(f"{address}/docs", color_scheme=scheme)) == []

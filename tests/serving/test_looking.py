@@ -1,0 +1,77 @@
+"""What the page asks for beside answers: heat maps, views, models, and the pages themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import backbones
+
+
+def test_heat_maps_are_those_of_explain(serving, images) -> None:
+    answer = serving()("POST", "/predict?top=3&explain=3&lang=zh", content=images[1]).json()
+    (entry,) = answer["images"]
+    ids = [guess.get("id", guess["name"]) for guess in entry["predictions"]]
+    (wanted,) = backbones.explain("lenet5.digits", images[1], target=ids, device="cpu")
+    assert len(entry["maps"]) == 3
+    for found, own, name in zip(entry["maps"], wanted.maps, ids, strict=True):
+        assert found["class"]["name"] == name
+        assert np.array(found["values"]) == pytest.approx(own.values, rel=1e-3, abs=1e-6)
+        assert found["share"] == own.share
+    assert entry["seen_px"] == [round(value, 3) for value in wanted.seen]
+
+
+def test_each_view_of_a_protocol_is_a_rectangle_with_an_answer(serving, bundle, images) -> None:
+    ask = serving({"tiny": str(bundle)})
+    answer = ask("POST", "/predict?protocol=ten_crop&top=3", content=images[1])
+    (entry,) = answer.json()["images"]
+    (wanted,) = backbones.predict(bundle, images[1], protocol="ten_crop", top=3, device="cpu")
+    for found, guess in zip(entry["predictions"], wanted.predictions, strict=True):
+        assert found["name"] == guess.name
+        assert found["probability"] == pytest.approx(guess.probability, rel=1e-4)
+    assert len(entry["views"]) == 10
+    assert [view["mirrored"] for view in entry["views"]] == [False] * 5 + [True] * 5
+    for left, top, width, height in (view["box_px"] for view in entry["views"]):
+        assert 0 <= left < left + width <= 97.5
+        assert 0 <= top < top + height <= 61.5
+    first = {tuple(view["box_px"]) for view in entry["views"][:5]}
+    assert len(first) == 5
+    mean = np.mean([view["prediction"]["probability"] for view in entry["views"]])
+    assert mean >= wanted.predictions[0].probability - 1e-4
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("protocol=eleven_crop", "eleven_crop"),
+        ("explain=21", "explain: "),
+        ("explain=1", "several networks"),
+    ],
+)
+def test_what_cannot_be_looked_at(serving, tmp_path, images, query, said) -> None:
+    ask = serving()
+    if "several" in said:
+        model = ask.service.repository.get()
+        both = model.classifier.members * 2
+        object.__setattr__(model.classifier, "members", both)
+    answer = ask("POST", f"/predict?{query}", content=images[0])
+    assert answer.status_code == 400
+    assert said in answer.json()["error"]
+
+
+def test_models_and_protocols_are_listed(serving) -> None:
+    said = serving()("GET", "/models").json()
+    assert said["models"] == [
+        {"name": "digits", "variants": ["lenet5"], "num_classes": 10, "size_px": 32}
+    ]
+    assert {"single", "ten_crop"} <= set(said["protocols"])
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_pages_need_nothing_else(serving, path) -> None:
+    page = serving(token="secret")("GET", path)
+    assert page.status_code == 200
+    assert len(page.content) < 300_000
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
+    for word in ("http://", "https://", "src=", "@import"):
+        assert word not in page.text
