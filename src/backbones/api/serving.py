@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from backbones.classifier.classifier import Classifier
 from backbones.classifier.opening import open_classifier
 from backbones.errors import MissingExtra
-from backbones.progress import Downloading
 from backbones.serving.options import ServerOptions
 
 
@@ -15,11 +14,8 @@ def serve(
     what: str | Sequence[str],
     options: ServerOptions | None = None,
     *,
-    device: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
+    opener: Callable[[str], Classifier] = open_classifier,
     started: Callable[[str], None] = lambda address: None,
-    downloading: Downloading | None = None,
 ) -> None:
     """Answer requests over HTTP until SIGTERM or Ctrl-C; their answers are those of `predict`.
 
@@ -27,9 +23,9 @@ def serve(
         what: a run folder, a bundle or an id of weights, or several; `NAME=SOURCE` says what
             requests call it.
         options: address and limits.
-        device, precision, threads: as of `backbones.open`.
+        opener: makes a classifier of each, at the start and whenever it is loaded again;
+            `functools.partial(backbones.open, device="cpu")` says how to compute.
         started: called with the address once requests are answered.
-        downloading: called while weights are fetched.
 
     Raises:
         MissingExtra: FastAPI, uvicorn and their like are not installed.
@@ -49,15 +45,10 @@ def serve(
     from backbones.serving.service import Service
     from backbones.serving.telemetry import Metrics
 
-    def opened(source: str) -> Classifier:
-        return open_classifier(
-            source, device=device, precision=precision, threads=threads, downloading=downloading
-        )
-
     options, metrics = options or ServerOptions(), Metrics()
     sources = named_sources([what] if isinstance(what, str) else what)
     with listen(options.host, options.port) as sock:
-        repository = ModelRepository(sources, opened, options, metrics)
+        repository = ModelRepository(sources, opener, options, metrics)
         for name in sources:
             repository.load(name)
         log_to_standard_error(options.host, options.token is not None)

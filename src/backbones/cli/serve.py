@@ -7,6 +7,7 @@ import re
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -136,9 +137,8 @@ def serve(
         backbones.serve(
             classifiers,
             options,
+            opener=partial(backbones.open, downloading=bars.downloading, **asdict(compute)),
             started=say_where,
-            downloading=bars.downloading,
-            **asdict(compute),
         )
     signals.leave(0)
 
