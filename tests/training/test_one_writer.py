@@ -23,18 +23,13 @@ from backbones.training.folder import RunFolder
 from backbones.training.lock import NAME, FolderLock
 
 SETTINGS = (
-    "--model=lenet5_tiny",
-    *("--set=limit=64", "--set=batch_size=8", "--set=length=16epochs"),
-    *("--set=checkpoint_every=2steps", "--set=device=cpu", "--set=workers=1"),
+    *("limit=64", "batch_size=8", "length=5epochs", "checkpoint_every=2steps"),
+    *("device=cpu", "workers=1"),
 )
-
-
-def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "backbones", "train", *map(str, arguments)]
-
-
-def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
+WRITER = """
+import sys, backbones
+backbones.train("digits", model="lenet5_tiny", settings=sys.argv[2:], out=sys.argv[1]).run()
+"""
 
 
 def pause_when(writer: subprocess.Popen[bytes], file: Path, lines: int) -> None:
@@ -52,26 +47,24 @@ def pause_when(writer: subprocess.Popen[bytes], file: Path, lines: int) -> None:
 def test_a_second_resume_is_refused_and_after_a_kill_it_goes_on(tmp_path):
     """Two processes that resumed one run each cut and wrote the other's metrics.jsonl."""
     whole, run = tmp_path / "whole", tmp_path / "run"
-    assert call("digits", "--out", whole, *SETTINGS).returncode == 0
+    begin_training("digits", model="lenet5_tiny", settings=SETTINGS, out=whole).run()
     writer = subprocess.Popen(
-        command("digits", "--out", run, *SETTINGS), stdout=subprocess.DEVNULL, stderr=-1
+        [sys.executable, "-c", WRITER, run, *SETTINGS],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    assert writer.stderr is not None
-    with writer, writer.stderr:
+    with writer:
         try:
             pause_when(writer, run / "metrics.jsonl", lines=5)
             before = (run / "metrics.jsonl").read_bytes()
-            second = call("--resume", run)
-            assert second.returncode == 1
-            assert second.stderr.count("\n") == 1
-            assert f"{run} is being written by process {writer.pid} on " in second.stderr
-            assert "wait until it ends or stop it" in second.stderr
+            with pytest.raises(Busy, match="wait until it ends or stop it") as caught:
+                resume(run).run()
+            assert f"{run} is being written by process {writer.pid} on " in str(caught.value)
+            assert caught.value.exit_code == 1
             assert (run / "metrics.jsonl").read_bytes() == before
         finally:
             writer.kill()  # whoever is paused would be waited for without end
     assert (run / NAME).exists()  # and it keeps nobody out
-    again = call("--resume", run)
-    assert again.returncode == 0, again.stderr
+    resume(run).run()
     assert (run / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
     assert {file.name for file in run.iterdir()} == {file.name for file in whole.iterdir()}
 

@@ -85,9 +85,9 @@ def test_four_epochs_are_two_and_a_half_resumed(recipe, train, tmp_path, setting
 
 def test_two_threads_end_in_the_same_bits_too(recipe, train, tmp_path):
     torch.set_num_threads(2)  # the folder's fixture sets it back
-    row = recipe("checkpoint_every=2steps", "optimizer.momentum=0.9")
+    row = recipe("length=1epochs", "checkpoint_every=1steps", "optimizer.momentum=0.9")
     train(row, tmp_path / "whole")
-    train(row, tmp_path / "cut", stop_when=lambda r: isinstance(r, StepRecord) and r.step == 5)
+    train(row, tmp_path / "cut", stop_when=lambda r: isinstance(r, StepRecord) and r.step == 2)
     train(row, tmp_path / "cut", resume=True)
     assert_same(tmp_path / "whole", tmp_path / "cut")
 
@@ -238,8 +238,8 @@ def test_a_flipped_bit_anywhere_in_a_checkpoint_is_noticed(recipe, train, tmp_pa
     chance = random.Random(5)
     places = [
         *range(8),  # the header's length
-        *chance.sample(range(8, header), 200),
-        *chance.sample(range(header, len(good)), 100),
+        *chance.sample(range(8, header), 60),
+        *chance.sample(range(header, len(good)), 30),
         *range(len(good) - 8, len(good)),
     ]
     for place in places:
@@ -295,7 +295,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(recipe, train, tmp_path):
 
 
 KILLED = """
-import sys
+import os, sys
 sys.path.insert(0, {tests!r})
 import torch
 from pathlib import Path
@@ -306,20 +306,52 @@ from backbones.training.loop import fit
 from backbones.training.folder import RunFolder
 from backbones.training.settings import load_recipe
 torch.set_num_threads(1)
-out, row, data = Path({out!r}), load_recipe({recipe!r}), Squares(8)
-known = (out / "run.json").exists()
-run = RunFolder.open(out) if known else RunFolder.create(
-    out, recipe=row, data=fingerprint(data.split))
-model = build("vgg_tiny", num_classes=3, in_channels=3, seed=row.seed)
-with run:
-    for record in fit(model, row, data, evaluate=data.evaluate, run=run, resume=known):
-        print(type(record).__name__, flush=True)
+torch.optim.SGD([torch.zeros(1)])  # imports what takes PyTorch two seconds
+
+def train():
+    out, row, data = Path({out!r}), load_recipe({recipe!r}), Squares(8)
+    known = (out / "run.json").exists()
+    run = RunFolder.open(out) if known else RunFolder.create(
+        out, recipe=row, data=fingerprint(data.split))
+    model = build("vgg_tiny", num_classes=3, in_channels=3, seed=row.seed)
+    with run:
+        for record in fit(model, row, data, evaluate=data.evaluate, run=run, resume=known):
+            print(type(record).__name__, flush=True)
+
+for _ in sys.stdin:  # each line is a process of its own, with PyTorch imported already
+    child = os.fork()
+    if child == 0:
+        train()
+        os._exit(0)
+    print("process", child, flush=True)
+    print("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
+
+
+def ending(parent: subprocess.Popen[str], patience: int, wait_s: float) -> int:
+    """How a process ends that is killed so long after so many records."""
+    assert parent.stdin is not None
+    assert parent.stdout is not None
+    print(file=parent.stdin, flush=True)
+    child, seen = 0, 0
+    for line in parent.stdout:
+        match line.split():
+            case ["process", number]:
+                child = int(number)
+            case ["ended", code]:
+                return int(code)
+            case _:
+                seen += 1
+        if child and seen >= patience:
+            time.sleep(wait_s)
+            os.kill(child, signal.SIGKILL)
+            patience = 10_000
+    raise AssertionError("the parent ended")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_a_run_killed_at_random_ends_in_the_same_bits(recipe, train, tmp_path):
-    """Killed at random moments after random numbers of records, until it is done."""
+    """Killed at random moments after random numbers of records, five times, until it is done."""
     row = recipe(
         "length=6epochs", "checkpoint_every=2steps", "optimizer.kind=adam", "ema=0.9", *PLATEAU
     )
@@ -329,28 +361,14 @@ def test_a_run_killed_at_random_ends_in_the_same_bits(recipe, train, tmp_path):
     code = KILLED.format(
         tests=str(Path(__file__).parent), out=str(out), recipe=str(tmp_path / "row.json")
     )
-    chance, kills = random.Random(3), 0
-    for _ in range(20):
-        child = subprocess.Popen(
-            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        assert child.stdout is not None
-        assert child.stderr is not None
-        # five kills within the first records of a process, then it may finish
-        patience = chance.randrange(1, 10) if kills < 5 else 10_000
-        seen = 0
-        for line in child.stdout:
-            seen += line.strip() != ""
-            if seen == patience:
-                time.sleep(chance.uniform(0, 0.01))
-                child.kill()
-                kills += 1
-                break
-        errors = child.communicate()[1]
-        if child.returncode == 0:
-            break
-        assert child.returncode == -signal.SIGKILL, errors
-    assert kills == 5
+    chance = random.Random(3)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], text=True, **pipes) as parent:
+        for _ in range(5):
+            code_of_one = ending(parent, chance.randrange(1, 10), chance.uniform(0, 0.01))
+            assert code_of_one == -signal.SIGKILL
+        assert ending(parent, 10_000, 0) == 0
+        parent.stdin.close()
     assert_same(tmp_path / "whole", out)
     assert not list(out.glob(".*.tmp"))
 
