@@ -32,7 +32,7 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from backbones.data.augment import Augment, draws, framing_of
+from backbones.data.augment import Augment, framing_of, sample_params
 from backbones.data.geometry import evaluation_framing
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import ArrayImages, FileImages, Split
@@ -169,7 +169,7 @@ def pixel_differences(
     mean, std = (np.array(values) for values in (SPEC.mean, SPEC.std))
     seen = 0
     for batch in pipeline.epoch(0):
-        drawn = None if augment is None else draws(augment, 0, 0, batch.indices)
+        drawn = None if augment is None else sample_params(augment, 0, 0, batch.indices)
         for row, index in enumerate(batch.indices.tolist()):
             ours = batch.images[row].permute(1, 2, 0).numpy() * std + mean
             reference = _by_pillow(split, index, augment, drawn, row)

@@ -93,14 +93,14 @@ def test_out_of_fold_answers_are_those_of_the_network_that_never_saw_the_image(
     folds: Path,
 ) -> None:
     rows = table(folds / "out_of_fold.csv")
-    drawn = folds_for(FoldsFolder.open(folds).recipe, "digits")
-    names = [drawn.pool.images.name(place) for place in range(len(drawn.pool))]
+    folds_made = folds_for(FoldsFolder.open(folds).recipe, "digits")
+    names = [folds_made.pool.images.name(place) for place in range(len(folds_made.pool))]
     assert [row["path"] for row in rows] == names
-    assert [int(row["fold"]) for row in rows] == drawn.numbers.tolist()
+    assert [int(row["fold"]) for row in rows] == folds_made.numbers.tolist()
     losses = []
     for fold in (1, 2, 3):
         kept = open_bundle(folds / f"fold-{fold}")
-        held_out = drawn.held_out(fold).splits["val"]
+        held_out = folds_made.held_out(fold).splits["val"]
         found = evaluate_split(kept.build(), held_out, kept.spec, classes=kept.classes)
         own = [row for row in rows if int(row["fold"]) == fold]
         assert len(own) == len(held_out) == found.report.num_samples

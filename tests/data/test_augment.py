@@ -1,4 +1,4 @@
-"""What is drawn: by (seed, epoch, index) alone, with the distributions that the papers name."""
+"""What is sampled: by (seed, epoch, index) alone, with the distributions that the papers name."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from backbones.data import draws as chance
-from backbones.data.augment import Augment, draws, erased_box, framing_of
+from backbones.data import random as chance
+from backbones.data.augment import Augment, erased_box, framing_of, sample_params
 from backbones.data.geometry import Box, centre_crop_box
 
 EVERYTHING = [
@@ -36,9 +36,9 @@ def test_a_seed_means_the_same_for_ever() -> None:
 @pytest.mark.parametrize("augment", EVERYTHING)
 def test_draws_do_not_depend_on_the_company(augment: Augment) -> None:
     indices = np.array([5, 900, 3, 77, 12345])
-    together = draws(augment, 7, 3, indices)
+    together = sample_params(augment, 7, 3, indices)
     for row, index in enumerate(indices):
-        alone = draws(augment, 7, 3, np.array([index]))
+        alone = sample_params(augment, 7, 3, np.array([index]))
         for field in fields(together):
             np.testing.assert_array_equal(
                 getattr(together, field.name)[row], getattr(alone, field.name)[0]
@@ -47,7 +47,7 @@ def test_draws_do_not_depend_on_the_company(augment: Augment) -> None:
 
 @pytest.mark.parametrize("other", [(8, 3), (7, 4), (3, 7), (-7, 3), (7 + 2**64 - 1, 3)])
 def test_another_seed_or_epoch_draws_something_else(other: tuple[int, int]) -> None:
-    first, second = (draws(EVERYTHING[0], seed, epoch, MANY) for seed, epoch in ((7, 3), other))
+    first, second = (sample_params(EVERYTHING[0], *key, MANY) for key in ((7, 3), other))
     assert abs(np.corrcoef(first.x, second.x)[0, 1]) < 0.03
     assert (first.flip == second.flip).mean() == pytest.approx(0.5, abs=0.02)
 
@@ -73,23 +73,24 @@ def test_numbers_of_a_sample_are_uniform_and_independent() -> None:
 
 
 def test_normal_numbers_have_the_moments_of_the_normal_distribution() -> None:
-    drawn = chance.normal(0, 0, MANY, 5)
-    moments = [float((drawn**power).mean()) for power in (1, 2, 3, 4)]
+    numbers = chance.normal(0, 0, MANY, 5)
+    moments = [float((numbers**power).mean()) for power in (1, 2, 3, 4)]
     np.testing.assert_allclose(moments, [0, 1, 0, 3], atol=0.15)
 
 
 def test_scale_jitter_draws_both_ends_and_all_between() -> None:
-    drawn = draws(Augment(resize=(256, 259)), 0, 0, MANY).resize
-    values, counts = np.unique(drawn, return_counts=True)
+    sizes = sample_params(Augment(resize=(256, 259)), 0, 0, MANY).resize
+    values, counts = np.unique(sizes, return_counts=True)
     assert values.tolist() == [256, 257, 258, 259]
     assert counts.min() > 4700
-    assert set(draws(Augment(resize=300), 0, 0, MANY).resize.tolist()) == {300}
+    assert set(sample_params(Augment(resize=300), 0, 0, MANY).resize.tolist()) == {300}
 
 
 def test_flip_has_its_probability() -> None:
-    assert not draws(Augment(), 0, 0, MANY).flip.any()
-    assert draws(Augment(flip=1.0), 0, 0, MANY).flip.all()
-    assert draws(Augment(flip=0.25), 0, 0, MANY).flip.mean() == pytest.approx(0.25, abs=0.015)
+    assert not sample_params(Augment(), 0, 0, MANY).flip.any()
+    assert sample_params(Augment(flip=1.0), 0, 0, MANY).flip.all()
+    flips = sample_params(Augment(flip=0.25), 0, 0, MANY).flip
+    assert flips.mean() == pytest.approx(0.25, abs=0.015)
 
 
 def test_pca_colour_has_the_authors_covariance() -> None:
@@ -103,7 +104,7 @@ def test_pca_colour_has_the_authors_covariance() -> None:
         (0.1 * std) ** 2 * np.outer(vector, vector)
         for std, vector in zip((121.78, 37.09, 19.72), components, strict=True)
     )
-    colour = draws(Augment(pca_colour=0.1), 0, 0, MANY).colour
+    colour = sample_params(Augment(pca_colour=0.1), 0, 0, MANY).colour
     np.testing.assert_allclose(np.cov(colour.T), expected, atol=0.04 * expected.max())
     np.testing.assert_allclose(colour.mean(0), 0, atol=0.2)
 
@@ -111,7 +112,7 @@ def test_pca_colour_has_the_authors_covariance() -> None:
 def test_fb_resnet_colour_is_weaker_by_the_factors_that_are_printed() -> None:
     """2.2, 7.7 and 17 times, component by component."""
     author, weak = (
-        draws(Augment(pca_colour=0.1, pca_scale=scale), 0, 0, MANY[:50]).colour
+        sample_params(Augment(pca_colour=0.1, pca_scale=scale), 0, 0, MANY[:50]).colour
         for scale in ("author", "fb.resnet")
     )
     components = np.array(
@@ -126,9 +127,9 @@ def test_fb_resnet_colour_is_weaker_by_the_factors_that_are_printed() -> None:
 
 def test_random_resized_boxes_stay_inside_with_area_and_aspect_in_range() -> None:
     augment = Augment(crop="random_resized", area=(0.2, 0.8), aspect=(0.5, 2.0))
-    drawn = draws(augment, 0, 0, MANY[:500])
+    params = sample_params(augment, 0, 0, MANY[:500])
     for row in range(500):
-        cut, resized, window = framing_of(augment, drawn, row, 500, 375, 224)
+        cut, resized, window = framing_of(augment, params, row, 500, 375, 224)
         assert 0 <= cut.left <= 500 - cut.width
         assert 0 <= cut.top <= 375 - cut.height
         assert 0.19 < cut.width * cut.height / (500 * 375) < 0.81
@@ -138,17 +139,17 @@ def test_random_resized_boxes_stay_inside_with_area_and_aspect_in_range() -> Non
 
 def test_centre_crop_is_where_evaluation_puts_it() -> None:
     augment = Augment(resize=256, crop="centre")
-    framing = framing_of(augment, draws(augment, 0, 0, np.array([3])), 0, 500, 375, 224)
+    framing = framing_of(augment, sample_params(augment, 0, 0, np.array([3])), 0, 500, 375, 224)
     assert framing.resized == (341, 256)
     assert framing.window == centre_crop_box(341, 256, 224)
 
 
 def test_erased_boxes_stay_inside_and_have_the_papers_areas() -> None:
-    drawn = draws(Augment(erase=0.5), 0, 0, MANY[:1000])
-    hit = np.flatnonzero(drawn.erase[:, 0])
+    params = sample_params(Augment(erase=0.5), 0, 0, MANY[:1000])
+    hit = np.flatnonzero(params.erase[:, 0])
     assert len(hit) / 1000 == pytest.approx(0.5, abs=0.06)
     for row in hit.tolist():
-        box = erased_box(drawn, row, 224)
+        box = erased_box(params, row, 224)
         assert 0 <= box.left <= 224 - box.width
         assert 0 <= box.top <= 224 - box.height
         assert 0.018 < box.width * box.height / 224**2 < 0.41

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from backbones.data.augment import Augment, draws
+from backbones.data.augment import Augment, sample_params
 from backbones.data.distort import OPERATIONS, distort
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import ArrayImages, Split
@@ -64,15 +64,15 @@ def test_jitter_multiplies_brightness_and_leaves_grey_saturation():
 
 
 def test_draws_are_even_and_within_their_ranges():
-    drawn = draws(Augment(jitter=0.4, rand_ops=2, rand_magnitude=7), 0, 0, MANY)
-    assert drawn.jitter[:, :3].min() >= 0.6
-    assert drawn.jitter[:, :3].max() <= 1.4
-    assert drawn.jitter[:, :3].mean() == pytest.approx(1.0, abs=0.01)
-    numbers, counts = np.unique(drawn.operations[:, :, 0], return_counts=True)
+    params = sample_params(Augment(jitter=0.4, rand_ops=2, rand_magnitude=7), 0, 0, MANY)
+    assert params.jitter[:, :3].min() >= 0.6
+    assert params.jitter[:, :3].max() <= 1.4
+    assert params.jitter[:, :3].mean() == pytest.approx(1.0, abs=0.01)
+    numbers, counts = np.unique(params.operations[:, :, 0], return_counts=True)
     assert numbers.tolist() == list(range(14))
     assert counts.min() > 600
-    assert set(np.abs(drawn.operations[:, :, 1]).ravel().tolist()) == {0.7}
-    assert np.sign(drawn.operations[:, :, 1]).mean() == pytest.approx(0.0, abs=0.03)
+    assert set(np.abs(params.operations[:, :, 1]).ravel().tolist()) == {0.7}
+    assert np.sign(params.operations[:, :, 1]).mean() == pytest.approx(0.0, abs=0.03)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

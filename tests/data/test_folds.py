@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from backbones.data.folds import draw_folds, fold_numbers
+from backbones.data.folds import fold_numbers, make_folds
 from backbones.data.source import ArrayImages, DataSource, FileImages, Split
 from backbones.errors import BadData, RecipeError, WrongUse
 from backbones.training.data import folds_for, open_for
@@ -59,10 +59,10 @@ def test_every_training_image_is_held_out_exactly_once_and_test_never() -> None:
     whole = source(
         train=files("train", [0, 1] * 9), val=files("val", [1, 0, 1]), test=files("test", [0, 1])
     )
-    drawn = draw_folds(whole, 4, seed=2)
+    folds_made = make_folds(whole, 4, seed=2)
     held: list[str] = []
     for fold in range(1, 5):
-        found = drawn.held_out(fold)
+        found = folds_made.held_out(fold)
         train, val = names_of(found.splits["train"]), names_of(found.splits["val"])
         assert not set(train) & set(val)
         assert len(train) + len(val) == 21
@@ -79,9 +79,9 @@ def test_labels_stay_with_their_images() -> None:
         for split in whole.splits.values()
         for name, label in zip(names_of(split), split.labels, strict=True)
     }
-    drawn = draw_folds(whole, 2, seed=0)
+    folds_made = make_folds(whole, 2, seed=0)
     for fold in (1, 2):
-        for split in drawn.held_out(fold).splits.values():
+        for split in folds_made.held_out(fold).splits.values():
             assert [truth[name] for name in names_of(split)] == split.labels.tolist()
 
 
@@ -90,23 +90,23 @@ def test_images_in_memory_are_joined_with_their_pixels() -> None:
         array = np.arange(first, first + 4, dtype=np.uint8)[:, None, None, None]
         return Split(name, ("cat", "dog"), np.array([0, 1, 0, 1]), ArrayImages(array, name))
 
-    drawn = draw_folds(source(train=memory("train", 0), val=memory("val", 4)), 2, seed=0)
-    images = drawn.held_out(1).splits["val"].images
+    folds_made = make_folds(source(train=memory("train", 0), val=memory("val", 4)), 2, seed=0)
+    images = folds_made.held_out(1).splits["val"].images
     assert isinstance(images, ArrayImages)
-    assert images.array.ravel().tolist() == drawn.places(1).tolist()
-    assert images.name(0) == f"train+val#{drawn.places(1)[0]}"
+    assert images.array.ravel().tolist() == folds_made.places(1).tolist()
+    assert images.name(0) == f"train+val#{folds_made.places(1)[0]}"
 
 
 def test_train_and_val_that_are_stored_differently_are_bad_data() -> None:
     array = ArrayImages(np.zeros((2, 1, 1, 1), np.uint8), "memory")
     odd = Split("val", ("cat", "dog"), np.array([0, 1]), array)
     with pytest.raises(BadData, match="stored differently"):
-        draw_folds(source(train=files("train", [0, 1]), val=odd), 2, seed=0)
+        make_folds(source(train=files("train", [0, 1]), val=odd), 2, seed=0)
 
 
 def test_a_class_with_fewer_images_than_folds_is_named() -> None:
     with pytest.raises(WrongUse, match=r"'dog' has 2 training images in photos, too few for 3"):
-        draw_folds(source(train=files("train", [0, 0, 0, 1, 1])), 3, seed=0)
+        make_folds(source(train=files("train", [0, 0, 0, 1, 1])), 3, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -146,8 +146,8 @@ def test_a_smoke_run_leaves_something_in_each_fold(num_folds: int) -> None:
     small = smoke(recipe(f"folds={num_folds}"))
     assert small.limit is not None
     assert small.limit * (num_folds - 1) // num_folds >= 16
-    drawn = folds_for(small, "digits")
-    assert np.bincount(drawn.numbers)[1:].min() >= 1
+    folds_made = folds_for(small, "digits")
+    assert np.bincount(folds_made.numbers)[1:].min() >= 1
 
 
 def test_a_folder_without_a_test_part(tmp_path: Path) -> None:

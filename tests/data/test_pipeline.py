@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from backbones.data.augment import Augment, draws, erased_box, framing_of
+from backbones.data.augment import Augment, erased_box, framing_of, sample_params
 from backbones.data.pipeline import Batch, Pipeline
 from backbones.data.source import ArrayImages, FileImages, Images, Split
 from backbones.errors import WrongUse
@@ -125,18 +125,18 @@ def test_a_crop_and_a_flip_are_what_plain_numpy_makes(array: np.ndarray) -> None
     )
     flips = 0
     for batch in pipeline.epoch(2):
-        drawn = draws(augment, 3, 2, batch.indices)
+        params = sample_params(augment, 3, 2, batch.indices)
         for row, index in enumerate(batch.indices.tolist()):
-            left, top, _, _ = framing_of(augment, drawn, row, 40, 32, 24).window
+            left, top, _, _ = framing_of(augment, params, row, 40, 32, 24).window
             expected = np.zeros((24, 24, 3))
             for y in range(24):
                 for x in range(24):
                     if 0 <= top + y < 32 and 0 <= left + x < 40:
                         expected[y, x] = array[index, top + y, left + x]
-            if drawn.flip[row]:
+            if params.flip[row]:
                 expected = expected[:, ::-1]
                 flips += 1
-            expected = ((expected + drawn.colour[row]) / 255 - SPEC.mean) / SPEC.std
+            expected = ((expected + params.colour[row]) / 255 - SPEC.mean) / SPEC.std
             found = batch.images[row].permute(1, 2, 0).numpy()
             np.testing.assert_allclose(found, expected, atol=1e-5)
         assert batch.labels.tolist() == (batch.indices % 3).tolist()
@@ -151,9 +151,9 @@ def test_an_erased_rectangle_has_the_mean_colour(array: np.ndarray) -> None:
         next(iter(Pipeline(split, SPEC, batch_size=37, augment=each).epoch(0)))
         for each in (augment, plain)
     )
-    drawn = draws(augment, 0, 0, erased.indices)
+    params = sample_params(augment, 0, 0, erased.indices)
     for row in range(37):
-        box = erased_box(drawn, row, 24)
+        box = erased_box(params, row, 24)
         mask = torch.zeros(24, 24, dtype=torch.bool)
         mask[box.top : box.top + box.height, box.left : box.left + box.width] = True
         assert erased.images[row][:, mask].abs().max() == 0

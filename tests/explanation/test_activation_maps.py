@@ -98,7 +98,7 @@ def test_cam_is_grad_cam_times_the_positions(name: str, positive: bool) -> None:
     found = cam(network, x, classes, positive=positive)
     other = grad_cam(network, x, classes, positive=positive)
     positions = found.values[0, 0].numel()
-    # Before negative values go: a start that another torch draws may leave none above 0.
+    # Before negative values go: a start that another torch samples may leave none above 0.
     scale = float(cam(network, x, classes, positive=False).values.abs().max())
     assert scale > 1e-4
     torch.testing.assert_close(found.values, other.values * positions, rtol=1e-3, atol=1e-5 * scale)

@@ -36,7 +36,7 @@ def on_meta(name: str, **changes: Any) -> Any:
         return changed(name, **changes)
 
 
-def draw(*shape: int, seed: int = 0) -> Tensor:
+def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
@@ -123,12 +123,12 @@ def test_equals_a_second_transcription(name: str, memory_saving: bool) -> None:
     for number, layer in enumerate(network.modules()):
         if isinstance(layer, nn.BatchNorm2d):
             maps = layer.num_features
-            layer.weight.data = draw(maps, seed=number).mul(0.2).add(1)
-            layer.bias.data = draw(maps, seed=number + 1).mul(0.2)
-            layer.running_mean = draw(maps, seed=number + 2).mul(0.2)
-            layer.running_var = draw(maps, seed=number + 3).abs().add(0.5)
+            layer.weight.data = noise(maps, seed=number).mul(0.2).add(1)
+            layer.bias.data = noise(maps, seed=number + 1).mul(0.2)
+            layer.running_mean = noise(maps, seed=number + 2).mul(0.2)
+            layer.running_var = noise(maps, seed=number + 3).abs().add(0.5)
     network.double().eval()
-    x = draw(2, 3, 13, 10)
+    x = noise(2, 3, 13, 10)
     expected = second_transcription(network, x)
     assert expected.std() > 0
     torch.testing.assert_close(network(x), expected, rtol=1e-9, atol=1e-9)
@@ -136,7 +136,7 @@ def test_equals_a_second_transcription(name: str, memory_saving: bool) -> None:
 
 def test_a_block_passes_everything_on() -> None:
     block = changed("densenet_tiny").features.denseblock1.eval()
-    x = draw(2, 8, 4, 4).float()
+    x = noise(2, 8, 4, 4).float()
     kept = x.clone()
     y = block(x)
     assert torch.equal(x, kept)
@@ -162,7 +162,7 @@ def bytes_kept(forward: Callable[[], Tensor]) -> int:
 
 
 def test_saving_memory_saves_memory() -> None:
-    x = draw(4, 3, 32, 32).float()
+    x = noise(4, 3, 32, 32).float()
     whole = changed("densenet_bc_100_12")
     saving = changed("densenet_bc_100_12", memory_saving=True)
     kept = [bytes_kept(lambda model=model: model(x)) for model in (whole, saving)]  # type: ignore[misc]
@@ -177,7 +177,7 @@ def test_saving_memory_changes_no_number(name: str) -> None:
     saving.load_state_dict(whole.state_dict())
     momenta = [m.momentum for m in saving.modules() if isinstance(m, nn.BatchNorm2d)]
     for step in range(2):
-        x = draw(4, 3, 32, 32, seed=step).float()
+        x = noise(4, 3, 32, 32, seed=step).float()
         results = []
         for model in (whole, saving):
             model.zero_grad()
@@ -198,13 +198,13 @@ def test_saving_memory_in_evaluation_mode_moves_no_average() -> None:
     """As when an explanation wants gradients of a network that is not trained."""
     model = changed("densenet_tiny", memory_saving=True).eval()
     before = copy.deepcopy(model.state_dict())
-    model(draw(2, 3, 32, 32).float()).sum().backward()
+    model(noise(2, 3, 32, 32).float()).sum().backward()
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
 def test_saving_memory_leaves_the_choice_to_a_compiler() -> None:
     model = changed("densenet_tiny", memory_saving=True)
-    x = draw(2, 3, 32, 32).float()
+    x = noise(2, 3, 32, 32).float()
     compiled = torch.compile(copy.deepcopy(model), backend="eager", fullgraph=True)
     assert torch.equal(compiled(x), model(x))
 
@@ -214,7 +214,7 @@ def test_saving_memory_with_dropout_drops_the_same_units() -> None:
     for memory_saving in (False, True):
         model = changed("densenet_tiny", dropout=0.5, memory_saving=memory_saving).train()
         torch.manual_seed(7)
-        model(draw(4, 3, 32, 32).float()).square().sum().backward()
+        model(noise(4, 3, 32, 32).float()).square().sum().backward()
         gradients.append([p.grad for p in model.parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 

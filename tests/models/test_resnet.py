@@ -28,7 +28,7 @@ def on_meta(name: str, **changes: Any) -> Any:
         return make(network_type, changed)
 
 
-def draw(*shape: int, seed: int = 0) -> Tensor:
+def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
@@ -37,10 +37,10 @@ def with_drawn_norms(network: nn.Module) -> Any:
     for number, layer in enumerate(network.modules()):
         if isinstance(layer, nn.BatchNorm2d):
             maps = layer.num_features
-            layer.weight.data = draw(maps, seed=number).mul(0.2).add(1)
-            layer.bias.data = draw(maps, seed=number + 1).mul(0.2)
-            layer.running_mean = draw(maps, seed=number + 2).mul(0.2)
-            layer.running_var = draw(maps, seed=number + 3).abs().add(0.5)
+            layer.weight.data = noise(maps, seed=number).mul(0.2).add(1)
+            layer.bias.data = noise(maps, seed=number + 1).mul(0.2)
+            layer.running_mean = noise(maps, seed=number + 2).mul(0.2)
+            layer.running_var = noise(maps, seed=number + 3).abs().add(0.5)
     return network.double().eval()
 
 
@@ -184,7 +184,7 @@ def second_transcription(network: Any, x: Tensor) -> Tensor:
 )
 def test_equals_a_second_transcription(name: str, px: int) -> None:
     network = with_drawn_norms(build(name, num_classes=3, seed=0))
-    x = draw(2, 3, px, px + 4)
+    x = noise(2, 3, px, px + 4)
     with torch.no_grad():
         expected = second_transcription(network, x)
         assert expected.std() > 0
@@ -192,7 +192,7 @@ def test_equals_a_second_transcription(name: str, px: int) -> None:
 
 
 def test_option_a_carries_maps_on_and_adds_zeros() -> None:
-    x = draw(2, 3, 5, 6).numpy()
+    x = noise(2, 3, 5, 6).numpy()
     for before, behind in ((0, 4), (2, 2)):
         found = ZeroMaps(2, before=before, behind=behind)(torch.tensor(x)).numpy()
         assert found.shape == (2, 7, 3, 3)
@@ -204,7 +204,7 @@ def test_option_a_carries_maps_on_and_adds_zeros() -> None:
 def test_a_block_that_adds_nothing_passes_its_input_on() -> None:
     block = BasicBlock(4, 4, 1, "B")
     nn.init.zeros_(block.bn2.weight)
-    x = draw(2, 4, 6, 6).float().abs()
+    x = noise(2, 4, 6, 6).float().abs()
     assert torch.equal(block(x), x)
     twin = BasicBlock(4, 4, 1, "none")
     nn.init.zeros_(twin.bn2.weight)
@@ -214,7 +214,7 @@ def test_a_block_that_adds_nothing_passes_its_input_on() -> None:
 def test_a_block_leaves_its_input_alone() -> None:
     """The addition in place must not be one into the maps that others may read."""
     for option in ("A", "B", "none"):
-        x = draw(2, 4, 6, 6).float()
+        x = noise(2, 4, 6, 6).float()
         before = x.clone()
         BasicBlock(4, 4, 1, option)(x)  # type: ignore[arg-type]
         assert torch.equal(x, before)

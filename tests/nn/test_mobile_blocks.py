@@ -13,7 +13,7 @@ from backbones.nn.squeeze_excite import SqueezeExcite
 from backbones.nn.widths import round_width
 
 
-def drawn(*shape: int, seed: int = 0) -> Tensor:
+def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
@@ -41,7 +41,7 @@ def same_convolution(x: np.ndarray, weight: np.ndarray, stride: int) -> np.ndarr
 @pytest.mark.parametrize("size", [(8, 8), (7, 7), (8, 7), (1, 2), (9, 6)])
 def test_same_padding_is_tensorflows(kernel: int, stride: int, size: tuple[int, int]) -> None:
     layer = SamePadConv2d(2, 3, kernel, stride, bias=False)
-    x = drawn(1, 2, *size)
+    x = noise(1, 2, *size)
     expected = same_convolution(x[0].numpy(), layer.weight.detach().numpy(), stride)
     with torch.no_grad():
         torch.testing.assert_close(
@@ -53,7 +53,7 @@ def test_same_padding_differs_from_symmetric_where_a_side_is_even() -> None:
     for side, equal in ((8, False), (7, True)):
         same, symmetric = (padded_conv(1, 1, 3, how, stride=2) for how in ("same", "symmetric"))
         symmetric.load_state_dict(same.state_dict())
-        x = drawn(1, 1, side, side)
+        x = noise(1, 1, side, side)
         with torch.no_grad():
             assert same(x).shape == symmetric(x).shape
             assert torch.allclose(same(x), symmetric(x)) == equal
@@ -70,7 +70,7 @@ def test_padding_is_not_copied_for_at_stride_1() -> None:
 
 def test_squeeze_excite_is_a_gate_a_map() -> None:
     layer = SqueezeExcite(6, 2)
-    x = drawn(3, 6, 4, 5)
+    x = noise(3, 6, 4, 5)
     w1, b1, w2, b2 = (p.detach().numpy().astype(np.float64) for p in layer.parameters())
     mean = x.numpy().astype(np.float64).mean(axis=(2, 3))
     hidden = mean @ w1[:, :, 0, 0].T + b1
@@ -92,7 +92,7 @@ def test_drop_path_leaves_an_image_out_as_a_whole_and_keeps_the_mean() -> None:
 
 
 def test_drop_path_does_nothing_at_evaluation_or_with_no_chance() -> None:
-    x = drawn(4, 2, 3, 3)
+    x = noise(4, 2, 3, 3)
     before = torch.get_rng_state()
     assert DropPath(0.5).eval()(x) is x
     assert DropPath(0.0).train()(x) is x

@@ -112,12 +112,12 @@ def library(request: pytest.FixtureRequest) -> Callable[[str], ModuleType]:
 
 
 @lru_cache(maxsize=4)
-def drawn_large(shape: tuple[int, ...]) -> Tensor:
-    """The weights of large fully connected layers are drawn once for all networks."""
+def large_noise(shape: tuple[int, ...]) -> Tensor:
+    """The weights of large fully connected layers are sampled once for all networks."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(math.prod(shape)))
 
 
-def drawn(name: str, tensor: Tensor) -> Tensor:
+def noise(name: str, tensor: Tensor) -> Tensor:
     """Numbers that keep a signal's size from layer to layer."""
     shape = tuple(tensor.shape)
     if not tensor.is_floating_point():
@@ -125,7 +125,7 @@ def drawn(name: str, tensor: Tensor) -> Tensor:
     if name.endswith("running_var"):
         return torch.ones(shape)
     if tensor.numel() > 10_000_000:
-        numbers = drawn_large(shape)
+        numbers = large_noise(shape)
     else:
         seed = sum(position * byte for position, byte in enumerate(name.encode(), 1))
         numbers = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
@@ -138,11 +138,11 @@ def images(channels: int, px: int) -> Tensor:
     return torch.randn(2, channels, px, px, generator=torch.Generator().manual_seed(px))
 
 
-def drawn_network(variant: str, px: int) -> Any:
-    """Our network with drawn weights; batch norm's averages are those of a real pass."""
+def noise_network(variant: str, px: int) -> Any:
+    """Our network with random weights; batch norm's averages are those of a real pass."""
     with torch.device("meta"):
         network: Any = make(*find_row(variant), num_classes=CLASSES)
-    state = {name: drawn(name, tensor) for name, tensor in network.state_dict().items()}
+    state = {name: noise(name, tensor) for name, tensor in network.state_dict().items()}
     network.load_state_dict(state, strict=True, assign=True)
     norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
     if not norms:
@@ -150,7 +150,7 @@ def drawn_network(variant: str, px: int) -> Any:
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 1.0
-    torch.manual_seed(0)  # stochastic depth draws, and the averages see it
+    torch.manual_seed(0)  # stochastic depth samples, and the averages see it
     with torch.no_grad():
         network.train()(images(network.in_channels, px))
     for norm, momentum in zip(norms, momenta, strict=True):
@@ -217,7 +217,7 @@ def ours(variant: str, px: int, fp64: bool) -> tuple[Mapping[str, Tensor], Tenso
 
     Up to a gigabyte, which `test_equals_an_independent_implementation` forgets after the last one.
     """
-    network = drawn_network(variant, px)
+    network = noise_network(variant, px)
     state, x = network.state_dict(), images(network.in_channels, px)
     heavy = sum(p.numel() for p in network.parameters()) > HEAVY_PARAMS
     kind = torch.float32 if heavy and not fp64 else torch.float64

@@ -17,8 +17,8 @@ TOLERANCE = 1e-5
 
 
 @cache
-def draw(name: str, shape: tuple[int, ...]) -> Tensor:
-    """Numbers that keep a signal's size; the large heads are drawn once for all networks."""
+def noise(name: str, shape: tuple[int, ...]) -> Tensor:
+    """Numbers that keep a signal's size; the large heads are sampled once for all networks."""
     generator = torch.Generator().manual_seed(sum(name.encode()))
     if name.endswith("num_batches_tracked"):
         return torch.tensor(7)
@@ -28,14 +28,14 @@ def draw(name: str, shape: tuple[int, ...]) -> Tensor:
     return numbers * (math.sqrt(2 / math.prod(shape[1:])) if len(shape) > 1 else 0.1)
 
 
-def drawn_state(network: nn.Module) -> dict[str, Tensor]:
-    return {name: draw(name, tuple(t.shape)) for name, t in network.state_dict().items()}
+def noise_state(network: nn.Module) -> dict[str, Tensor]:
+    return {name: noise(name, tuple(t.shape)) for name, t in network.state_dict().items()}
 
 
 def ours(name: str) -> Any:
     with torch.device("meta"):
         network = make(*find_row(name), num_classes=CLASSES)
-    network.load_state_dict(drawn_state(network), strict=True, assign=True)
+    network.load_state_dict(noise_state(network), strict=True, assign=True)
     return network
 
 

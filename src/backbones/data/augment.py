@@ -1,4 +1,4 @@
-"""What training may change in an image, and how much: drawn anew for every sample and epoch."""
+"""What training may change in an image, and how much: sampled anew for every sample and epoch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from backbones.data.distort import OPERATIONS
-from backbones.data.draws import Floats, Integers, normal, uniform
 from backbones.data.geometry import (
     Box,
     Framing,
@@ -20,6 +19,7 @@ from backbones.data.geometry import (
     random_resized_box,
     resized_size,
 )
+from backbones.data.random import Floats, Integers, normal, uniform
 
 Pixel = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -53,10 +53,10 @@ _SCALE, _X, _Y, _FLIP, _COLOUR, _ERASE, _BOXES, _JITTER, _OPERATIONS = 1, 2, 3, 
 
 
 class Augment(BaseModel):
-    """What is drawn for each training image.
+    """What is sampled for each training image.
 
     Args:
-        resize: px of the shorter side before the crop; a pair draws it uniformly, both ends
+        resize: px of the shorter side before the crop; a pair is sampled uniformly, both ends
             included (VGG's scale jitter: Simonyan & Zisserman 2015, section 3.1); None leaves
             the image as it is.
         crop: "random" square, "centre" square, or "random_resized": a box of random area and
@@ -70,8 +70,8 @@ class Augment(BaseModel):
         pca_scale: "author" steps by the standard deviations of the components, as the author's
             code does (its final division of all pixels by 1.1 is left out, for the paper does
             not have it); "fb.resnet" by their variances, 2 to 17 times weaker.
-        jitter: brightness, contrast and saturation are each multiplied by a factor drawn from
-            1 - jitter to 1 + jitter, in an order that is drawn too (fb.resnet.torch's
+        jitter: brightness, contrast and saturation are each multiplied by a factor sampled from
+            1 - jitter to 1 + jitter, in an order that is sampled too (fb.resnet.torch's
             ColorJitter: 0.4); on bytes, so that what leaves 0..255 is cut. 0 turns it off.
         rand_ops: how many operations of RandAugment, one after the other (Cubuk et al. 2020);
             0 turns it off. The fourteen are in `data.distort`, their ranges AutoAugment's.
@@ -121,8 +121,8 @@ class Augment(BaseModel):
 
 
 @dataclass(frozen=True)
-class Draws:
-    """What was drawn for N samples; a field that an augmentation does not use holds zeros.
+class AugmentParams:
+    """What was sampled for N samples; a field that an augmentation does not use holds zeros.
 
     Args:
         resize: px of the shorter side, 0 for "as it is"; int64 (N,).
@@ -147,17 +147,17 @@ class Draws:
     jitter: Floats
     operations: Floats
 
-    def rows(self, first: int, last: int) -> Draws:
-        """The draws of samples `first` to `last - 1`."""
-        return Draws(**{f.name: getattr(self, f.name)[first:last] for f in fields(self)})
+    def rows(self, first: int, last: int) -> AugmentParams:
+        """The parameters of samples `first` to `last - 1`."""
+        return AugmentParams(**{f.name: getattr(self, f.name)[first:last] for f in fields(self)})
 
 
-def draws(augment: Augment, seed: int, epoch: int, indices: Integers) -> Draws:
-    """Draw for the samples at `indices`, by (seed, epoch, index) and by nothing else.
+def sample_params(augment: Augment, seed: int, epoch: int, indices: Integers) -> AugmentParams:
+    """Sample for the images at `indices`, by (seed, epoch, index) and by nothing else.
 
     Example:
-        >>> both = draws(Augment(flip=0.5), 0, 3, np.array([7, 8]))
-        >>> bool(both.x[1] == draws(Augment(flip=0.5), 0, 3, np.array([8])).x[0])
+        >>> both = sample_params(Augment(flip=0.5), 0, 3, np.array([7, 8]))
+        >>> bool(both.x[1] == sample_params(Augment(flip=0.5), 0, 3, np.array([8])).x[0])
         True
     """
 
@@ -168,17 +168,17 @@ def draws(augment: Augment, seed: int, epoch: int, indices: Integers) -> Draws:
     boxes = range(_BOXES, _BOXES + 2 * _ATTEMPTS, 2) if augment.crop == "random_resized" else ()
     areas = [_between(share(slot), *augment.area) for slot in boxes]
     aspects = [_log_between(share(slot + 1), *augment.aspect) for slot in boxes]
-    return Draws(
-        resize=_drawn_resize(augment, len(indices), share),
+    return AugmentParams(
+        resize=_sampled_resize(augment, len(indices), share),
         x=share(_X),
         y=share(_Y),
         areas=np.stack(areas, 1) if areas else none,
         aspects=np.stack(aspects, 1) if aspects else none,
         flip=share(_FLIP) < augment.flip,
-        colour=_drawn_colour(augment, seed, epoch, indices),
-        erase=_drawn_erase(augment, len(indices), share),
-        jitter=_drawn_jitter(augment, share) if augment.jitter else none,
-        operations=_drawn_operations(augment, len(indices), share),
+        colour=_sampled_colour(augment, seed, epoch, indices),
+        erase=_sampled_erase(augment, len(indices), share),
+        jitter=_sampled_jitter(augment, share) if augment.jitter else none,
+        operations=_sampled_operations(augment, len(indices), share),
     )
 
 
@@ -191,13 +191,13 @@ def _log_between(share: Floats, low: float, high: float) -> Floats:
     return np.exp(_between(share, np.log(low), np.log(high)))
 
 
-def _drawn_resize(augment: Augment, count: int, share: Callable[[int], Floats]) -> Integers:
-    drawn = share(_SCALE)
+def _sampled_resize(augment: Augment, count: int, share: Callable[[int], Floats]) -> Integers:
+    position = share(_SCALE)
     low, high = augment.resize if isinstance(augment.resize, tuple) else (augment.resize or 0,) * 2
-    return low + np.floor(drawn * (high - low + 1)).astype(np.int64)
+    return low + np.floor(position * (high - low + 1)).astype(np.int64)
 
 
-def _drawn_colour(augment: Augment, seed: int, epoch: int, indices: Integers) -> Floats:
+def _sampled_colour(augment: Augment, seed: int, epoch: int, indices: Integers) -> Floats:
     if not augment.pca_colour:
         return np.zeros((len(indices), 3))
     slots = range(_COLOUR, _COLOUR + 6, 2)
@@ -207,7 +207,7 @@ def _drawn_colour(augment: Augment, seed: int, epoch: int, indices: Integers) ->
     return np.stack([(steps * row).sum(1) for row in _COMPONENTS[augment.pca_scale]], 1)
 
 
-def _drawn_erase(augment: Augment, count: int, share: Callable[[int], Floats]) -> Floats:
+def _sampled_erase(augment: Augment, count: int, share: Callable[[int], Floats]) -> Floats:
     if not augment.erase:
         return np.zeros((count, 4))
     hit = share(_ERASE) < augment.erase
@@ -216,42 +216,42 @@ def _drawn_erase(augment: Augment, count: int, share: Callable[[int], Floats]) -
     return np.stack([area, aspect, share(_ERASE + 3), share(_ERASE + 4)], 1)
 
 
-def _drawn_jitter(augment: Augment, share: Callable[[int], Floats]) -> Floats:
+def _sampled_jitter(augment: Augment, share: Callable[[int], Floats]) -> Floats:
     low, high = 1 - augment.jitter, 1 + augment.jitter
     factors = [_between(share(_JITTER + number), low, high) for number in range(3)]
     return np.stack([*factors, share(_JITTER + 3)], 1)
 
 
-def _drawn_operations(augment: Augment, count: int, share: Callable[[int], Floats]) -> Floats:
-    drawn = np.zeros((count, augment.rand_ops, 2))
+def _sampled_operations(augment: Augment, count: int, share: Callable[[int], Floats]) -> Floats:
+    operations = np.zeros((count, augment.rand_ops, 2))
     for place in range(augment.rand_ops):
         slot = _OPERATIONS + 2 * place
-        drawn[:, place, 0] = np.floor(share(slot) * len(OPERATIONS))
+        operations[:, place, 0] = np.floor(share(slot) * len(OPERATIONS))
         sign = np.where(share(slot + 1) < 0.5, -1.0, 1.0)
-        drawn[:, place, 1] = sign * augment.rand_magnitude / 10
-    return drawn
+        operations[:, place, 1] = sign * augment.rand_magnitude / 10
+    return operations
 
 
 def framing_of(
-    augment: Augment, drawn: Draws, row: int, width: int, height: int, size: int
+    augment: Augment, params: AugmentParams, row: int, width: int, height: int, size: int
 ) -> Framing:
-    """How sample `row` of the draws is cut, for an image of this size.
+    """How sample `row` is cut, for an image of this size.
 
     Args:
-        augment: what `drawn` was drawn for.
-        drawn: the draws of a batch.
+        augment: what `params` were sampled for.
+        params: those of a batch.
         row: which of them.
         width, height: of the image, px.
         size: side of the square that the network sees, px.
     """
-    x, y = float(drawn.x[row]), float(drawn.y[row])
+    x, y = float(params.x[row]), float(params.y[row])
     if augment.crop == "random_resized":
-        areas, aspects = drawn.areas[row].tolist(), drawn.aspects[row].tolist()
+        areas, aspects = params.areas[row].tolist(), params.aspects[row].tolist()
         box = random_resized_box((width, height), areas, aspects, augment.aspect, (x, y))
         return Framing(box, (size, size), Box(0, 0, size, size))
     resized = (width, height)
-    if drawn.resize[row]:
-        resized = resized_size(width, height, int(drawn.resize[row]))
+    if params.resize[row]:
+        resized = resized_size(width, height, int(params.resize[row]))
     if augment.crop == "centre":
         window = centre_crop_box(*resized, size)
     else:
@@ -259,9 +259,9 @@ def framing_of(
     return Framing(Box(0, 0, width, height), resized, window)
 
 
-def erased_box(drawn: Draws, row: int, size: int) -> Box:
+def erased_box(params: AugmentParams, row: int, size: int) -> Box:
     """The rectangle to blank in sample `row`, where its `erase` area is not 0."""
-    area, aspect, x, y = drawn.erase[row].tolist()
+    area, aspect, x, y = params.erase[row].tolist()
     width = min(size, max(1, round(size * (area * aspect) ** 0.5)))
     height = min(size, max(1, round(size * (area / aspect) ** 0.5)))
     return Box(int(x * (size - width + 1)), int(y * (size - height + 1)), width, height)

@@ -187,7 +187,7 @@ def check_data(
         BadData: there is no image at all.
     """
     try:
-        # nothing is drawn at random here: the splits are those that the set brings along
+        # nothing is sampled here: the splits are those that the set brings along
         source = open_data(where, val_fraction=0.0, layout=layout, label_pattern=label_pattern)
     except BadData as error:
         root = expanded(where)
@@ -359,7 +359,7 @@ def _judged(result: Check, problems: list[str], remarks: list[str]) -> Check:
             f"{count_of(number, 'image')} nearly black: were 10 to 14 bits stored as if 16?"
         )
     if list(result.splits) == ["train"] and (result.exact_duplicates or result.near_duplicates):
-        remarks.append("a val split drawn from it may hold copies of training images")
+        remarks.append("a val split made from it may hold copies of training images")
     if result.imbalance >= LARGE_IMBALANCE:
         remarks.append(f"the largest class has {result.imbalance:.0f} times the smallest's images")
     return replace(result, ok=not problems, problems=tuple(problems), remarks=tuple(remarks))

@@ -1,6 +1,6 @@
 """What changes the look of a finished square: colour jitter, and RandAugment's operations.
 
-Pillow does the work, on bytes; what is done to an image was drawn before (`data.augment`).
+Pillow does the work, on bytes; what is done to an image was sampled before (`data.augment`).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageEnhance, ImageOps
 
-from backbones.data.draws import Floats
+from backbones.data.random import Floats
 
 Operation = Callable[[Image.Image, float], Image.Image]
 
 _GREY = 128  # what a moved image leaves behind
-# Which of jitter's three comes when, by a number that was drawn.
+# Which of jitter's three comes when, by a number that was sampled.
 _ORDERS = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
 
 
@@ -62,7 +62,7 @@ def _colour(image: Image.Image, factor: float) -> Image.Image:
     return image if image.mode == "L" else ImageEnhance.Color(image).enhance(factor)
 
 
-# By number in the draws: never reorder, a seed would come to mean something else. The strength is
+# By number, as sampled: never reorder, a seed would come to mean something else. The strength is
 # -1 to 1; operations without a direction take its size.
 OPERATIONS: tuple[tuple[str, Operation], ...] = (
     ("identity", lambda image, _: image),

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from backbones.data.augment import Draws, erased_box
+from backbones.data.augment import AugmentParams, erased_box
 from backbones.data.distort import distort
 from backbones.spec import InputSpec
 
@@ -18,7 +18,7 @@ _LARGE_IMAGE = 2**14  # values
 
 
 class Finisher:
-    """Bytes to `(x / 255 - mean) / std`, with what was drawn for the finished square.
+    """Bytes to `(x / 255 - mean) / std`, with what was sampled for the finished square.
 
     The factors are laid out for a whole row of pixels, so that the innermost loop is long enough
     for the processor's vector units; a loop over three channels is five times slower.
@@ -36,7 +36,7 @@ class Finisher:
         self._spec = spec
 
     def finish(
-        self, out: Tensor, squares: Iterable[npt.NDArray[np.uint8]], drawn: Draws | None
+        self, out: Tensor, squares: Iterable[npt.NDArray[np.uint8]], params: AugmentParams | None
     ) -> None:
         """Write normalised images.
 
@@ -47,32 +47,32 @@ class Finisher:
         Args:
             out: where they are written.
             squares: in the order of `out`; only the rows of a whole array may be changed.
-            drawn: for each of them, or None in evaluation.
+            params: of each of them, or None in evaluation.
 
         Shapes:
             out: float32 (N, S, S, C), contiguous. squares: N of uint8 (S, S, 1 or C).
         """
         if out[:1].numel() > _LARGE_IMAGE:
-            self._one_by_one(out, squares, drawn)
+            self._one_by_one(out, squares, params)
         else:
-            self._at_once(out, _stacked(squares), drawn)
-        if drawn is not None and drawn.erase.any():
-            self._erase(out, drawn)
+            self._at_once(out, _stacked(squares), params)
+        if params is not None and params.erase.any():
+            self._erase(out, params)
 
     def _one_by_one(
-        self, out: Tensor, squares: Iterable[npt.NDArray[np.uint8]], drawn: Draws | None
+        self, out: Tensor, squares: Iterable[npt.NDArray[np.uint8]], params: AugmentParams | None
     ) -> None:
         channels, scale = self._spec.channels, self._scale
         rows = out.view(len(out), self._spec.size, -1).unbind()
-        offsets = self._offsets(len(out), drawn).unbind()
-        flips = [False] * len(out) if drawn is None else drawn.flip.tolist()
-        distorted = drawn is not None and _is_distorted(drawn)
+        offsets = self._offsets(len(out), params).unbind()
+        flips = [False] * len(out) if params is None else params.flip.tolist()
+        distorted = params is not None and _is_distorted(params)
         for number, square in enumerate(squares):
             if distorted or not square.flags.writeable:  # PyTorch takes none that is read-only
                 square = square.copy()
-            if drawn is not None and distorted:
+            if params is not None and distorted:
                 one = slice(number, number + 1)
-                distort(square[None], drawn.jitter[one], drawn.operations[one])
+                distort(square[None], params.jitter[one], params.operations[one])
             if square.shape[2] != channels:
                 square = np.repeat(square, channels, axis=2)
             if flips[number]:
@@ -80,29 +80,31 @@ class Finisher:
             image = torch.from_numpy(square.reshape(len(square), -1))
             torch.addcmul(offsets[number], image, scale, out=rows[number])
 
-    def _at_once(self, out: Tensor, squares: npt.NDArray[np.uint8], drawn: Draws | None) -> None:
-        if drawn is not None and _is_distorted(drawn):
-            distort(squares, drawn.jitter, drawn.operations)
-        if drawn is not None and drawn.flip.any():
-            squares = _mirrored(squares, drawn.flip)
+    def _at_once(
+        self, out: Tensor, squares: npt.NDArray[np.uint8], params: AugmentParams | None
+    ) -> None:
+        if params is not None and _is_distorted(params):
+            distort(squares, params.jitter, params.operations)
+        if params is not None and params.flip.any():
+            squares = _mirrored(squares, params.flip)
         images = torch.from_numpy(squares)
         if images.shape[3] != self._spec.channels:
             images = images.expand(out.shape)
         rows = out.view(len(out), self._spec.size, -1)
-        offset = self._offsets(len(out), drawn)[:, None]
+        offset = self._offsets(len(out), params)[:, None]
         rows.copy_(images.reshape(rows.shape))
         torch.addcmul(offset, rows, self._scale, out=rows)
 
-    def _offsets(self, count: int, drawn: Draws | None) -> Tensor:
+    def _offsets(self, count: int, params: AugmentParams | None) -> Tensor:
         """What is added to a row of pixels of each image, (count, S * C)."""
-        if drawn is None or not drawn.colour.any():
+        if params is None or not params.colour.any():
             return self._offset.expand(count, -1)
-        shift = torch.from_numpy(drawn.colour.astype(np.float32)) * self._step
+        shift = torch.from_numpy(params.colour.astype(np.float32)) * self._step
         return shift.repeat(1, self._spec.size) + self._offset
 
-    def _erase(self, out: Tensor, drawn: Draws) -> None:
-        for row in np.flatnonzero(drawn.erase[:, 0]).tolist():
-            box = erased_box(drawn, row, self._spec.size)
+    def _erase(self, out: Tensor, params: AugmentParams) -> None:
+        for row in np.flatnonzero(params.erase[:, 0]).tolist():
+            box = erased_box(params, row, self._spec.size)
             out[row, box.top : box.top + box.height, box.left : box.left + box.width] = 0.0
 
 
@@ -141,8 +143,8 @@ def _row_factors(spec: InputSpec, width: int, device: str) -> tuple[Tensor, Tens
     return scale.repeat(width).to(device), offset.repeat(width).to(device)
 
 
-def _is_distorted(drawn: Draws) -> bool:
-    return bool(drawn.jitter.size or drawn.operations.size)
+def _is_distorted(params: AugmentParams) -> bool:
+    return bool(params.jitter.size or params.operations.size)
 
 
 def _stacked(squares: Iterable[npt.NDArray[np.uint8]]) -> npt.NDArray[np.uint8]:

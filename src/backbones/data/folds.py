@@ -14,7 +14,7 @@ from backbones.errors import BadData, WrongUse
 from backbones.text import name_bytes
 
 POOLED = ("train", "val")
-"""The parts that folds are drawn from; "test" is never one of them."""
+"""The parts that folds are made of; "test" is never one of them."""
 
 Thin = Callable[[Split, int], Split]
 """Keeps at most so many images of a split."""
@@ -60,7 +60,7 @@ class Folds:
         pool: its "train" and "val" in one split, in their order.
         numbers: the fold of each image of the pool.
         num_folds: how many there are.
-        seed: they were drawn by.
+        seed: they were made by.
     """
 
     source: DataSource
@@ -104,16 +104,16 @@ class Folds:
             fold: 1 to `num_folds`; None holds nothing out.
         """
         splits = {"train": self.pool}
-        said = f"{len(self.pool):,} images of {' and '.join(self.drawn_from)}"
+        said = f"{len(self.pool):,} images of {' and '.join(self.sources)}"
         if fold is None:
-            note = f"{self.num_folds} folds, drawn by seed {self.seed} from {said}"
+            note = f"{self.num_folds} folds by seed {self.seed} from {said}"
         else:
             splits = {
                 "train": self.pool.take(np.flatnonzero(self.numbers != fold), "train"),
                 "val": self.pool.take(self.places(fold), "val"),
             }
             note = (
-                f"fold {fold} of {self.num_folds}, drawn by seed {self.seed}:"
+                f"fold {fold} of {self.num_folds}, by seed {self.seed}:"
                 f" {len(splits['val']):,} of {said} held out as val"
             )
         others = {name: each for name, each in self.source.splits.items() if name not in POOLED}
@@ -121,12 +121,12 @@ class Folds:
         return replace(self.source, splits={**splits, **others}, notes=notes)
 
     @property
-    def drawn_from(self) -> tuple[str, ...]:
+    def sources(self) -> tuple[str, ...]:
         """The parts of the data set that the pool is made of."""
         return tuple(name for name in POOLED if name in self.source.splits)
 
 
-def draw_folds(source: DataSource, num_folds: int, seed: int) -> Folds:
+def make_folds(source: DataSource, num_folds: int, seed: int) -> Folds:
     """Deal the training images of a data set out to folds.
 
     Args:
@@ -155,7 +155,7 @@ def _pooled(source: DataSource) -> Split:
     """ "train" and "val" in one split."""
     parts = [source.splits[name] for name in POOLED if name in source.splits]
     if not parts or "train" not in source.splits:
-        raise BadData(f"{source.where} has no training images to draw folds from")
+        raise BadData(f"{source.where} has no training images to make folds of")
     if len(parts) == 1:
         return parts[0]
     labels = np.concatenate([part.labels for part in parts])
@@ -174,5 +174,5 @@ def _joined(where: str, parts: Sequence[Images]) -> Images:
         return ArrayImages(np.concatenate([part.array for part in arrays]), origin)
     raise BadData(
         f"the train and val images of {where} are stored differently, so that no folds can be"
-        " drawn from both; expected files below one folder, or arrays of one size"
+        " made of both; expected files below one folder, or arrays of one size"
     )

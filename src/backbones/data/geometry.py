@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backbones.data.draws import Floats, Integers
+from backbones.data.random import Floats, Integers
 
 _REACH = 16
 """How far outside of the window an edge may lie, px of the resized image."""

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 
-from backbones.data.augment import Augment, Draws
-from backbones.data.draws import Integers
+from backbones.data.augment import Augment, AugmentParams
 from backbones.data.geometry import centre_crop_box, random_crop_starts, resized_size
+from backbones.data.random import Integers
 from backbones.data.render import Pixels, cut_window, resize_batch
 from backbones.data.source import ArrayImages
 from backbones.spec import InputSpec
@@ -53,15 +53,15 @@ class MemorySquares:
         if count * self._size[0] * self._size[1] * channels <= _KEEP_RESIZED_BYTES:
             self._array = self._resized(array)
 
-    def squares(self, indices: Integers, drawn: Draws | None) -> Pixels:
-        """The squares of some images, uint8 (N, S, S, 1 or C), as drawn except for the flip."""
+    def squares(self, indices: Integers, params: AugmentParams | None) -> Pixels:
+        """The squares of some images, uint8 (N, S, S, 1 or C), as sampled except for the flip."""
         images = self._resized(self._array[indices])
-        if self._augment is None or self._augment.crop == "centre" or drawn is None:
+        if self._augment is None or self._augment.crop == "centre" or params is None:
             window = centre_crop_box(*self._size, self._spec.size)
             return cut_window(images, window)
         pad, size = self._augment.pad, self._spec.size
-        left = random_crop_starts(self._size[0], size, pad, drawn.x)
-        top = random_crop_starts(self._size[1], size, pad, drawn.y)
+        left = random_crop_starts(self._size[0], size, pad, params.x)
+        top = random_crop_starts(self._size[1], size, pad, params.y)
         return _cut_each(images, left, top, size)
 
     def _resized(self, images: Pixels) -> Pixels:

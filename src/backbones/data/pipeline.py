@@ -30,13 +30,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backbones.data.augment import Augment, Draws, draws, framing_of
+from backbones.data.augment import Augment, AugmentParams, framing_of, sample_params
 from backbones.data.cache import CacheForm, open_cache
 from backbones.data.crew import Crew, usable_cores
-from backbones.data.draws import Integers, shuffled
 from backbones.data.finish import Finisher
 from backbones.data.geometry import Framing, evaluation_framing, shorter_px, tighten
 from backbones.data.memory import MemorySquares, can_cut_at_once
+from backbones.data.random import Integers, shuffled
 from backbones.data.readers import Reader, open_reader
 from backbones.data.render import Pixels, render
 from backbones.data.source import ArrayImages, Split
@@ -84,8 +84,8 @@ class Pipeline:
         split: labelled images.
         spec: what the network sees.
         batch_size: images in a batch, at least 1.
-        augment: what training draws; None evaluates.
-        seed: of everything that is drawn.
+        augment: what training samples; None evaluates.
+        seed: of everything that is sampled.
         cache: folder for a decoded copy of image files (see `backbones.data.cache`).
         workers: threads that prepare images; None takes one per core, 0 none.
         progress: called with (images done, images in all) while the cache is built.
@@ -178,21 +178,21 @@ class Pipeline:
             yield from self._by_crew(orders)
 
     def _orders(self, epoch: int, start: int) -> Iterator[_Order]:
-        """What each batch is made of; drawn for many batches at once, which is cheaper."""
+        """What each batch is made of; sampled for many batches at once, which is cheaper."""
         count, size, augment = len(self.split), self.batch_size, self.augment
         order = np.arange(count) if augment is None else shuffled(self.seed, epoch, count)
         stride = max(1, _DRAWN_AT_ONCE // size)
         for first in range(start, self.steps_per_epoch, stride):
             steps = range(first, min(first + stride, self.steps_per_epoch))
             block = order[steps.start * size : steps.stop * size]
-            drawn = None if augment is None else draws(augment, self.seed, epoch, block)
+            params = None if augment is None else sample_params(augment, self.seed, epoch, block)
             for at in range(0, len(block), size):
-                rows = None if drawn is None else drawn.rows(at, at + size)
+                rows = None if params is None else params.rows(at, at + size)
                 yield _Order(block[at : at + size], rows)
 
     def _at_once(self, memory: MemorySquares, order: _Order) -> Batch:
         images = self._empty(order)
-        self._finisher.finish(images, memory.squares(order.indices, order.drawn), order.drawn)
+        self._finisher.finish(images, memory.squares(order.indices, order.params), order.params)
         return _batch(images, self.split, order.indices)
 
     def _by_crew(self, orders: Iterator[_Order]) -> Iterator[Batch]:
@@ -217,9 +217,9 @@ class Pipeline:
 
     def _framing(self, order: _Order, row: int, width: int, height: int) -> Framing:
         """How the image of a row is cut."""
-        if self.augment is None or order.drawn is None:
+        if self.augment is None or order.params is None:
             return evaluation_framing(width, height, self.spec.resize, self.spec.size)
-        return tighten(framing_of(self.augment, order.drawn, row, width, height, self.spec.size))
+        return tighten(framing_of(self.augment, order.params, row, width, height, self.spec.size))
 
     def _square(self, reader: Reader, order: _Order, row: int, known: Framing | None) -> Pixels:
         """Read and cut one image; `known` is its framing, where its size was known before."""
@@ -235,10 +235,10 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class _Order:
-    """What a batch is made of: positions in the split, and what was drawn for them."""
+    """What a batch is made of: positions in the split, and what was sampled for them."""
 
     indices: Integers
-    drawn: Draws | None
+    params: AugmentParams | None
 
 
 class _Job:
@@ -286,8 +286,8 @@ class _Job:
                     bad[row] = BadFile(name, str(error))
                     yield np.zeros(tuple(images.shape[1:]), dtype=np.uint8)
 
-        drawn = None if order.drawn is None else order.drawn.rows(first, last)
-        pipeline._finisher.finish(images, squares(), drawn)
+        params = None if order.params is None else order.params.rows(first, last)
+        pipeline._finisher.finish(images, squares(), params)
         return bad
 
     def _known_framings(self, first: int, last: int) -> list[Framing | None]:

@@ -195,8 +195,8 @@ class DataSource:
             fewest, most = min(number for _, number in each), max(number for _, number in each)
             said = f"{len(each):,} classes, {fewest:,} to {most:,} images each"
         splits = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
-        drawn = next((note.split(":")[0] for note in self.notes if "split by seed" in note), "")
-        return f"{self.kind}: {said}; {splits}{drawn and f' ({drawn})'}"
+        chosen = next((note.split(":")[0] for note in self.notes if "split by seed" in note), "")
+        return f"{self.kind}: {said}; {splits}{chosen and f' ({chosen})'}"
 
     def split(self, name: str) -> Split:
         """The split called `name`.

@@ -104,7 +104,7 @@ DEVIATIONS: Deviations = {
             "dropout_after",
             (5, 6),
         ): "dropout in front of the hidden connected layers; section 4.2 drops their outputs",
-        ("init", "pytorch"): "PyTorch's own uniform numbers; section 5 draws from N(0, 0.01^2)",
+        ("init", "pytorch"): "PyTorch's own uniform numbers; section 5 samples from N(0, 0.01^2)",
     },
     "tutorials that list the network without section 4.2": {
         ("last_pool_px", 2): "the last pooling is 2x2; the paper's are 3x3 and overlap",

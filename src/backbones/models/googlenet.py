@@ -108,8 +108,11 @@ DEVIATIONS: Deviations = {
         ("auxiliary", "adaptive"): "4x4 windows by size; section 5 averages 5x5 with stride 3",
         ("auxiliary", "5x5/3"): "maps that section 5's windows do not bring to 4x4 are averaged"
         " adaptively, so that other sizes can be trained; nothing changes at 224 px",
-        ("init", "normal"): "weights from N(0, 0.01^2), connected layers' biases as PyTorch draws"
-        " them; the paper does not say how it began",
+        (
+            "init",
+            "normal",
+        ): "weights from N(0, 0.01^2), connected layers' biases as PyTorch"
+        " samples them; the paper does not say how it began",
     },
     "BVLC Caffe, models/bvlc_googlenet": {
         (

@@ -210,10 +210,10 @@ class TableConv2d(nn.Module):
         self.maps = [out for out, sources in enumerate(seen) for _ in sources]
         self.weight = nn.Parameter(torch.empty(len(self.maps), 5, 5))
         self.bias = nn.Parameter(torch.empty(self.out_maps))
-        self.draw(lambda fan_in: 1 / math.sqrt(fan_in))
+        self.sample_weights(lambda fan_in: 1 / math.sqrt(fan_in))
 
     @torch.no_grad()
-    def draw(self, bound: Callable[[int], float]) -> None:
+    def sample_weights(self, bound: Callable[[int], float]) -> None:
         """Weights and biases uniform within +-bound(fan-in); the fan-in is 75, 100 or 150."""
         bounds = [bound(self.maps.count(out) * 25) for out in range(self.out_maps)]
         for number, out in enumerate(self.maps):
@@ -354,7 +354,7 @@ def initialise_as_appendix_a(network: LeNet) -> None:
     """Appendix A: weights and biases uniform within +-2.4 / F, F the unit's number of inputs."""
     for layer in network.modules():
         if isinstance(layer, TableConv2d):
-            layer.draw(lambda fan_in: 2.4 / fan_in)
+            layer.sample_weights(lambda fan_in: 2.4 / fan_in)
         elif isinstance(layer, nn.Conv2d | nn.Linear | Subsampling):
             inputs = 4 if isinstance(layer, Subsampling) else layer.weight[0].numel()
             for parameter in layer.parameters():

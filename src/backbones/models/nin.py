@@ -91,7 +91,7 @@ DEVIATIONS: Deviations = {
         (
             "init",
             "pytorch",
-        ): "PyTorch's own uniform initialisation; the authors' files draw from normals",
+        ): "PyTorch's own uniform initialisation; the authors' files sample from normals",
         (
             "table",
             FASHION,
@@ -103,7 +103,7 @@ DEVIATIONS: Deviations = {
             "init",
             "he",
         ): "He initialisation, which starts with other solvers than the authors' too; their files"
-        " draw from normals of fixed width, 0.05 for most layers",
+        " sample from normals of fixed width, 0.05 for most layers",
     },
 }
 

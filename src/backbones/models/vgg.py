@@ -76,14 +76,14 @@ DEVIATIONS: Deviations = {
             "init",
             "he_convolutions",
         ): "He initialisation, N(0, 0.01^2) in the head, so that every column trains from"
-        " nothing; section 3.1 draws from N(0, variance 0.01) and copies the layers of net A"
+        " nothing; section 3.1 samples from N(0, variance 0.01) and copies the layers of net A"
         " into the deeper ones",
     },
     "He et al. (2015), arXiv:1502.01852": {
         (
             "init",
             "he",
-        ): "He initialisation everywhere, for narrow heads; section 3.1 draws from N(0, variance"
+        ): "He initialisation everywhere, for narrow heads; section 3.1 samples from N(0, variance"
         " 0.01)",
     },
     "Ioffe & Szegedy (2015), arXiv:1502.03167, section 4.2.1": {

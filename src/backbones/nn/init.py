@@ -1,6 +1,6 @@
-"""Initialisations that several papers share. They draw from torch's generator, as layers do.
+"""Initialisations that several papers share. They sample from torch's generator, as layers do.
 
-On the meta device there are no numbers to draw, and PyTorch takes milliseconds over it.
+On the meta device there are no numbers to sample, and PyTorch takes milliseconds over it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def gaussian(layer: nn.Conv2d | nn.Linear, std: float) -> None:
 
 
 def truncated_gaussian(layer: nn.Conv2d | nn.Linear, std: float) -> None:
-    """Weights from N(0, std^2), drawn again beyond two standard deviations; biases zero.
+    """Weights from N(0, std^2), sampled again beyond two standard deviations; biases zero.
 
     What is left has 0.88 of the standard deviation.
 

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 _MAKERS = {torch.empty, torch.zeros, torch.ones, torch.full, torch.tensor, torch.arange}
 _FILLED = {torch.zeros, torch.ones}
-# Numbers that are drawn or written into a tensor. Some of `nn.init` name the tensor.
+# Numbers that are sampled or written into a tensor. Some of `nn.init` name the tensor.
 _FILLERS = {
     *(Tensor.uniform_, Tensor.normal_, Tensor.zero_, Tensor.fill_),
     *(nn.init.uniform_, nn.init.normal_, nn.init.constant_),

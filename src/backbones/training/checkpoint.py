@@ -3,7 +3,7 @@
 Tensors are called `model.NAME`, `optimizer.PARAMETER.KEY` and `average.NAME`; the rest (step,
 schedule, sums of the epoch, the best evaluation, lengths of the growing files, recipe and data)
 is JSON in the file's header. A SHA-256 over all of it is checked on reading. There is no random
-state to keep: everything random is drawn from (seed, epoch, image) or (seed, step).
+state to keep: everything random is a function of (seed, epoch, image) or (seed, step).
 """
 
 from __future__ import annotations

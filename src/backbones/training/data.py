@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backbones.data.folds import Folds, draw_folds
+from backbones.data.folds import Folds, make_folds
 from backbones.data.sets import open_data
 from backbones.data.sets.splitting import Holdout
 from backbones.data.source import DataSource, Split
@@ -53,7 +53,7 @@ def open_for(
 
 
 def _opened(recipe: Recipe, where: str | Path, downloading: Downloading | None) -> DataSource:
-    """The data, read as the recipe says, with nothing drawn from it."""
+    """The data, read as the recipe says, whole, without a split or a limit of ours."""
     return open_data(
         where,
         val_fraction=0.0,
@@ -81,7 +81,7 @@ def _with_limit(source: DataSource, recipe: Recipe, names: Sequence[str]) -> Dat
 def folds_for(
     recipe: Recipe, where: str | Path, *, downloading: Downloading | None = None
 ) -> Folds:
-    """The folds that a recipe draws from a data set; its limit is shared out among them.
+    """The folds that a recipe makes of a data set; its limit is shared out among them.
 
     Args:
         recipe: whose `folds`, `seed` and `limit` count.
@@ -94,14 +94,14 @@ def folds_for(
     if recipe.folds is None:
         raise ValueError("the recipe has no folds")
     source = _opened(recipe, where, downloading)
-    folds = draw_folds(source, recipe.folds, recipe.seed)
+    folds = make_folds(source, recipe.folds, recipe.seed)
     if recipe.limit is None:
         return folds
     return folds.thinned(recipe.limit, lambda split, most: _limited(split, most, recipe.seed))
 
 
 def _limited(split: Split, limit: int, seed: int) -> Split:
-    """Some images of a split, drawn by the seed, each class in its proportion."""
+    """Some images of a split, sampled by the seed, each class in its proportion."""
     if len(split) <= limit:
         return split
     order = np.random.default_rng([seed, 0x11317]).permutation(len(split))

@@ -79,7 +79,7 @@ class FoldsFolder:
         Args:
             path: the folder; made where it does not exist.
             recipe: with `folds`.
-            data: what is known of the images that the folds are drawn from.
+            data: what is known of the images that the folds are made of.
             where: the data, as a later resume finds it.
             images: what `describe_images` said of those images.
 

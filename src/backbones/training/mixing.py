@@ -1,6 +1,6 @@
 """Mixup and CutMix: images and targets of a batch mixed with one another.
 
-What is drawn depends on (seed, step) alone, and a batch on (seed, epoch, its number), so that a
+What is sampled depends on (seed, step) alone, and a batch on (seed, epoch, its number), so that a
 resumed run mixes as the whole one would have.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backbones.data.draws import uniform
+from backbones.data.random import uniform
 from backbones.training.recipe import Recipe
 
 # Numbers of a step, by slot; far from those of an image (`data.augment`), never renumbered.

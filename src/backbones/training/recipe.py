@@ -204,7 +204,7 @@ class Recipe(Table):
             empty = every layer that both networks have in one shape.
         seed: of everything random: initial weights, order, augmentation, dropout.
         length: of the run, such as 10epochs or 370000steps.
-        limit: use only so many images of each split, drawn by the seed; none = all.
+        limit: use only so many images of each split, sampled by the seed; none = all.
         layout: how the data is laid out, by a name of `data.sets.LAYOUTS`; none = looked at.
         label_pattern: a regular expression whose first group, in an image's path below the data,
             is its class; none = the layout tells.

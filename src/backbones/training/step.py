@@ -36,9 +36,9 @@ from backbones.training.schedule import LearningRate, Plan
 
 
 def step_seed(seed: int, step: int) -> int:
-    """The seed of what is drawn inside the network (dropout) in one step.
+    """The seed of what is sampled inside the network (dropout) in one step.
 
-    Drawn anew for each step from (seed, step), so that a resume needs no random state.
+    Chosen anew for each step from (seed, step), so that a resume needs no random state.
     """
     return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
 

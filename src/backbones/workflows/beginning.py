@@ -89,7 +89,7 @@ def _taken_up(folder: RunFolder, source: DataSource, callbacks: Callbacks) -> Tr
         setup.close()
         raise WrongUse(
             f"{folder.path} has no checkpoint yet, and the first weights are not those that the"
-            " run began with: their file changed, or another version of torch draws others; begin"
+            " run began with: their file changed, or another version of torch samples others; begin"
             f" again with backbones train DATA --out {folder.path}"
         )
     return setup

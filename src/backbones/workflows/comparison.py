@@ -145,5 +145,5 @@ def _made(entry: Entry, compute: Compute) -> nn.Module:
     """One that can compute; a module that was given is used as it is, where it is."""
     if isinstance(entry.source, nn.Module):
         return entry.source
-    with torch.random.fork_rng(devices=[]):  # those of others draw from the global generator
+    with torch.random.fork_rng(devices=[]):  # those of others sample from the global generator
         return compute.place(find_network(entry.source, with_numbers=True))

@@ -153,8 +153,8 @@ def summarize_folds(folder: FoldsFolder, data: str | Path) -> FoldsFinished:
     """One table of all folds, and the answers to all images, each by who never saw it."""
     runs = folder.finished_runs()
     figures = tuple(FoldFigures.from_json(each) for each in folder.facts["folds"])
-    drawn = folds_for(folder.recipe, data)
-    names = [drawn.pool.images.name(place) for place in range(len(drawn.pool))]
+    made = folds_for(folder.recipe, data)
+    names = [made.pool.images.name(place) for place in range(len(made.pool))]
     for noted, run in zip(folder.facts["folds"], runs, strict=True):
         if noted.get("answers_sha256") != _sha256(run / NAME):
             raise BadData(

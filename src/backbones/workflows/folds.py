@@ -146,4 +146,4 @@ def _sampling(recipe: Recipe) -> tuple[Any, ...]:
 
 
 def _fingerprint(folds: Folds) -> dict[str, Any]:
-    return {"drawn_from": list(folds.drawn_from), **fingerprint(folds.pool)}
+    return {"drawn_from": list(folds.sources), **fingerprint(folds.pool)}

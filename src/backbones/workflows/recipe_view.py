@@ -123,7 +123,7 @@ def _images(source: DataSource | None) -> Split:
 
 
 def _samples(recipe: Recipe, split: Split, spec: InputSpec) -> list[Images]:
-    """For a few images: as an evaluation sees them, then as the first epochs draw them."""
+    """For a few images: as an evaluation sees them, then as the first epochs sample them."""
     few = split.take(np.arange(min(len(split), _ROWS)))
     columns = [_epoch(few, spec, None, recipe.seed, 0)]
     columns += [_epoch(few, spec, recipe.augment, recipe.seed, epoch) for epoch in range(_DRAWS)]

@@ -43,7 +43,7 @@ class Plan:
         searches: the fields, and the values that each may take.
         monitor: top1_error_percent or loss, of the validation images.
         seed: of the proposals.
-        first: parameters of the first trial; those that are missing are drawn.
+        first: parameters of the first trial; those that are missing are sampled.
     """
 
     searches: tuple[Search, ...]

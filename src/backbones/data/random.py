@@ -1,6 +1,6 @@
 """Chance as a pure function of (seed, epoch, index).
 
-Each number is a hash of its place, not the next one of a stream: any sample's draws can be
+Each number is a hash of its place, not the next one of a stream: any sample's numbers can be
 computed alone, in any order, by any worker, and a resumed run sees what it would have seen.
 The hash is splitmix64 (Steele, Lea & Flood 2014, Fast Splittable Pseudorandom Number Generators,
 figure 17), written out so that no library's version changes what a seed means.
@@ -62,8 +62,8 @@ def normal(seed: int, epoch: int, indices: Integers, slot: int) -> Floats:
     """
     radius = np.sqrt(-2.0 * np.log1p(-uniform(seed, epoch, indices, slot)))
     cosine = np.cos(2.0 * np.pi * uniform(seed, epoch, indices, slot + 1))
-    drawn: Floats = radius * cosine
-    return drawn
+    numbers: Floats = radius * cosine
+    return numbers
 
 
 def shuffled(seed: int, epoch: int, count: int) -> Integers:
