@@ -75,6 +75,18 @@ def test_figures_for_prometheus(serving, images) -> None:
     )
 
 
+def test_an_error_of_ours_is_logged_whole_and_told_in_a_line(serving, images, caplog) -> None:
+    ask = serving()
+    ask.service.repository.get().guesses = None
+    with caplog.at_level(logging.INFO, "backbones.serving"):
+        answer = ask("POST", "/predict", content=images[0])
+    assert answer.status_code == 500
+    assert answer.json()["error"] == "an error of the server; its log says more"
+    failed, request = [json.loads(JsonLines().format(record)) for record in caplog.records]
+    assert "TypeError" in failed["traceback"]
+    assert failed["request_id"] == request["request_id"] == answer.json()["request_id"]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

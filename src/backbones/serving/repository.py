@@ -153,6 +153,8 @@ class ModelRepository:
         self._ended = True
         for model in self._models.values():
             model.worker.end(wait_s)
+        if all(model.worker.idle for model in self._models.values()):
+            self._decoders.close()  # else they end with the process
 
     def _known(self, name: str | None) -> str:
         wanted = name or next(iter(self.sources))

@@ -88,11 +88,7 @@ class Server(uvicorn.Server):
         self._draining: asyncio.Task[None] | None = None
 
     def serve_forever(self) -> None:
-        """Answer requests; returns when the server was told to end.
-
-        Raises:
-            ValueError: never; uvicorn's own errors come as they are.
-        """
+        """Answer requests; returns when the server was told to end."""
         try:
             self.run([self._socket])
         finally:
@@ -104,10 +100,11 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         self._loop = loop
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, self._stop)
-            if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-                loop.add_signal_handler(signal.SIGHUP, self._reload)
+            with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C ends at once
+                for number in (signal.SIGTERM, signal.SIGINT):
+                    loop.add_signal_handler(number, self._stop)
+                if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+                    loop.add_signal_handler(signal.SIGHUP, self._reload)
         self._say_started(address_of(self._socket))
 
     @contextlib.contextmanager

@@ -103,15 +103,15 @@ class Telemetry:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status = time.perf_counter(), 500
+        start, status, begun = time.perf_counter(), 500, False
         sent = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
         name = sent if _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = name
 
         async def send_named(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
                 message["headers"] = [
                     *message.get("headers", ()),
                     (b"x-request-id", name.encode()),
@@ -120,6 +120,9 @@ class Telemetry:
 
         try:
             await self._app(scope, receive, send_named)
+        except Exception:
+            if not begun:  # else it was told and logged already
+                raise
         finally:
             seconds = time.perf_counter() - start
             status = scope["state"].get("status", status)

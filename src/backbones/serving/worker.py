@@ -104,6 +104,11 @@ class Worker:
         done = 0.0 if since is None else time.perf_counter() - since
         return max(0.0, pending * each - done)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits, is decoded or computed."""
+        return self._pending <= 0
+
     def submit_image(self, prepare: Callable[[], Prepared]) -> Future[Answered]:
         """Have an image answered.
 
