@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from backbones.api.networks import create, read_bundle, show
     from backbones.api.opening import Classifier, open
+    from backbones.api.playground import write_playground
     from backbones.api.prediction import Submission, predict, predict_files
     from backbones.api.recipes import compare_recipes, dump_recipe, view_recipe
     from backbones.api.reproduction import reproduce
@@ -115,6 +116,7 @@ _NAMES = {
     "features.pyramid": "as_backbone FeaturePyramid",
     "api.stylization": "stylize",
     "workflows.demonstration": "start_demo predict_demo",
+    "api.playground": "write_playground",
     "weights.table": "published_weights shipped_weights",
     "weights.managing": "verify_weights import_weights convert_weights",
     "compute": "choose_compute",
@@ -185,6 +187,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "stylize",
     "start_demo",
     "predict_demo",
+    "write_playground",
     "published_weights",
     "shipped_weights",
     "get_weights",

@@ -37,7 +37,7 @@ LEVELS = [
         *("report", "scaling", "ledger"),
     },
     {"classifier"},
-    {"workflows", "serving"},
+    {"workflows", "serving", "playground"},
     {"api"},
     {"cli"},
 ]

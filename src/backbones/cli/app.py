@@ -38,6 +38,7 @@ VERBS = {
         "features": "Turn images into vectors.",
         "stylize": "Render an image in the style of another.",
         "serve": "Serve classifiers over HTTP.",
+        "playground": "Write a page to draw on, where LeNet-5 answers.",
     },
     "Manage": {
         "weights": "Published weights: list, get, verify, import, convert.",
