@@ -46,13 +46,14 @@ def packed_network(bundle: Bundle, name: str) -> dict[str, Any]:
     assert isinstance(network, LeNet)
     steps = {key: _step(tensor) for key, tensor in bundle.state.items()}
     spec, row = bundle.spec, network.row
+    start = centre_crop_box(spec.resize, spec.resize, spec.size).top
     return {
         "name": name,
         "variant": bundle.variant,
         "summary": row.summary,
         "row": {key: getattr(row, key) for key in (*_KNOWN, "maps", "units", "input_px")},
         "channels": bundle.in_channels,
-        "spec": {**spec.to_json(), "start": centre_crop_box(*[spec.resize] * 2, spec.size).top},
+        "spec": {**spec.to_json(), "start": start},
         "classes": {"en": shown(bundle.classes, "en"), "zh": shown(bundle.classes, "zh")},
         "sources": _sources(network),
         "packed": _packed(bundle.state, steps),
