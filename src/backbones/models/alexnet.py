@@ -78,10 +78,9 @@ DEVIATIONS: Deviations = {
         ("after_conv", AUTHORS_CODE): "the first layer is normalised and pooled before its ReLU;"
         " section 3.3 normalises after it",
         ("lrn", "cuda-convnet"): "alpha is divided by n; the printed formula does not divide",
-        (
-            "lrn_per_tower",
-            True,
-        ): "normalisation inside each tower; the printed formula runs over all maps of a layer",
+        ("lrn_per_tower", True): (
+            "normalisation inside each tower; the printed formula runs over all maps of a layer"
+        ),
     },
     BVLC: {
         ("input_px", 227): "227 px give maps of 55x55 without padding; the paper prints 224",
@@ -93,17 +92,15 @@ DEVIATIONS: Deviations = {
         ("after_conv", RELU_POOL_LRN): "pooling before normalisation; the paper normalises first",
     },
     "torchvision's alexnet": {
-        (
-            "padding_px",
-            (2, 2),
-        ): "zeros of 2 px on every side, so that 224 px give maps of 55x55; the paper prints none",
+        ("padding_px", (2, 2)): (
+            "zeros of 2 px on every side, so that 224 px give maps of 55x55; the paper prints none"
+        ),
         ("after_conv", RELU_POOL): "no local response normalisation; both papers have two",
         ("pool_to_px", 6): "adaptive average pooling to 6x6 before the head, so that other input"
         " sizes work; it changes nothing at the row's own",
-        (
-            "dropout_after",
-            (5, 6),
-        ): "dropout in front of the hidden connected layers; section 4.2 drops their outputs",
+        ("dropout_after", (5, 6)): (
+            "dropout in front of the hidden connected layers; section 4.2 drops their outputs"
+        ),
         ("init", "pytorch"): "PyTorch's own uniform numbers; section 5 samples from N(0, 0.01^2)",
     },
     "tutorials that list the network without section 4.2": {

@@ -91,21 +91,19 @@ SCALED = {
 # Who does it -> (field, value) -> what is built, and what the paper has.
 DEVIATIONS: Deviations = {
     "torchvision's efficientnet_b0 to b7": {
-        (
-            "padding",
-            "symmetric",
-        ): "half a kernel on every side; the authors' code pads as SAME, with the odd pixel at the"
-        " bottom and on the right where the stride is 2",
+        ("padding", "symmetric"): (
+            "half a kernel on every side; the authors' code pads as SAME, with the odd pixel at the"
+            " bottom and on the right where the stride is 2"
+        ),
     },
     "torchvision's efficientnet_b0 to b4, whose weights were trained with it": {
         ("norm_eps", 1e-5): "1e-5 in batch normalisation; the authors' code 1e-3",
     },
     "torchvision's efficientnet_b0 to b4": {
-        (
-            "norm_momentum",
-            0.1,
-        ): "batch normalisation's averages move by a tenth a step; section 5.2 says momentum 0.99,"
-        " a hundredth",
+        ("norm_momentum", 0.1): (
+            "batch normalisation's averages move by a tenth a step; section 5.2 says momentum 0.99,"
+            " a hundredth"
+        ),
     },
 }
 

@@ -108,18 +108,16 @@ DEVIATIONS: Deviations = {
         ("auxiliary", "adaptive"): "4x4 windows by size; section 5 averages 5x5 with stride 3",
         ("auxiliary", "5x5/3"): "maps that section 5's windows do not bring to 4x4 are averaged"
         " adaptively, so that other sizes can be trained; nothing changes at 224 px",
-        (
-            "init",
-            "normal",
-        ): "weights from N(0, 0.01^2), connected layers' biases as PyTorch"
-        " samples them; the paper does not say how it began",
+        ("init", "normal"): (
+            "weights from N(0, 0.01^2), connected layers' biases as PyTorch"
+            " samples them; the paper does not say how it began"
+        ),
     },
     "BVLC Caffe, models/bvlc_googlenet": {
-        (
-            "conv1",
-            "full",
-        ): "a full 7x7, 9,408 weights and 118 M MACs; the 2.7K and 34M of table 1 are"
-        " those of a separable one with 8 maps a channel, which the text does not mention",
+        ("conv1", "full"): (
+            "a full 7x7, 9,408 weights and 118 M MACs; the 2.7K and 34M of table 1 are"
+            " those of a separable one with 8 maps a channel, which the text does not mention"
+        ),
         ("lrn", "caffe"): "n = 5, k = 1, alpha = 0.0001 / n; the paper prints no constants",
         ("init", "xavier"): "uniform weights with variance 1 / fan-in, biases 0.2 in front of"
         " ReLUs; the paper does not say how it began",

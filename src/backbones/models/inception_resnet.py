@@ -130,34 +130,29 @@ FACENET = "davidsandberg/facenet, src/models/inception_resnet_v1.py"
 DEVIATIONS: Deviations = {
     SLIM: {
         ("stem", STEM_V2): "1x7 before 7x1; transcriptions of Figure 3 have 7x1 first",
-        (
-            "stem",
-            STEM_RELEASED,
-        ): "Inception v3's stem and one module, 320 maps; Figure 15 has Inception v4's stem, 384",
-        (
-            "repeats",
-            (10, 20, 9),
-        ): "10, 20 and 9 blocks, and a plain one; Figure 15 prints 5, 10 and 5",
-        (
-            "last_maps",
-            1536,
-        ): "a 1x1 convolution to 1536 maps before the average pooling; Figure 15 has none",
+        ("stem", STEM_RELEASED): (
+            "Inception v3's stem and one module, 320 maps; Figure 15 has Inception v4's stem, 384"
+        ),
+        ("repeats", (10, 20, 9)): (
+            "10, 20 and 9 blocks, and a plain one; Figure 15 prints 5, 10 and 5"
+        ),
+        ("last_maps", 1536): (
+            "a 1x1 convolution to 1536 maps before the average pooling; Figure 15 has none"
+        ),
     },
     "the entries of Figures 3, 7 and 18; " + SLIM: {
-        (
-            "blocks",
-            V2,
-        ): "the linear 1x1 of a block is as wide as the map it is added to; Figures 17 and 19 print"
-        " 1154 and 2048, which cannot be added to the 1152 and 2144 maps that the reductions make",
+        ("blocks", V2): (
+            "the linear 1x1 of a block is as wide as the map it is added to; Figures 17 and 19"
+            " print 1154 and 2048, which cannot be added to the reductions' 1152 and 2144 maps"
+        ),
     },
     "the number of blocks in " + SLIM: {
         ("repeats", (10, 20, 10)): "10, 20 and 10 blocks; Figure 15 prints 5, 10 and 5",
     },
     f"{SLIM}; {FACENET}": {
-        (
-            "plain_scale",
-            1.0,
-        ): "one more block c at the end, neither scaled nor followed by a ReLU; Figure 15 has none",
+        ("plain_scale", 1.0): (
+            "one more block c at the end, neither scaled nor followed by a ReLU; Figure 15 has none"
+        ),
     },
 }
 

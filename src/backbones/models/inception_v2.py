@@ -101,28 +101,24 @@ SLIM = tuple(
 # Who does it -> (field, value) -> what is built, and what the paper has.
 DEVIATIONS: Deviations = {
     "the entries of Figure 5": {
-        (
-            "modules",
-            FIGURE_5,
-        ): "modules 4c and 4d have the 608 maps that their entries add up to, and 4e has 1056; the"
-        " same figure prints 576 and 1024 as their output sizes",
+        ("modules", FIGURE_5): (
+            "modules 4c and 4d have the 608 maps that their entries add up to, and 4e has 1056; the"
+            " same figure prints 576 and 1024 as their output sizes"
+        ),
     },
     "tensorflow/models, research/slim/nets/inception_v2.py": {
-        (
-            "modules",
-            SLIM,
-        ): "modules 4c and 4d project their pooling to 96 maps, which gives the 576 of the"
-        " figure's output sizes; its entries are 128",
-        (
-            "dropout",
-            0.2,
-        ): "a fifth of the features is dropped; the paper removes dropout (section 4.2.1)",
+        ("modules", SLIM): (
+            "modules 4c and 4d project their pooling to 96 maps, which gives the 576 of the"
+            " figure's output sizes; its entries are 128"
+        ),
+        ("dropout", 0.2): (
+            "a fifth of the features is dropped; the paper removes dropout (section 4.2.1)"
+        ),
     },
     "Figure 5 read without the appendix's text": {
-        (
-            "depth_multiplier",
-            0,
-        ): "the first convolution is a plain 7x7; the paper's is separable with depth multiplier 8",
+        ("depth_multiplier", 0): (
+            "the first convolution is a plain 7x7; the paper's is separable with depth multiplier 8"
+        ),
     },
 }
 

@@ -112,30 +112,26 @@ TINY = (  # ours, for tests: one module of each kind
 # Who does it -> (field, value) -> what is built, and what the paper has.
 DEVIATIONS: Deviations = {
     "tensorflow/models, research/slim/nets/inception_v3.py; torchvision's inception_v3": {
-        (
-            "layers",
-            RELEASED,
-        ): "after the first pooling 1x1, 3x3 and a pooling where Table 1 prints three 3x3"
-        " convolutions; one branch of the 35x35 modules keeps a 5x5, unlike Figure 5; the"
-        " first of the table's five 17x17 modules is the reduction",
+        ("layers", RELEASED): (
+            "after the first pooling 1x1, 3x3 and a pooling where Table 1 prints three 3x3"
+            " convolutions; one branch of the 35x35 modules keeps a 5x5, unlike Figure 5; the"
+            " first of the table's five 17x17 modules is the reduction"
+        ),
     },
     "torchvision's inception_v3 with aux_logits=False; timm's inception_v3": {
-        (
-            "auxiliary_after",
-            None,
-        ): "no auxiliary head; the paper's network has one on its last 17x17 map",
+        ("auxiliary_after", None): (
+            "no auxiliary head; the paper's network has one on its last 17x17 map"
+        ),
     },
     "torchvision's inception_v3": {
-        (
-            "count_padding",
-            True,
-        ): "average pooling at the edge counts the padding as zeros; the released network divides"
-        " by the pixels that there are",
-        (
-            "dropout",
-            0.5,
-        ): "half of the features are dropped; the released network drops a fifth, and the paper"
-        " prints no figure",
+        ("count_padding", True): (
+            "average pooling at the edge counts the padding as zeros; the released network divides"
+            " by the pixels that there are"
+        ),
+        ("dropout", 0.5): (
+            "half of the features are dropped; the released network drops a fifth, and the paper"
+            " prints no figure"
+        ),
     },
 }
 

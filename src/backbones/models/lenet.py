@@ -76,11 +76,10 @@ DEVIATIONS: Deviations = {
         ("init", "pytorch"): "U(+-1 / sqrt(F)); the paper has U(+-2.4 / F)",
     },
     "mattwang44/LeNet-from-Scratch has the same": {
-        (
-            "output",
-            "rbf",
-        ): "figure 3's codes are a third party's transcription; the top two rows of 0, 2, 4 and 5"
-        " are doubtful",
+        ("output", "rbf"): (
+            "figure 3's codes are a third party's transcription; the top two rows of 0, 2, 4 and 5"
+            " are doubtful"
+        ),
     },
 }
 

@@ -56,24 +56,21 @@ ACTIVATIONS = {"relu6": nn.ReLU6, "relu": nn.ReLU}
 # Who does it -> (field, value) -> what is built, and what the paper has.
 DEVIATIONS: Deviations = {
     "the authors' slim/nets/mobilenet_v1.py; all public weights": {
-        (
-            "activation",
-            "relu6",
-        ): "ReLU6, min(max(0, x), 6), after every convolution; section 3.2 says ReLU",
+        ("activation", "relu6"): (
+            "ReLU6, min(max(0, x), 6), after every convolution; section 3.2 says ReLU"
+        ),
     },
     "timm's mobilenetv1_100": {
-        (
-            "padding",
-            "symmetric",
-        ): "one pixel on every side; the authors' code pads as SAME, at the bottom and on the"
-        " right where the stride is 2",
+        ("padding", "symmetric"): (
+            "one pixel on every side; the authors' code pads as SAME, at the bottom and on the"
+            " right where the stride is 2"
+        ),
     },
     "PyTorch's default; timm's mobilenetv1_100": {
-        (
-            "norm_momentum",
-            0.1,
-        ): "batch normalisation's averages move by a tenth a step, so that short trainings have"
-        " usable ones; the paper prints nothing, the authors' code 0.0003",
+        ("norm_momentum", 0.1): (
+            "batch normalisation's averages move by a tenth a step, so that short trainings have"
+            " usable ones; the paper prints nothing, the authors' code 0.0003"
+        ),
     },
 }
 

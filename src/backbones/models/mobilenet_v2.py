@@ -77,23 +77,20 @@ TINY = (
 # Who does it -> (field, value) -> what is built, and what the paper has.
 DEVIATIONS: Deviations = {
     "torchvision's mobilenet_v2; timm's mobilenetv2_100": {
-        (
-            "padding",
-            "symmetric",
-        ): "one pixel on every side; the authors' code pads as SAME, at the bottom and on the"
-        " right where the stride is 2",
+        ("padding", "symmetric"): (
+            "one pixel on every side; the authors' code pads as SAME, at the bottom and on the"
+            " right where the stride is 2"
+        ),
         ("norm_eps", 1e-5): "1e-5 in batch normalisation; the authors' code 1e-3",
-        (
-            "norm_momentum",
-            0.1,
-        ): "batch normalisation's averages move by a tenth a step; the authors' code 0.003",
+        ("norm_momentum", 0.1): (
+            "batch normalisation's averages move by a tenth a step; the authors' code 0.003"
+        ),
     },
     "torchvision's mobilenet_v2": {
-        (
-            "init",
-            "he",
-        ): "He initialisation (fan-out), N(0, 0.01^2) in the classifier; the paper prints nothing,"
-        " the authors' code has a normal with std 0.09, cut off at two of them",
+        ("init", "he"): (
+            "He initialisation (fan-out), N(0, 0.01^2) in the classifier; the paper prints nothing,"
+            " the authors' code has a normal with std 0.09, cut off at two of them"
+        ),
     },
 }
 

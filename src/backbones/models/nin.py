@@ -78,32 +78,27 @@ TINY = (MLPConv(5, 1, 2, (16, 12, 8)), MLPConv(3, 1, 1, (16, 16, CLASSES)))
 # Who does it -> (field, value) -> what is built, and what the paper has.
 DEVIATIONS: Deviations = {
     "the CIFAR-10 model that the authors released for Caffe": {
-        (
-            "second_pool",
-            "average",
-        ): "average pooling after the second mlpconv; the authors' cuda-convnet file has max",
+        ("second_pool", "average"): (
+            "average pooling after the second mlpconv; the authors' cuda-convnet file has max"
+        ),
     },
     "tutorials that train NIN on Fashion-MNIST": {
-        (
-            "dropout_after",
-            (),
-        ): "no dropout; the paper drops the outputs of all mlpconv layers but the last",
-        (
-            "init",
-            "pytorch",
-        ): "PyTorch's own uniform initialisation; the authors' files sample from normals",
-        (
-            "table",
-            FASHION,
-        ): "AlexNet's filter sizes on one grey channel at 224 px, and a last mlpconv whose three"
-        " convolutions all have one map per class; the authors' widths differ",
+        ("dropout_after", ()): (
+            "no dropout; the paper drops the outputs of all mlpconv layers but the last"
+        ),
+        ("init", "pytorch"): (
+            "PyTorch's own uniform initialisation; the authors' files sample from normals"
+        ),
+        ("table", FASHION): (
+            "AlexNet's filter sizes on one grey channel at 224 px, and a last mlpconv whose three"
+            " convolutions all have one map per class; the authors' widths differ"
+        ),
     },
     "He et al. (2015), arXiv:1502.01852": {
-        (
-            "init",
-            "he",
-        ): "He initialisation, which starts with other solvers than the authors' too; their files"
-        " sample from normals of fixed width, 0.05 for most layers",
+        ("init", "he"): (
+            "He initialisation, which starts with other solvers than the authors' too; their files"
+            " sample from normals of fixed width, 0.05 for most layers"
+        ),
     },
 }
 

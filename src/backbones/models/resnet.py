@@ -65,18 +65,16 @@ DEVIATIONS: Deviations = {
         " the first 1x1 does",
     },
     "fb.resnet.torch; torchvision's resnet": {
-        (
-            "pool_padding",
-            1,
-        ): "the max pooling of conv2_x pads one pixel on every side; the authors' definition files"
-        " pad none and round the map's size up",
+        ("pool_padding", 1): (
+            "the max pooling of conv2_x pads one pixel on every side; the authors' definition files"
+            " pad none and round the map's size up"
+        ),
     },
     "the public CIFAR-10 networks of akamaster/pytorch_resnet_cifar10": {
-        (
-            "shortcut",
-            "A around",
-        ): "half of option A's maps of zeros before those that are carried on; fb.resnet.torch has"
-        " all of them behind, the paper doesn't say",
+        ("shortcut", "A around"): (
+            "half of option A's maps of zeros before those that are carried on; fb.resnet.torch has"
+            " all of them behind, the paper doesn't say"
+        ),
     },
 }
 

@@ -46,11 +46,10 @@ _NOT_A = "; section 4.2 has identity shortcuts (option A) in all cases"
 # Who does it -> (field, value) -> what is built, and what the paper has.
 DEVIATIONS: Deviations = {
     "the public CIFAR-10 networks of akamaster/pytorch_resnet_cifar10": {
-        (
-            "shortcut",
-            "A around",
-        ): "half of option A's maps of zeros before those that are carried on, as public weights"
-        " need; fb.resnet.torch has all of them behind, the paper doesn't say",
+        ("shortcut", "A around"): (
+            "half of option A's maps of zeros before those that are carried on, as public weights"
+            " need; fb.resnet.torch has all of them behind, the paper doesn't say"
+        ),
     },
     "section 4.1, on ImageNet": {
         ("shortcut", "B"): "option B, projections where the shape changes" + _NOT_A,

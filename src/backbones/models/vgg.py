@@ -62,42 +62,37 @@ Init = Literal["he_convolutions", "he", "paper"]
 # Who does it -> (field, value) -> what is built, and what the paper has.
 DEVIATIONS: Deviations = {
     "Ioffe & Szegedy (2015), arXiv:1502.03167; torchvision's vgg*_bn": {
-        (
-            "batch_norm",
-            True,
-        ): "batch normalisation between convolution and ReLU; the paper came before it",
+        ("batch_norm", True): (
+            "batch normalisation between convolution and ReLU; the paper came before it"
+        ),
     },
     "Ioffe & Szegedy (2015), arXiv:1502.03167, section 3.2; the form of many tutorials": {
         ("conv_bias", False): "convolutions without biases, which batch normalisation would cancel;"
         " the paper has biases",
     },
     "He et al. (2015), arXiv:1502.01852; torchvision's vgg": {
-        (
-            "init",
-            "he_convolutions",
-        ): "He initialisation, N(0, 0.01^2) in the head, so that every column trains from"
-        " nothing; section 3.1 samples from N(0, variance 0.01) and copies the layers of net A"
-        " into the deeper ones",
+        ("init", "he_convolutions"): (
+            "He initialisation, N(0, 0.01^2) in the head, so that every column trains from"
+            " nothing; section 3.1 samples from N(0, variance 0.01) and copies the layers of net A"
+            " into the deeper ones"
+        ),
     },
     "He et al. (2015), arXiv:1502.01852": {
-        (
-            "init",
-            "he",
-        ): "He initialisation everywhere, for narrow heads; section 3.1 samples from N(0, variance"
-        " 0.01)",
+        ("init", "he"): (
+            "He initialisation everywhere, for narrow heads; section 3.1 samples from N(0, variance"
+            " 0.01)"
+        ),
     },
     "Ioffe & Szegedy (2015), arXiv:1502.03167, section 4.2.1": {
-        (
-            "dropout",
-            0.0,
-        ): "no dropout, which batch normalisation may replace; section 3.1 drops half",
+        ("dropout", 0.0): (
+            "no dropout, which batch normalisation may replace; section 3.1 drops half"
+        ),
     },
     "torchvision's vgg since 2019": {
-        (
-            "pool_to_px",
-            7,
-        ): "adaptive average pooling to 7x7 before the head, so that other input sizes work; it"
-        " changes nothing at 224 px",
+        ("pool_to_px", 7): (
+            "adaptive average pooling to 7x7 before the head, so that other input sizes work; it"
+            " changes nothing at 224 px"
+        ),
     },
 }
 
