@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, TypeVar, get_args
+from typing import Literal, TypedDict, TypeVar, get_args
 
 import torch
 from torch import nn
@@ -78,6 +78,14 @@ class Compute:
     def to_json(self) -> dict[str, str | int]:
         """What every result records: `device`, `precision` and `threads`."""
         return {"device": self.device, "precision": self.precision, "threads": self.threads}
+
+
+class ComputeChoice(TypedDict, total=False):
+    """What a verb is told about computing, as keywords of `choose_compute`."""
+
+    device: str
+    precision: str
+    threads: int | None
 
 
 def choose_compute(

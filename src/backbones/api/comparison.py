@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Unpack, get_args
 
 from torch import nn
 
-from backbones.compute import choose_compute
+from backbones.compute import ComputeChoice, choose_compute
 from backbones.errors import WrongUse
 from backbones.progress import Progress
 from backbones.report.comparison import Accuracy, Comparison, Measured
@@ -25,10 +25,8 @@ def compare(
     batch: int = 1,
     measure: bool = True,
     accuracy: Accuracy = "torchvision",
-    device: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
     progress: Progress | None = None,
+    **compute: Unpack[ComputeChoice],
 ) -> Comparison:
     """Put networks side by side: size, cost, published accuracy, speed on this machine.
 
@@ -61,15 +59,13 @@ def compare(
         raise WrongUse("nothing to compare: name at least one network")
     if accuracy not in get_args(Accuracy):
         raise WrongUse(f"accuracy is {accuracy!r}, expected torchvision or best")
-    compute = choose_compute(device, precision, threads) if measure else None
+    chosen = choose_compute(**compute) if measure else None
     rows = [look_at(entry, input_shape, batch, accuracy) for entry in entries]
-    if compute is None:
+    if chosen is None:
         return Comparison(tuple(rows), batch, accuracy)
-    times = take_turns(entries, [(batch, *row.input) for row in rows], compute, progress)
+    times = take_turns(entries, [(batch, *row.input) for row in rows], chosen, progress)
     rows = [
         replace(row, measured=Measured(batch, tuple(rounds)))
         for row, rounds in zip(rows, times, strict=True)
     ]
-    return Comparison(
-        tuple(rows), batch, accuracy, compute.device, compute.threads, compute.precision
-    )
+    return Comparison(tuple(rows), batch, accuracy, chosen.device, chosen.threads, chosen.precision)

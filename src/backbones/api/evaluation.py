@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 from backbones.classifier.classifier import Classifier
 from backbones.classifier.evaluation import Evaluation
 from backbones.classifier.opening import Openable, open_classifier
+from backbones.compute import ComputeChoice
 from backbones.labels import Lang
 from backbones.progress import Progress
 from backbones.protocols.table import Protocol
@@ -24,14 +26,12 @@ def evaluate(
     split: str | None = None,
     lang: Lang = "en",
     batch_size: int | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
     names: Sequence[str] | None = None,
     limit: int | None = None,
     layout: str | None = None,
     label_pattern: str | None = None,
     progress: Progress | None = None,
+    **compute: Unpack[ComputeChoice],
 ) -> Evaluation:
     """Measure a trained network, or several as one, on a data set as a paper would.
 
@@ -43,9 +43,7 @@ def evaluate(
     Raises:
         NotFound, BadData, ProtocolError, WrongUse: as these two.
     """
-    opened = open_classifier(
-        bundle, device=device, precision=precision, threads=threads, names=names
-    )
+    opened = open_classifier(bundle, **compute, names=names)
     return opened.evaluate(
         data,
         protocol=protocol,

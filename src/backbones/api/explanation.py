@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from PIL import Image
 
@@ -14,7 +14,7 @@ from backbones.classifier.explaining import Target
 from backbones.classifier.explanation_files import WrittenExplanations, write_explanations
 from backbones.classifier.inference import Member
 from backbones.classifier.opening import open_classifier
-from backbones.compute import choose_compute
+from backbones.compute import ComputeChoice, choose_compute
 from backbones.explanation.filters import first_filters
 from backbones.explanation.occlusion import Occluder
 from backbones.explanation.subject import Subject
@@ -47,10 +47,8 @@ def explain(
     top: int = 5,
     lang: Lang = "en",
     batch_size: int | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
     progress: Progress | None = None,
+    **compute: Unpack[ComputeChoice],
 ) -> Iterator[Explanation]:
     """Show where in images a network sees its classes, one image after the other.
 
@@ -72,7 +70,7 @@ def explain(
         >>> found.maps[0].layer, found.maps[0].values.shape
         ('c3', (10, 10))
     """
-    return _opened(bundle, device, precision, threads).explain(
+    return _opened(bundle, compute).explain(
         inputs,
         method=method,
         target=target,
@@ -87,19 +85,16 @@ def explain(
 
 
 def _opened(
-    bundle: str | Path | Bundle | Subject | Classifier,
-    device: str,
-    precision: str,
-    threads: int | None,
+    bundle: str | Path | Bundle | Subject | Classifier, compute: ComputeChoice
 ) -> Classifier:
     if not isinstance(bundle, Subject):
-        return open_classifier(bundle, device=device, precision=precision, threads=threads)
+        return open_classifier(bundle, **compute)
     network = bundle.network
     weight = next(network.parameters(), None)
-    if device == "auto":
-        device = "cpu" if weight is None else str(weight.device)
+    if compute.get("device", "auto") == "auto":
+        compute["device"] = "cpu" if weight is None else str(weight.device)
     member = Member(lambda: network, bundle.spec, bundle.named())
-    return Classifier((member,), choose_compute(device, precision, threads))
+    return Classifier((member,), choose_compute(**compute))
 
 
 def filters_image(bundle: str | Path | Bundle | Classifier) -> Image.Image:

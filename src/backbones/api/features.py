@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from backbones.classifier.classifier import Classifier
 from backbones.classifier.opening import open_classifier
 from backbones.classifier.vectors import Features, check_target, usual_tap, write_features
 from backbones.classifier.writers import Written
+from backbones.compute import ComputeChoice
 from backbones.progress import Progress
 from backbones.weights.bundle import Bundle
 
@@ -23,10 +24,8 @@ def extract_features(
     tap: str | None = None,
     pool: bool = True,
     batch_size: int | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
     progress: Progress | None = None,
+    **compute: Unpack[ComputeChoice],
 ) -> Iterator[Features]:
     """Turn images into rows of numbers, to search, cluster or classify them by.
 
@@ -47,7 +46,7 @@ def extract_features(
         >>> row.values.shape
         (84,)
     """
-    opened = open_classifier(bundle, device=device, precision=precision, threads=threads)
+    opened = open_classifier(bundle, **compute)
     return opened.features(inputs, layer=tap, pool=pool, batch_size=batch_size, progress=progress)
 
 
@@ -59,10 +58,8 @@ def features_to_file(
     tap: str | None = None,
     pool: bool = True,
     batch_size: int | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
     progress: Progress | None = None,
+    **compute: Unpack[ComputeChoice],
 ) -> Written:
     """Turn images into the rows of a file.
 
@@ -81,11 +78,11 @@ def features_to_file(
         MissingExtra: Parquet without pyarrow.
     """
     check_target(target, vectors=pool)
-    opened = open_classifier(bundle, device=device, precision=precision, threads=threads)
+    opened = open_classifier(bundle, **compute)
     member = opened.members[0]
     name = tap or usual_tap(member.build(), member.spec)
     rows = opened.features(inputs, layer=name, pool=pool, batch_size=batch_size, progress=progress)
     variant = opened.bundles[0].variant if opened.bundles else member.name
     named = {"variant": variant, "tap": name}
-    compute = {"device": opened.compute.device, "precision": opened.compute.precision}
-    return write_features(rows, target, named=named | compute)
+    where = {"device": opened.compute.device, "precision": opened.compute.precision}
+    return write_features(rows, target, named=named | where)

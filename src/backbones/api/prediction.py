@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, Unpack
 
 from backbones.classifier.classifier import Classifier
 from backbones.classifier.inference import InferenceOptions
@@ -12,6 +12,7 @@ from backbones.classifier.opening import Openable, open_classifier
 from backbones.classifier.prediction_files import Output, write_answers
 from backbones.classifier.predictions import Predictions
 from backbones.classifier.writers import Submission, Written
+from backbones.compute import ComputeChoice
 from backbones.labels import Lang
 from backbones.progress import Progress
 from backbones.protocols.own import load_protocol
@@ -29,10 +30,8 @@ def predict(
     lang: Lang = "en",
     batch_size: int | None = None,
     keep_images: bool = False,
-    device: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
     progress: Progress | None = None,
+    **compute: Unpack[ComputeChoice],
 ) -> Predictions:
     """Classify images: `open(bundle).predict(inputs)`.
 
@@ -44,7 +43,7 @@ def predict(
     Raises:
         NotFound, BadData, ProtocolError, WrongUse: as these two.
     """
-    opened = open_classifier(bundle, device=device, precision=precision, threads=threads)
+    opened = open_classifier(bundle, **compute)
     return opened.predict(
         inputs,
         protocol=protocol,
@@ -69,10 +68,8 @@ def predict_files(
     top: int = 5,
     lang: Lang = "en",
     batch_size: int | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
     progress: Progress | None = None,
+    **compute: Unpack[ComputeChoice],
 ) -> Written:
     """Classify images and write the answers, with annotated copies where they are wanted.
 
@@ -96,7 +93,7 @@ def predict_files(
     """
     row = protocol if isinstance(protocol, Protocol) else load_protocol(protocol)
     return write_answers(
-        open_classifier(bundle, device=device, precision=precision, threads=threads),
+        open_classifier(bundle, **compute),
         inputs,
         Output(format, out, annotated, submission, template),
         InferenceOptions(row, batch_size),

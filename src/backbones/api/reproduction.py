@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Unpack
 
+from backbones.compute import ComputeChoice
 from backbones.ledger.entry import Entry
 from backbones.ledger.table import find_entry
 from backbones.workflows.reproduction import Attempt, Reproduced, Stage, Watching, try_entry
@@ -18,10 +20,8 @@ def reproduce(
     runs: int | None = None,
     out: str | Path = Path("runs") / "reproduce",
     smoke_run: bool = False,
-    device: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
     watch: Watching | None = None,
+    **compute: Unpack[ComputeChoice],
 ) -> Reproduced:
     """Try a row of the ledger, and write what came out beside what was printed.
 
@@ -50,6 +50,5 @@ def reproduce(
         'lenet5'
     """
     row = find_entry(entry) if isinstance(entry, str) else entry
-    compute = {"device": device, "precision": precision, "threads": threads}
     watching = watch or (lambda stage: None)
     return try_entry(row, Attempt(data, runs, Path(out), smoke_run, compute, watching))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Unpack
 
 from torch import nn
 
-from backbones.compute import choose_compute
+from backbones.compute import ComputeChoice, choose_compute
 from backbones.data.pixels import Pixels
 from backbones.errors import WrongUse
 from backbones.features.style import StyleSettings, with_layers
@@ -33,10 +34,8 @@ def stylize(
     settings: StyleSettings | None = None,
     size_px: int = 384,
     spec: InputSpec | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    threads: int | None = None,
     progress: StyleProgress | None = None,
+    **compute: Unpack[ComputeChoice],
 ) -> Stylized:
     """Give one image the style of another, by changing its pixels until a network sees both.
 
@@ -62,7 +61,7 @@ def stylize(
     settings = settings or StyleSettings()
     if size_px < 32:
         raise WrongUse(f"size_px is {size_px}, expected at least 32")
-    compute = choose_compute(device, precision, threads)
+    chosen = choose_compute(**compute)
     wanted, painted = read_scaled(content, size_px), read_scaled(style, size_px)
     called = type(network).__name__
     if not isinstance(network, nn.Module):
@@ -76,7 +75,7 @@ def stylize(
         painted,
         with_layers(network, settings),
         spec=spec,
-        compute=compute,
+        compute=chosen,
         progress=progress,
     )
     return replace(done, network=called)
