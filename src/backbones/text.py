@@ -117,7 +117,7 @@ def to_json(value: Any, *, indent: int | None = None, sort_keys: bool = False) -
         )
     except ValueError:
         text = json.dumps(
-            _finite(value), indent=indent, sort_keys=sort_keys, ensure_ascii=False, allow_nan=False
+            finite(value), indent=indent, sort_keys=sort_keys, ensure_ascii=False, allow_nan=False
         )
     return escaped(text)
 
@@ -127,13 +127,14 @@ def escaped(json_text: str) -> str:
     return _LONE.sub(lambda found: f"\\u{ord(found[0]):04x}", json_text)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """The same with None for what is no number: JSON knows no NaN and no infinity."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
+        return {key: finite(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
+        return [finite(each) for each in value]
     return value
 
 

@@ -16,7 +16,7 @@ from backbones.data.pipeline import Pipeline
 from backbones.data.source import ArrayImages, Split
 from backbones.errors import BadData
 from backbones.metrics import Report
-from backbones.protocols.score import mean_softmax
+from backbones.protocols.score import reduce
 from backbones.protocols.table import PROTOCOLS, Protocol, ShorterSide, find_protocol
 from backbones.protocols.viewing import mirror, view_boxes
 from backbones.spec import InputSpec
@@ -69,7 +69,7 @@ def answers(network: nn.Module, images: Tensor, protocol: str, size: int) -> Ten
     boxes = view_boxes(row.views, *images.shape[:-3:-1], size)
     cut = [images[..., y : y + high, x : x + wide] for x, y, wide, high in boxes]
     cut += [mirror(view) for view in cut] if row.mirrored else []
-    return mean_softmax(torch.stack([network(view) for view in cut], dim=1))
+    return reduce(torch.stack([network(view) for view in cut], dim=1))
 
 
 def test_single_equals_a_plain_loop(network: nn.Module, split: Split, spec: InputSpec) -> None:

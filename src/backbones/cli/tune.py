@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -233,19 +232,14 @@ def as_json(study: TuningRun) -> dict[str, Any]:
     }
 
 
-def _finite(value: float) -> float | None:
-    """JSON knows no other numbers."""
-    return value if math.isfinite(value) else None
-
-
 def _plain(study: TuningRun, row: TrialRow) -> dict[str, Any]:
     found = row.best(study.monitor)
     return {
         "number": row.number,
         "state": row.state,
         "parameters": dict(row.parameters),
-        "top1_error_percent": None if found is None else _finite(found.top1_error_percent),
-        "loss": None if found is None else _finite(found.loss),
+        "top1_error_percent": None if found is None else found.top1_error_percent,
+        "loss": None if found is None else found.loss,
         "epoch": None if found is None else found.epoch,
         "seconds": row.seconds,
     }

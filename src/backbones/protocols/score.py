@@ -77,17 +77,3 @@ def fuse(answers: Sequence[Tensor], reduction: Reduction = "mean_softmax") -> Te
         return answers[0]
     stacked = torch.stack(list(answers), dim=1)
     return reduce(stacked, "mean_logits" if reduction == "mean_logits" else "mean_softmax")
-
-
-def mean_softmax(scores: Tensor) -> Tensor:
-    """Average the class probabilities over all views; the answer is in natural logarithms.
-
-    Shapes:
-        scores (N, V, K) -> log-probabilities (N, K).
-
-    Example:
-        >>> scores = torch.log(torch.tensor([[[0.2, 0.8], [0.6, 0.4]]]))
-        >>> [round(value, 4) for value in mean_softmax(scores).exp()[0].tolist()]
-        [0.4, 0.6]
-    """
-    return reduce(scores)
