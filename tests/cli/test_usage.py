@@ -92,7 +92,7 @@ def test_an_argument_that_is_missing_or_too_much_is_one_line(backbones, verb) ->
         ("--verison", "`backbones` has no option --verison. Did you mean --version?"),
         ("train photos --fold 3", "Did you mean --folds"),
         ("train photos --pretrained", "--recipe finetune starts from public weights"),
-        ("train photos --amp", "--set precision=bf16"),
+        ("train photos --amp", "--precision bf16"),
         ("train photos --workers 4", "--set workers=N"),
         ("train photos save=True", "the run folder keeps the best and the last weights"),
         ("train photos model=vgg16", "unexpected argument 'model=vgg16': write --model vgg16"),

@@ -6,6 +6,7 @@ Results go to standard output; progress, notes and errors go to standard error, 
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -87,6 +88,11 @@ def tell_nameless(classes: Sequence[str], lang: str) -> None:
 def print_json(value: Any) -> None:
     """A result for another program: one JSON document on standard output."""
     sys.stdout.write(to_json(value, indent=2) + "\n")
+
+
+def terminal_width() -> int | None:
+    """Letters in a line of the terminal; None where standard output is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def print_text(text: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backbones.cli.console import print_json, print_text, say
+from backbones.cli.console import print_json, print_text, say, terminal_width
 from backbones.cli.options import Csv, InputShape, Json, Markdown, Network, shape_of
 from backbones.errors import WrongUse
 
@@ -101,8 +101,10 @@ def inspect(
         also = {} if needs is None else {"memory": needs.to_json()}
         print_json({**found.to_json(), "layers": found.rows(layers), **also})
         return
-    write = found.to_csv if csv else found.to_markdown if markdown else found.to_text
-    print_text(write(layers))
+    if csv or markdown:
+        print_text(found.to_csv(layers) if csv else found.to_markdown(layers))
+    else:
+        print_text(found.to_text(layers, terminal_width()))
     if needs is not None and not csv:
         print_text("\n" + needs.to_text())
 

@@ -32,9 +32,9 @@ _SPELLINGS = {
 _ELSEWHERE = {
     "--pretrained": "--recipe finetune starts from public weights, --weights ID from others",
     "--finetune": "--recipe finetune starts from public weights, --weights ID from others",
-    "--amp": "--set precision=bf16 (auto takes it where it is fast)",
-    "--half": "--set precision=bf16 (auto takes it where it is fast)",
-    "--fp16": "--set precision=bf16 (auto takes it where it is fast)",
+    "--amp": "--precision bf16 (auto takes it where it is fast)",
+    "--half": "--precision bf16 (auto takes it where it is fast)",
+    "--fp16": "--precision bf16 (auto takes it where it is fast)",
     "--checkpoint": "name the run folder, bundle or weight file as the first argument",
     "--save": "the run folder keeps the best and the last weights by itself",
     "--no-cuda": "--set device=cpu (auto takes a GPU where there is one)",

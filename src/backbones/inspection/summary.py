@@ -26,9 +26,9 @@ _DEFAULT_SHAPE = (3, 224, 224)
 class Inspection(NetworkSummary):
     """A summary that shows itself; `layers` are those to list, all where None."""
 
-    def to_text(self, layers: Sequence[Layer] | None = None) -> str:
-        """Totals, notes, layers and stages, in columns."""
-        return to_text(self, layers)
+    def to_text(self, layers: Sequence[Layer] | None = None, width: int | None = None) -> str:
+        """Totals, notes, layers and stages, in columns; lines of so many letters at most."""
+        return to_text(self, layers, width)
 
     def to_markdown(self, layers: Sequence[Layer] | None = None) -> str:
         """Totals as a line, layers as a table."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,23 +18,23 @@ _COLUMNS = (
     *("field", "jump", "start", "bytes"),
 )
 _RIGHT = frozenset(_COLUMNS[5:])
+# What a terminal without room for all columns does without, the first of them first.
+_GIVES_WAY = ("start", "jump", "bytes", "field", "paper", "kernel")
 
 
-def to_text(found: NetworkSummary, layers: Sequence[Layer] | None = None) -> str:
+def to_text(
+    found: NetworkSummary, layers: Sequence[Layer] | None = None, width: int | None = None
+) -> str:
     """Totals, notes, layers and stages, in columns.
 
     Args:
         found: what to tell.
         layers: those to list; all where None.
+        width: letters that a line has room for; None means any number.
     """
     shown = found.layers if layers is None else layers
-    named = any(found.paper_names.get(layer.name) for layer in shown)
-    skipped = () if named else ("paper",)
-    lines = [
-        *_head(found),
-        "",
-        *_aligned(_COLUMNS, [_cells(found, layer) for layer in shown], skipped),
-    ]
+    table, hidden = _fitted(found, shown, width)
+    lines = [*_wrapped(_head(found), width), "", *table]
     if len(found.stages) > 1:
         columns = ("stage", "output", "parameters", "MACs", "bytes")
         cells = [
@@ -46,8 +47,37 @@ def to_text(found: NetworkSummary, layers: Sequence[Layer] | None = None) -> str
             )
             for stage in found.stages
         ]
-        lines += ["", *_aligned(columns, cells)]
-    return "\n".join([*lines, "", *_legend(found)])
+        lines += ["", *aligned(columns, cells, _RIGHT)]
+    if hidden:
+        hidden = [
+            f"no room for {', '.join(hidden)}: a wider terminal shows all, and so does a pipe"
+        ]
+    return "\n".join([*lines, "", *_wrapped([*_legend(found), *hidden], width)])
+
+
+def _fitted(
+    found: NetworkSummary, layers: Sequence[Layer], width: int | None
+) -> tuple[list[str], list[str]]:
+    """The table of layers, and the columns that there is no room for."""
+    cells = [_cells(found, layer) for layer in layers]
+    named = any(found.paper_names.get(layer.name) for layer in layers)
+    columns = [column for column in _COLUMNS if named or column != "paper"]
+    hidden: list[str] = []
+    while True:
+        places = [_COLUMNS.index(column) for column in columns]
+        lines = aligned(columns, [[row[i] for i in places] for row in cells], _RIGHT)
+        less = next((column for column in _GIVES_WAY if column in columns), None)
+        if width is None or less is None or max(map(len, lines)) <= width:
+            return lines, hidden
+        hidden.append(less)
+        columns.remove(less)
+
+
+def _wrapped(lines: Sequence[str], width: int | None) -> list[str]:
+    """Prose, broken between words."""
+    if width is None:
+        return list(lines)
+    return [part for line in lines for part in textwrap.wrap(line, width, break_long_words=False)]
 
 
 def to_markdown(found: NetworkSummary, layers: Sequence[Layer] | None = None) -> str:
@@ -146,11 +176,3 @@ def _same(sides: Sequence[str]) -> str:
 
 def _shape(shape: Sequence[int]) -> str:
     return "x".join(str(side) for side in shape)
-
-
-def _aligned(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], skipped: Sequence[str] = ()
-) -> list[str]:
-    kept = [i for i, column in enumerate(columns) if column not in skipped]
-    cells = [[row[i] for i in kept] for row in rows]
-    return aligned([columns[i] for i in kept], cells, _RIGHT)
