@@ -33,6 +33,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -204,11 +205,12 @@ def write_model(name: str, path: Path) -> None:
 def serve_tutorial(bundle: Path, name: str, in_threads: bool) -> None:
     """The endpoint of PyTorch's and FastAPI's tutorials, with torchvision's own network."""
     import torch
-    import torchvision
     import uvicorn
+    from peers import import_torchvision
 
     from backbones.weights.opening import open_bundle
 
+    torchvision = import_torchvision()
     network = torchvision.models.get_model(name)
     network.load_state_dict(open_bundle(bundle).state)
     network.eval()
@@ -312,6 +314,20 @@ async def attacked(port: int, pid: int, rate: float, seconds: float) -> dict[str
     }
 
 
+def first_class(port: int) -> tuple[str, float]:
+    """What a server says about the photo, so that equal answers are compared."""
+    body, kind = form(photo())
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/predict", body, {"content-type": kind}
+    )
+    with urllib.request.urlopen(request) as response:
+        said = json.load(response)
+    if "classes" in said:
+        return f"class {said['classes'][0]}", said["probabilities"][0]
+    best = said["images"][0]["predictions"][0]
+    return best["name"], best["probability"]
+
+
 def medians(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     """Of each figure; of what is no number, all."""
     found: dict[str, Any] = {}
@@ -359,6 +375,9 @@ def main() -> None:
             "tutorial, def": [*tutorial, "def"],
         }
         there = {name: running.enter_context(server(each)) for name, each in servers.items()}
+        answers = {name: first_class(port) for name, (port, _) in there.items()}
+        if len({name for name, _ in answers.values()}) > 1:
+            raise SystemExit(f"the servers answer differently: {answers}")
         rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in servers}
         alone = []
         for _ in range(options.rounds):
@@ -370,6 +389,7 @@ def main() -> None:
         rate = found["backbones"]["throughput"]["answered_per_s"]
         port, pid = there["backbones"]
         found["backbones"]["hostile"] = asyncio.run(attacked(port, pid, rate, options.seconds))
+        found["answers"] = answers
         found["without a server"] = statistics.median(alone)
     text = json.dumps({"model": options.model, **found}, indent=1)
     sys.stdout.write(text + "\n")

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import backbones
+
 
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -108,3 +110,52 @@ def test_pages_can_be_used_without_eyes_or_a_mouse(
     page.locator("#answers button").nth(4).wait_for()
     assert violations(page) == []
     assert violations(visit(f"{address}/docs", color_scheme=scheme)) == []
+
+
+def test_two_networks_side_by_side(visit, address, photo) -> None:
+    page = visit(address)
+    page.locator("#beside option", has_text="fashion").wait_for(state="attached")
+    page.set_input_files("#file", photo)
+    page.locator("#answers button").nth(4).wait_for()
+    assert page.locator("#other").is_hidden()
+    page.select_option("#beside", "fashion")
+    page.locator("#others .answer").nth(4).wait_for()
+    data = photo.read_bytes()
+    said = httpx.post(f"{address}/predict?model=fashion", content=data).json()["images"][0]
+    name = said["predictions"][0]["names"]["en"]
+    assert name in page.locator("#others .answer").first.inner_text()
+    assert name in page.locator("#differs").inner_text()
+
+
+def test_a_photo_from_the_camera(visit, address) -> None:
+    page = visit(address, permissions=["camera"])
+    page.click("#camera")
+    page.locator("#shoot").click()
+    page.locator("#answers button").nth(4).wait_for()
+    width, height = page.evaluate("[video.videoWidth, video.videoHeight]")
+    assert f"{width} × {height} px" in page.locator("#caption").inner_text()
+    page.click("#stop")
+    assert page.locator("#live").is_hidden()
+    assert page.evaluate("video.srcObject") is None
+
+
+def test_a_click_on_a_unit_shows_its_receptive_field(visit, address, photo) -> None:
+    page = visit(address)
+    page.locator("#layer option", has_text="c3").wait_for(state="attached")
+    page.set_input_files("#file", photo)
+    page.locator("#answers button").nth(4).wait_for()
+    page.select_option("#layer", "c3")
+    page.locator("#maps canvas").nth(15).wait_for()
+    said = httpx.post(f"{address}/predict", content=photo.read_bytes()).json()["images"][0]
+    left, top, width, height = said["seen_px"]
+    page.locator("#maps canvas").first.click(position={"x": 1, "y": 1})
+    seen = page.locator("#seen")
+    seen.wait_for(state="attached")
+    first, _, last, _ = backbones.inspect("lenet5", (1, 32, 32)).sees("c3", 0, 0)
+    box = [float(seen.get_attribute(name)) for name in ("x", "y", "width", "height")]
+    side = (last - first) / 32
+    assert box == pytest.approx([left, top, width * side, height * side])
+    page.locator("#row").fill("9")
+    page.locator("#row").press("Tab")
+    page.locator('#sees[data-row="9"]').wait_for()
+    assert float(seen.get_attribute("y")) == pytest.approx(top + height * 18 / 32)

@@ -39,7 +39,7 @@ def test_the_lines_of_curl_are_answered(address, images, tmp_path, page) -> None
         assert done.returncode == 0, (line, done.stderr)
         said = json.loads(done.stdout)
         assert "error" not in said
-        if "predict" in line:
+        if "/predict" in line:
             assert len(said["images"]) == line.count("photo.jpg")
             assert ("maps" in said["images"][0]) == ("explain" in line)
             assert ("views" in said["images"][0]) == ("protocol" in line)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import numpy as np
 import pytest
 
@@ -75,3 +77,34 @@ def test_pages_need_nothing_else(serving, path) -> None:
     assert page.headers["content-security-policy"].startswith("default-src 'none'")
     for word in ("http://", "https://", "src=", "@import"):
         assert word not in page.text
+
+
+def test_layers_maps_and_fields_are_those_of_the_package(serving, bundle, images) -> None:
+    ask = serving({"tiny": str(bundle)})
+    opened = backbones.open(bundle, device="cpu")
+    (member,) = opened.members
+    found = backbones.inspect(member.build(), (3, opened.spec.size, opened.spec.size))
+    said = ask("GET", "/layers").json()
+    assert (said["params"], said["macs"]) == (found.params, found.macs)
+    layer = said["layers"][-1]["layer"]
+    maps = ask("POST", f"/maps?layer={layer}", content=images[1]).json()
+    (wanted,) = opened.features([images[1]], layer=layer, pool=False)
+    assert maps["shape"] == list(wanted.values.shape)
+    plane = wanted.values[0]
+    grey = np.frombuffer(base64.b64decode(maps["maps"][0]), np.uint8).reshape(plane.shape)
+    low, high = plane.min(), plane.max()
+    assert grey / 255 == pytest.approx((plane - low) / max(high - low, 1e-12), abs=0.003)
+    rows, columns = plane.shape
+    for row, column in ((0, 0), (rows - 1, columns - 1)):
+        box = ask("GET", f"/field?layer={layer}&row={row}&column={column}").json()
+        top, left, bottom, right = found.sees(layer, row, column)
+        assert box == {"box_px": [left, top, right - left, bottom - top], "size_px": 32}
+    for path, part in (
+        (f"/field?layer={layer}&row=99&column=0", "row 99"),
+        ("/maps?layer=x", "'x'"),
+    ):
+        method = "GET" if "field" in path else "POST"
+        refused = ask(method, path, content=images[1])
+        assert refused.status_code == 400
+        assert part in refused.json()["error"]
+    assert ask("POST", f"/maps?layer={layer}", content=b"none").status_code == 422

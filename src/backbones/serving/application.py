@@ -15,8 +15,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
 import backbones
+from backbones.errors import WrongUse
 from backbones.serving.human import human_form
 from backbones.serving.inference_protocol import inference_protocol
+from backbones.serving.inside import inside
 from backbones.serving.pages import pages
 from backbones.serving.refusals import Refusal
 from backbones.serving.service import Service
@@ -44,6 +46,7 @@ def create_app(service: Service) -> ASGI:
     )
     app.include_router(pages())
     app.include_router(human_form(service))
+    app.include_router(inside(service))
     app.include_router(inference_protocol(service))
 
     @app.get("/metrics", summary="Figures for Prometheus")
@@ -67,6 +70,10 @@ def _add_refusals(app: FastAPI, service: Service) -> None:
     @app.exception_handler(Refusal)
     async def refused(request: Request, error: Refusal) -> Response:
         return refuse(request, error)
+
+    @app.exception_handler(WrongUse)
+    async def wrong(request: Request, error: WrongUse) -> Response:
+        return refuse(request, Refusal(400, " ".join(str(error).split()), "input"))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

@@ -22,6 +22,7 @@ from backbones.data.crew import Crew
 from backbones.data.decode import image_facts
 from backbones.data.geometry import evaluation_framing, source_box
 from backbones.errors import BadData, BadImage
+from backbones.inspection.summary import Inspection
 from backbones.labels import LANGUAGES, Lang, shown
 from backbones.serving.refusals import Refusal
 from backbones.serving.worker import Answered, Worker
@@ -65,6 +66,7 @@ class ServedModel:
                 classifier.classes, names["en"], names["zh"], strict=True
             )
         }
+        self.inspection: Inspection | None = None  # of its layers, once somebody asked
         each_s = self._rehearse()
         self.worker = Worker(
             name,
