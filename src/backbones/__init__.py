@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from backbones.api.comparison import compare
     from backbones.api.drawing import draw
+    from backbones.api.engines import list_engines
     from backbones.api.evaluation import evaluate
     from backbones.api.explanation import (
         Occluder,
@@ -103,6 +104,7 @@ _NAMES = {
     "protocols.own": "load_protocol",
     "protocols.describing": "show_protocol",
     "api.opening": "open Classifier",
+    "api.engines": "list_engines",
     "api.evaluation": "evaluate",
     "classifier.evaluation_files": "write_evaluation",
     "api.prediction": "predict predict_files Submission",
@@ -170,6 +172,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "show_protocol",
     "open",
     "Classifier",
+    "list_engines",
     "evaluate",
     "write_evaluation",
     "predict",

@@ -7,10 +7,13 @@ bits: bf16 rounds intermediate values to 8 significant bits; weights always stay
 
 from __future__ import annotations
 
+import platform
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from typing import Literal, TypedDict, TypeVar, get_args
 
 import torch
@@ -19,7 +22,7 @@ from torch import nn
 from backbones.errors import WrongUse
 
 Precision = Literal["fp32", "bf16"]
-PrecisionChoice = Literal["auto", "fp32", "bf16"]
+PrecisionChoice = Literal["auto", "exact", "fp32", "bf16"]
 
 # Multiply-accumulates of one forward pass of a batch below which a CPU stays in fp32: bf16 gains
 # nothing at 13 million (LeNet-5, batch 32), 1.1 times at 53, 1.2 at 213, 1.5 at 445, 2 at 1,780
@@ -40,11 +43,14 @@ class Compute:
         device: "cpu", "mps", "cuda" or "cuda:1".
         precision: of the arithmetic: "fp32", or "bf16" products with fp32 weights.
         threads: of one operation on the CPU.
+        engine: what computes answers, a row of `backbones engines`; "auto" until the network is
+            known. Whatever needs gradients is computed by torch.
     """
 
     device: str
     precision: Precision
     threads: int
+    engine: str = "torch"
 
     @property
     def kind(self) -> str:
@@ -76,8 +82,15 @@ class Compute:
             torch.set_float32_matmul_precision(matmul)
 
     def to_json(self) -> dict[str, str | int]:
-        """What every result records: `device`, `precision` and `threads`."""
-        return {"device": self.device, "precision": self.precision, "threads": self.threads}
+        """What every result records: the device, the number format, the engine, the processor."""
+        return {
+            "device": self.device,
+            "precision": self.precision,
+            "threads": self.threads,
+            "engine": self.engine,
+            "engine_version": version(self.engine),
+            "instruction_set": instruction_set(),
+        }
 
 
 class ComputeChoice(TypedDict, total=False):
@@ -88,24 +101,34 @@ class ComputeChoice(TypedDict, total=False):
     threads: int | None
 
 
+class AnswerChoice(ComputeChoice, total=False):
+    """The same of a verb that only answers, which other engines than torch can do."""
+
+    engine: str
+
+
 def choose_compute(
-    device: str = "auto", precision: str = "auto", threads: int | None = None
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    engine: str = "torch",
 ) -> Compute:
     """How to compute answers here.
 
     Args:
         device: "auto" takes the fastest there is; "cpu", "mps", "cuda", or "cuda:1" for the second
             GPU.
-        precision: "auto" is fp32, whose answers need no proof; "bf16" is faster on devices with
-            units for it.
+        precision: "auto" is fp32, whose answers need no proof, as are "fp32" and "exact"; "bf16"
+            is faster on devices with units for it.
         threads: of one operation on the CPU; as PyTorch has it where None.
+        engine: what computes answers; see `backbones.engines`.
 
     Raises:
         WrongUse: no such choice, or the device is not there or cannot do it.
 
     Example:
         >>> choose_compute("cpu", threads=1)
-        Compute(device='cpu', precision='fp32', threads=1)
+        Compute(device='cpu', precision='fp32', threads=1, engine='torch')
     """
     place = choose_device(device)
     if precision not in get_args(PrecisionChoice):
@@ -117,7 +140,7 @@ def choose_compute(
     if precision == "bf16":
         refuse_slow_bf16(place)
     chosen: Precision = "bf16" if precision == "bf16" else "fp32"
-    return Compute(place, chosen, torch.get_num_threads() if threads is None else threads)
+    return Compute(place, chosen, torch.get_num_threads() if threads is None else threads, engine)
 
 
 def choose_device(wanted: str = "auto") -> str:
@@ -165,6 +188,13 @@ def has_bf16_units(device: str = "cpu") -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
+def instruction_set() -> str:
+    """The widest units of the CPU for products of matrices, or its architecture's name."""
+    flags = _cpu_flags()
+    names = ("amx_int8", "amx_bf16", "avx512_bf16", "avx512_vnni", "avx512f", "avx2")
+    return next((name for name in names if name in flags), platform.machine())
+
+
 def refuse_slow_bf16(device: str) -> None:
     """A GPU without units for bf16 imitates them, many times slower than fp32.
 
@@ -175,6 +205,7 @@ def refuse_slow_bf16(device: str) -> None:
         raise WrongUse(f"{device} has no units for bf16 (Ampere and later have); use fp32")
 
 
+@cache
 def _cpu_flags() -> frozenset[str]:
     """The processor's feature flags as Linux lists them; empty on other systems."""
     try:

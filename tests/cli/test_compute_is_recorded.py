@@ -64,7 +64,10 @@ def test_what_is_not_there_is_told_before_a_folder_is_made(tmp_path: Path) -> No
 
 def test_the_other_verbs_record_it(tmp_path: Path, backbones) -> None:
     found = find_learning_rate("digits", steps=10, device="cpu", threads=1, **TINY)
-    assert found.compute.to_json() == {"device": "cpu", "precision": "fp32", "threads": 1}
+    recorded = found.compute.to_json()
+    assert recorded["engine_version"] == torch.__version__
+    wanted = {"device": "cpu", "precision": "fp32", "threads": 1, "engine": "torch"}
+    assert wanted.items() <= recorded.items()
     rows = compare(["lenet5_tiny"], device="cpu", precision="bf16", threads=1).to_json()
     assert (rows["device"], rows["precision"], rows["threads"]) == ("cpu", "bf16", 1)
     search = tune("digits", trials=1, smoke_run=True, threads=1, out=tmp_path / "tune", **TINY)

@@ -33,7 +33,7 @@ LEVELS = [
         "metrics",
     },
     {
-        *("protocols", "training", "explanation", "export"),
+        *("protocols", "training", "explanation", "export", "engines"),
         *("report", "scaling", "ledger"),
     },
     {"classifier"},

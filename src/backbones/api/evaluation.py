@@ -9,7 +9,7 @@ from typing import Unpack
 from backbones.classifier.classifier import Classifier
 from backbones.classifier.evaluation import Evaluation
 from backbones.classifier.opening import Openable, open_classifier
-from backbones.compute import ComputeChoice
+from backbones.compute import AnswerChoice
 from backbones.labels import Lang
 from backbones.progress import Progress
 from backbones.protocols.table import Protocol
@@ -31,7 +31,7 @@ def evaluate(
     layout: str | None = None,
     label_pattern: str | None = None,
     progress: Progress | None = None,
-    **compute: Unpack[ComputeChoice],
+    **compute: Unpack[AnswerChoice],
 ) -> Evaluation:
     """Measure a trained network, or several as one, on a data set as a paper would.
 

@@ -12,7 +12,7 @@ from backbones.classifier.opening import Openable, open_classifier
 from backbones.classifier.prediction_files import Output, write_answers
 from backbones.classifier.predictions import Predictions
 from backbones.classifier.writers import Submission, Written
-from backbones.compute import ComputeChoice
+from backbones.compute import AnswerChoice
 from backbones.labels import Lang
 from backbones.progress import Progress
 from backbones.protocols.own import load_protocol
@@ -31,7 +31,7 @@ def predict(
     batch_size: int | None = None,
     keep_images: bool = False,
     progress: Progress | None = None,
-    **compute: Unpack[ComputeChoice],
+    **compute: Unpack[AnswerChoice],
 ) -> Predictions:
     """Classify images: `open(bundle).predict(inputs)`.
 
@@ -69,7 +69,7 @@ def predict_files(
     lang: Lang = "en",
     batch_size: int | None = None,
     progress: Progress | None = None,
-    **compute: Unpack[ComputeChoice],
+    **compute: Unpack[AnswerChoice],
 ) -> Written:
     """Classify images and write the answers, with annotated copies where they are wanted.
 

@@ -45,7 +45,7 @@ class Classifier:
 
     Args:
         members: the networks, with how they want their images and what their classes are called.
-        compute: device, precision and threads.
+        compute: device, precision, threads and engine.
         bundles: what is known of each network beyond that; empty where nothing is.
         name: what it was opened from.
 
@@ -138,6 +138,7 @@ class Classifier:
             raise WrongUse(f"top is {top}, expected at least 1")
         names = class_names(self.classes, shown(self.classes, lang))
         source = source_of(images, stdin=sys.stdin.buffer)
+        options = options.settled(self.members, source.num_images)
         answers = Inference(self.members, options).answers(source, progress)
         return predictions_of(answers, names, None if top is None else min(top, len(names)))
 
@@ -245,7 +246,7 @@ class Classifier:
             Subject(member.build(), member.spec, member.classes),
             source_of(images, stdin=sys.stdin.buffer),
             Question(request, features, top, lang),
-            InferenceOptions(batch_size=batch_size, compute=self.compute),
+            InferenceOptions(batch_size=batch_size, compute=replace(self.compute, engine="torch")),
             progress,
         )
 
@@ -280,7 +281,7 @@ class Classifier:
             member,
             source_of(images, stdin=sys.stdin.buffer),
             layer or usual_tap(member.build(), member.spec),
-            InferenceOptions(batch_size=batch_size, compute=self.compute),
+            InferenceOptions(batch_size=batch_size, compute=replace(self.compute, engine="torch")),
             pool=pool,
             progress=progress,
         )

@@ -175,6 +175,7 @@ def evaluate_together(
     for each in members:
         column_order(each.classes, first.classes, each.name)  # before any work
     matched = match_classes(split, first.classes)
+    options = options.settled(members, len(matched))
     start = time.perf_counter()
     answers = share_of_process(members, matched, options, progress)
     report = measure(

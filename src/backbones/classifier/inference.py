@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from backbones.classifier.source import Block, Source
 from backbones.compute import Compute, choose_compute
 from backbones.data.finish import normalised, stacked
 from backbones.data.render import Pixels
+from backbones.engines import find_engine, settled
 from backbones.errors import (
     BadData,
     NotFinite,
@@ -29,7 +30,7 @@ from backbones.errors import (
 from backbones.features.dense import dense
 from backbones.footprint.room import batch_advice
 from backbones.metrics import Labels, Scores, Skipped
-from backbones.nn.evaluating import Network, evaluating, naming
+from backbones.nn.evaluating import naming
 from backbones.progress import Progress
 from backbones.protocols.classes import column_order
 from backbones.protocols.row import Protocol
@@ -64,6 +65,11 @@ class InferenceOptions:
     def __post_init__(self) -> None:
         if self.batch_size is not None and self.batch_size < 1:
             raise WrongUse(f"batch_size is {self.batch_size}, expected at least 1")
+
+    def settled(self, members: Sequence[Member], num_images: int | None = None) -> InferenceOptions:
+        """With the engine chosen where it was left open, for so many images or no end of them."""
+        size = max(each.spec.size for each in members)
+        return replace(self, compute=settled(self.compute, size, num_images))
 
     def batch_of(self, size: int) -> int:
         """Images at a time for a network that sees squares of a side of so many px."""
@@ -120,6 +126,7 @@ class Inference:
     def __init__(self, members: Sequence[Member], options: InferenceOptions) -> None:
         for each in members:
             column_order(each.classes, members[0].classes, each.name)
+        options = options.settled(members)
         self.members, self.options = members, options
         self.num_passes = 0
         self._networks = [_Network(each, options, alone=len(members) == 1) for each in members]
@@ -270,12 +277,13 @@ class _Network:
 
     def __init__(self, member: Member, options: InferenceOptions, *, alone: bool) -> None:
         self._member, self._options, self._alone = member, options, alone
-        self._network = options.compute.place(member.build())
-        self._dense = (
-            _dense_of(self._network, member.spec, options.protocol)
-            if options.protocol.scoring != "crops"
-            else None
-        )
+        compute, self._network = options.compute, options.compute.place(member.build())
+        engine = find_engine(compute.engine)
+        self._score = engine.build(self._network, compute)
+        self._dense: nn.Module | None = None
+        if options.protocol.scoring != "crops":
+            self._dense = _dense_of(self._network, member.spec, options.protocol)
+            self._score_dense = engine.build(self._dense, compute)
 
     def scores(self, pixels: Pixels, *, densely: bool) -> tuple[Tensor, int]:
         """Scores (N, K) of (N, h, w, C), added up over places, and the number of places.
@@ -293,22 +301,17 @@ class _Network:
         return torch.cat([first, self.scores(pixels[middle:], densely=densely)[0]]), places
 
     def _at_once(self, pixels: Pixels, densely: bool) -> tuple[Tensor, int]:
-        compute = self._options.compute
-        images = normalised(pixels, self._member.spec, compute.device)
-        through = self._dense if densely else None
-        with compute.running(), evaluating(self._network, compute.precision, through) as score:
-            if not densely:
-                return self._checked(score(images)), 1
-            try:
-                return score_dense(self._checked(score(images)))
-            except WrongUse as error:
-                raise ProtocolError(str(error)) from None
+        images = normalised(pixels, self._member.spec, self._options.compute.device)
+        if not densely:
+            return self._checked(self._score(images)), 1
+        try:
+            return score_dense(self._checked(self._score_dense(images)))
+        except WrongUse as error:
+            raise ProtocolError(str(error)) from None
 
     def of_tensor(self, images: Tensor) -> Tensor:
         """Scores (N, K) of images that are normalised, on the device."""
-        compute = self._options.compute
-        with compute.running(), evaluating(self._network, compute.precision) as score:
-            return self._checked(score(images))
+        return self._checked(self._score(images))
 
     def _checked(self, found: Tensor) -> Tensor:
         """Scores (N, K, ...), as many as there are classes."""
@@ -343,7 +346,7 @@ class _Network:
             raise NotFinite(error.found, about, error.row) from None
 
 
-def _dense_of(network: nn.Module, spec: InputSpec, protocol: Protocol) -> Network:
+def _dense_of(network: nn.Module, spec: InputSpec, protocol: Protocol) -> nn.Module:
     """The network with its head read as convolutions."""
     try:
         return dense(network, spec.size)

@@ -27,6 +27,7 @@ def open_classifier(
     device: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
+    engine: str = "auto",
     names: Sequence[str] | None = None,
     downloading: Downloading | None = None,
 ) -> Classifier:
@@ -38,8 +39,10 @@ def open_classifier(
             need the same classes, in any order. A classifier is handed back as it is.
         variant: the network of a weight file that its hash does not tell.
         device: "auto" takes the fastest there is; "cpu", "cuda", "cuda:1" or "mps".
-        precision: "auto", "fp32" or "bf16"; see `backbones.compute.choose_compute`.
+        precision: "auto", "exact" (or "fp32") or "bf16"; see `backbones.compute.choose_compute`.
         threads: of one operation on the CPU; as PyTorch has it where None.
+        engine: what computes answers: "auto" takes the fastest that is installed; "torch",
+            "openvino" or "onnxruntime". `backbones engines` says what is here.
         names: what reports call the networks; as they were given where None.
         downloading: called while weights are fetched.
 
@@ -56,7 +59,7 @@ def open_classifier(
     """
     if isinstance(what, Classifier):
         return what
-    compute = choose_compute(device, precision, threads)
+    compute = choose_compute(device, precision, threads, engine)
     named = all_networks(what)
     bundles = tuple(_opened(each, variant, downloading) for each in named)
     called = names or [

@@ -39,6 +39,7 @@ VERBS = {
         "stylize": "Render an image in the style of another.",
         "serve": "Serve classifiers over HTTP.",
         "playground": "Write a page to draw on, where LeNet-5 answers.",
+        "engines": "List what can compute answers on this machine.",
     },
     "Manage": {
         "weights": "Published weights: list, get, verify, import, convert.",

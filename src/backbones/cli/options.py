@@ -182,13 +182,25 @@ class ComputeOptions:
         typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1 or mps; auto is the fastest."),
     ] = "auto"
     precision: Annotated[
-        Literal["auto", "fp32", "bf16"],
-        typer.Option(help="Of the arithmetic. bf16 is faster where there are units for it."),
+        Literal["auto", "exact", "fp32", "bf16"],
+        typer.Option(
+            help="Of the arithmetic; exact is fp32, bf16 is faster where there are units."
+        ),
     ] = "auto"
     threads: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="CPU threads of one operation; default: all cores."),
     ] = None
+
+
+@dataclass(frozen=True)
+class AnswerOptions(ComputeOptions):
+    """The same of verbs that only answer, which other engines than torch can do."""
+
+    engine: Annotated[
+        Literal["auto", "torch", "openvino", "onnxruntime"],
+        typer.Option(help="What computes; `backbones engines` says what is here."),
+    ] = "auto"
 
 
 @dataclass(frozen=True)

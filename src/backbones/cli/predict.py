@@ -11,9 +11,9 @@ import typer
 from backbones.cli.compute import opened
 from backbones.cli.console import progress, say, warn
 from backbones.cli.options import (
+    AnswerOptions,
     BatchSize,
     Classifier,
-    ComputeOptions,
     Images,
     Language,
     QuietOptions,
@@ -87,7 +87,7 @@ def predict(
     options: SubmissionOptions,
     lang: Language = "en",
     batch_size: BatchSize = None,
-    compute: ComputeOptions,
+    compute: AnswerOptions,
     output: QuietOptions,
 ) -> None:
     """Classify images.

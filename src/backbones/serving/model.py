@@ -171,7 +171,7 @@ class ServedModel:
 
     def to_json(self) -> dict[str, Any]:
         """What every answer says about who gave it."""
-        return {"model": self.name, **self.classifier.compute.to_json()}
+        return {"model": self.name, **self._inference.options.compute.to_json()}
 
 
 def keep_in_memory(network: nn.Module) -> None:
