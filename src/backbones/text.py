@@ -122,6 +122,11 @@ def to_json(value: Any, *, indent: int | None = None, sort_keys: bool = False) -
     return escaped(text)
 
 
+def json_file(value: Any) -> bytes:
+    """A value as a JSON file that people read."""
+    return (to_json(value, indent=2) + "\n").encode()
+
+
 def escaped(json_text: str) -> str:
     """JSON in which the bytes of file names are escapes, so that UTF-8 can hold it."""
     return _LONE.sub(lambda found: f"\\u{ord(found[0]):04x}", json_text)

@@ -41,7 +41,7 @@ def check(
     from backbones import check_data
     from backbones.files import write_atomic
     from backbones.report.check import check_text
-    from backbones.text import to_json
+    from backbones.text import json_file
 
     with progress("checking") as report_progress:
         found = check_data(
@@ -53,7 +53,7 @@ def check(
         )
     document = found.to_json()
     if out:
-        write_atomic(out, (to_json(document, indent=2) + "\n").encode())
+        write_atomic(out, json_file(document))
     if json:
         print_json(document)
     else:

@@ -26,6 +26,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from backbones.nn.images import check_images
+from backbones.nn.init import truncated_gaussian
 from backbones.nn.padding import Padding, padded_conv
 from backbones.nn.row import Deviations, Row, counted
 from backbones.spec import Citation, Family
@@ -249,9 +250,7 @@ def initialise_as_released(network: MobileNetV1) -> None:
     """The authors' code: normal with std 0.09, cut off at two of them; biases zero."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            nn.init.trunc_normal_(layer.weight, std=0.09, a=-0.18, b=0.18)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+            truncated_gaussian(layer, 0.09)
 
 
 NETWORK = MobileNetV1

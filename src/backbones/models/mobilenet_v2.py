@@ -23,7 +23,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from backbones.nn.images import check_images
-from backbones.nn.init import gaussian, he
+from backbones.nn.init import gaussian, he, truncated_gaussian
 from backbones.nn.padding import Padding, padded_conv
 from backbones.nn.row import Deviations, Row, counted
 from backbones.nn.widths import round_width
@@ -284,9 +284,7 @@ def initialise(network: MobileNetV2) -> None:
     authors = network.row.init == "authors"
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear) and authors:
-            nn.init.trunc_normal_(layer.weight, std=0.09, a=-0.18, b=0.18)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+            truncated_gaussian(layer, 0.09)
         elif isinstance(layer, nn.Conv2d):
             he(layer, "fan_out")
         elif isinstance(layer, nn.Linear):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbones.errors import BadData, NotFound
-from backbones.report.charts import label_font, save_figure
+from backbones.report.charts import new_charts, save_figure
 from backbones.text import parse
 
 if TYPE_CHECKING:
@@ -67,7 +67,6 @@ def draw_curves(
         NotFound: there is no such metrics file.
         BadData: there is nothing to draw.
     """
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     records = read_metrics(metrics) if isinstance(metrics, Path) else list(metrics)
@@ -77,15 +76,9 @@ def draw_curves(
     if not any(kinds.values()):
         raise BadData("the run has no steps, epochs or evaluations yet; nothing to draw")
     per_epoch = _steps_per_epoch(kinds)
-    figure = Figure(figsize=(7.2, 8.0), dpi=120, layout="constrained")
-    charts = figure.subplots(len(_ROWS), 1, sharex=True, height_ratios=(3, 3, 2))
-    if title:
-        font, (spelled,) = label_font([title])
-        figure.suptitle(spelled, fontproperties=font, parse_math=False)
+    figure, charts = new_charts(title, (7.2, 8.0), len(_ROWS), sharex=True, height_ratios=(3, 3, 2))
     for axes, label in zip(charts, _ROWS, strict=True):
         axes.set_ylabel(label)
-        axes.grid(color="#d1d9e0", linewidth=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
     charts[-1].set_xlabel("epoch" if per_epoch else "step")
     charts[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     scale = per_epoch or 1.0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backbones.errors import WrongUse
-from backbones.report.charts import label_font, save_figure
+from backbones.report.charts import new_charts, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,14 +78,7 @@ def rate_figure(
 
 
 def _chart(title: str, across: str, up: str) -> tuple[Figure, Axes]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.2, 3.6), dpi=120, layout="constrained")
-    axes = figure.subplots()
-    font, (spelled,) = label_font([title])
-    axes.set_title(spelled, fontproperties=font, parse_math=False, fontsize=11)
+    figure, (axes,) = new_charts(title, (7.2, 3.6))
     axes.set_xlabel(across)
     axes.set_ylabel(up)
-    axes.grid(color="#d1d9e0", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
     return figure, axes

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backbones.report.charts import label_font, save_figure
+from backbones.report.charts import label_font, new_charts, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _COLOURS = {"finished": "#0969da", "pruned": "#afb8c1"}
-_BEST, _GRID = "#bc4c00", "#d1d9e0"
+_BEST = "#bc4c00"
 
 
 @dataclass(frozen=True)
@@ -194,16 +194,5 @@ def _label(axes: Axes, text: str) -> None:
 
 
 def _figure(down: int, across: int, title: str) -> tuple[Figure, list[Axes]]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(
-        figsize=(max(4.4, 3.4 * across), 3.3 * down + 0.3), dpi=120, layout="constrained"
-    )
-    charts = list(figure.subplots(down, across, squeeze=False).flat)
-    font, (spelled,) = label_font([title])
-    figure.suptitle(spelled, fontproperties=font, parse_math=False, fontsize=11)
-    for axes in charts:
-        axes.grid(color=_GRID, linewidth=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure, charts
+    size = (max(4.4, 3.4 * across), 3.3 * down + 0.3)
+    return new_charts(title, size, down, across)

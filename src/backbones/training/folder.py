@@ -31,7 +31,7 @@ from pydantic import BaseModel, ConfigDict
 from backbones.errors import BadData, NotFound, TrainingStopped, WrongUse
 from backbones.files import write_atomic
 from backbones.records import fitting
-from backbones.text import read_document, to_json
+from backbones.text import json_file, read_document
 from backbones.training import events
 from backbones.training.exactness import describe_gpu
 from backbones.training.images import ImageFingerprints
@@ -154,11 +154,11 @@ class RunFolder:
             (path / "tensorboard").mkdir(exist_ok=True)
             replaced = _clear(path)
             start.write(path / START)
-            write_atomic(path / "recipe.json", _pretty(recipe.to_json()))
-            write_atomic(path / "run.json", _pretty(facts))  # last: from here on it is a run
+            write_atomic(path / "recipe.json", json_file(recipe.to_json()))
+            write_atomic(path / "run.json", json_file(facts))  # last: from here on it is a run
         run = cls(path, recipe, facts)
         run.start_notes = ("the folder held a run without a checkpoint: replaced",) * replaced
-        run._begun = _pretty(facts)
+        run._begun = json_file(facts)
         return run
 
     @staticmethod
@@ -382,7 +382,3 @@ def _surroundings(recipe: Recipe) -> dict[str, Any]:
         "device": recipe.device,
         **describe_gpu(recipe),
     }
-
-
-def _pretty(values: Mapping[str, Any]) -> bytes:
-    return (to_json(values, indent=2) + "\n").encode()

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from backbones.errors import NotFound, WrongUse
 from backbones.files import expanded, write_atomic
 from backbones.records import read_record, write_record
-from backbones.text import to_json
+from backbones.text import json_file
 from backbones.training.folder import RunFolder
 from backbones.training.images import ImageFingerprints
 from backbones.training.lock import FolderLock, new_folder
@@ -99,7 +99,7 @@ class FoldsFolder:
         folder = cls(path, recipe, facts)
         with new_folder(path, cls.refuse_taken):
             Start(recipe.to_json(), dict(data), images).write(path / START)
-            write_atomic(path / "recipe.json", _pretty(recipe.to_json()))
+            write_atomic(path / "recipe.json", json_file(recipe.to_json()))
             folder.save()  # last: from here on it is a folder of folds
         return folder
 
@@ -206,7 +206,3 @@ def all_networks(
         else:
             found.append(each)
     return found
-
-
-def _pretty(values: Mapping[str, Any]) -> bytes:
-    return (to_json(values, indent=2) + "\n").encode()

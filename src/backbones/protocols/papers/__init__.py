@@ -7,15 +7,36 @@ are known from other people's summaries alone are left out, and the row says so.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from backbones import catalog
-from backbones.protocols.row import PrintedResult, Protocol
+from backbones.protocols.row import PrintedResult, Protocol, ShorterSide
 from backbones.spec import Citation
 
-__all__ = ["ILSVRC_TEST", "ILSVRC_VAL", "PrintedResult", "Protocol", "cite", "results"]
+__all__ = [
+    "ILSVRC_TEST",
+    "ILSVRC_VAL",
+    "PrintedResult",
+    "Protocol",
+    "cite",
+    "dense",
+    "results",
+    "ten_crop",
+]
 
 ILSVRC_VAL = "ILSVRC-2012 val"
 ILSVRC_TEST = "ILSVRC-2012 test"
+
+# AlexNet's ten crops of the centre 256 x 256.
+ten_crop = partial(
+    Protocol,
+    resize=(ShorterSide(px=256),),
+    region="square",
+    views="corners_and_centre",
+    mirrored=True,
+)
+# The network is read as convolutions, over the whole image and its mirror image.
+dense = partial(Protocol, region="whole", views="whole", mirrored=True, scoring="dense")
 
 
 def cite(family: str, where: str) -> Citation:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from backbones.protocols.papers import ILSVRC_TEST, Protocol, cite, results
+from backbones.protocols.papers import ILSVRC_TEST, Protocol, cite, results, ten_crop
 from backbones.protocols.row import ShorterSide
 
 _AUTHOR = "Krizhevsky, cuda-convnet2"
+_DENSENET = "Huang et al. (2016)"
 _CARD = "authors' Caffe model"
 _WHOLE = (ShorterSide(at_most_size=True),)
 
@@ -20,14 +21,10 @@ ALEXNET = (
             *results((("one column", 42.548, 19.81),), "single view", paper=_AUTHOR),
         ),
     ),
-    Protocol(
+    ten_crop(
         name="alexnet/ten_crop",
         summary="four corners and the centre of the centre 256 x 256, and their mirror images",
         citation=cite("alexnet", "section 4.1"),
-        resize=(ShorterSide(px=256),),
-        region="square",
-        views="corners_and_centre",
-        mirrored=True,
         printed=(
             *results((("CNN", 37.5, 17.0),), "Table 1", data="ILSVRC-2010 test"),
             *results((("1 CNN", 40.7, 18.2),), "Table 2"),
@@ -87,33 +84,31 @@ WHOLE_IMAGES = (
                 "Table 6",
                 data="CIFAR-10 test",
             ),
-            *(
-                each
-                for data, rows in (
-                    (
-                        "CIFAR-10 test",
-                        (
-                            ("DenseNet L40 k12", 5.24, None),
-                            ("DenseNet L100 k12", 4.1, None),
-                            ("DenseNet L100 k24", 3.74, None),
-                            ("DenseNet-BC L100 k12", 4.51, None),
-                            ("DenseNet-BC L250 k24", 3.62, None),
-                            ("DenseNet-BC L190 k40", 3.46, None),
-                        ),
-                    ),
-                    (
-                        "CIFAR-100 test",
-                        (
-                            ("DenseNet L40 k12", 24.42, None),
-                            ("DenseNet L100 k12", 20.2, None),
-                            ("DenseNet L100 k24", 19.25, None),
-                            ("DenseNet-BC L100 k12", 22.27, None),
-                            ("DenseNet-BC L250 k24", 17.6, None),
-                            ("DenseNet-BC L190 k40", 17.18, None),
-                        ),
-                    ),
-                )
-                for each in results(rows, "Table 2", data=data, paper="Huang et al. (2016)")
+            *results(
+                (
+                    ("DenseNet L40 k12", 5.24, None),
+                    ("DenseNet L100 k12", 4.1, None),
+                    ("DenseNet L100 k24", 3.74, None),
+                    ("DenseNet-BC L100 k12", 4.51, None),
+                    ("DenseNet-BC L250 k24", 3.62, None),
+                    ("DenseNet-BC L190 k40", 3.46, None),
+                ),
+                "Table 2",
+                data="CIFAR-10 test",
+                paper=_DENSENET,
+            ),
+            *results(
+                (
+                    ("DenseNet L40 k12", 24.42, None),
+                    ("DenseNet L100 k12", 20.2, None),
+                    ("DenseNet L100 k24", 19.25, None),
+                    ("DenseNet-BC L100 k12", 22.27, None),
+                    ("DenseNet-BC L250 k24", 17.6, None),
+                    ("DenseNet-BC L190 k40", 17.18, None),
+                ),
+                "Table 2",
+                data="CIFAR-100 test",
+                paper=_DENSENET,
             ),
         ),
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backbones.protocols.papers import ILSVRC_TEST, ILSVRC_VAL, Protocol, cite, results
+from backbones.protocols.papers import ILSVRC_TEST, ILSVRC_VAL, Protocol, cite, results, ten_crop
 from backbones.protocols.row import ShorterSide
 
 _FOUR_SCALES = tuple(ShorterSide(px=px) for px in (256, 288, 320, 352))
@@ -26,14 +26,10 @@ GOOGLENET = (
             *results((("GoogLeNet, Caffe", 31.3, 11.1),), "bvlc_googlenet", paper="BVLC Caffe"),
         ),
     ),
-    Protocol(
+    ten_crop(
         name="googlenet/10_crop",
         summary="four corners and the centre of the centre square, and their mirror images",
         citation=cite("googlenet", "Table 3"),
-        resize=(ShorterSide(px=256),),
-        region="square",
-        views="corners_and_centre",
-        mirrored=True,
         readings=("the paper does not say which ten crops; AlexNet's are taken",),
         printed=(
             *results((("GoogLeNet", None, 9.15),), "Table 3"),

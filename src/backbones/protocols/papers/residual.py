@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backbones.protocols.papers import ILSVRC_TEST, Protocol, cite, results
+from backbones.protocols.papers import ILSVRC_TEST, Protocol, cite, dense, results, ten_crop
 from backbones.protocols.row import ShorterSide
 from backbones.spec import Citation
 
@@ -41,14 +41,10 @@ RESNET = (
             ),
         ),
     ),
-    Protocol(
+    ten_crop(
         name="resnet/ten_crop",
         summary="four corners and the centre of the centre square, and their mirror images",
         citation=cite("resnet", "section 3.4 and Tables 2 and 3"),
-        resize=(ShorterSide(px=256),),
-        region="square",
-        views="corners_and_centre",
-        mirrored=True,
         readings=(_TEN,),
         printed=(
             *results(
@@ -88,15 +84,11 @@ RESNET = (
             ),
         ),
     ),
-    Protocol(
+    dense(
         name="resnet/dense_multiscale",
         summary="the uncropped image at five scales: 224, 256, 384, 480, 640",
         citation=cite("resnet", "section 3.4 and Table 4"),
         resize=tuple(ShorterSide(px=px) for px in (224, 256, 384, 480, 640)),
-        region="whole",
-        views="whole",
-        mirrored=True,
-        scoring="dense",
         readings=(
             "the average over the last map is read as a window of its size at 224, moved by one"
             " place, as VGG reads its fully connected layers",
@@ -134,14 +126,10 @@ DENSENET = (
             "Table 3",
         ),
     ),
-    Protocol(
+    ten_crop(
         name="densenet/ten_crop",
         summary="four corners and the centre of the centre square, and their mirror images",
         citation=cite("densenet", "Table 3"),
-        resize=(ShorterSide(px=256),),
-        region="square",
-        views="corners_and_centre",
-        mirrored=True,
         readings=("the paper does not say what the corners are of; AlexNet's square is taken",),
         printed=results(
             (

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from backbones.protocols.papers import ILSVRC_TEST, Protocol, cite, results
+from functools import partial
+
+from backbones.protocols.papers import ILSVRC_TEST, Protocol, cite, dense, results
 from backbones.protocols.row import ShorterSide
 
 _JITTER = tuple(ShorterSide(px=px) for px in (256, 384, 512))
 _AROUND_S = tuple(ShorterSide(plus=plus) for plus in (-32, 0, 32))
 _POOLED = "the map of scores is averaged over its places before the softmax"
+_dense = partial(dense, readings=(_POOLED,))
 
 VGG = (
-    Protocol(
+    _dense(
         name="vgg/dense",
         summary="the uncropped image and its mirror image at the training scale, Q = S",
         citation=cite("vgg", "section 3.2 and Table 3"),
-        region="whole",
-        views="whole",
-        mirrored=True,
-        scoring="dense",
-        readings=(_POOLED,),
         printed=results(
             (
                 ("A, S = 256", 29.6, 10.4),
@@ -34,16 +32,11 @@ VGG = (
             "Table 3",
         ),
     ),
-    Protocol(
+    _dense(
         name="vgg/dense_384",
         summary="the uncropped image and its mirror image at Q = (256 + 512) / 2",
         citation=cite("vgg", "section 3.2 and Table 3"),
         resize=(ShorterSide(px=384),),
-        region="whole",
-        views="whole",
-        mirrored=True,
-        scoring="dense",
-        readings=(_POOLED,),
         printed=results(
             (
                 ("C, S in [256; 512]", 27.3, 8.8),
@@ -53,16 +46,11 @@ VGG = (
             "Table 3",
         ),
     ),
-    Protocol(
+    _dense(
         name="vgg/dense_multiscale",
         summary="the uncropped image and its mirror image at three scales, Q = 256, 384, 512",
         citation=cite("vgg", "section 4.2 and Table 4"),
         resize=_JITTER,
-        region="whole",
-        views="whole",
-        mirrored=True,
-        scoring="dense",
-        readings=(_POOLED,),
         printed=(
             *results(
                 (
@@ -88,16 +76,11 @@ VGG = (
             ),
         ),
     ),
-    Protocol(
+    _dense(
         name="vgg/dense_multiscale_fixed",
         summary="the uncropped image and its mirror image at Q = S - 32, S, S + 32",
         citation=cite("vgg", "section 4.2 and Table 4"),
         resize=_AROUND_S,
-        region="whole",
-        views="whole",
-        mirrored=True,
-        scoring="dense",
-        readings=(_POOLED,),
         printed=results(
             (
                 ("B, S = 256", 28.2, 9.6),
