@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from backbones.inspection.node import Call, Graph, Node
 from backbones.inspection.recorder import Recorder, RecorderOfNumbers, node_of
-from backbones.nn.held import evaluating, own_tensors, tensors_in
+from backbones.nn.held import in_mode, own_tensors, tensors_in
 from backbones.nn.meta import without_collecting
 from backbones.nn.refusals import check_forward
 
@@ -43,7 +43,7 @@ def record(model: nn.Module, input_shape: Sequence[int], batch: int = 1) -> Grap
     model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
     check_forward(model)
     modules = dict(model.named_modules())
-    with without_collecting(), evaluating(modules), torch.no_grad():
+    with without_collecting(), in_mode(model, modules, training=False), torch.no_grad():
         try:
             return _recorded(model, modules, (batch, *input_shape), on_meta=True)
         except Exception:

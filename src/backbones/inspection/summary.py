@@ -52,26 +52,7 @@ def inspect(
     batch: int = 1,
     functions: bool = False,
 ) -> Inspection:
-    """Look at a network without computing: shapes, parameters, MACs, receptive fields.
-
-    The network's weights, buffers and modes are as they were afterwards.
-
-    Args:
-        model: the name of a variant, or any module that takes one tensor.
-        input_shape: (channels, height, width) of an image; the network's own where None, and
-            (3, 224, 224) for modules of others.
-        batch: images, at least 1.
-        functions: list functions outside layers too, such as the sum of a residual block.
-
-    Raises:
-        NotFound: no such variant; names the nearest.
-        WrongUse: a shape or batch that cannot be, or images that the network does not take.
-
-    Example:
-        >>> found = inspect("vgg16")
-        >>> found.macs, found.layer("conv5_3").field.spans[0].size
-        (15470264320, 196)
-    """
+    """A module, or a variant by its name; arguments and errors as of `backbones.inspect`."""
     network: Any = on_meta(model) if isinstance(model, str) else model
     shape = tuple(input_shape) if input_shape is not None else own_shape(network)
     if batch < 1 or not shape or any(side < 1 for side in shape):

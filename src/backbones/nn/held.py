@@ -47,17 +47,6 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
 
 
 @contextmanager
-def evaluating(modules: Mapping[str, nn.Module]) -> Iterator[None]:
-    """All modules in evaluation mode; afterwards in the modes that they were in, part by part."""
-    training = [layer for layer in modules.values() if layer.training]
-    try:
-        _set_training(training, False)
-        yield
-    finally:
-        _set_training(training, True)
-
-
-@contextmanager
 def in_mode(model: nn.Module, modules: Mapping[str, nn.Module], training: bool) -> Iterator[None]:
     """A network in training or in evaluation, as its own `train` sees that; afterwards as before.
 
