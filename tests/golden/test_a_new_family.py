@@ -81,9 +81,28 @@ NETWORK = Averaging
 '''
 
 
+# The figures of the new family join variants.json; then each command in turn, in one process.
+SESSION = """
+import contextlib, io, json, sys
+from pathlib import Path
+from backbones.cli.main import run
+from backbones.inspection.facts import facts_json
+said = []
+variants = Path("backbones/variants.json")
+families = json.loads(variants.read_text(encoding="utf-8"))
+families += json.loads(facts_json(["averaging"]))
+variants.write_text(json.dumps(families), encoding="utf-8")
+for words in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        run(words)
+    said.append(out.getvalue())
+print(json.dumps(said))
+"""
+
+
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory):
-    """The command line of a package that has one family more."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package that has one family more."""
     folder = tmp_path_factory.mktemp("package")
     copy = folder / "backbones"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
@@ -92,50 +111,39 @@ def run(tmp_path_factory: pytest.TempPathFactory):
     added = listed.replace("FAMILIES = (\n", 'FAMILIES = (\n    "averaging",\n')
     assert added != listed
     (copy / "catalog.py").write_text(added, encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
-
-    def python(*arguments: object) -> str:
-        done = subprocess.run(
-            [sys.executable, *map(str, arguments)],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    code = "from backbones.inspection.facts import facts_json; print(facts_json(['averaging']))"
-    families = json.loads((copy / "variants.json").read_text(encoding="utf-8"))
-    families += json.loads(python("-c", code))
-    (copy / "variants.json").write_text(json.dumps(families), encoding="utf-8")
-    return lambda *arguments: python("-m", "backbones", *arguments)
+    return folder
 
 
-def test_it_is_listed_with_its_paper(run) -> None:
-    table = run("list", "averaging")
-    assert "Nobody (2031), On Averages, unpublished" in table
-    assert "Averaging: one convolution and an average" in table
-    (full, tiny) = json.loads(run("list", "averaging", "--json"))
-    assert (full["name"], full["params"], full["macs"]) == ("averaging", 314, 221_264)
-    assert [deviation["field"] for deviation in tiny["deviations"]] == ["maps"]
-
-
-def test_it_is_shown_and_inspected(run) -> None:
-    card = run("show", "averaging_tiny")
-    assert "it averages the maps of one convolution" in card
-    assert "4 maps; the paper has 8" in card
-    assert "221,264" in run("inspect", "averaging")
-
-
-def test_it_trains(run, tmp_path: Path) -> None:
+def test_it_is_listed_shown_inspected_and_trained(folder: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
     for split in ("train", "val"):
         for number, image in enumerate(pixels):
-            path = tmp_path / "data" / split / f"class{number % 2}" / f"{number}.png"
+            path = folder / "data" / split / f"class{number % 2}" / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(path)
-    out = tmp_path / "run"
-    run("train", tmp_path / "data", "--model", "averaging_tiny", "--smoke", "--out", out)
-    assert list(out.glob("*.safetensors"))
+    commands = [
+        ["list", "averaging"],
+        ["list", "averaging", "--json"],
+        ["show", "averaging_tiny"],
+        ["inspect", "averaging"],
+        ["train", "data", "--model", "averaging_tiny", "--smoke", "--out", "run"],
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", SESSION, json.dumps(commands)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stderr
+    table, listed, card, inspected, _ = json.loads(done.stdout)
+    assert "Nobody (2031), On Averages, unpublished" in table
+    assert "Averaging: one convolution and an average" in table
+    (full, tiny) = json.loads(listed)
+    assert (full["name"], full["params"], full["macs"]) == ("averaging", 314, 221_264)
+    assert [deviation["field"] for deviation in tiny["deviations"]] == ["maps"]
+    assert "it averages the maps of one convolution" in card
+    assert "4 maps; the paper has 8" in card
+    assert "221,264" in inspected
+    assert list((folder / "run").glob("*.safetensors"))

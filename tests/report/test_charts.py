@@ -29,7 +29,7 @@ RECORDS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("classes", [1, 2, 10, 60, 130])
+@pytest.mark.parametrize("classes", [1, 10, 130])
 def test_any_number_of_classes_can_be_drawn(tmp_path: Path, classes: int) -> None:
     counts = np.eye(classes, dtype=np.int64) * 7
     counts[0, -1] += 3
@@ -76,23 +76,19 @@ def test_chart_labels_take_a_font_of_the_machine(
     assert texts == [letter]
 
 
-def test_curves_are_drawn_twice(tmp_path: Path) -> None:
+def test_curves_are_two_files_and_the_same_for_equal_runs(tmp_path: Path) -> None:
     png, svg = draw_curves(RECORDS, tmp_path / "out", title="lenet5")
+    again = draw_curves(RECORDS, tmp_path / "again", title="lenet5")
+    assert [path.read_bytes() for path in (png, svg)] == [path.read_bytes() for path in again]
     with Image.open(png) as image:
         assert image.width > 600
     ElementTree.parse(svg)
     assert sorted(path.name for path in png.parent.iterdir()) == ["curves.png", "curves.svg"]
 
 
-@pytest.mark.parametrize("kept", [RECORDS[:1], RECORDS[2:3], RECORDS[3:]])
+@pytest.mark.parametrize("kept", [RECORDS[:1], RECORDS[3:]])
 def test_a_run_that_has_just_begun_can_be_drawn(tmp_path: Path, kept: list[dict[str, Any]]) -> None:
     assert all(path.stat().st_size for path in draw_curves(kept, tmp_path))
-
-
-def test_equal_runs_give_equal_files(tmp_path: Path) -> None:
-    one, other = (draw_curves(RECORDS, tmp_path / name) for name in ("one", "other"))
-    for left, right in zip(one, other, strict=True):
-        assert left.read_bytes() == right.read_bytes()
 
 
 def test_curves_read_a_metrics_file_that_is_still_being_written(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from dataclasses import replace
 from functools import cache
@@ -16,7 +17,7 @@ import backbones
 from backbones import catalog
 from backbones.api.drawing import Style
 from backbones.inspection.graph import record
-from backbones.models import build
+from backbones.models import build, find_row
 from backbones.nn.meta import ShapesOnly
 from backbones.report.drawing.heads import MARK
 from backbones.report.drawing.scene import Cuboid, Line, Plate, Scene
@@ -57,8 +58,10 @@ def boxes_of(scene: Scene, path: str) -> set[str]:
 def test_every_network_with_heads_is_tested_here() -> None:
     found = {}
     for name in catalog.names():
+        if "self.heads" not in inspect.getsource(find_row(name)[0]):
+            continue
         with ShapesOnly():
-            heads = getattr(build(name), "heads", {})
+            heads = build(name).heads
         if heads:
             found[name] = heads
     assert found == HEADS
