@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from functools import cache
@@ -31,6 +32,11 @@ MAP_SIZES: dict[str, list[int]] = {
 }
 LIGHT = [name for name in NAMES if catalog.facts(name).params < 1_000_000]
 TINY = [name for name in NAMES if name.endswith("_tiny")]
+# Wired as another row that is here, with other counts, widths or paddings.
+_TWINS = re.compile(
+    r"resnet1202_cifar|efficientnet_b[1-7]_same|.*(_nobias|_narrow\w*|_0[257][50]|_140)"
+)
+WIRINGS = [name for name in NAMES if not _TWINS.fullmatch(name)]
 
 
 def on_meta(name: str, *sizes: int | None) -> Any:
@@ -71,9 +77,6 @@ def test_counts_are_what_the_row_claims(name: str) -> None:
     assert {"params", "macs"} <= claims.keys()
     for what, value in claims.items():
         assert getattr(found, what) == value, what
-    model = on_meta(name).train()
-    has_auxiliary = isinstance(followed(model, blank(model, 2, model.row.input_px)), WithAuxiliary)
-    assert (found.params != found.inference_params) == has_auxiliary, "parameters are not traced"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -121,9 +124,9 @@ def test_maps_have_the_papers_sizes(name: str) -> None:
     assert sides == MAP_SIZES[name]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WIRINGS)
 def test_any_number_of_classes_and_channels(name: str) -> None:
-    for num_classes, in_channels in ((1, 1), (3, 4), (1001, 2)):
+    for num_classes, in_channels in ((1, 4), (1001, 1)):
         model = on_meta(name, num_classes, in_channels)
         assert (model.num_classes, model.in_channels) == (num_classes, in_channels)
         output = followed(model, blank(model, 2, model.row.input_px))
@@ -147,12 +150,14 @@ def test_forward_is_the_head_of_the_features(name: str) -> None:
         assert torch.equal(model.head(model.features(x)), model(x))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WIRINGS)
 def test_every_layer_is_in_the_graph(name: str) -> None:
     """On meta: the logits depend on every parameter, whatever the numbers are."""
     model = on_meta(name, None if name in LIGHT else 10).train()
     x = blank(model, 2, model.row.input_px)
-    total_loss(model(x), torch.sum).backward()
+    output, found = model(x), count(name)
+    assert isinstance(output, WithAuxiliary) == (found.params != found.inference_params)
+    total_loss(output, torch.sum).backward()
     for key, parameter in model.named_parameters():
         assert parameter.grad is not None, key
 
