@@ -136,7 +136,7 @@ def our_step(case: Case, precision: str) -> Callable[[], object]:
     from backbones.training.optim import train_mode
     from backbones.training.recipe import Optimizer, Recipe
     from backbones.training.resolve import resolve
-    from backbones.training.schedule import Plan
+    from backbones.training.schedule import StepPlan
     from backbones.training.settings import apply_settings
     from backbones.training.step import begin, train_step
 
@@ -156,7 +156,7 @@ def our_step(case: Case, precision: str) -> Callable[[], object]:
 
     train = Train()
     train.split = split
-    training = begin(model, recipe, Plan(1000, 10**9, 1000, 1000, case.batch_size), train)
+    training = begin(model, recipe, StepPlan(1000, 10**9, 1000, 1000, case.batch_size), train)
     train_mode(model, training.frozen)
     # the pipeline hands images out in channels_last order
     batch = Batch(images.contiguous(memory_format=torch.channels_last), labels,

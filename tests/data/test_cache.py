@@ -17,7 +17,7 @@ from PIL import Image
 
 from backbones.data.augment import Augment
 from backbones.data.cache import CacheForm, open_cache
-from backbones.data.crew import Crew
+from backbones.data.decoder_pool import DecoderPool
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import FileImages, Split
 from backbones.errors import BackbonesError
@@ -159,7 +159,7 @@ def test_a_cache_that_is_cut_while_it_is_read_ends_no_process(
 ) -> None:
     """A map of it would: SIGBUS."""
     form = CacheForm(56, 3, "bilinear")
-    cached = open_cache(tmp_path, "x", images, form, crew=Crew(0))
+    cached = open_cache(tmp_path, "x", images, form, pool=DecoderPool(0))
     before = [cached.read(number, None) for number in (0, 1, 2)]
     (path,) = tmp_path.glob("*.images")
     os.truncate(path, before[0].nbytes + 10)
@@ -189,9 +189,9 @@ def test_an_edit_that_keeps_size_and_time_makes_the_cache_stale(
 def test_a_set_without_a_readable_image_can_be_cached(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"")
     images = FileImages(tmp_path, ("a.jpg", "missing.jpg"))
-    crew = Crew(0)
+    pool = DecoderPool(0)
     for _ in range(2):
-        cached = open_cache(tmp_path, "x", images, CacheForm(56, 3, "bilinear"), crew=crew)
+        cached = open_cache(tmp_path, "x", images, CacheForm(56, 3, "bilinear"), pool=pool)
         assert sorted(cached.reasons) == [0, 1]
 
 
@@ -199,7 +199,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from backbones.data.cache import CacheForm, open_cache
-from backbones.data.crew import Crew
+from backbones.data.decoder_pool import DecoderPool
 from backbones.data.source import FileImages
 root, cache = map(Path, sys.argv[1:])
 names = tuple(f"{number}.jpg" for number in range(10))
@@ -207,7 +207,7 @@ def die(done, total):
     if done == 7:
         os.kill(os.getpid(), signal.SIGKILL)
 open_cache(cache, "train", FileImages(root, names), CacheForm(56, 3, "bilinear"),
-           crew=Crew(1), progress=die)
+           pool=DecoderPool(1), progress=die)
 """
 
 

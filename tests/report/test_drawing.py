@@ -28,7 +28,7 @@ from backbones.report.drawing.drawing import Drawing
 from backbones.report.drawing.layered import Room, place
 from backbones.report.drawing.outline import outline
 from backbones.report.drawing.scene import ACTIVATION, Cuboid, Line, Plate, Scene, Text
-from backbones.report.drawing.steps import Step, steps_of
+from backbones.report.drawing.steps import DrawingStep, steps_of
 from backbones.report.drawing.towers import in_towers
 
 TINY = [name for name in catalog.names() if name.endswith("_tiny")]
@@ -40,7 +40,7 @@ def drawn(name: str, style: str = "blocks") -> Drawing:
     return backbones.draw(name, style=style)  # type: ignore[arg-type]
 
 
-def steps(name: str) -> tuple[Step, ...]:
+def steps(name: str) -> tuple[DrawingStep, ...]:
     with ShapesOnly():
         network = build(name)
     side = network.row.input_px
@@ -176,7 +176,7 @@ def test_the_caption_says_whose_network_it_is_and_what_it_costs() -> None:
 def test_parallel_towers_and_shortcuts_are_drawn_as_such() -> None:
     """Inception's four towers lie beside each other; a residual block has a way around it."""
     found = outline(steps("inception_v1"), {}, ())
-    section = next(e for stage in found for e in stage.elements if not isinstance(e, Step))
+    section = next(e for stage in found for e in stage.elements if not isinstance(e, DrawingStep))
     firsts = [s.index for s in section.steps if s.inputs == (section.source,)]
     boxes = {i.key: i for i in drawn("inception_v1").scene.items if isinstance(i, Cuboid)}
     assert len(firsts) == 4

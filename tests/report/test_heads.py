@@ -21,7 +21,7 @@ from backbones.models import build, find_row
 from backbones.nn.meta import ShapesOnly
 from backbones.report.drawing.heads import MARK
 from backbones.report.drawing.scene import Cuboid, Line, Plate, Scene
-from backbones.report.drawing.steps import Step, steps_of
+from backbones.report.drawing.steps import DrawingStep, steps_of
 
 STYLES: tuple[Style, ...] = ("blocks", "graph", "full")
 HEADS = {
@@ -38,7 +38,7 @@ def scene_of(name: str, style: Style) -> Scene:
     return backbones.draw(name, style=style).scene
 
 
-def trunk_of(name: str) -> tuple[Step, ...]:
+def trunk_of(name: str) -> tuple[DrawingStep, ...]:
     with ShapesOnly():
         network = build(name)
     side = network.row.input_px

@@ -13,9 +13,9 @@ import pytest
 from backbones import compare
 from backbones.errors import WrongUse
 from backbones.report import scatter
-from backbones.report.labelling import Box, is_far, place_labels
+from backbones.report.labelling import LabelBox, is_far, place_labels
 
-FRAME = Box(0, 0, 640, 560)
+FRAME = LabelBox(0, 0, 640, 560)
 TWELVE = [
     *("alexnet", "vgg11_bn", "vgg16", "googlenet", "inception_v3", "resnet18", "resnet50"),
     *("resnet34", "densenet121", "mobilenet_v2", "efficientnet_b0", "efficientnet_b2"),
@@ -30,7 +30,7 @@ def test_labels_cover_neither_points_nor_each_other(seed: int, crowd: float) -> 
     points = [(float(x), float(y)) for x, y in where]
     sizes = [(float(rng.integers(40, 110)), 14.0) for _ in points]
     boxes = place_labels(points, sizes, FRAME, radius=9)
-    marks = [Box(x - 9, y - 9, x + 9, y + 9) for x, y in points]
+    marks = [LabelBox(x - 9, y - 9, x + 9, y + 9) for x, y in points]
     for one, other in combinations(boxes, 2):
         assert one.overlap(other) == 0
     for number, box in enumerate(boxes):
@@ -52,7 +52,7 @@ def test_a_label_at_the_edge_turns_inwards() -> None:
 
 def test_every_label_of_a_chart_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twelve networks, as Matplotlib measures their names."""
-    placed: list[tuple[list[Box], Box]] = []
+    placed: list[tuple[list[LabelBox], LabelBox]] = []
 
     def keep(points, sizes, frame, radius, lines):
         boxes = place_labels(points, sizes, frame, radius, lines)

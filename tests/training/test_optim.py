@@ -20,7 +20,7 @@ from backbones.training.optim import (
     set_learning_rate,
     train_mode,
 )
-from backbones.training.recipe import Optimizer, Part, Recipe
+from backbones.training.recipe import Optimizer, ParameterGroup, Recipe
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_decay_spares_norm_and_bias_as_asked(net):
 
 
 def test_old_layers_learn_at_a_tenth_and_the_schedule_scales_both(net):
-    row = Recipe(optimizer=Optimizer(lr=0.5), parts=(Part(match="old", lr_scale=0.1),))
+    row = Recipe(optimizer=Optimizer(lr=0.5), parts=(ParameterGroup(match="old", lr_scale=0.1),))
     optimizer = build_optimizer(net, row)
     assert set_learning_rate(optimizer, 0.5) == 0.25
     rates = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
@@ -87,7 +87,7 @@ def test_old_layers_learn_at_a_tenth_and_the_schedule_scales_both(net):
 
 
 def test_the_first_part_that_matches_counts(net):
-    parts = (Part(match="3", lr_scale=0.0), Part(match="old", lr_scale=0.1))
+    parts = (ParameterGroup(match="3", lr_scale=0.0), ParameterGroup(match="old", lr_scale=0.1))
     groups = parameter_groups(net, Recipe(optimizer=Optimizer(lr=1.0), parts=parts))
     rates = {id(p): g["lr"] for g in groups for p in g["params"]}
     assert rates[id(net[3].weight)] == 0.0

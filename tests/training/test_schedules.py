@@ -10,10 +10,10 @@ from torch.optim import lr_scheduler
 
 from backbones.errors import TrainingStopped
 from backbones.training.recipe import Schedule
-from backbones.training.schedule import LearningRate, Plan, Plateau
+from backbones.training.schedule import LearningRate, Plateau, StepPlan
 from backbones.training.settings import load_recipe
 
-PLAN = Plan(
+PLAN = StepPlan(
     steps_per_epoch=10, total_steps=40, evaluate_every=10, checkpoint_every=10, batch_size=4
 )
 
@@ -94,7 +94,7 @@ def test_piecewise_needs_a_factor_for_each_milestone():
 def test_lenets_rates_are_the_papers():
     """eta over the twenty passes, as shares of the first."""
     row = load_recipe("lenet").schedule
-    plan = Plan(100, 2000, 100, 100, 1)
+    plan = StepPlan(100, 2000, 100, 100, 1)
     etas = [0.0005] * 2 + [0.0002] * 3 + [0.0001] * 3 + [0.00005] * 4 + [0.00001] * 8
     for epoch, eta in enumerate(etas):
         assert LearningRate(row, plan).factor(100 * epoch) == pytest.approx(eta / 0.0005)
@@ -178,7 +178,7 @@ def test_a_plateau_without_its_figure_stops():
 
 
 def test_the_plan_acts_at_the_end_whatever_the_lengths():
-    plan = Plan(10, 33, 7, 100, 4)
+    plan = StepPlan(10, 33, 7, 100, 4)
     assert [step for step in range(1, 34) if plan.evaluates(step)] == [7, 14, 21, 28, 33]
     assert [step for step in range(1, 34) if plan.ends_epoch(step)] == [10, 20, 30, 33]
     assert plan.saves(10)

@@ -10,13 +10,19 @@ import pytest
 
 from backbones.errors import BadData
 from backbones.workflows.tuning.book import Evaluated, TrialBook, TrialRow, ranked
-from backbones.workflows.tuning.sampler import Plan, importances, is_exhausted, propose, take_up
+from backbones.workflows.tuning.sampler import (
+    SearchPlan,
+    importances,
+    is_exhausted,
+    propose,
+    take_up,
+)
 from backbones.workflows.tuning.search import Choice, Range
 
 LR = Range("optimizer.lr", 1e-4, 1e-1, log=True)
 SIZE = Range("batch_size", 8, 64, log=True, whole=True)
 MODEL = Choice("model", ("lenet5", "vgg_tiny"))
-PLAN = Plan((LR, SIZE, MODEL), "top1_error_percent", seed=3)
+PLAN = SearchPlan((LR, SIZE, MODEL), "top1_error_percent", seed=3)
 
 
 def error_of(parameters) -> float:
@@ -25,7 +31,7 @@ def error_of(parameters) -> float:
     return 5 + 10 * (rate + 2) ** 2 + 3 * (parameters["model"] != "lenet5")
 
 
-def play(plan: Plan, count: int, rows=()) -> list[TrialRow]:
+def play(plan: SearchPlan, count: int, rows=()) -> list[TrialRow]:
     rows = list(rows)
     while len(rows) < count:
         live = propose(plan, rows)
@@ -81,7 +87,7 @@ def test_a_trial_is_taken_up_with_its_own_parameters() -> None:
 
 
 def test_nothing_is_tried_twice_and_a_small_search_ends() -> None:
-    plan = Plan((MODEL, Range("batch_size", 1, 4, whole=True)), "loss", seed=0)
+    plan = SearchPlan((MODEL, Range("batch_size", 1, 4, whole=True)), "loss", seed=0)
     rows: list[TrialRow] = []
     while not is_exhausted(plan, rows):
         rows = play(plan, len(rows) + 1, rows)
@@ -89,7 +95,7 @@ def test_nothing_is_tried_twice_and_a_small_search_ends() -> None:
 
 
 def test_a_trial_that_diverged_is_avoided_and_not_forgotten() -> None:
-    plan = Plan((LR,), "loss", seed=1)
+    plan = SearchPlan((LR,), "loss", seed=1)
     rows = []
     while len(rows) < 24:
         rate = propose(plan, rows).parameters["optimizer.lr"]

@@ -12,7 +12,7 @@ from torch import nn
 from backbones.compute import ComputeChoice, choose_compute
 from backbones.errors import WrongUse
 from backbones.progress import Progress
-from backbones.report.comparison import Accuracy, Comparison, Measured
+from backbones.report.comparison import Accuracy, Comparison, MeasuredSpeed
 from backbones.workflows.comparison import entries_of, look_at, take_turns
 
 __all__ = ["compare"]
@@ -65,7 +65,7 @@ def compare(
         return Comparison(tuple(rows), batch, accuracy)
     times = take_turns(entries, [(batch, *row.input) for row in rows], chosen, progress)
     rows = [
-        replace(row, measured=Measured(batch, tuple(rounds)))
+        replace(row, measured=MeasuredSpeed(batch, tuple(rounds)))
         for row, rounds in zip(rows, times, strict=True)
     ]
     return Comparison(tuple(rows), batch, accuracy, chosen.device, chosen.threads, chosen.precision)

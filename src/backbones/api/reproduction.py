@@ -8,9 +8,14 @@ from typing import Unpack
 from backbones.compute import ComputeChoice
 from backbones.ledger.entry import Entry
 from backbones.ledger.table import find_entry
-from backbones.workflows.reproduction import Attempt, Reproduced, Stage, Watching, try_entry
+from backbones.workflows.reproduction import (
+    Attempt,
+    Reproduced,
+    Watching,
+    try_entry,
+)
 
-__all__ = ["Reproduced", "Stage", "reproduce"]
+__all__ = ["Reproduced", "ReproductionProgress", "reproduce"]
 
 
 def reproduce(

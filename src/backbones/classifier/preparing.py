@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from backbones.classifier.source import Block, Source
-from backbones.data.crew import Crew, usable_cores
+from backbones.data.decoder_pool import DecoderPool, usable_cores
 from backbones.data.finish import stacked
 from backbones.data.render import Pixels, with_channels
 from backbones.errors import BadImage
@@ -92,13 +92,13 @@ class Preparation:
         Raises:
             ProtocolError: a view is larger than what it is cut from.
         """
-        crew = Crew(usable_cores() if self.workers is None else self.workers)
-        ahead = crew.workers + max(crew.workers, batch_size // self._views_per_image())
+        pool = DecoderPool(usable_cores() if self.workers is None else self.workers)
+        ahead = pool.workers + max(pool.workers, batch_size // self._views_per_image())
         jobs: deque[tuple[Future[Prepared], Block]] = deque()
         images = num_bytes = 0
         try:
             for block in source.blocks(self._block_size(batch_size)):
-                jobs.append((crew.submit(self.prepared, block), block))
+                jobs.append((pool.submit(self.prepared, block), block))
                 images += len(block.names)
                 num_bytes += block.num_bytes
                 del block
@@ -116,7 +116,7 @@ class Preparation:
         finally:
             for job, _ in jobs:
                 job.cancel()
-            crew.close()
+            pool.close()
 
     def _block_size(self, batch_size: int) -> int:
         """Rows of an array go through together where their views fill batches exactly."""

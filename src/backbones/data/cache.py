@@ -34,7 +34,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from backbones.data.crew import Crew
+from backbones.data.decoder_pool import DecoderPool
 from backbones.data.geometry import resized_size
 from backbones.data.readers import FileReader, NeededPx
 from backbones.data.render import Pixels, resize_pixels
@@ -180,7 +180,7 @@ def open_cache(
     images: FileImages,
     form: CacheForm,
     *,
-    crew: Crew,
+    pool: DecoderPool,
     progress: Progress | None = None,
 ) -> CachedImages:
     """Open the cache of some images; build it where there is none that is whole and up to date.
@@ -190,7 +190,7 @@ def open_cache(
         name: begins the file's name, for people.
         images: the files.
         form: what is stored.
-        crew: decodes.
+        pool: decodes.
         progress: called with (images done, images in all) while building.
 
     Raises:
@@ -204,7 +204,7 @@ def open_cache(
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _remove_abandoned(path)
-            _build(path, images, form, key, crew, progress)
+            _build(path, images, form, key, pool, progress)
         except OSError as error:
             raise BackbonesError(_write_failure(folder, error)) from error
         found = _read(path, key)
@@ -283,7 +283,7 @@ def _build(
     images: FileImages,
     form: CacheForm,
     key: str,
-    crew: Crew,
+    pool: DecoderPool,
     progress: Progress | None,
 ) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{time.monotonic_ns()}.tmp")
@@ -292,7 +292,7 @@ def _build(
     offset = 0
     try:
         with temporary.open("xb") as file:
-            for number, stored in enumerate(_prepared(images, form, crew)):
+            for number, stored in enumerate(_prepared(images, form, pool)):
                 if isinstance(stored, BadImage):
                     reasons[str(number)] = str(stored)
                 else:
@@ -314,8 +314,10 @@ def _build(
         temporary.unlink(missing_ok=True)
 
 
-def _prepared(images: FileImages, form: CacheForm, crew: Crew) -> Iterator[Pixels | BadImage]:
-    """The images in order, decoded by the crew a little ahead of the writing."""
+def _prepared(
+    images: FileImages, form: CacheForm, pool: DecoderPool
+) -> Iterator[Pixels | BadImage]:
+    """The images in order, decoded by the pool a little ahead of the writing."""
     reader = FileReader(images, form.channels)
 
     def prepare(first: int) -> list[Pixels | BadImage]:
@@ -325,8 +327,8 @@ def _prepared(images: FileImages, form: CacheForm, crew: Crew) -> Iterator[Pixel
     waiting: deque[Future[list[Pixels | BadImage]]] = deque()
     try:
         for first in range(0, len(images), _IMAGES_A_TASK):
-            waiting.append(crew.submit(prepare, first))
-            if len(waiting) > 2 * crew.workers:
+            waiting.append(pool.submit(prepare, first))
+            if len(waiting) > 2 * pool.workers:
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from backbones.data.augment import Augment, AugmentParams, framing_of, sample_params
 from backbones.data.cache import CacheForm, open_cache
-from backbones.data.crew import Crew, usable_cores
+from backbones.data.decoder_pool import DecoderPool, usable_cores
 from backbones.data.finish import Finisher
 from backbones.data.geometry import Framing, evaluation_framing, shorter_px, tighten
 from backbones.data.memory import MemorySquares, can_cut_at_once
@@ -120,7 +120,7 @@ class Pipeline:
         self.workers = usable_cores() if workers is None else workers
         self.steps_per_epoch = _num_batches(len(split), batch_size, training=augment is not None)
         self._finisher = Finisher(spec)
-        self._crew: Crew | None = None
+        self._pool: DecoderPool | None = None
         self._reader: Reader | None = None
         self._cache, self._progress = cache, progress
         self._memory: MemorySquares | None = None
@@ -141,29 +141,29 @@ class Pipeline:
 
     def close(self) -> None:
         """Stop the threads; the next epoch starts them again."""
-        if self._crew is not None:
-            self._crew.close()
-            self._crew = None
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
 
     def prepare(self) -> None:
         """Start the threads, and build or open the cache; the first epoch does it otherwise."""
         self._ready()
 
-    def _ready(self) -> tuple[Crew, Reader]:
-        if self._crew is None:
-            self._crew = Crew(self.workers)
+    def _ready(self) -> tuple[DecoderPool, Reader]:
+        if self._pool is None:
+            self._pool = DecoderPool(self.workers)
         if self._reader is None:
-            self._reader = self._opened(self._crew)
-        return self._crew, self._reader
+            self._reader = self._opened(self._pool)
+        return self._pool, self._reader
 
-    def _opened(self, crew: Crew) -> Reader:
+    def _opened(self, pool: DecoderPool) -> Reader:
         images, spec = self.split.images, self.spec
         if self._cache is None or isinstance(images, ArrayImages):
             return open_reader(images, spec.channels)
         bound = cached_shorter_px(spec, self.augment)
         form = CacheForm(bound, spec.channels, spec.interpolation)
         return open_cache(
-            self._cache, self.split.name, images, form, crew=crew, progress=self._progress
+            self._cache, self.split.name, images, form, pool=pool, progress=self._progress
         )
 
     def _stream(self, epoch: int, start: int) -> Iterator[Batch]:
@@ -196,12 +196,12 @@ class Pipeline:
         return _batch(images, self.split, order.indices)
 
     def _by_crew(self, orders: Iterator[_Order]) -> Iterator[Batch]:
-        crew, reader = self._ready()
+        pool, reader = self._ready()
         ahead = 1 if not self.workers else 2 + self.workers * 8 // self.batch_size
         jobs: deque[_Job] = deque()
         try:
             for order in orders:
-                jobs.append(_Job(self, crew, reader, order))
+                jobs.append(_Job(self, pool, reader, order))
                 if len(jobs) > ahead:
                     yield jobs.popleft().batch()
             while jobs:
@@ -242,16 +242,18 @@ class _Order:
 
 
 class _Job:
-    """One batch in the making: its rows are filled by the crew, a few to a task."""
+    """One batch in the making: its rows are filled by the pool, a few to a task."""
 
-    def __init__(self, pipeline: Pipeline, crew: Crew, reader: Reader, order: _Order) -> None:
+    def __init__(
+        self, pipeline: Pipeline, pool: DecoderPool, reader: Reader, order: _Order
+    ) -> None:
         self._pipeline, self._reader, self._order = pipeline, reader, order
         self._images = pipeline._empty(order)
         count = len(order.indices)
-        share = -(-count // max(1, 2 * crew.workers))
+        share = -(-count // max(1, 2 * pool.workers))
         step = max(1, min(_MOST_IMAGES_A_TASK, share))
         self._tasks: list[Future[dict[int, BadFile]]] = [
-            crew.submit(self._fill, row, min(row + step, count)) for row in range(0, count, step)
+            pool.submit(self._fill, row, min(row + step, count)) for row in range(0, count, step)
         ]
 
     def batch(self) -> Batch:

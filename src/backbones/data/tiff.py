@@ -44,7 +44,7 @@ _FORMATS = {1: "unsigned", 2: "signed", 3: "floating-point", 4: "undefined", 5: 
 
 
 @dataclass(frozen=True)
-class Entry:
+class DirectoryEntry:
     """One entry of a directory: its values stand at `at`."""
 
     tag: int
@@ -93,7 +93,7 @@ def byte_order(data: bytes) -> Literal["little", "big"]:
     return "little" if data[:2] == b"II" else "big"
 
 
-def directory(data: bytes) -> tuple[list[Entry], int]:
+def directory(data: bytes) -> tuple[list[DirectoryEntry], int]:
     """The entries of a TIFF's first directory, and where the next directory is.
 
     Returns:
@@ -112,7 +112,7 @@ def directory(data: bytes) -> tuple[list[Entry], int]:
     start = number(8, 8) if big else number(4, 4)
     count, start = number(start, 8 if big else 2), start + (8 if big else 2)
     step = 20 if big else 12
-    found: list[Entry] = []
+    found: list[DirectoryEntry] = []
     for at in range(
         start, min(start + step * min(count, _MOST_ENTRIES), len(data) - step + 1), step
     ):
@@ -121,7 +121,7 @@ def directory(data: bytes) -> tuple[list[Entry], int]:
         place = at + 4 + wide
         if size * values > wide:
             place = number(place, wide)
-        found.append(Entry(number(at, 2), values, size, place))
+        found.append(DirectoryEntry(number(at, 2), values, size, place))
     cut_off = start + step * count + wide > len(data)
     return found, -1 if cut_off else number(start + step * count, wide)
 

@@ -61,7 +61,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Step:
+class HeadLayer:
     """One layer of a dense head.
 
     Args:
@@ -215,7 +215,7 @@ class HeadReader:
         self._spacing: Pair = (1, 1)  # how far apart the window's places lie in the dense map
         self._is_flat = False
 
-    def read(self, links: Sequence[Link]) -> tuple[Step, ...]:
+    def read(self, links: Sequence[Link]) -> tuple[HeadLayer, ...]:
         """The dense head.
 
         Raises:
@@ -229,10 +229,10 @@ class HeadReader:
             )
         return tuple(steps)
 
-    def _read(self, link: Link) -> list[Step]:
+    def _read(self, link: Link) -> list[HeadLayer]:
         if link.kind == "each":
             assert link.act is not None
-            return [Step(link.said, link.act)]
+            return [HeadLayer(link.said, link.act)]
         if link.kind == "flatten":
             pooled = self._adaptive(Link(link.said, "adaptive")) if link.act else []
             self._is_flat = True
@@ -249,17 +249,17 @@ class HeadReader:
             return self._linear(link)
         return self._vector(link)
 
-    def _adaptive(self, link: Link) -> list[Step]:
+    def _adaptive(self, link: Link) -> list[HeadLayer]:
         size = self._size
         wanted = (link.size[0] or size[0], link.size[1] or size[1])
         if wanted == size:
-            return [Step(f"{link.said}: leaves the map alone", _same)]
+            return [HeadLayer(f"{link.said}: leaves the map alone", _same)]
         if any(have % want for have, want in zip(size, wanted, strict=True)):
             self._refuse(link, f"makes {wanted[0]}x{wanted[1]} of {size[0]}x{size[1]} maps")
         kernel = (size[0] // wanted[0], size[1] // wanted[1])
         return self._pool(link, kernel, kernel, maximum=False)
 
-    def _pool(self, link: Link, kernel: Pair, stride: Pair, *, maximum: bool) -> list[Step]:
+    def _pool(self, link: Link, kernel: Pair, stride: Pair, *, maximum: bool) -> list[HeadLayer]:
         if self._is_flat or self._spacing != (1, 1):
             self._refuse(link, "pools what was pooled or flattened before")
         left = [have - side for have, side in zip(self._size, kernel, strict=True)]
@@ -274,9 +274,9 @@ class HeadReader:
         kind = "maximum" if maximum else "average"
         pool = F.max_pool2d if maximum else F.avg_pool2d
         said = f"{link.said}: {kind} over a moving {kernel[0]}x{kernel[1]} window"
-        return [Step(said, lambda x: pool(x, kernel, stride=1))]
+        return [HeadLayer(said, lambda x: pool(x, kernel, stride=1))]
 
-    def _convolution(self, link: Link) -> list[Step]:
+    def _convolution(self, link: Link) -> list[HeadLayer]:
         layer: Any = link.layer
         kernel = _pair(layer.kernel_size)
         if self._is_flat or (kernel != (1, 1) and self._spacing != (1, 1)):
@@ -285,9 +285,9 @@ class HeadReader:
         self._channels = layer.out_channels
         if min(self._size) < 1:
             self._refuse(link, "has a kernel larger than the map")
-        return [Step(link.said, layer)]
+        return [HeadLayer(link.said, layer)]
 
-    def _linear(self, link: Link) -> list[Step]:
+    def _linear(self, link: Link) -> list[HeadLayer]:
         layer: Any = link.layer
         channels, (height, width) = self._channels, self._size
         if not self._is_flat or layer.in_features != channels * height * width:
@@ -301,9 +301,9 @@ class HeadReader:
         def convolve(x: Tensor) -> Tensor:
             return F.conv2d(x, layer.weight.view(shape), layer.bias, dilation=spacing)
 
-        return [Step(f"{link.said}: {height}x{width} convolution", convolve)]
+        return [HeadLayer(f"{link.said}: {height}x{width} convolution", convolve)]
 
-    def _vector(self, link: Link) -> list[Step]:
+    def _vector(self, link: Link) -> list[HeadLayer]:
         layer: Any = link.layer
         if not self._is_flat or self._size != (1, 1):
             self._refuse(link, "needs vectors, but maps were not flattened before")
@@ -315,7 +315,7 @@ class HeadReader:
             answer: Tensor = layer(vectors.flatten(0, 2))
             return answer.view(*vectors.shape[:3], -1).permute(0, 3, 1, 2)
 
-        return [Step(f"{link.said}: at each place", at_each_place)]
+        return [HeadLayer(f"{link.said}: at each place", at_each_place)]
 
     def _refuse(self, link: Link, why: str) -> None:
         raise WrongUse(

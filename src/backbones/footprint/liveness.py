@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from backbones.footprint.outputs import (
-    Look,
-    Looks,
+    Layout,
+    Layouts,
     Rule,
     UnlikeTheRule,
     aten,
@@ -117,7 +117,7 @@ class Follow(DispatchMode):  # type: ignore[no-untyped-call]
         self.device = torch.device(device)
         self._held: dict[int, _Held] = {}
         self._adopted: dict[int, tuple[Tensor, Tensor]] = {}
-        self._known: dict[Any, Looks | None] = {}
+        self._known: dict[Any, Layouts | None] = {}
         self._left_out: Sequence[Tensor] = ()
 
     def hold(self, tensor: Tensor) -> Tensor:
@@ -218,12 +218,12 @@ class Follow(DispatchMode):  # type: ignore[no-untyped-call]
         self._known[asked] = looks_of(results)
         return self._hold_all(results)
 
-    def _new_of(self, looks: Looks) -> Any:
-        if isinstance(looks, Look):
+    def _new_of(self, looks: Layouts) -> Any:
+        if isinstance(looks, Layout):
             return self._new(looks)
         return tuple([None if one is None else self._new(one) for one in looks])
 
-    def _new(self, looks: Look) -> Tensor:
+    def _new(self, looks: Layout) -> Tensor:
         shape, strides, dtype = looks
         tensor = torch.empty_strided(shape, strides, dtype=dtype, device=self.device)
         storage = tensor.untyped_storage()

@@ -17,7 +17,7 @@ from torch import Tensor
 aten: Any = torch.ops.aten
 
 
-class Look(NamedTuple):
+class Layout(NamedTuple):
     """How a tensor lies in memory; strides in elements."""
 
     shape: tuple[int, ...]
@@ -25,16 +25,16 @@ class Look(NamedTuple):
     dtype: torch.dtype
 
 
-Looks = Look | tuple[Look | None, ...]
-Rule = Callable[..., Looks]
+Layouts = Layout | tuple[Layout | None, ...]
+Rule = Callable[..., Layouts]
 
 
-def look(tensor: Tensor) -> Look:
+def look(tensor: Tensor) -> Layout:
     """How this tensor lies in memory."""
-    return Look(tuple(tensor.shape), tensor.stride(), tensor.dtype)
+    return Layout(tuple(tensor.shape), tensor.stride(), tensor.dtype)
 
 
-def looks_of(results: Any) -> Looks | None:
+def looks_of(results: Any) -> Layouts | None:
     """How an operator's results lie in memory; None where they are not all tensors."""
     if isinstance(results, Tensor):
         return look(results)
@@ -47,11 +47,11 @@ class UnlikeTheRule(Exception):
     """A call that a rule does not cover; PyTorch itself is asked."""
 
 
-def _dense(shape: Sequence[int], dtype: torch.dtype) -> Look:
+def _dense(shape: Sequence[int], dtype: torch.dtype) -> Layout:
     strides = [1] * len(shape)
     for at in range(len(shape) - 2, -1, -1):
         strides[at] = strides[at + 1] * max(1, shape[at + 1])
-    return Look(tuple(shape), tuple(strides), dtype)
+    return Layout(tuple(shape), tuple(strides), dtype)
 
 
 def _row_major(tensor: Tensor) -> bool:
@@ -63,7 +63,7 @@ def _row_major(tensor: Tensor) -> bool:
     return steps == sorted(steps, reverse=True)
 
 
-def _like_first(first: Tensor, *_: Any, **__: Any) -> Look:
+def _like_first(first: Tensor, *_: Any, **__: Any) -> Layout:
     if not _row_major(first):
         raise UnlikeTheRule
     return look(first) if first.is_contiguous() else _dense(first.shape, first.dtype)
@@ -74,7 +74,7 @@ _ASK_TRUTH = frozenset(
 )
 
 
-def _pointwise(*args: Any, truth: bool = False, **kwargs: Any) -> Look:
+def _pointwise(*args: Any, truth: bool = False, **kwargs: Any) -> Layout:
     """Number by number, where all are of one floating-point type; smaller tensors are repeated."""
     tensors = [value for value in args if isinstance(value, Tensor)]
     dtype = tensors[0].dtype
@@ -102,7 +102,7 @@ def _broadcast(tensors: Sequence[Tensor]) -> list[int]:
     return common
 
 
-def _filled(x: Tensor, **kwargs: Any) -> Look:
+def _filled(x: Tensor, **kwargs: Any) -> Layout:
     if kwargs.get("dtype") is not None or kwargs.get("memory_format") not in (
         None,
         torch.preserve_format,
@@ -113,7 +113,7 @@ def _filled(x: Tensor, **kwargs: Any) -> Look:
 
 def _reduced(
     x: Tensor, dims: Sequence[int] | None = None, keep: bool = False, *, dtype: Any = None
-) -> Look:
+) -> Layout:
     if dtype is not None or not x.is_floating_point():
         raise UnlikeTheRule
     gone = {dim % x.dim() for dim in dims} if dims else set(range(x.dim()))
@@ -131,7 +131,7 @@ def _convolution(
     dilation: Sequence[int],
     transposed: bool,
     *_: Any,
-) -> Look:
+) -> Layout:
     plain = x.is_contiguous() and weight.is_contiguous()
     if transposed or not plain or not len(stride) == len(padding) == len(dilation) == x.dim() - 2:
         raise UnlikeTheRule
@@ -148,7 +148,7 @@ def _convolution(
 
 def _convolution_backward(
     _gradient: Tensor, x: Tensor, weight: Tensor, bias_sizes: Sequence[int] | None, *others: Any
-) -> Looks:
+) -> Layouts:
     wanted = others[-1]
     if not (x.is_contiguous() and weight.is_contiguous()):
         raise UnlikeTheRule
@@ -167,7 +167,7 @@ def _batch_norm(
     _variance: Any,
     training: bool,
     *_: Any,
-) -> Looks:
+) -> Layouts:
     if not x.is_contiguous():
         raise UnlikeTheRule
     statistics = _dense((x.shape[1] if training else 0,), (x if weight is None else weight).dtype)
@@ -176,7 +176,7 @@ def _batch_norm(
 
 def _batch_norm_backward(
     _gradient: Tensor, x: Tensor, weight: Tensor | None, *others: Any
-) -> Looks:
+) -> Layouts:
     wanted = others[-1]
     if not x.is_contiguous() or (weight is None and (wanted[1] or wanted[2])):
         raise UnlikeTheRule
@@ -188,7 +188,7 @@ def _batch_norm_backward(
     )
 
 
-def _cat(tensors: Sequence[Tensor], dim: int = 0) -> Look:
+def _cat(tensors: Sequence[Tensor], dim: int = 0) -> Layout:
     first = tensors[0]
     if not all(t.is_contiguous() and t.dtype == first.dtype for t in tensors) or first.dim() < 2:
         raise UnlikeTheRule
@@ -197,11 +197,11 @@ def _cat(tensors: Sequence[Tensor], dim: int = 0) -> Look:
     return _dense(shape, first.dtype)
 
 
-def _mm(first: Tensor, second: Tensor, **_: Any) -> Look:
+def _mm(first: Tensor, second: Tensor, **_: Any) -> Layout:
     return _dense((first.shape[0], second.shape[1]), first.dtype)
 
 
-def _addmm(_bias: Tensor, first: Tensor, second: Tensor, **_: Any) -> Look:
+def _addmm(_bias: Tensor, first: Tensor, second: Tensor, **_: Any) -> Layout:
     if first.shape[1] != second.shape[0]:
         raise UnlikeTheRule
     return _mm(first, second)
@@ -219,7 +219,7 @@ def _pooled(
     padding: Sequence[int] = (0,),
     dilation: Sequence[int] = (1,),
     ceil_mode: bool = False,
-) -> Look:
+) -> Layout:
     count = x.dim() - 2  # directions, where the first two are images and maps
     if count < 1 or not x.is_contiguous():
         raise UnlikeTheRule
@@ -238,7 +238,7 @@ def _pooled(
     return _dense(shape, x.dtype)
 
 
-def _max_pooled(x: Tensor, *args: Any) -> Looks:
+def _max_pooled(x: Tensor, *args: Any) -> Layouts:
     pooled = _pooled(x, *args)
     return pooled, pooled._replace(dtype=torch.int64)
 
@@ -250,15 +250,15 @@ def _average_pooled(
     padding: Sequence[int] = (0,),
     ceil_mode: bool = False,
     *_: Any,
-) -> Look:
+) -> Layout:
     return _pooled(x, kernel, stride, padding, (1,), ceil_mode)
 
 
-def _pooled_to(x: Tensor, size: Sequence[int]) -> Look:
+def _pooled_to(x: Tensor, size: Sequence[int]) -> Layout:
     return _dense((*_like_first(x).shape[: -len(size)], *size), x.dtype)
 
 
-def _padded(x: Tensor, widths: Sequence[int], *_: Any) -> Look:
+def _padded(x: Tensor, widths: Sequence[int], *_: Any) -> Layout:
     shape = list(_like_first(x).shape)
     for at in range(len(widths) // 2):
         shape[-1 - at] += widths[2 * at] + widths[2 * at + 1]
@@ -267,27 +267,27 @@ def _padded(x: Tensor, widths: Sequence[int], *_: Any) -> Look:
     return _dense(shape, x.dtype)
 
 
-def _sized(x: Tensor, size: Sequence[int], *_: Any, **kwargs: Any) -> Look:
+def _sized(x: Tensor, size: Sequence[int], *_: Any, **kwargs: Any) -> Layout:
     if kwargs.get("dtype") is not None:
         raise UnlikeTheRule
     return _dense(size, x.dtype)
 
 
-def _empty(size: Sequence[int], **kwargs: Any) -> Look:
+def _empty(size: Sequence[int], **kwargs: Any) -> Layout:
     if kwargs.get("dtype") is None or kwargs.get("memory_format") is not None:
         raise UnlikeTheRule
     return _dense(size, kwargs["dtype"])
 
 
-def _of_second(_gradient: Tensor, x: Tensor, *_: Any) -> Look:
+def _of_second(_gradient: Tensor, x: Tensor, *_: Any) -> Layout:
     return _like_first(x)
 
 
-def _dropout(x: Tensor, *_: Any) -> Looks:
+def _dropout(x: Tensor, *_: Any) -> Layouts:
     return _like_first(x), look(x)._replace(dtype=torch.bool)
 
 
-def _nll_loss(logits: Tensor, *_: Any) -> Looks:
+def _nll_loss(logits: Tensor, *_: Any) -> Layouts:
     scalar = _dense((), logits.dtype)
     return scalar, scalar
 

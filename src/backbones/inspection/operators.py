@@ -63,7 +63,7 @@ _FREE, _IN_PLACE = frozenset(_MOVES.split()), frozenset(_KEEPS.split())
 
 
 @dataclass(slots=True)
-class Tally:
+class OperatorCount:
     """What ran below one function.
 
     Args:
@@ -98,13 +98,13 @@ class Below(DispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, stray: Callable[[Any, Any, Any], Any]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._stray = stray
-        self._tally: Tally | None = None
+        self._tally: OperatorCount | None = None
 
     def tallied(
         self, compute: Callable[..., Any], func: Any, args: Any, kwargs: Any
-    ) -> tuple[Any, Tally]:
+    ) -> tuple[Any, OperatorCount]:
         """What a function gives, and what ran meanwhile."""
-        before, tally = self._tally, Tally()
+        before, tally = self._tally, OperatorCount()
         self._tally = tally
         try:
             return compute(func, args, kwargs), tally

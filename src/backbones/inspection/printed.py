@@ -17,7 +17,7 @@ _CONVENTION: dict[Counted, str] = {
 
 
 @dataclass(frozen=True)
-class Printed:
+class PrintedCost:
     """A cost that a paper prints for a network.
 
     Args:
@@ -52,24 +52,24 @@ _EFFICIENT = "Tan & Le 2019, arXiv:1905.11946, Table 2"
 _UNKNOWN = "what else the authors left out is not printed"
 _V1 = "the paper strides in the 1x1 convolution, as `{}` does; this network in the 3x3"
 
-PRINTED: dict[str, tuple[Printed, ...]] = {
-    "vgg16": (Printed(15.3e9, "convolutions", f"{_RESNET}, figure 3 and Table 1"),),
-    "vgg19": (Printed(19.6e9, "all", f"{_RESNET}, figure 3"),),
-    "resnet18": (Printed(1.8e9, "all", f"{_RESNET}, Table 1"),),
-    "resnet34_a": (Printed(3.6e9, "all", f"{_RESNET}, Table 1"),),
+PRINTED: dict[str, tuple[PrintedCost, ...]] = {
+    "vgg16": (PrintedCost(15.3e9, "convolutions", f"{_RESNET}, figure 3 and Table 1"),),
+    "vgg19": (PrintedCost(19.6e9, "all", f"{_RESNET}, figure 3"),),
+    "resnet18": (PrintedCost(1.8e9, "all", f"{_RESNET}, Table 1"),),
+    "resnet34_a": (PrintedCost(3.6e9, "all", f"{_RESNET}, Table 1"),),
     **{
-        f"resnet{depth}_v1": (Printed(figure, "all", f"{_RESNET}, Table 1"),)
+        f"resnet{depth}_v1": (PrintedCost(figure, "all", f"{_RESNET}, Table 1"),)
         for depth, figure in ((50, 3.8e9), (101, 7.6e9), (152, 11.3e9))
     },
     **{
         f"resnet{depth}": (
-            Printed(figure, "all", f"{_RESNET}, Table 1", _V1.format(f"resnet{depth}_v1")),
+            PrintedCost(figure, "all", f"{_RESNET}, Table 1", _V1.format(f"resnet{depth}_v1")),
         )
         for depth, figure in ((50, 3.8e9), (101, 7.6e9), (152, 11.3e9))
     },
     **{
         f"efficientnet_b{number}": (
-            Printed(figure, "all", _EFFICIENT, _UNKNOWN if number in (1, 4, 5, 7) else ""),
+            PrintedCost(figure, "all", _EFFICIENT, _UNKNOWN if number in (1, 4, 5, 7) else ""),
         )
         for number, figure in enumerate((0.39e9, 0.70e9, 1.0e9, 1.8e9, 4.2e9, 9.9e9, 19e9, 37e9))
     },

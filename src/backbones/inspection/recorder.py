@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.inspection.node import Call, Node
-from backbones.inspection.operators import Below, Tally, name_of
+from backbones.inspection.operators import Below, OperatorCount, name_of
 from backbones.nn.held import tensors_in
 from backbones.nn.meta import ShapesOnly, has_shape_rule
 
@@ -34,7 +34,7 @@ class Recorder(ShapesOnly):
         super().__init__()
         self._names = names  # of the parameters, by identity
         self._reads: list[str] = []  # since the last node
-        self._before = Tally()  # what ran since then, over parameters alone
+        self._before = OperatorCount()  # what ran since then, over parameters alone
         self._left: tuple[int, ...] = ()  # nodes whose numbers left PyTorch
         self.looks = False
         self.below = Below(self._stray)
@@ -97,7 +97,7 @@ class Recorder(ShapesOnly):
         output: Tensor,
         macs: int = 0,
         call: Any = ((), {}),
-        tally: Tally | None = None,
+        tally: OperatorCount | None = None,
     ) -> None:
         """Write down one call, and mark its output as made by it."""
         index, shape = len(self.nodes), tuple(output.shape)
@@ -108,7 +108,7 @@ class Recorder(ShapesOnly):
         counted, pointwise = not self._before.unknown, True
         macs += self._before.macs
         if self._before.macs or self._before.unknown:
-            self._before = Tally()
+            self._before = OperatorCount()
         if tally is not None:
             counted, pointwise = counted and not tally.unknown, tally.pointwise
         node = Node(index, op, module, inputs, shape, num_bytes, macs, call, reads)
@@ -158,11 +158,11 @@ class Recorder(ShapesOnly):
         if op == "get":  # an attribute: `x.shape`, `x.T`
             value, op = func(*args, **given), getattr(func, "__self__", func).__name__
             if isinstance(value, Tensor):
-                self._write(op, args, given, value, Tally())
+                self._write(op, args, given, value, OperatorCount())
             return value
         if op in _CONVOLUTIONS or op == "linear" or has_shape_rule(func):
             with torch._C._DisableTorchDispatch():
-                output, tally = self.compute(func, args, given), Tally()
+                output, tally = self.compute(func, args, given), OperatorCount()
             tally.macs = _formula(op, args, given, output)
         else:
             output, tally = self.below.tallied(self.compute, func, args, given)
@@ -171,7 +171,7 @@ class Recorder(ShapesOnly):
 
     def _stray(self, operator: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """An operator that runs in no function of PyTorch, such as in a TorchScript one."""
-        output, tally = operator(*args, **kwargs), Tally()
+        output, tally = operator(*args, **kwargs), OperatorCount()
         tally.add(operator, args, kwargs, output)
         self._write(_op(operator), args, kwargs, output, tally)
         return output
@@ -182,7 +182,7 @@ class Recorder(ShapesOnly):
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
         output: Any,
-        tally: Tally,
+        tally: OperatorCount,
     ) -> None:
         """A node for each tensor made of the image; the rest is remembered for the next."""
         inputs = self._inputs((*args, *kwargs.values()))

@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
-class Table(BaseModel):
+class LedgerTable(BaseModel):
     """A frozen group of fields that knows no others."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Measure(Table):
+class Measure(LedgerTable):
     """One way in which an arm is measured.
 
     Args:
@@ -32,7 +32,7 @@ class Measure(Table):
         return self.called or self.protocol
 
 
-class Printed(Table):
+class PrintedFigure(LedgerTable):
     """A number that somebody printed.
 
     Args:
@@ -48,7 +48,7 @@ class Printed(Table):
     measure: str = ""
 
 
-class Arm(Table):
+class Arm(LedgerTable):
     """One network of a row.
 
     Args:
@@ -69,7 +69,7 @@ class Arm(Table):
     weights: str | None = None
     init_from: str | None = None
     measures: tuple[Measure, ...] = (Measure(),)
-    printed: tuple[Printed, ...] = ()
+    printed: tuple[PrintedFigure, ...] = ()
 
     @model_validator(mode="after")
     def _is_trained_or_loaded(self) -> Arm:
@@ -84,7 +84,7 @@ class Arm(Table):
         return self.name if len(self.measures) == 1 else f"{self.name}, {measure.label}"
 
 
-class Expectation(Table):
+class Expectation(LedgerTable):
     """What the paper says about two figures.
 
     Args:
@@ -102,7 +102,7 @@ class Expectation(Table):
     margin: Annotated[float, Field(gt=0)] = 1.0
 
 
-class Entry(Table):
+class Entry(LedgerTable):
     """A row of the ledger.
 
     Args:
@@ -131,7 +131,7 @@ class Entry(Table):
         """Of all figures, in the order of the arms."""
         return tuple(arm.label(measure) for arm in self.arms for measure in arm.measures)
 
-    def printed_for(self, label: str) -> tuple[Printed, ...]:
+    def printed_for(self, label: str) -> tuple[PrintedFigure, ...]:
         """What others got where the row has this figure."""
         return tuple(
             number

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from statistics import fmean, stdev
 
-from pydantic import BaseModel, ConfigDict
+from backbones.ledger.entry import LedgerTable
 
 
-class Table(BaseModel):
-    """A frozen group of fields that knows no others."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Run(Table):
+class Run(LedgerTable):
     """One figure of one seed.
 
     Args:
@@ -37,7 +31,7 @@ class Run(Table):
     seconds: float = 0.0
 
 
-class Figure(Table):
+class Figure(LedgerTable):
     """All runs of one figure.
 
     Args:
@@ -65,7 +59,7 @@ class Figure(Table):
         return f"{self.mean:.2f} %" if spread is None else f"{self.mean:.2f} ± {spread:.2f} %"
 
 
-class Machine(Table):
+class Machine(LedgerTable):
     """What the figures were measured on.
 
     Args:
@@ -93,7 +87,7 @@ class Machine(Table):
         )
 
 
-class Measured(Table):
+class Measured(LedgerTable):
     """A row's figures.
 
     Args:

@@ -37,7 +37,7 @@ _WHOSE: dict[Accuracy, str] = {
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredSpeed:
     """How fast a network is on this machine.
 
     Args:
@@ -99,7 +99,7 @@ class Compared:
     published: Published | None = None
     weights: str | None = None
     labels: str | None = None
-    measured: Measured | None = None
+    measured: MeasuredSpeed | None = None
     elsewhere: bool = False
 
     @property

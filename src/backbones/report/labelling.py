@@ -15,7 +15,7 @@ _DISTANCES = (1.0, 1.8, 3.0, 4.5, 6.5, 9.0, 12.0, 16.0)  # of the points' radius
 
 
 @dataclass(frozen=True)
-class Box:
+class LabelBox:
     """A rectangle; y grows upwards."""
 
     left: float
@@ -23,13 +23,13 @@ class Box:
     right: float
     top: float
 
-    def overlap(self, other: Box) -> float:
+    def overlap(self, other: LabelBox) -> float:
         """The area that both cover."""
         width = min(self.right, other.right) - max(self.left, other.left)
         height = min(self.top, other.top) - max(self.bottom, other.bottom)
         return max(0.0, width) * max(0.0, height)
 
-    def holds(self, other: Box) -> bool:
+    def holds(self, other: LabelBox) -> bool:
         """Whether the other lies inside."""
         return (
             self.left <= other.left
@@ -49,10 +49,10 @@ class Box:
 def place_labels(
     points: Sequence[Point],
     sizes: Sequence[Point],
-    frame: Box,
+    frame: LabelBox,
     radius: float,
-    lines: Sequence[Box] = (),
-) -> list[Box]:
+    lines: Sequence[LabelBox] = (),
+) -> list[LabelBox]:
     """A place for each label, near its point, where it covers neither a point nor another label.
 
     The label with most neighbours chooses first. Where there is no free place, the one that covers
@@ -69,12 +69,12 @@ def place_labels(
         Boxes, in the order of the points.
 
     Example:
-        >>> place_labels([(50, 50)], [(20, 8)], Box(0, 0, 100, 100), radius=4)
-        [Box(left=54.0, bottom=46.0, right=74.0, top=54.0)]
+        >>> place_labels([(50, 50)], [(20, 8)], LabelBox(0, 0, 100, 100), radius=4)
+        [LabelBox(left=54.0, bottom=46.0, right=74.0, top=54.0)]
     """
-    marks = [Box(x - radius, y - radius, x + radius, y + radius) for x, y in points]
-    placed: dict[int, Box] = {}
-    leaders: list[Box] = []  # from points to labels that are further away
+    marks = [LabelBox(x - radius, y - radius, x + radius, y + radius) for x, y in points]
+    placed: dict[int, LabelBox] = {}
+    leaders: list[LabelBox] = []  # from points to labels that are further away
     for index in _most_crowded_first(points, sizes):
         taken = [
             *(mark for i, mark in enumerate(marks) if i != index),
@@ -82,7 +82,7 @@ def place_labels(
             *leaders,
             *lines,
         ]
-        best: tuple[float, Box] | None = None
+        best: tuple[float, LabelBox] | None = None
         for box in _candidates(points[index], sizes[index], radius):
             leader = _leader(points[index], box, radius)
             covered = sum(box.overlap(other) for other in taken)
@@ -98,7 +98,7 @@ def place_labels(
     return [placed[index] for index in range(len(points))]
 
 
-def is_far(point: Point, box: Box, radius: float) -> bool:
+def is_far(point: Point, box: LabelBox, radius: float) -> bool:
     """Whether a line has to lead from a point to its label."""
     return math.dist(point, box.nearest(point)) > 2.2 * radius
 
@@ -111,7 +111,7 @@ def _most_crowded_first(points: Sequence[Point], sizes: Sequence[Point]) -> list
     return sorted(range(len(points)), key=lambda index: (-neighbours(index), points[index]))
 
 
-def _candidates(point: Point, size: Point, radius: float) -> list[Box]:
+def _candidates(point: Point, size: Point, radius: float) -> list[LabelBox]:
     """Places around a point, the best first: each touches the circle from outside."""
     found = []
     for distance in _DISTANCES:
@@ -119,23 +119,23 @@ def _candidates(point: Point, size: Point, radius: float) -> list[Box]:
             x = point[0] + dx * (radius * distance + size[0] / 2 * (distance == 1 or abs(dx) > 0.3))
             y = point[1] + dy * (radius * distance + size[1] / 2)
             half_width, half_height = size[0] / 2, size[1] / 2
-            found.append(Box(x - half_width, y - half_height, x + half_width, y + half_height))
+            found.append(LabelBox(x - half_width, y - half_height, x + half_width, y + half_height))
     return found
 
 
-def _leader(point: Point, box: Box, radius: float) -> list[Box]:
+def _leader(point: Point, box: LabelBox, radius: float) -> list[LabelBox]:
     """The line from a point to its label as small boxes; none where the label is near."""
     if not is_far(point, box, radius):
         return []
     return steps_along(point, box.nearest(point), radius)
 
 
-def steps_along(begin: Point, end: Point, radius: float) -> list[Box]:
+def steps_along(begin: Point, end: Point, radius: float) -> list[LabelBox]:
     """A line as small boxes, a radius apart, without its ends."""
     steps = max(2, math.ceil(math.dist(begin, end) / radius))
     found = []
     for step in range(1, steps):
         x = begin[0] + (end[0] - begin[0]) * step / steps
         y = begin[1] + (end[1] - begin[1]) * step / steps
-        found.append(Box(x - radius / 4, y - radius / 4, x + radius / 4, y + radius / 4))
+        found.append(LabelBox(x - radius / 4, y - radius / 4, x + radius / 4, y + radius / 4))
     return found

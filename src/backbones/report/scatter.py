@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from backbones.errors import WrongUse
 from backbones.report.charts import save_figure
 from backbones.report.comparison import Compared, Comparison
-from backbones.report.labelling import Box, is_far, place_labels, steps_along
+from backbones.report.labelling import LabelBox, is_far, place_labels, steps_along
 from backbones.units import human_count
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def _write_labels(figure: Figure, charts: Sequence[_Chart]) -> None:
             for row in chart.rows
         ]
         frame = chart.axes.get_window_extent(renderer)
-        inside = Box(frame.x0, frame.y0, frame.x1, frame.y1)
+        inside = LabelBox(frame.x0, frame.y0, frame.x1, frame.y1)
         pixels = figure.dpi / 72
         radius = _RADIUS_POINTS * pixels
         lines = [

@@ -18,8 +18,8 @@ from backbones.classifier.inference import Inference, InferenceOptions
 from backbones.classifier.predictions import best_guesses, class_names
 from backbones.classifier.preparing import Prepared
 from backbones.classifier.source import Block, source_of
-from backbones.data.crew import Crew
 from backbones.data.decode import image_facts
+from backbones.data.decoder_pool import DecoderPool
 from backbones.data.geometry import evaluation_framing, source_box
 from backbones.errors import BadData, BadImage
 from backbones.inspection.summary import Inspection
@@ -48,7 +48,7 @@ class ServedModel:
         self,
         name: str,
         classifier: Classifier,
-        decoders: Crew,
+        decoders: DecoderPool,
         max_pixels: int,
         batched: Callable[[int, Sequence[float]], None] = lambda size, waits: None,
     ) -> None:

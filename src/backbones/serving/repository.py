@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from backbones.classifier.classifier import Classifier
-from backbones.data.crew import Crew, usable_cores
+from backbones.data.decoder_pool import DecoderPool, usable_cores
 from backbones.errors import WrongUse
 from backbones.serving.model import ServedModel
 from backbones.serving.options import ServerOptions
@@ -54,7 +54,7 @@ class ModelRepository:
     ) -> None:
         self.sources, self._opener = dict(sources), opener
         self._options, self._metrics = options, metrics
-        self._decoders = Crew(options.workers or usable_cores())
+        self._decoders = DecoderPool(options.workers or usable_cores())
         self._models: dict[str, ServedModel] = {}
         self._reasons = dict.fromkeys(sources, "not loaded yet")
         self._loading, self._swapping = threading.Lock(), threading.Lock()

@@ -12,7 +12,7 @@ from typing import Any
 
 from backbones.classifier.assembly import Answer
 from backbones.classifier.preparing import Prepared
-from backbones.data.crew import Crew
+from backbones.data.decoder_pool import DecoderPool
 from backbones.errors import BackbonesError
 from backbones.serving.refusals import stopping
 
@@ -80,7 +80,7 @@ class Worker:
         self,
         name: str,
         answer: Callable[[Sequence[Prepared]], Sequence[Answer]],
-        decoders: Crew,
+        decoders: DecoderPool,
         max_batch: int,
         batched: Callable[[int, Sequence[float]], None] = lambda size, waits: None,
     ) -> None:

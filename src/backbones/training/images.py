@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backbones.data.crew import usable_cores
+from backbones.data.decoder_pool import usable_cores
 from backbones.data.source import FileImages, LooseImages, Split
 from backbones.errors import BadImage, WrongUse
 from backbones.training.checkpoint import fingerprint, refuse_other_data
@@ -112,9 +112,9 @@ def _look_at_files(images: FileImages) -> dict[str, Tensor]:
     found = {"bytes": sizes, "time_ns": times}
     if int(sizes.clamp(min=0).sum()) <= READ_AT_MOST:
         regular = (sizes >= 0).tolist()
-        with ThreadPoolExecutor(usable_cores()) as crew:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             hashes = list(
-                crew.map(
+                pool.map(
                     lambda place: _hash(images, place) if regular[place] else bytes(_DIGEST),
                     range(len(images)),
                 )

@@ -32,7 +32,7 @@ from backbones.training.record import (
     Record,
     StartRecord,
 )
-from backbones.training.schedule import Plan
+from backbones.training.schedule import StepPlan
 from backbones.training.step import EpochSums, Training, begin, train_step
 from backbones.training.stop import StopRequest, listen_for_stop
 from backbones.weights.bundle import bundle_of, write_bundle
@@ -40,7 +40,7 @@ from backbones.weights.bundle import bundle_of, write_bundle
 Evaluate = Callable[[nn.Module], Mapping[str, float]]
 
 
-def plan_of(recipe: Recipe, train: Pipeline) -> Plan:
+def plan_of(recipe: Recipe, train: Pipeline) -> StepPlan:
     """The recipe's lengths in steps of this data.
 
     Raises:
@@ -55,7 +55,7 @@ def plan_of(recipe: Recipe, train: Pipeline) -> Plan:
         max(1, every.steps(steps_per_epoch=per_epoch, batch_size=size, total_steps=total))
         for every in (recipe.evaluate_every, recipe.checkpoint_every)
     )
-    return Plan(per_epoch, total, evaluate, save, size)
+    return StepPlan(per_epoch, total, evaluate, save, size)
 
 
 def fit(

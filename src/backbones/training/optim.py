@@ -12,7 +12,7 @@ from torch import nn
 
 from backbones.errors import RecipeError, nearest
 from backbones.footprint.estimates import Optimizer as Kept
-from backbones.training.recipe import Optimizer, Part, Recipe
+from backbones.training.recipe import Optimizer, ParameterGroup, Recipe
 from backbones.training.rmsprop import TensorFlowRMSprop
 
 _NORMS = (
@@ -125,7 +125,7 @@ def train_mode(model: nn.Module, frozen: Frozen) -> None:
         module.eval()
 
 
-def lr_scales(model: nn.Module, parts: Iterable[Part]) -> dict[str, float]:
+def lr_scales(model: nn.Module, parts: Iterable[ParameterGroup]) -> dict[str, float]:
     """The factor on each parameter's learning rate; the first part that matches counts."""
     scales: dict[str, float] = {}
     for part in parts:

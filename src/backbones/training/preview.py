@@ -12,7 +12,7 @@ from torch import Tensor
 
 from backbones.spec import InputSpec
 from backbones.training.recipe import Recipe
-from backbones.training.schedule import LearningRate, Plan
+from backbones.training.schedule import LearningRate, StepPlan
 
 _POINTS = 600
 _TEXTS = ("name", "summary", "source", "expected")
@@ -56,7 +56,7 @@ def rate_curve(recipe: Recipe, num_images: int) -> RateCurve:
         1,
         recipe.evaluate_every.steps(steps_per_epoch=per_epoch, batch_size=size, total_steps=total),
     )
-    rate = LearningRate(recipe.schedule, Plan(per_epoch, total, every, every, size))
+    rate = LearningRate(recipe.schedule, StepPlan(per_epoch, total, every, every, size))
     shown = np.unique(np.linspace(0, total - 1, min(total, _POINTS)).round().astype(int))
     epochs, rates, evaluated = [], [], 0
     for step in shown.tolist():

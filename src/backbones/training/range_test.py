@@ -21,7 +21,7 @@ from backbones.errors import BadData, TrainingStopped, WrongUse
 from backbones.training.loop import plan_of
 from backbones.training.optim import train_mode
 from backbones.training.recipe import Recipe
-from backbones.training.schedule import LearningRate, Plan
+from backbones.training.schedule import LearningRate, StepPlan
 from backbones.training.step import begin, train_step
 
 _SMOOTHING = 0.9
@@ -53,7 +53,9 @@ class RangeTest:
 class _Rising(LearningRate):
     """From `first` to `last` times the recipe's rate, the same factor at each step."""
 
-    def __init__(self, recipe: Recipe, plan: Plan, rates: tuple[float, float], steps: int) -> None:
+    def __init__(
+        self, recipe: Recipe, plan: StepPlan, rates: tuple[float, float], steps: int
+    ) -> None:
         super().__init__(recipe.schedule, plan)
         self._first = rates[0] / recipe.optimizer.lr
         self._growth = (rates[1] / rates[0]) ** (1 / (steps - 1))

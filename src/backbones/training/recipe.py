@@ -52,7 +52,7 @@ Lengths = Annotated[tuple[LengthText, ...], BeforeValidator(_read_list)]
 Matches = Annotated[tuple[str, ...], BeforeValidator(_read_list)]
 
 
-class Table(BaseModel):
+class RecipeTable(BaseModel):
     """A frozen group of recipe fields that knows no others."""
 
     model_config = ConfigDict(
@@ -60,7 +60,7 @@ class Table(BaseModel):
     )
 
 
-class Optimizer(Table):
+class Optimizer(RecipeTable):
     """What turns gradients into steps.
 
     Args:
@@ -99,7 +99,7 @@ class Optimizer(Table):
         return self
 
 
-class Schedule(Table):
+class Schedule(RecipeTable):
     """How the learning rate moves: every kind multiplies `optimizer.lr` by a factor.
 
     Args:
@@ -148,7 +148,7 @@ class Schedule(Table):
         return self
 
 
-class Part(Table):
+class ParameterGroup(RecipeTable):
     """A learning rate for a part of the network.
 
     Args:
@@ -161,7 +161,7 @@ class Part(Table):
     lr_scale: NotNegative
 
 
-class Input(Table):
+class Input(RecipeTable):
     """How an image becomes what the network sees; each empty field is filled from the network
     and the data.
 
@@ -185,7 +185,7 @@ PUBLIC = "public"
 """Said in place of weights: the network's own from the table of published ones."""
 
 
-class Recipe(Table):
+class Recipe(RecipeTable):
     """Everything that decides the numbers of a training run.
 
     Args:
@@ -274,7 +274,7 @@ class Recipe(Table):
     accumulate: Count = 1
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
-    parts: tuple[Part, ...] = ()
+    parts: tuple[ParameterGroup, ...] = ()
     freeze: Matches = ()
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     mixup: Alpha | None = None

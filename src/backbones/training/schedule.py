@@ -16,7 +16,7 @@ from backbones.units import Length
 
 
 @dataclass(frozen=True)
-class Plan:
+class StepPlan:
     """When things happen in a run, all counted in optimiser steps from its start."""
 
     steps_per_epoch: int
@@ -127,7 +127,7 @@ class LearningRate:
         plan: of the run; lengths in the row are counted with it.
     """
 
-    def __init__(self, row: Schedule, plan: Plan) -> None:
+    def __init__(self, row: Schedule, plan: StepPlan) -> None:
         def steps(length: Length) -> int:
             return length.steps(
                 steps_per_epoch=plan.steps_per_epoch,

@@ -32,7 +32,7 @@ from backbones.training.optim import (
 )
 from backbones.training.recipe import Recipe
 from backbones.training.record import StepRecord
-from backbones.training.schedule import LearningRate, Plan
+from backbones.training.schedule import LearningRate, StepPlan
 
 
 def step_seed(seed: int, step: int) -> int:
@@ -85,7 +85,7 @@ class Training:
     model: nn.Module
     network: Callable[[Tensor], Tensor | WithAuxiliary]
     recipe: Recipe
-    plan: Plan
+    plan: StepPlan
     device: torch.device
     optimizer: torch.optim.Optimizer
     rate: LearningRate
@@ -111,7 +111,7 @@ class Training:
         return self.model if self.average is None else self.average.model
 
 
-def begin(model: nn.Module, recipe: Recipe, plan: Plan, train: Pipeline) -> Training:
+def begin(model: nn.Module, recipe: Recipe, plan: StepPlan, train: Pipeline) -> Training:
     """Put the network on its device and build what moves it."""
     device = torch.device(compute.choose_device(recipe.device))
     prepare_kernels(recipe)
@@ -137,7 +137,7 @@ def begin(model: nn.Module, recipe: Recipe, plan: Plan, train: Pipeline) -> Trai
     )
 
 
-def _average(model: nn.Module, recipe: Recipe, plan: Plan) -> Average | None:
+def _average(model: nn.Module, recipe: Recipe, plan: StepPlan) -> Average | None:
     """The recipe's average of the weights, if it has one."""
     if recipe.polyak_from is not None:
         since = recipe.polyak_from.steps(

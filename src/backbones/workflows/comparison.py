@@ -26,7 +26,7 @@ _SERIES = (".tv_in1k", ".akamaster_cifar10")  # whose weights have a training in
 
 
 @dataclass(frozen=True)
-class Entry:
+class ComparedNetwork:
     """One network that was asked for.
 
     Args:
@@ -42,8 +42,8 @@ class Entry:
     family: Family | None = None
 
 
-def entries_of(models: Sequence[nn.Module | str | Path]) -> list[Entry]:
-    found: dict[str, Entry] = {}
+def entries_of(models: Sequence[nn.Module | str | Path]) -> list[ComparedNetwork]:
+    found: dict[str, ComparedNetwork] = {}
     for model in models:
         if isinstance(model, nn.Module):
             name = _called(model)
@@ -62,19 +62,19 @@ def _called(model: nn.Module) -> str:
     return str(getattr(row, "name", type(model).__name__))
 
 
-def _entry(name: str, source: nn.Module | str) -> Entry:
+def _entry(name: str, source: nn.Module | str) -> ComparedNetwork:
     if isinstance(source, nn.Module):
-        return Entry(name, source)
+        return ComparedNetwork(name, source)
     if table.is_known(name):
         row = table.find(name)
-        return Entry(name, row.variant, (row,), catalog.resolve(row.variant)[0])
+        return ComparedNetwork(name, row.variant, (row,), catalog.resolve(row.variant)[0])
     if name in catalog.names():
-        return Entry(name, name, table.of_variant(name), catalog.resolve(name)[0])
-    return Entry(name, source)
+        return ComparedNetwork(name, name, table.of_variant(name), catalog.resolve(name)[0])
+    return ComparedNetwork(name, source)
 
 
 def look_at(
-    entry: Entry, input_shape: Sequence[int] | None, batch: int, accuracy: Accuracy
+    entry: ComparedNetwork, input_shape: Sequence[int] | None, batch: int, accuracy: Accuracy
 ) -> Compared:
     try:
         _, seen = with_inspection(entry.source, input_shape, batch=batch)
@@ -105,7 +105,7 @@ def look_at(
 
 
 def take_turns(
-    entries: Sequence[Entry],
+    entries: Sequence[ComparedNetwork],
     shapes: Sequence[tuple[int, ...]],
     compute: Compute,
     progress: Progress | None,
@@ -129,7 +129,7 @@ def take_turns(
     return taken
 
 
-def _time(entry: Entry, shape: tuple[int, ...], compute: Compute) -> float:
+def _time(entry: ComparedNetwork, shape: tuple[int, ...], compute: Compute) -> float:
     images = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     network = _made(entry, compute)
     where = next(network.parameters(), images).device
@@ -141,7 +141,7 @@ def _time(entry: Entry, shape: tuple[int, ...], compute: Compute) -> float:
         return time_passes(lambda: network(images), where.type)
 
 
-def _made(entry: Entry, compute: Compute) -> nn.Module:
+def _made(entry: ComparedNetwork, compute: Compute) -> nn.Module:
     """One that can compute; a module that was given is used as it is, where it is."""
     if isinstance(entry.source, nn.Module):
         return entry.source

@@ -37,7 +37,7 @@ _NAMED = ("digits", "mnist", "fashion-mnist", "cifar10", "cifar100")
 
 
 @dataclass(frozen=True)
-class Stage:
+class ReproductionProgress:
     """How far a reproduction is.
 
     Args:
@@ -50,7 +50,7 @@ class Stage:
     total: int
 
 
-Watching = Callable[[Stage], None]
+Watching = Callable[[ReproductionProgress], None]
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,8 @@ def _trained(trial: _Trial, arm: Arm, seed: int) -> Path:
         if isinstance(record, StartRecord):
             total = record.total_steps
         elif isinstance(record, StepRecord):
-            trial.attempt.watch(Stage(f"{arm.name}, seed {seed}: training", record.step, total))
+            said = f"{arm.name}, seed {seed}: training"
+            trial.attempt.watch(ReproductionProgress(said, record.step, total))
     write_atomic(finished, b"")
     return folder
 
@@ -222,7 +223,7 @@ def _measured(trial: _Trial, arm: Arm, measure: Measure, seed: int, target: str 
         protocol=measure.protocol,
         settings=measure.settings,
         limit=_SMOKED if trial.attempt.smoke else None,
-        progress=lambda done, total: trial.attempt.watch(Stage(said, done, total)),
+        progress=lambda done, total: trial.attempt.watch(ReproductionProgress(said, done, total)),
     )
     interval = found.report.top1_interval_percent
     run = Run(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from backbones.data.sets.evidence import spelled_twice
 from backbones.data.sets.listing import count_of, some, split_of
-from backbones.data.sets.tables import Table
+from backbones.data.sets.tables import LabelTable
 from backbones.errors import BadData
 
 _PATH = (
@@ -52,7 +52,7 @@ class Columns:
         return f"{self.path}, {some(self.labels)}"
 
 
-def path_column(table: Table, found: Callable[[str, str], bool]) -> str:
+def path_column(table: LabelTable, found: Callable[[str, str], bool]) -> str:
     """The column whose cells name images that are there, in half of the rows or more.
 
     Args:
@@ -70,7 +70,7 @@ def path_column(table: Table, found: Callable[[str, str], bool]) -> str:
     return ""
 
 
-def columns_by_name(table: Table) -> Columns | None:
+def columns_by_name(table: LabelTable) -> Columns | None:
     """The columns by their names alone, where they have usual ones."""
     paths, labels = _called(table.header, _PATH), _called(table.header, _LABEL)
     if not paths or not labels:
@@ -78,7 +78,7 @@ def columns_by_name(table: Table) -> Columns | None:
     return Columns(paths[0], (labels[0],), _split_column(table))
 
 
-def columns_of(table: Table, path: str) -> Columns | None:
+def columns_of(table: LabelTable, path: str) -> Columns | None:
     """The columns of a table that names the images in one of them.
 
     Returns:
@@ -106,7 +106,7 @@ def columns_of(table: Table, path: str) -> Columns | None:
     return None
 
 
-def labels_of(table: Table, columns: Columns) -> list[str]:
+def labels_of(table: LabelTable, columns: Columns) -> list[str]:
     """Each row's label; empty where it has none.
 
     Raises:
@@ -124,7 +124,7 @@ def labels_of(table: Table, columns: Columns) -> list[str]:
     return labels
 
 
-def _by_number(table: Table, name: str, label: str) -> str:
+def _by_number(table: LabelTable, name: str, label: str) -> str:
     names = table.named[name]
     if label.isdigit() and int(label) >= len(names):
         raise BadData(
@@ -134,7 +134,7 @@ def _by_number(table: Table, name: str, label: str) -> str:
     return names[int(label)] if label.isdigit() else label
 
 
-def splits_of(table: Table, columns: Columns, usual: str) -> list[str]:
+def splits_of(table: LabelTable, columns: Columns, usual: str) -> list[str]:
     """Each row's split: "train", "val" or "test"; `usual` where the table does not say.
 
     Raises:
@@ -166,7 +166,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", "_", name.strip().lower())
 
 
-def _split_column(table: Table) -> str:
+def _split_column(table: LabelTable) -> str:
     for name in _called(table.header, _SPLIT):
         words = {row.get(name, "").lower() for row in table.rows}
         flags = _plain(name).startswith(("is_", "valid")) and words <= _FLAGS.keys()
@@ -180,16 +180,16 @@ def _split_column(table: Table) -> str:
     return ""
 
 
-def _used(table: Table, name: str) -> bool:
+def _used(table: LabelTable, name: str) -> bool:
     """Whether a column has cells of text; images in a column have none."""
     return any(row.get(name) for row in table.rows)
 
 
-def _flags(table: Table, name: str) -> bool:
+def _flags(table: LabelTable, name: str) -> bool:
     return all(cell.lower() in _FLAGS for cell in table.column(name))
 
 
-def _one_each(table: Table, flags: Sequence[str]) -> bool:
+def _one_each(table: LabelTable, flags: Sequence[str]) -> bool:
     return len(flags) > 1 and all(len(_set_in(row, flags)) == 1 for row in table.rows)
 
 
@@ -197,7 +197,7 @@ def _set_in(row: Mapping[str, str], flags: Sequence[str]) -> list[str]:
     return [name for name in flags if _FLAGS[row[name].lower()] == "1"]
 
 
-def _set_columns(table: Table, flags: Sequence[str]) -> list[str]:
+def _set_columns(table: LabelTable, flags: Sequence[str]) -> list[str]:
     found = [_set_in(row, flags) for row in table.rows]
     if several := [number for number, names in enumerate(found, table.first) if len(names) > 1]:
         raise BadData(
@@ -207,7 +207,7 @@ def _set_columns(table: Table, flags: Sequence[str]) -> list[str]:
     return [names[0] if names else "" for names in found]
 
 
-def _chosen(table: Table, named: list[str]) -> str:
+def _chosen(table: LabelTable, named: list[str]) -> str:
     """The label column; of those that say the same, the one in words."""
     first = next((name for name in named if _plain(name) == "label"), named[0])
     same = [name for name in named if _partition(table, name) == _partition(table, first)]
@@ -220,13 +220,13 @@ def _chosen(table: Table, named: list[str]) -> str:
     return (words or same)[0]
 
 
-def _partition(table: Table, name: str) -> list[int]:
+def _partition(table: LabelTable, name: str) -> list[int]:
     """Which rows a column puts together, whatever it calls them."""
     numbers: dict[str, int] = {}
     return [numbers.setdefault(cell, len(numbers)) for cell in table.column(name)]
 
 
-def _may_be_labels(table: Table, name: str) -> bool:
+def _may_be_labels(table: LabelTable, name: str) -> bool:
     """Whether cells repeat as labels do; of numbers, only those that count classes."""
     cells = set(table.column(name)) - {""}
     if all(map(_is_number, cells)):
@@ -243,7 +243,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _refuse_doubtful(table: Table, name: str, labels: Sequence[str]) -> None:
+def _refuse_doubtful(table: LabelTable, name: str, labels: Sequence[str]) -> None:
     known = set(labels) - {""}
     where = f"column {name} of {table.path}"
     numbers = bool(known) and all(map(_is_number, known))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from backbones.data.sets.tables import Table, separated
+from backbones.data.sets.tables import LabelTable, separated
 from backbones.errors import BadData
 from backbones.text import decoded
 
@@ -13,7 +13,7 @@ _NAMES_FILES = ("classes.txt", "class_names.txt", "labels.txt", "names.txt")
 _CUB = ("images.txt", "image_class_labels.txt")
 
 
-def read_list(path: Path) -> Table:
+def read_list(path: Path) -> LabelTable:
     """Read a list of images: a path and a label a line, or a path whose first folder is one.
 
     Numbers get the names of `classes.txt` beside the list, where there is one.
@@ -31,10 +31,11 @@ def read_list(path: Path) -> Table:
     elif all("/" in line for line in filled):
         cells = [(line.strip(), line.strip().split("/")[0]) for line in filled]
     else:
-        return Table(path, ("path",), tuple({"path": line.strip()} for line in filled), first=1)
+        rows = tuple({"path": line.strip()} for line in filled)
+        return LabelTable(path, ("path",), rows, first=1)
     names = _names_of([label for _, label in cells], path.parent)
     rows = tuple({"path": name, "label": names.get(label, label)} for name, label in cells)
-    return Table(path, ("path", "label"), rows, first=1)
+    return LabelTable(path, ("path", "label"), rows, first=1)
 
 
 def is_cub(folder: Path) -> bool:
@@ -42,7 +43,7 @@ def is_cub(folder: Path) -> bool:
     return all((folder / name).is_file() for name in _CUB)
 
 
-def read_cub(folder: Path) -> Table:
+def read_cub(folder: Path) -> LabelTable:
     """Read CUB-200's lists, each of which begins its lines with an image's or a class's number.
 
     Raises:
@@ -60,7 +61,7 @@ def read_cub(folder: Path) -> Table:
             row["split"] = "train" if splits[number] == "1" else "test"
         rows.append(row)
     header = ("path", "label", "split") if splits else ("path", "label")
-    return Table(folder / _CUB[0], header, tuple(rows), first=1)
+    return LabelTable(folder / _CUB[0], header, tuple(rows), first=1)
 
 
 def _lines(path: Path) -> list[str]:

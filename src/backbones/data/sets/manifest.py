@@ -30,7 +30,7 @@ from backbones.data.sets.listing import (
 )
 from backbones.data.sets.places import Finder, plain, split_in
 from backbones.data.sets.splitting import Holdout, assemble
-from backbones.data.sets.tables import SUFFIXES, Table, is_table_name, read_table
+from backbones.data.sets.tables import SUFFIXES, LabelTable, is_table_name, read_table
 from backbones.data.source import DataSource
 from backbones.errors import BadData
 from backbones.text import same_name
@@ -53,7 +53,7 @@ class Listing:
         split: of its rows, where they don't say it; empty where the table's place doesn't either.
     """
 
-    table: Table
+    table: LabelTable
     columns: Columns
     find: Callable[[str], list[str]]
     split: str = ""
@@ -169,7 +169,7 @@ def _listings(folder: Path) -> list[Listing]:
     return found
 
 
-def _tables(folder: Path) -> Iterator[Table]:
+def _tables(folder: Path) -> Iterator[LabelTable]:
     """Everything in a folder or its split folders that can be read as a table."""
     if lists.is_cub(folder):
         yield lists.read_cub(folder)
@@ -195,7 +195,7 @@ def _table_places(folder: Path) -> Iterator[Path]:
     yield from (folder / name for name in look(folder).folders if name.lower() in _ASIDE)
 
 
-def _listing(table: Table, finder: Finder, split: str = "") -> Listing | None:
+def _listing(table: LabelTable, finder: Finder, split: str = "") -> Listing | None:
     finds = {
         name: finder.of([row.get(name, "") for row in table.rows], split) for name in table.header
     }
@@ -212,7 +212,7 @@ def _listing(table: Table, finder: Finder, split: str = "") -> Listing | None:
     return Listing(table, columns, finds[path], split) if columns else None
 
 
-def _said_by_folders(table: Table, path: str, find: Callable[[str], list[str]]) -> str:
+def _said_by_folders(table: LabelTable, path: str, find: Callable[[str], list[str]]) -> str:
     """The column that names one of the folders that each image lies in; else nothing."""
     folders = [{part for each in find(row[path]) for part in each.split("/")} for row in table.rows]
     return next(

@@ -24,7 +24,7 @@ Named = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
-class Table:
+class LabelTable:
     """What a file of labels holds.
 
     Args:
@@ -56,7 +56,7 @@ def is_sheet_name(name: str) -> bool:
     return name.lower().endswith((".xlsx", ".xls", ".xlsm", ".ods", ".numbers"))
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> LabelTable:
     """Read a table, whatever its form.
 
     Raises:
@@ -77,7 +77,7 @@ def read_table(path: Path) -> Table:
     return table
 
 
-def separated(path: Path, text: str) -> Table:
+def separated(path: Path, text: str) -> LabelTable:
     """Read lines of cells between commas, semicolons or tabs, whichever the first has most of.
 
     Bars count where there is none of these. Spreadsheets write `sep=;` into a line of its own, and
@@ -105,7 +105,7 @@ def separated(path: Path, text: str) -> Table:
         rows.append(dict(zip(header, cells, strict=False)))
     while rows and not any(rows[-1].values()):
         rows.pop()
-    return Table(path, header, tuple(rows), first=skipped + (1 if bare else 2))
+    return LabelTable(path, header, tuple(rows), first=skipped + (1 if bare else 2))
 
 
 def _without_preamble(text: str) -> tuple[str, int, str]:
@@ -116,7 +116,7 @@ def _without_preamble(text: str) -> tuple[str, int, str]:
     return text, skipped, said
 
 
-def _json(path: Path, text: str, *, lines: bool) -> Table:
+def _json(path: Path, text: str, *, lines: bool) -> LabelTable:
     loaded: Any
     if lines:
         loaded = [parse(line, "json", str(path)) for line in text.splitlines() if line.strip()]
@@ -135,7 +135,7 @@ def _json(path: Path, text: str, *, lines: bool) -> Table:
         )
     header = tuple(dict.fromkeys(str(name) for each in loaded for name in each))
     rows = tuple({name: _cell(each.get(name)) for name in header} for each in loaded)
-    return Table(path, header, rows, first=1)
+    return LabelTable(path, header, rows, first=1)
 
 
 def _listed(path: Path, loaded: Any) -> Any:
@@ -184,7 +184,7 @@ def _is_pair(value: object) -> bool:
     )
 
 
-def _parquet(path: Path) -> Table:
+def _parquet(path: Path) -> LabelTable:
     try:
         from pyarrow import ArrowException, parquet, types
     except ImportError as error:
@@ -202,7 +202,7 @@ def _parquet(path: Path) -> Table:
     except (ArrowException, OSError) as error:
         raise BadData(f"{path} is not a readable Parquet table: {error}") from error
     rows = tuple({name: _cell(row[name]) for name in plain} for row in table.to_pylist())
-    return Table(path, tuple(schema.names), rows, named=_features(schema.metadata or {}))
+    return LabelTable(path, tuple(schema.names), rows, named=_features(schema.metadata or {}))
 
 
 def _features(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:

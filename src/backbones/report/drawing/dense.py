@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from backbones.report.drawing.lettering import text_width
 from backbones.report.drawing.looks import FAINT, INK, key_of
-from backbones.report.drawing.outline import Dense
+from backbones.report.drawing.outline import DenseOutline
 from backbones.report.drawing.pieces import Piece, key_at
 from backbones.report.drawing.scene import Cuboid, Item, Line, Plate, Text
 
@@ -23,7 +23,7 @@ _ARC = 8.0  # pt between the layer's frame and the way around it
 Stop = tuple[float, float, str, float]  # along, top, key and reach of what arcs connect
 
 
-def dense_map(composer: Composer, block: Dense) -> Piece:
+def dense_map(composer: Composer, block: DenseOutline) -> Piece:
     """A dense block as figure 1 of its paper: arcs from everything to everything after it."""
     hidden = len(block.layers) > _SHOWN_LAYERS
     shown = [*block.layers[:3], block.layers[-1]] if hidden else list(block.layers)
@@ -70,7 +70,7 @@ def dense_map(composer: Composer, block: Dense) -> Piece:
     )
 
 
-def dense_graph(composer: Composer, block: Dense) -> Piece:
+def dense_graph(composer: Composer, block: DenseOutline) -> Piece:
     """A dense block as one layer in a frame, and the way around it."""
     layer = composer.series(
         [composer.single(composer.glyph(s), key_of(s)) for s in block.layers[-1]]
@@ -99,7 +99,7 @@ def _renamed(items: Sequence[Item], key: str) -> list[Item]:
     return [replace(item, key=key) if isinstance(item, Cuboid | Plate) else item for item in items]
 
 
-def _dense_labels(block: Dense) -> tuple[Text, ...]:
+def _dense_labels(block: DenseOutline) -> tuple[Text, ...]:
     """How many layers, and what each of them is; from y = 0 downwards."""
     texts: list[tuple[str, float, bool, float]] = [(f"× {len(block.layers)}", 9.0, True, 2.0)]
     for number, step in enumerate(block.layers[-1]):

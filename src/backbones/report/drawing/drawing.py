@@ -12,12 +12,12 @@ from backbones.errors import WrongUse, nearest
 from backbones.inspection.graph import Graph
 from backbones.report.drawing.flow import Composer
 from backbones.report.drawing.heads import Auxiliary, heads_of, sources
-from backbones.report.drawing.looks import Look, MapLook, NodeLook
-from backbones.report.drawing.outline import Dense, Repeat, Stage, outline
+from backbones.report.drawing.looks import GlyphStyle, MapLook, NodeLook
+from backbones.report.drawing.outline import DenseOutline, Repeat, StageOutline, outline
 from backbones.report.drawing.render import FORMATS, Format, rendered
 from backbones.report.drawing.scene import Scene
 from backbones.report.drawing.sheet import Words, compose, single_titles
-from backbones.report.drawing.steps import Step, steps_of
+from backbones.report.drawing.steps import DrawingStep, steps_of
 from backbones.report.drawing.towers import has_towers, in_towers
 
 _LONGEST_NAME = 12  # letters of a layer's name under its box
@@ -117,7 +117,7 @@ def draw_graph(
 
 
 def _drawn(
-    look: Look,
+    look: GlyphStyle,
     graph: Graph,
     words: Words,
     stages: Sequence[tuple[str, str]],
@@ -140,28 +140,28 @@ def _drawn(
     return Drawing(compose(composer, found, words, heads_of(composer, steps, auxiliaries)))
 
 
-def _fold_away(stages: Sequence[Stage], wanted: set[int]) -> bool:
+def _fold_away(stages: Sequence[StageOutline], wanted: set[int]) -> bool:
     """Whether a step that has to be seen by itself is among what stands for several."""
     return any(
         step.index in wanted
         for stage in stages
         for element in stage.elements
-        if isinstance(element, Repeat | Dense)
+        if isinstance(element, Repeat | DenseOutline)
         for step in element.steps
     )
 
 
-def _repeats(name: str, stages: Sequence[Stage]) -> bool:
+def _repeats(name: str, stages: Sequence[StageOutline]) -> bool:
     """Whether a layer's name says no more than the heading above it."""
     return any(name == stage.title or name.startswith(f"{stage.title}/") for stage in stages)
 
 
-def _title(stage: Stage, names: Mapping[str, str]) -> str:
+def _title(stage: StageOutline, names: Mapping[str, str]) -> str:
     """A stage that its paper names after the pooling at its end is called after what is in it.
 
     VGG's convolutions conv3_1, conv3_2, conv3_3 and "maxpool 3" are conv3.
     """
-    steps = [element for element in stage.elements if isinstance(element, Step)]
+    steps = [element for element in stage.elements if isinstance(element, DrawingStep)]
     if len(steps) < 2 or len(steps) < len(stage.elements) or steps[-1].kind != "pooling":
         return stage.title
     stems = {names.get(step.module, "").partition("_")[0] for step in steps[:-1]}

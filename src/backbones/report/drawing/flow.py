@@ -13,11 +13,11 @@ from typing import cast
 from backbones.report.drawing.dense import dense_graph, dense_map
 from backbones.report.drawing.layered import Placement, Room, place
 from backbones.report.drawing.lettering import text_width
-from backbones.report.drawing.looks import FAINT, INK, Glyph, Look, key_of
+from backbones.report.drawing.looks import FAINT, INK, Glyph, GlyphStyle, key_of
 from backbones.report.drawing.outline import Element, Repeat, Section
 from backbones.report.drawing.pieces import Piece, key_at
 from backbones.report.drawing.scene import Anchor, Item, Line, Plate, Point, Text, moved
-from backbones.report.drawing.steps import Step
+from backbones.report.drawing.steps import DrawingStep
 
 _ARC = 8.0  # pt between a branch and the shortcut around it
 _PAD = 7.0  # pt inside a frame
@@ -33,7 +33,7 @@ class Composer:
         names: module path -> what the paper calls it, for the boxes that get a name.
     """
 
-    def __init__(self, look: Look, names: Mapping[str, str]) -> None:
+    def __init__(self, look: GlyphStyle, names: Mapping[str, str]) -> None:
         self.look = look
         self._names = names
 
@@ -59,7 +59,7 @@ class Composer:
             tuple(self.xy(*point) for point in ways), head=head, source=source, target=target
         )
 
-    def glyph(self, step: Step) -> Glyph:
+    def glyph(self, step: DrawingStep) -> Glyph:
         """A step with the name that the paper gives it, if any."""
         return self.look.glyph(step, self._names.get(step.module, ""))
 
@@ -71,7 +71,7 @@ class Composer:
             inside = nameless.series([nameless.piece(e) for e in element.elements])
             badge = f"× {element.count}"
             return self.framed(inside, badge=badge, note=element.note, dashed=True)
-        if isinstance(element, Step):
+        if isinstance(element, DrawingStep):
             return self.single(self.glyph(element), key_of(element))
         if isinstance(element, Section):
             return self.section(element)

@@ -12,7 +12,7 @@ from backbones.report.drawing.looks import pale
 from backbones.report.drawing.outline import trunk
 from backbones.report.drawing.pieces import Piece, key_at
 from backbones.report.drawing.scene import Cuboid, Item, Line, Plate, Text
-from backbones.report.drawing.steps import Step, steps_of
+from backbones.report.drawing.steps import DrawingStep, steps_of
 
 MARK = "training only"
 _LEAD = 12.0  # pt between the way out of the flow and the head's frame
@@ -54,18 +54,18 @@ class Head:
 
 
 def heads_of(
-    composer: Composer, steps: Sequence[Step], auxiliaries: Sequence[Auxiliary]
+    composer: Composer, steps: Sequence[DrawingStep], auxiliaries: Sequence[Auxiliary]
 ) -> tuple[Head, ...]:
     """The heads, ready to hang off the steps that they read."""
     return tuple(_head(composer, _source(steps, each.reads), each) for each in auxiliaries)
 
 
-def sources(steps: Sequence[Step], auxiliaries: Sequence[Auxiliary]) -> set[int]:
+def sources(steps: Sequence[DrawingStep], auxiliaries: Sequence[Auxiliary]) -> set[int]:
     """The steps that heads read, by index."""
     return {_source(steps, each.reads).index for each in auxiliaries}
 
 
-def _source(steps: Sequence[Step], path: str) -> Step:
+def _source(steps: Sequence[DrawingStep], path: str) -> DrawingStep:
     """The step that makes a module's output."""
     return [
         step
@@ -74,7 +74,7 @@ def _source(steps: Sequence[Step], path: str) -> Step:
     ][-1]
 
 
-def _head(composer: Composer, source: Step, auxiliary: Auxiliary) -> Head:
+def _head(composer: Composer, source: DrawingStep, auxiliary: Auxiliary) -> Head:
     nameless = Composer(composer.look, {})
     own = steps_of(auxiliary.graph)
     inside = nameless.series([nameless.piece(element) for element in trunk(own)[1:]])

@@ -11,7 +11,7 @@ from backbones.report.drawing.calls import ACTIVATIONS, Kind
 from backbones.report.drawing.layered import Room
 from backbones.report.drawing.lettering import text_width
 from backbones.report.drawing.scene import ACTIVATION, Cuboid, Item, Plate, Text
-from backbones.report.drawing.steps import Step
+from backbones.report.drawing.steps import DrawingStep
 
 INK, FAINT = "#1f2328", "#59636e"
 COLOURS: dict[Kind, str] = {
@@ -65,19 +65,19 @@ class Glyph:
     top: float
 
 
-class Look(Protocol):
+class GlyphStyle(Protocol):
     """How steps are drawn, and which way the drawing runs."""
 
     downwards: bool
     gap_along: float
     gap_across: float
 
-    def glyph(self, step: Step, name: str, *, labels: bool = True) -> Glyph:
+    def glyph(self, step: DrawingStep, name: str, *, labels: bool = True) -> Glyph:
         """Draw a step; `name` is the paper's, or empty."""
         ...
 
 
-def key_of(step: Step) -> str:
+def key_of(step: DrawingStep) -> str:
     """What items of a step are called, so that arrows can say what they connect."""
     return str(step.index)
 
@@ -96,13 +96,13 @@ class MapLook:
     gap_along = 13.0
     gap_across = 5.0
 
-    def __init__(self, steps: Sequence[Step]) -> None:
+    def __init__(self, steps: Sequence[DrawingStep]) -> None:
         sizes = [_size(step) for step in steps]
         self._side = max([max(high, wide) for _, high, wide in sizes] or [1])
         self._maps = max([64, *(maps for maps, high, _ in sizes if high > 1)])
         self._units = max([1000, *(maps for maps, high, _ in sizes if high == 1)])
 
-    def face(self, step: Step) -> tuple[float, float, float]:
+    def face(self, step: DrawingStep) -> tuple[float, float, float]:
         """Width, height and depth of a step's cuboid, pt."""
         maps, high, wide = _size(step)
         if high == wide == 1:
@@ -111,7 +111,7 @@ class MapLook:
         tall, far = (_TALLEST * math.sqrt(side / self._side) for side in (high, wide))
         return min(width, _WIDEST), max(tall, 5.0), max(_RECEDES * far, 1.5)
 
-    def glyph(self, step: Step, name: str, *, labels: bool = True) -> Glyph:
+    def glyph(self, step: DrawingStep, name: str, *, labels: bool = True) -> Glyph:
         if step.kind == "add" or (step.kind == "other" and step.title == "×"):
             return _disc(step, self.downwards)
         width, height, depth = self.face(step)
@@ -144,7 +144,7 @@ class NodeLook:
     gap_along = 13.0
     gap_across = 9.0
 
-    def glyph(self, step: Step, name: str, *, labels: bool = True) -> Glyph:
+    def glyph(self, step: DrawingStep, name: str, *, labels: bool = True) -> Glyph:
         if step.kind == "add" or (step.kind == "other" and step.title == "×"):
             return _disc(step, self.downwards)
         first = _long(step)
@@ -168,7 +168,7 @@ def _acts(folded: Sequence[str]) -> bool:
     return any(word in ACTIVATIONS.values() for word in folded)
 
 
-def _disc(step: Step, downwards: bool) -> Glyph:
+def _disc(step: DrawingStep, downwards: bool) -> Glyph:
     """A sum or product; an activation after it is a ring around it, and is named."""
     r = 5.6
     body = Plate(-r, -r, 2 * r, 2 * r, "#ffffff", "#57606a", r, key=key_of(step))
@@ -203,14 +203,14 @@ def _lines(lines: Sequence[tuple[str, bool]], begin: float) -> tuple[Text, ...]:
     )
 
 
-def _short(step: Step) -> str:
+def _short(step: DrawingStep) -> str:
     """The layer in a label under a coloured box, where the colour says the rest."""
     if step.kind == "norm":
         return ", ".join((step.title, *step.after))
     return f"{step.title}, LRN" if "LRN" in step.after else step.title
 
 
-def _long(step: Step) -> str:
+def _long(step: DrawingStep) -> str:
     """The layer in words."""
     words = {"convolution": "conv ", "depthwise": "depthwise ", "pooling": ""}
     title = f"{words.get(step.kind, '')}{step.title}"
@@ -218,7 +218,7 @@ def _long(step: Step) -> str:
     return " · ".join(parts)
 
 
-def _size(step: Step) -> tuple[int, int, int]:
+def _size(step: DrawingStep) -> tuple[int, int, int]:
     """(maps, height, width) of what a step makes, whatever axes it has."""
     shape = step.shape
     if len(shape) == 3:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from backbones.report.drawing.steps import Step
+from backbones.report.drawing.steps import DrawingStep
 
 _RUN_OF_LAYERS = 5  # so many equal layers without parts are folded too
 
@@ -29,11 +29,11 @@ class Section:
     """
 
     source: int
-    inner: tuple[Step, ...]
-    join: Step
+    inner: tuple[DrawingStep, ...]
+    join: DrawingStep
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[DrawingStep, ...]:
         return (*self.inner, self.join)
 
     @property
@@ -43,7 +43,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Dense:
+class DenseOutline:
     """A dense block: layers of which each reads the source and all layers before it.
 
     Args:
@@ -53,11 +53,11 @@ class Dense:
     """
 
     source: int
-    layers: tuple[tuple[Step, ...], ...]
-    join: Step
+    layers: tuple[tuple[DrawingStep, ...], ...]
+    join: DrawingStep
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[DrawingStep, ...]:
         return (*(step for layer in self.layers for step in layer), self.join)
 
 
@@ -75,14 +75,14 @@ class Repeat:
     count: int
     elements: tuple[Element, ...]
     note: str
-    steps: tuple[Step, ...]
+    steps: tuple[DrawingStep, ...]
 
 
-Element = Step | Section | Dense | Repeat
+Element = DrawingStep | Section | DenseOutline | Repeat
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageOutline:
     """A stage of the network.
 
     Args:
@@ -95,12 +95,12 @@ class Stage:
 
 
 def outline(
-    steps: Sequence[Step],
+    steps: Sequence[DrawingStep],
     kinds: Mapping[str, str],
     stages: Sequence[tuple[str, str]] = (),
     *,
     fold: bool = True,
-) -> tuple[Stage, ...]:
+) -> tuple[StageOutline, ...]:
     """Group steps into stages, sections and repeats.
 
     Args:
@@ -113,17 +113,17 @@ def outline(
     elements = trunk(steps, fold=fold)
     groups = _by_ends(elements, stages) if stages else _by_parts(elements)
     return tuple(
-        Stage(title, tuple(_folded(members, "", kinds)) if fold else members)
+        StageOutline(title, tuple(_folded(members, "", kinds)) if fold else members)
         for title, members in groups
     )
 
 
-def steps_in(element: Element) -> tuple[Step, ...]:
+def steps_in(element: Element) -> tuple[DrawingStep, ...]:
     """All steps of an element, those of all repeats included."""
-    return (element,) if isinstance(element, Step) else element.steps
+    return (element,) if isinstance(element, DrawingStep) else element.steps
 
 
-def trunk(steps: Sequence[Step], *, fold: bool = True) -> tuple[Element, ...]:
+def trunk(steps: Sequence[DrawingStep], *, fold: bool = True) -> tuple[Element, ...]:
     """Cut a network where every path passes.
 
     In the order of execution, a step lies on the trunk where no connection passes over it.
@@ -148,12 +148,12 @@ def trunk(steps: Sequence[Step], *, fold: bool = True) -> tuple[Element, ...]:
     return tuple(elements)
 
 
-def _dense(section: Section) -> Dense | None:
+def _dense(section: Section) -> DenseOutline | None:
     """The section as a dense block, if it is one."""
     if section.join.kind != "concat" or not section.is_around:
         return None
     prefix = common_path(step.module for step in section.inner)
-    layers: list[tuple[Step, ...]] = []
+    layers: list[tuple[DrawingStep, ...]] = []
     for _, group in groupby(section.inner, lambda step: _part_after(step.module, prefix)):
         layers.append(tuple(group))
     known = {section.source}
@@ -165,7 +165,7 @@ def _dense(section: Section) -> Dense | None:
     if len(layers) < 2 or set(section.join.inputs) != known:
         return None
     bare = tuple(tuple(s for s in layer if s.kind != "concat") for layer in layers)
-    return Dense(section.source, bare, section.join) if all(bare) else None
+    return DenseOutline(section.source, bare, section.join) if all(bare) else None
 
 
 def common_path(paths: Iterable[str]) -> str:
@@ -216,7 +216,7 @@ def _by_ends(
     if begin < len(elements):
         groups.append(("", tuple(elements[begin:])))
     first_title, first = groups[0]
-    if len(first) > 1 and isinstance(first[0], Step) and first[0].kind == "input":
+    if len(first) > 1 and isinstance(first[0], DrawingStep) and first[0].kind == "input":
         groups[:1] = [("", first[:1]), (first_title, first[1:])]
     return groups
 
@@ -294,7 +294,7 @@ def _run(
         elif _signature(members) != typical:
             break
         count += 1
-    layers = len(first) == 1 and isinstance(first[0], Step)
+    layers = len(first) == 1 and isinstance(first[0], DrawingStep)
     return 1 if layers and count < _RUN_OF_LAYERS else count
 
 
@@ -333,14 +333,14 @@ def _difference(first: Sequence[Element], typical: Sequence[Element]) -> str:
     return f"first: {', '.join(dict.fromkeys(told))}" if told else ""
 
 
-def _shortcut(element: Element) -> tuple[Step, ...]:
+def _shortcut(element: Element) -> tuple[DrawingStep, ...]:
     """The layers on the shorter of two ways to a sum."""
     if not isinstance(element, Section) or element.join.kind != "add" or element.is_around:
         return ()
     steps = {step.index: step for step in element.inner}
-    ways: list[list[Step]] = []
+    ways: list[list[DrawingStep]] = []
     for end in element.join.inputs:
-        way: list[Step] = []
+        way: list[DrawingStep] = []
         while end in steps:
             way.append(steps[end])
             end = steps[end].inputs[0]
@@ -349,6 +349,6 @@ def _shortcut(element: Element) -> tuple[Step, ...]:
     return tuple(shortest) if len(shortest) < max(map(len, ways), default=0) else ()
 
 
-def _layer(step: Step) -> tuple[str, tuple[int, ...]]:
+def _layer(step: DrawingStep) -> tuple[str, tuple[int, ...]]:
     """A layer as two times are compared: its window and its maps."""
     return step.title, step.shape[:1]

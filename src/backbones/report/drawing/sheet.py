@@ -13,10 +13,10 @@ from backbones.report.drawing.flow import Composer
 from backbones.report.drawing.heads import Head, with_heads
 from backbones.report.drawing.lettering import text_width
 from backbones.report.drawing.looks import COLOURS, FAINT, INK, NAMES
-from backbones.report.drawing.outline import Stage, steps_in
+from backbones.report.drawing.outline import StageOutline, steps_in
 from backbones.report.drawing.pieces import Piece
 from backbones.report.drawing.scene import Item, Line, Plate, Scene, Text, area_of, moved
-from backbones.report.drawing.steps import Step
+from backbones.report.drawing.steps import DrawingStep
 
 _MARGIN = 20.0
 _BETWEEN_LINES = 26.0
@@ -59,7 +59,7 @@ class _Part:
 
 
 def compose(
-    composer: Composer, stages: Sequence[Stage], words: Words, heads: Sequence[Head] = ()
+    composer: Composer, stages: Sequence[StageOutline], words: Words, heads: Sequence[Head] = ()
 ) -> Scene:
     """Lay out a network on a sheet, its auxiliary heads beside it."""
     loose = [(stage, [composer.piece(e) for e in stage.elements]) for stage in stages]
@@ -81,7 +81,7 @@ def compose(
 
 
 def _best_lines(
-    composer: Composer, stages: Sequence[tuple[Stage, list[Piece]]]
+    composer: Composer, stages: Sequence[tuple[StageOutline, list[Piece]]]
 ) -> list[list[_Part]]:
     """Break the flow into lines, so that the sheet gets a shape that a screen and a poster have.
 
@@ -116,7 +116,7 @@ def _best_lines(
 
 def _part(
     composer: Composer,
-    stages: Sequence[tuple[Stage, list[Piece]]],
+    stages: Sequence[tuple[StageOutline, list[Piece]]],
     number: int,
     begin: int,
     end: int,
@@ -131,7 +131,7 @@ def _part(
 
 
 def _broken(
-    stages: Sequence[tuple[Stage, list[Piece]]],
+    stages: Sequence[tuple[StageOutline, list[Piece]]],
     limit: float,
     gap: float,
     part: Callable[[int, int, int], _Part],
@@ -166,9 +166,9 @@ def _chunks(pieces: list[Piece], limit: float, gap: float) -> list[list[Piece]]:
     return groups
 
 
-def _is_single(stage: Stage) -> bool:
+def _is_single(stage: StageOutline) -> bool:
     """A stage of one step needs no frame: its title stands under the box."""
-    return len(stage.elements) == 1 and isinstance(stage.elements[0], Step)
+    return len(stage.elements) == 1 and isinstance(stage.elements[0], DrawingStep)
 
 
 def _line_piece(composer: Composer, line: Sequence[_Part]) -> Piece:
@@ -252,10 +252,10 @@ def _legend(kinds: set[Kind], active: bool, width: float) -> tuple[list[Item], f
     return items, y + 6.0
 
 
-def single_titles(stages: Sequence[Stage]) -> dict[str, str]:
+def single_titles(stages: Sequence[StageOutline]) -> dict[str, str]:
     """Names for the boxes of stages that consist of one step: module path -> title."""
     return {
         stage.elements[0].module: stage.title
         for stage in stages
-        if _is_single(stage) and isinstance(stage.elements[0], Step) and stage.title
+        if _is_single(stage) and isinstance(stage.elements[0], DrawingStep) and stage.title
     }

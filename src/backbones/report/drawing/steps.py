@@ -24,7 +24,7 @@ from backbones.report.drawing.folding import Draft, folded
 
 
 @dataclass(frozen=True)
-class Step:
+class DrawingStep:
     """One box of a figure.
 
     Args:
@@ -58,13 +58,13 @@ class Step:
         """The shape as papers write it, channels first.
 
         Example:
-            >>> Step(0, "input", "input", (3, 224, 224), (), ()).shape_text
+            >>> DrawingStep(0, "input", "input", (3, 224, 224), (), ()).shape_text
             '3×224×224'
         """
         return "×".join(map(str, self.shape)) or "1"
 
 
-def steps_of(graph: Graph) -> tuple[Step, ...]:
+def steps_of(graph: Graph) -> tuple[DrawingStep, ...]:
     """Fold a graph into the steps of a figure: those that lead to the network's first output.
 
     Example:
@@ -81,7 +81,7 @@ def steps_of(graph: Graph) -> tuple[Step, ...]:
     drafts = folded(drafts, place[graph.outputs[0]])
     number = {key: index for index, key in enumerate(drafts)}
     return tuple(
-        Step(
+        DrawingStep(
             index=number[key],
             kind=draft.kind,
             title=draft.title,

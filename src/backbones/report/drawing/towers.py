@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from backbones.report.drawing.steps import Step
+from backbones.report.drawing.steps import DrawingStep
 
 _SPLIT = " g2"
 
 
-def has_towers(steps: Sequence[Step]) -> bool:
+def has_towers(steps: Sequence[DrawingStep]) -> bool:
     """Whether a network is a chain with two towers."""
     is_chain = all(step.inputs == ((step.index - 1,) if step.index else ()) for step in steps)
     return is_chain and sum(step.title.endswith(_SPLIT) for step in steps) > 1
 
 
-def in_towers(steps: Sequence[Step]) -> tuple[Step, ...]:
+def in_towers(steps: Sequence[DrawingStep]) -> tuple[DrawingStep, ...]:
     """The steps with each layer between input and answer in two halves; others as they are.
 
     Local response normalisation, which the paper's figure does not draw, goes into the box of the

@@ -30,7 +30,7 @@ from backbones.workflows.request import (
 )
 from backbones.workflows.setup import set_up
 from backbones.workflows.tuning.run import TuningRun
-from backbones.workflows.tuning.sampler import Plan, need_optuna
+from backbones.workflows.tuning.sampler import SearchPlan, need_optuna
 from backbones.workflows.tuning.search import Choice, usual_searches
 from backbones.workflows.tuning.study import NAME, Study
 
@@ -156,7 +156,7 @@ def _open(study: Study, callbacks: Callbacks) -> tuple[DataSource, Compute]:
     return source, choose_compute(resolved.device, resolved.precision, resolved.threads)
 
 
-def _fetch_searched(plan: Plan, downloading: Downloading | None) -> None:
+def _fetch_searched(plan: SearchPlan, downloading: Downloading | None) -> None:
     """Have all weights here that are searched, before the first trial."""
     for search in plan.searches:
         if search.field in ("weights", "init_from") and isinstance(search, Choice):

@@ -12,7 +12,7 @@ from backbones.text import spelled
 from backbones.training.as_toml import recipe_toml
 from backbones.training.recipe import Recipe
 from backbones.workflows.tuning.book import TrialBook, TrialRow, ranked
-from backbones.workflows.tuning.sampler import Plan, importances
+from backbones.workflows.tuning.sampler import SearchPlan, importances
 from backbones.workflows.tuning.search import Choice, Search, settings_of
 
 FIGURE_NAMES = {"top1_error_percent": "validation error (%)", "loss": "validation loss"}
@@ -36,7 +36,7 @@ class TunedFiles:
 
 
 def write_results(
-    folder: Path, plan: Plan, book: TrialBook, recipe: Recipe, title: str
+    folder: Path, plan: SearchPlan, book: TrialBook, recipe: Recipe, title: str
 ) -> TunedFiles | None:
     """Write `best.toml`, `trials.csv`, `history.png` and `parameters.png`.
 
@@ -71,7 +71,7 @@ def write_results(
 
 
 def _write_recipe(
-    folder: Path, plan: Plan, book: TrialBook, recipe: Recipe, best: TrialRow
+    folder: Path, plan: SearchPlan, book: TrialBook, recipe: Recipe, best: TrialRow
 ) -> Path:
     """The best trial's recipe, which says where it comes from."""
     found = best.best(plan.monitor)
@@ -100,7 +100,7 @@ def _axis(search: Search) -> str | tuple[str, ...]:
     return "log" if search.log else "linear"
 
 
-def _points(book: TrialBook, plan: Plan) -> list[TrialPoint]:
+def _points(book: TrialBook, plan: SearchPlan) -> list[TrialPoint]:
     """The trials that measured something finite."""
     points = []
     for row in book.rows:

@@ -36,7 +36,7 @@ _PROPOSALS = 20
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """What a study is about.
 
     Args:
@@ -85,12 +85,12 @@ def need_optuna() -> None:
         raise MissingExtra("optuna", "tune", "backbones tune") from None
 
 
-def is_exhausted(plan: Plan, rows: Sequence[TrialRow]) -> bool:
+def is_exhausted(plan: SearchPlan, rows: Sequence[TrialRow]) -> bool:
     """Whether every combination was tried."""
     return len(_tried(rows)) >= num_combinations(plan.searches)
 
 
-def propose(plan: Plan, rows: Sequence[TrialRow]) -> LiveTrial:
+def propose(plan: SearchPlan, rows: Sequence[TrialRow]) -> LiveTrial:
     """The next trial.
 
     Args:
@@ -111,7 +111,7 @@ def propose(plan: Plan, rows: Sequence[TrialRow]) -> LiveTrial:
     return trial
 
 
-def take_up(plan: Plan, rows: Sequence[TrialRow], parameters: Parameters) -> LiveTrial:
+def take_up(plan: SearchPlan, rows: Sequence[TrialRow], parameters: Parameters) -> LiveTrial:
     """A trial that was broken off, with the parameters that it had.
 
     Args:
@@ -122,7 +122,7 @@ def take_up(plan: Plan, rows: Sequence[TrialRow], parameters: Parameters) -> Liv
     return _ask(plan, rows, attempt=0, given=parameters)
 
 
-def importances(plan: Plan, rows: Sequence[TrialRow]) -> dict[str, float]:
+def importances(plan: SearchPlan, rows: Sequence[TrialRow]) -> dict[str, float]:
     """How much of the finished trials' spread each field explains (functional ANOVA).
 
     Returns:
@@ -139,7 +139,7 @@ def importances(plan: Plan, rows: Sequence[TrialRow]) -> dict[str, float]:
 
 
 def _ask(
-    plan: Plan, rows: Sequence[TrialRow], *, attempt: int, given: Parameters | None = None
+    plan: SearchPlan, rows: Sequence[TrialRow], *, attempt: int, given: Parameters | None = None
 ) -> LiveTrial:
     study = _study(plan, rows, attempt)
     with _quiet():
@@ -150,7 +150,7 @@ def _ask(
     return LiveTrial(trial, parameters, plan.monitor)
 
 
-def _study(plan: Plan, rows: Sequence[TrialRow], attempt: int = 0) -> optuna.Study:
+def _study(plan: SearchPlan, rows: Sequence[TrialRow], attempt: int = 0) -> optuna.Study:
     """Optuna's view of the rows, made anew each time, so that nothing else can count."""
     import optuna
 
@@ -164,7 +164,7 @@ def _study(plan: Plan, rows: Sequence[TrialRow], attempt: int = 0) -> optuna.Stu
     return study
 
 
-def _frozen(plan: Plan, row: TrialRow) -> optuna.trial.FrozenTrial:
+def _frozen(plan: SearchPlan, row: TrialRow) -> optuna.trial.FrozenTrial:
     """A row as Optuna knows it. One that diverged is a bad one, and not one to forget."""
     import optuna
 

@@ -21,7 +21,7 @@ from backbones.models import find_row
 from backbones.records import write_record
 from backbones.training.recipe import Recipe
 from backbones.training.settings import apply_settings, read_recipe
-from backbones.workflows.tuning.sampler import Plan
+from backbones.workflows.tuning.sampler import SearchPlan
 from backbones.workflows.tuning.search import own_values, read_searches
 
 NAME = "study.json"
@@ -52,7 +52,7 @@ class Study(BaseModel):
         """The recipe that is searched from."""
         return read_recipe(self.recipe, NAME)
 
-    def plan(self) -> Plan:
+    def plan(self) -> SearchPlan:
         """What is searched, checked against the recipe.
 
         Raises:
@@ -74,4 +74,4 @@ class Study(BaseModel):
 
         searches = read_searches(self.search, check)
         own = own_values(searches, recipe.to_json(), unchanged)
-        return Plan(searches, self.monitor, self.seed, own)
+        return SearchPlan(searches, self.monitor, self.seed, own)

@@ -20,7 +20,7 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-class Crew:
+class DecoderPool:
     """A pool of threads in which PyTorch does not spread over the cores by itself.
 
     Decoding and resizing release the interpreter's lock, so threads keep all cores busy; they
