@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backbones.api.reproduction import Stage, reproduce
+from backbones.api.reproduction import ReproductionProgress, reproduce
 from backbones.errors import WrongUse
 from backbones.ledger.entry import Entry
 from backbones.ledger.measured import Measured
@@ -91,7 +91,7 @@ def test_what_was_found_is_written_for_people(tried: tuple[Path, Measured]) -> N
 
 def test_what_is_finished_is_not_done_again(tried: tuple[Path, Measured]) -> None:
     folder, measured = tried
-    said: list[Stage] = []
+    said: list[ReproductionProgress] = []
     again = reproduce(TWO, out=folder, watch=said.append).measured
     assert not said
     assert again.figures == measured.figures
@@ -105,7 +105,7 @@ def test_a_row_that_was_broken_off_goes_on_to_the_same_weights(
 ) -> None:
     """Ctrl-C in the second epoch of the second arm."""
 
-    def stop(stage: Stage) -> None:
+    def stop(stage: ReproductionProgress) -> None:
         if stage.said.startswith("second, seed 0: training") and stage.done == 12:
             raise KeyboardInterrupt
 
