@@ -11,6 +11,7 @@ from backbones.ledger.table import find_entry
 from backbones.workflows.reproduction import (
     Attempt,
     Reproduced,
+    ReproductionProgress,
     Watching,
     try_entry,
 )

@@ -12,7 +12,7 @@ _WEIGHTED = ("convolution", "depthwise", "linear")
 
 @dataclass
 class Draft:
-    """A step in the making; see `steps.Step`.
+    """A step in the making; see `steps.DrawingStep`.
 
     Args:
         kind, title, shape, inputs, modules, before, after, channels_last: of the step.
