@@ -67,6 +67,11 @@ def play(visit: Callable[..., Page], pages: dict[str, Path]) -> Callable[..., Pa
     return start
 
 
+def whole_sheet(page: Page) -> Page:
+    page.get_by_label("trim").uncheck()
+    return page
+
+
 def drag(page: Page, points: list[tuple[float, float]]) -> None:
     box = page.locator("#drawing").bounding_box()
     assert box is not None
@@ -118,7 +123,7 @@ def test_every_layer_has_pytorch_s_numbers_and_a_saved_drawing_the_same_answer(
         page.get_by_role("button", name="Clear").click()
         drag(page, stroke)
         pixels, maps = seen(page)
-        assert pixels.max() > 200
+        assert pixels.max() > 100
         expected = computed(bundle, pixels)
         assert maps.keys() == expected.keys()
         for layer, values in expected.items():
@@ -160,6 +165,20 @@ def test_a_unit_s_field_is_the_one_that_inspect_tells(play) -> None:
     page.keyboard.press("Escape")
 
 
+def test_a_small_drawing_is_trimmed_as_the_data_s_images_are(play) -> None:
+    page = play()
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_label("Width").fill("8")
+    drag(page, [(0.6, 0.2), (0.7, 0.2), (0.7, 0.5)])
+    assert seen(page)[0].max(axis=1).min() > 40, "from edge to edge"
+    page.locator('[data-layer="c1"] canvas').first.click(position={"x": 1, "y": 1})
+    sheet, box = (page.locator(each).bounding_box() for each in ("#drawing", "#field"))
+    # The ink is 0.3 + 8 / 256 high, and C1's first unit sees 5 of 32 px of its square.
+    side = (0.3 + 8 / 256) * sheet["width"]
+    assert box["width"] == pytest.approx(side * 5 / 32, abs=2)
+    assert box["y"] - sheet["y"] == pytest.approx((0.2 - 4 / 256) * sheet["width"], abs=2)
+
+
 def test_table_one_is_the_paper_s_and_shows_what_feeds_a_map(play) -> None:
     page = play("paper")
     rows = page.locator(".layer table tbody tr")
@@ -174,7 +193,7 @@ def test_table_one_is_the_paper_s_and_shows_what_feeds_a_map(play) -> None:
 
 
 def test_a_keyboard_is_enough(play) -> None:
-    page = play()
+    page = whole_sheet(play())
     page.get_by_role("button", name="Clear").focus()
     page.keyboard.press("Enter")
     page.get_by_role("application", name="Drawing").focus()
@@ -194,7 +213,7 @@ def test_a_keyboard_is_enough(play) -> None:
 
 
 def test_ink_can_be_filled_erased_and_inverted(play) -> None:
-    page = play()
+    page = whole_sheet(play())
     page.get_by_role("button", name="Clear").click()
     drag(page, [(0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8), (0.2, 0.2)])
     page.get_by_label("fill").check()
@@ -212,7 +231,7 @@ def test_ink_can_be_filled_erased_and_inverted(play) -> None:
 def test_an_image_can_be_opened_and_what_is_none_is_told(play, tmp_path) -> None:
     from PIL import Image
 
-    page = play()
+    page = whole_sheet(play())
     image, text = tmp_path / "half.png", tmp_path / "text.png"
     half = np.zeros((60, 90, 3), np.uint8)
     half[:, 45:] = (255, 0, 0)

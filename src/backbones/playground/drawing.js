@@ -143,6 +143,6 @@ function newSheet(canvas, penMark, changed) {
       context.putImageData(image, 0, 0);
       changed();
     },
-    address: () => canvas.toDataURL("image/png"),
+    paperGrey: () => (settings.inverted ? 255 : 0),
   };
 }

@@ -2,6 +2,7 @@
 
 // Pillow's filters: the weight at a distance, and how far they reach.
 const FILTERS = {
+  box: { reach: 0.5, at: (d) => (d > -0.5 && d <= 0.5 ? 1 : 0) },
   bilinear: { reach: 1, at: (d) => Math.max(0, 1 - Math.abs(d)) },
   bicubic: {
     reach: 2,
@@ -42,6 +43,34 @@ function resizeRows(bytes, side, columns) {
     }
   });
   return out;
+}
+
+// The square around the ink of a drawing, its longer side full: { left, top, side }.
+function inkBox(bytes, side, paper) {
+  let [left, top, right, bottom] = [side, side, 0, 0];
+  bytes.forEach((byte, at) => {
+    if (Math.abs(byte - paper) < 64) return;
+    const [x, y] = [at % side, Math.floor(at / side)];
+    [left, right] = [Math.min(left, x), Math.max(right, x + 1)];
+    [top, bottom] = [Math.min(top, y), Math.max(bottom, y + 1)];
+  });
+  if (right <= left) return { left: 0, top: 0, side };
+  const full = Math.max(right - left, bottom - top);
+  const middle = (low, high) => Math.round((low + high - full) / 2);
+  return { left: middle(left, right), top: middle(top, bottom), side: full };
+}
+
+// What lies in a box of a drawing, paper where it reaches beyond, reduced to `px` a side: as small
+// as the images that the network learned from.
+function trimmed(bytes, side, paper, box, px) {
+  const cut = new Uint8ClampedArray(box.side * box.side).fill(paper);
+  for (let at = 0; at < cut.length; at++) {
+    const [x, y] = [box.left + (at % box.side), box.top + Math.floor(at / box.side)];
+    const inside = Math.min(x, y) >= 0 && Math.max(x, y) < side;
+    if (inside) cut[at] = bytes[y * side + x];
+  }
+  const columns = shares(box.side, px, FILTERS.box);
+  return resizeRows(resizeRows(cut, box.side, columns), box.side, columns);
 }
 
 // Grey bytes of a square drawing -> grey bytes of the square that the network sees, which begins

@@ -5,6 +5,7 @@ const network = JSON.parse(byId("network").textContent);
 const { spec, row } = network;
 
 let layers, sheet;
+let image = null; // what is predicted: { bytes, side }, and the box of the drawing that it is of
 let found = null; // every layer's maps
 let chosen = null; // { layer, map, y, x }
 let waiting = false;
@@ -71,11 +72,12 @@ function showField() {
   const box = fieldOf(chosen);
   byId("unit").textContent =
     word("unit")({ name: nameOf(layer), map, y, x, value }) + word("field")(box);
-  const share = (pixels) => `${(100 * pixels) / spec.resize}%`;
-  frame.style.left = share(box.left + spec.start);
-  frame.style.top = share(box.top + spec.start);
-  frame.style.width = share(box.right - box.left + 1);
-  frame.style.height = share(box.bottom - box.top + 1);
+  const scale = image.box.side / spec.resize;
+  const share = (pixels) => `${(100 * pixels) / SIDE}%`;
+  frame.style.left = share(image.box.left + (box.left + spec.start) * scale);
+  frame.style.top = share(image.box.top + (box.top + spec.start) * scale);
+  frame.style.width = share((box.right - box.left + 1) * scale);
+  frame.style.height = share((box.bottom - box.top + 1) * scale);
 }
 
 // Which maps of the layer before are seen by the chosen unit, where not all are.
@@ -157,9 +159,31 @@ function render() {
   showField();
 }
 
+// The drawing as an image for the package: the whole sheet, or like the images of the data.
+function imageOf(bytes) {
+  if (!byId("trim").checked) return { bytes, side: SIDE, box: { left: 0, top: 0, side: SIDE } };
+  const [paper, side] = [sheet.paperGrey(), network.data_px];
+  const box = inkBox(bytes, SIDE, paper);
+  return { bytes: trimmed(bytes, SIDE, paper, box, side), side, box };
+}
+
+function seenBytes() {
+  image = imageOf(sheet.bytes());
+  return framed(image.bytes, image.side, spec);
+}
+
 function compute() {
-  found = run(layers, normalised(framed(sheet.bytes(), SIDE, spec), spec));
+  found = run(layers, normalised(seenBytes(), spec));
   render();
+}
+
+function save() {
+  const { bytes, side } = imageOf(sheet.bytes());
+  const canvas = element("canvas", { width: side, height: side });
+  const pixels = new ImageData(side, side);
+  bytes.forEach((grey, at) => pixels.data.set([grey, grey, grey, 255], 4 * at));
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
+  element("a", { download: "drawing.png", href: canvas.toDataURL("image/png") }).click();
 }
 
 // A stroke comes in many events; one answer a frame is enough.
@@ -179,6 +203,7 @@ function speak() {
   document.querySelector("nav").setAttribute("aria-label", word("networks"));
   for (const link of document.querySelectorAll("nav a")) link.hash = language;
   byId("drawing").setAttribute("aria-label", word("drawing"));
+  byId("trim-word").textContent = word("trim")(network.data_px);
   byId("language").textContent = word("otherLanguage");
   byId("language").lang = language === "en" ? "zh" : "en";
   byId("about").textContent = word("about")({
@@ -214,9 +239,8 @@ function listen() {
   byId("width").addEventListener("input", (event) => (settings.width = event.target.valueAsNumber));
   byId("inverted").addEventListener("change", sheet.invert);
   byId("clear").addEventListener("click", sheet.clear);
-  byId("save").addEventListener("click", () =>
-    element("a", { download: "drawing.png", href: sheet.address() }).click(),
-  );
+  byId("save").addEventListener("click", save);
+  byId("trim").addEventListener("change", changed);
   byId("image").addEventListener("change", (event) => openImage(event.target.files[0]));
   byId("shapes").addEventListener("change", ({ target }) =>
     target.value ? sheet.shape(target.value) : sheet.clear(),
@@ -254,11 +278,13 @@ async function start() {
   layers = layersOf(network);
   for (const layer of layers) panels.set(layer.name, newPanel(layer));
   byId("command").textContent = `backbones predict ${network.name} drawing.png`;
+  byId("trim").checked = Boolean(network.data_px);
+  byId("trim-label").hidden = !network.data_px;
   sheet = newSheet(byId("drawing"), byId("pen"), changed);
   // For the console: the input's bytes, and every layer's numbers.
   window.playground = {
     network,
-    bytes: () => framed(sheet.bytes(), SIDE, spec),
+    bytes: seenBytes,
     run: (bytes) => run(layers, normalised(bytes, spec)),
   };
   offerShapes();

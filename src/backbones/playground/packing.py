@@ -30,6 +30,10 @@ _KNOWN = {
 }
 
 
+# The side of the images that a recipe's data set has, px, which fill it; a drawing is made alike.
+_DATA_PX = {"digits": 8, "fashion": 28, "fashion_fast": 28}
+
+
 def packed_network(bundle: Bundle, name: str) -> dict[str, Any]:
     """What the page has to know of a network, as plain values.
 
@@ -58,6 +62,7 @@ def packed_network(bundle: Bundle, name: str) -> dict[str, Any]:
         "sources": _sources(network),
         "packed": _packed(bundle.state, steps),
         "difference": f"{_moved_by_rounding(bundle, steps):.0e}",
+        "data_px": _DATA_PX.get((bundle.recipe or {}).get("name", "")),
         "recipe": bundle.recipe and {key: bundle.recipe[key] for key in ("name", "length")},
         "measured": _measured(bundle),
         "version": bundle.versions.get("backbones", ""),
