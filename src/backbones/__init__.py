@@ -72,7 +72,13 @@ if TYPE_CHECKING:
     from backbones.serving.options import ServerOptions
     from backbones.spec import Citation, Claim, InputSpec
     from backbones.speed import keep_large_buffers
-    from backbones.training.record import EpochRecord, EvaluationRecord, StartRecord, StepRecord
+    from backbones.training.record import (
+        EndRecord,
+        EpochRecord,
+        EvaluationRecord,
+        StartRecord,
+        StepRecord,
+    )
     from backbones.training.settings import load_recipe, recipe_names
     from backbones.weights.managing import convert_weights, import_weights, verify_weights
     from backbones.weights.opening import get_weights, holds_folds
@@ -126,7 +132,7 @@ _NAMES = {
     "download": "cache_folder",
     "features.style": "StyleSettings",
     "workflows.run": "TrainingRun",
-    "training.record": "StartRecord StepRecord EpochRecord EvaluationRecord",
+    "training.record": "StartRecord StepRecord EpochRecord EvaluationRecord EndRecord",
     "workflows.folds": "FoldsTraining",
     "workflows.fold_figures": "FoldsFinished",
     "workflows.rates": "FoundRate",
@@ -210,6 +216,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "StepRecord",
     "EpochRecord",
     "EvaluationRecord",
+    "EndRecord",
     "FoldsTraining",
     "FoldsFinished",
     "FoundRate",

@@ -54,7 +54,7 @@ def test_the_commands_of_the_readme_run(backbones, photos, trained, tmp_path, mo
             continue
         offline = {"resnet50.tv_in1k": "lenet5.fashion"}
         arguments = [offline.get(word, word) for word in command[1:]]
-        if "finetune" in arguments:
+        if {"finetune", "probe"} & set(arguments):
             arguments += ["--weights", str(trained)]
         if arguments[0] in ("train", "tune", "reproduce") and "--resume" not in arguments:
             arguments.append("--smoke")
@@ -87,7 +87,7 @@ def test_the_readme_begins_on_photos_with_public_weights_in_the_environment_of_m
     for readme in READMES:
         shown = commands(readme)
         first = next(command for command in shown if command[:2] == ["backbones", "train"])
-        assert first[3:5] == ["--recipe", "finetune"]
+        assert first[3:5] == ["--recipe", "probe"]
         assert shown.index([".", ".venv/bin/activate"]) < shown.index(first)
 
 

@@ -16,18 +16,13 @@ from backbones.errors import NotFound, RecipeError
 from backbones.models import build, find_row
 from backbones.spec import InputSpec
 from backbones.training import settings
-from backbones.training.recipe import (
+from backbones.training.recipe import Optimizer, Recipe, Schedule, smoke
+from backbones.training.resolve import input_spec, measure_colours, resolve
+from backbones.training.settings import (
     OPTIMIZER_FIELDS,
     OPTIMIZER_SHARED,
     SCHEDULE_FIELDS,
     SCHEDULE_SHARED,
-    Optimizer,
-    Recipe,
-    Schedule,
-    smoke,
-)
-from backbones.training.resolve import input_spec, measure_colours, resolve
-from backbones.training.settings import (
     apply_settings,
     field_paths,
     load_recipe,

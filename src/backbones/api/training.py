@@ -42,7 +42,9 @@ def train(
         data: a folder, a manifest or a set name.
         model: a variant; the recipe's own where None.
         recipe: name, file or what `choose_recipe` gave; where None, "digits" and "fashion" for the
-            sets of these names, "finetune" with weights, and "scratch" without.
+            sets of these names, "finetune" with weights, "scratch" with a model alone; without any
+            of these, "finetune" from weights that are here or can be fetched, else a recipe and a
+            network to learn from scratch with, and a line says which and why.
         settings: `field=value` each, on top of the recipe.
         layout, label_pattern: as of `open_data`; the recipe keeps them.
         weights: id of weights, bundle, run folder or weight file to start from.
@@ -64,7 +66,7 @@ def train(
         Busy: another process writes to the run folder; raised by the iteration too.
         OutOfMemory: raised by the iteration; says which batch would fit.
     """
-    chosen = TrainingRequest.of(data, options).chosen()
+    chosen = TrainingRequest.of(data, {**options, "downloading": downloading}).chosen()
     return begin_run(chosen, data, out, Callbacks(progress, downloading))
 
 
@@ -127,7 +129,7 @@ def train_folds(
     """
     if folds is not None:
         options["settings"] = [*(options.get("settings") or ()), f"folds={folds}"]
-    chosen = TrainingRequest.of(data, options).chosen()
+    chosen = TrainingRequest.of(data, {**options, "downloading": downloading}).chosen()
     return begin_folds(chosen, data, out, Callbacks(progress, downloading))
 
 
@@ -155,6 +157,8 @@ def resume_folds(
 
 def choose_recipe(
     data: str | Path,
+    *,
+    downloading: Downloading | None = None,
     **options: Unpack[TrainingOptions],
 ) -> Recipe:
     """The recipe that `train` would follow; arguments and errors as of `train`.
@@ -163,7 +167,7 @@ def choose_recipe(
         >>> choose_recipe("digits", settings=["folds=5"]).trains_folds
         True
     """
-    return TrainingRequest.of(data, options).chosen()
+    return TrainingRequest.of(data, {**options, "downloading": downloading}).chosen()
 
 
 def find_learning_rate(
@@ -195,6 +199,6 @@ def find_learning_rate(
         >>> found.test.suggestion is not None
         True
     """
-    request = TrainingRequest.of(data, {**options, "seed": seed})
+    request = TrainingRequest.of(data, {**options, "seed": seed, "downloading": downloading})
     resolved, source = resolved_with(request.chosen(), data, downloading)
     return find_rate(resolved, source, rates, steps, progress)

@@ -58,7 +58,7 @@ def tune(
         NotFound, DownloadFailed, BadData, BadWeights: as `train`.
     """
     return begin_search(
-        TrainingRequest.of(data, options),
+        TrainingRequest.of(data, {**options, "downloading": downloading}),
         SearchRequest(search, trials, monitor, seed, smoke_run),
         time_s=time_s,
         out=out,

@@ -176,10 +176,11 @@ def _waiting_bytes(jobs: Iterable[tuple[Future[Prepared], Block]]) -> int:
 
 
 def squares_of(batch: Sequence[Prepared], spec: InputSpec) -> Pixels:
-    """What a network sees of the readable images under a protocol of one view.
+    """What a network sees of the readable images, each alone in its block: view by view.
 
-    Shapes: uint8 (N, S, S, C), N of them readable.
+    Shapes: uint8 (N * V, S, S, C), N of them readable, in V views each.
     """
     geometry = geometry_of(spec)
-    squares = [each.cuts[geometry].pixels[0] for each in batch if each.error is None]
+    good = [each.cuts[geometry] for each in batch if each.error is None]
+    squares = [view for cut in good for view in cut.pixels]
     return stacked(squares) if squares else np.empty((0, spec.size, spec.size, 1), np.uint8)

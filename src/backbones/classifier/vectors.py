@@ -46,7 +46,8 @@ class Features:
 
     Args:
         path: as the input named it; in an archive, the archive's path and the member's name.
-        values: float32, a vector or the layer's maps (C, h, w); None where there is an error.
+        values: float32, a vector or the layer's maps (C, h, w), or one of these for each view
+            under a protocol of several; None where there is an error.
         error: why the image could not be read, or None.
     """
 
@@ -70,7 +71,8 @@ def extract_features(
         member: the network and how it wants its images.
         source: the images.
         layer: as `tap` has it; `usual_tap` finds one.
-        options: batch size, device and the like; under a protocol of one view.
+        options: batch size, device and the like; under a protocol of crops, each of which is
+            looked at by itself.
         pool: maps (C, h, w) are averaged to vectors (C); else they stay.
         progress: called after every batch.
 
@@ -132,8 +134,13 @@ class _Batches:
 def _rows(layer: _Layer, spec: InputSpec, found: _Batches, pool: bool) -> Iterator[Features]:
     for batch in found.prepared(spec):
         squares = squares_of(batch, spec)
-        with naming([each.names[0] for each in batch if each.error is None]):
-            values = iter(_look(layer, squares, spec, found.options.compute, pool))
+        names = [each.names[0] for each in batch if each.error is None]
+        views = len(squares) // max(len(names), 1)
+        with naming([name for name in names for _ in range(views)]):
+            rows = _look(layer, squares, spec, found.options.compute, pool)
+        if views > 1:
+            rows = rows.reshape(len(names), views, *rows.shape[1:])
+        values = iter(rows)
         for each in batch:
             row = next(values) if each.error is None else None
             yield Features(each.names[0], row, each.error)

@@ -153,10 +153,10 @@ class Progress:
 
 def record_lines(record: Record, num_epochs: int) -> list[str]:
     """What a log should keep of a record."""
-    from backbones import EpochRecord, EvaluationRecord, StartRecord, StepRecord
+    from backbones import EndRecord, EpochRecord, EvaluationRecord, StartRecord, StepRecord
 
     match record:
-        case StartRecord():
+        case StartRecord() | EndRecord():
             return list(record.notes)
         case StepRecord():
             return [f"left out {name}: {reason}" for name, reason in record.bad]
@@ -168,6 +168,8 @@ def record_lines(record: Record, num_epochs: int) -> list[str]:
             ]
         case EvaluationRecord():
             figures, place = record.metrics, f"epoch {record.epoch}/{num_epochs}"
+            if record.epoch == 0:
+                place = "before training"
             if not math.isfinite(figures["loss"]):
                 return [f"{place}: validation predictions are not finite (not kept)"]
             return [
@@ -201,7 +203,7 @@ def tell_end(run: TrainingRun, *, as_json: bool = False) -> None:
         )
     say(f"bundle: {finished.bundle}")
     drawn = sorted({path.name for path in finished.files})
-    say(f"also in {run.folder}: metrics.jsonl, tensorboard/, {', '.join(drawn)}")
+    say(f"also in {run.folder}: {', '.join(['metrics.jsonl', 'tensorboard/', *drawn])}")
     say(f"next: backbones predict {run.folder} IMAGES --pictures {run.folder / 'annotated'}")
 
 

@@ -220,7 +220,8 @@ class RecipeOptions:
         typer.Option(
             metavar="NAME_OR_FILE",
             help="See `backbones list recipes`. Default: finetune with --weights, digits and"
-            " fashion for these data sets, else scratch (random weights).",
+            " fashion for these data sets, scratch with --model alone, else finetune, or"
+            " scratch_photos where no weights can be had.",
             autocompletion=complete_recipes,
         ),
     ] = None

@@ -87,10 +87,12 @@ def train(
     prediction for every image by the network that never saw it. `evaluate` and `predict` take the
     whole folder as one classifier.
 
-    For photos begin with --recipe finetune: it starts from the network's public weights, which
-    are downloaded once (resnet18's, unless --model names another).
+    For photos begin with --recipe probe, which learns the head alone and takes seconds, and go on
+    with --recipe finetune, which begins with that head. Both start from the network's public
+    weights, which are downloaded once (resnet18's, unless --model names another).
 
     Examples:
+        backbones train photos --recipe probe
         backbones train photos --recipe finetune
         backbones train photos --recipe finetune --model efficientnet_b0 --epochs 20
         backbones train photos --folds 5 -o runs/five
@@ -109,7 +111,9 @@ def train(
 
     if folds is not None:
         options["settings"] = [*(recipe.settings or ()), f"folds={folds}"]
-    start(choose_recipe(data, **options), data, out, log_every, as_json=output.json)
+    with preparing() as bars:
+        chosen = choose_recipe(data, downloading=bars.downloading, **options)
+    start(chosen, data, out, log_every, as_json=output.json)
 
 
 def start(
@@ -119,7 +123,7 @@ def start(
     import backbones
 
     begin = backbones.train_folds if chosen.trains_folds else backbones.train
-    with preparing() as bars:
+    with preparing("looking at every image once") as bars:
         begun = begin(
             data, recipe=chosen, out=out, progress=bars.working, downloading=bars.downloading
         )
@@ -131,7 +135,7 @@ def go_on(path: Path, data: str | None, log_every: int | None, *, as_json: bool)
     import backbones
 
     again = backbones.resume_folds if backbones.holds_folds(path) else backbones.resume
-    with preparing() as bars:
+    with preparing("looking at every image once") as bars:
         begun = again(path, data=data, progress=bars.working, downloading=bars.downloading)
     follow_to_the_end(begun, log_every, as_json=as_json)
 

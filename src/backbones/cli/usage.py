@@ -68,6 +68,7 @@ _VERBS = {
     "eval": "evaluate",
     "fit": "train",
     "finetune": "train DATA --recipe finetune",
+    "probe": "train DATA --recipe probe",
     "classify": "predict",
     "infer": "predict",
     "inference": "predict",

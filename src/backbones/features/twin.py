@@ -61,12 +61,17 @@ def on_meta(model: nn.Module) -> nn.Module:
         memo |= {id(hooks): OrderedDict() for hooks in (getattr(layer, name) for name in _HOOKS)}
         for parameter in layer._parameters.values():
             if parameter is not None:
-                meta = torch.empty_like(parameter, device="meta")
-                memo[id(parameter)] = nn.Parameter(meta, requires_grad=False)
+                memo[id(parameter)] = nn.Parameter(_shape_of(parameter), requires_grad=False)
         for buffer in layer._buffers.values():
             if buffer is not None:
-                memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+                memo[id(buffer)] = _shape_of(buffer)
     return copy.deepcopy(model, memo)
+
+
+def _shape_of(tensor: Tensor) -> Tensor:
+    """The tensor without numbers; of one that has none, `empty_like` imports an algebra system."""
+    shape, strides = tensor.shape, tensor.stride()
+    return torch.empty_strided(shape, strides, dtype=tensor.dtype, device="meta")
 
 
 def last_layer(model: nn.Module, x: Tensor) -> str:
@@ -85,7 +90,7 @@ def last_layer(model: nn.Module, x: Tensor) -> str:
             layer.register_forward_hook(lambda *_, path=path: seen.append(path))
     try:
         with Versions():
-            twin(torch.empty_like(x, device="meta"))
+            twin(_shape_of(x))
     except Exception as error:
         raise WrongUse(
             f"{type(model).__name__} cannot be followed on the meta device ({error});"

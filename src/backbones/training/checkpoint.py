@@ -72,7 +72,7 @@ def another_run(folder: Path) -> str:
 
 
 def collect(
-    model: nn.Module, optimizer: torch.optim.Optimizer, average: Average | None
+    model: nn.Module, optimizer: torch.optim.Optimizer | None, average: Average | None
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Everything that training has changed.
 
@@ -84,7 +84,7 @@ def collect(
         tensors |= {f"average.{name}": value for name, value in average.model.state_dict().items()}
     numbers: dict[str, Any] = {}
     names: dict[Tensor, str] = {p: name for name, p in model.named_parameters()}
-    for parameter, state in optimizer.state.items():
+    for parameter, state in optimizer.state.items() if optimizer is not None else ():
         for key, value in state.items():
             place = f"{names[parameter]}.{key}"
             if isinstance(value, Tensor):

@@ -69,7 +69,7 @@ def _with_limit(source: DataSource, recipe: Recipe, names: Sequence[str]) -> Dat
     if recipe.limit is None:
         return source
     splits = {
-        name: _limited(split, recipe.limit, recipe.seed) if name in names else split
+        name: limited(split, recipe.limit, recipe.seed) if name in names else split
         for name, split in source.splits.items()
     }
     note = f"limit: at most {recipe.limit} images of each split"
@@ -97,10 +97,10 @@ def folds_for(
     folds = make_folds(source, recipe.folds, recipe.seed)
     if recipe.limit is None:
         return folds
-    return folds.thinned(recipe.limit, lambda split, most: _limited(split, most, recipe.seed))
+    return folds.thinned(recipe.limit, lambda split, most: limited(split, most, recipe.seed))
 
 
-def _limited(split: Split, limit: int, seed: int) -> Split:
+def limited(split: Split, limit: int, seed: int) -> Split:
     """Some images of a split, sampled by the seed, each class in its proportion."""
     if len(split) <= limit:
         return split

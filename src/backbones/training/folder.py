@@ -127,6 +127,7 @@ class RunFolder:
         where: str = "",
         images: ImageFingerprints | None = None,
         weights: str = "",
+        probe: Mapping[str, Any] | None = None,
     ) -> RunFolder:
         """Begin a run in a new folder, or in one that holds no step of a run yet.
 
@@ -137,6 +138,7 @@ class RunFolder:
             where: the data, as the user named it.
             images: what `describe_images` said of all splits.
             weights: SHA-256 of the network's first weights.
+            probe: what its head began with, for run.json.
 
         Raises:
             WrongUse: the folder holds a run, or is a file.
@@ -147,6 +149,7 @@ class RunFolder:
             "id": uuid.uuid4().hex,
             "where": where,
             "data": dict(data),
+            **({} if probe is None else {"probe": dict(probe)}),
             **_surroundings(recipe),
         }
         start = Start(recipe.to_json(), dict(data), images or ImageFingerprints({}, {}), weights)

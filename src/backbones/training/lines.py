@@ -9,6 +9,7 @@ from typing import Any
 from backbones.text import to_json
 from backbones.training.record import (
     CheckpointRecord,
+    EndRecord,
     EpochRecord,
     EvaluationRecord,
     Record,
@@ -63,7 +64,7 @@ def lines_of(record: Record, every: int) -> tuple[dict[str, Any], dict[str, Any]
             )
         case CheckpointRecord():
             return {}, _timing("checkpoint", record, num_bytes=record.num_bytes), {}
-        case StartRecord():
+        case StartRecord() | EndRecord():
             return {}, {}, {}
 
 

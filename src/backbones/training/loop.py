@@ -27,6 +27,7 @@ from backbones.training.optim import train_mode
 from backbones.training.recipe import Recipe
 from backbones.training.record import (
     CheckpointRecord,
+    EndRecord,
     EpochRecord,
     EvaluationRecord,
     Record,
@@ -99,6 +100,7 @@ def fit(
     training = begin(model, recipe, plan, train)
     training.chosen_by = chosen_by if select else None
     notes = _resume(training, run) if resume else run.start_notes
+    began = training.step
     run.thin(plan.steps_per_epoch)
     yield run.record(
         StartRecord(training.step, plan.total_steps, plan.steps_per_epoch, len(train.split), notes)
@@ -110,7 +112,7 @@ def fit(
             if stop.reason:
                 raise _interrupted(training, run, stop)
             yield run.record(_save(training, run))
-        while training.step < plan.total_steps:
+        while not training.ended:
             epoch, first = divmod(training.step, plan.steps_per_epoch)
             train_mode(model, training.frozen)
             clock, seen = _Clock(), training.sums.num_examples
@@ -127,9 +129,11 @@ def fit(
                 if stop.reason:
                     _keep(training, train, run, {}, best=False)
                     raise _interrupted(training, run, stop)
-                if training.step == plan.total_steps:
+                if training.ended:
                     break
                 clock.step_begins()
+        if training.step > began and (notes := _ending(training)):
+            yield run.record(EndRecord(training.step, notes))
     model.eval()
 
 
@@ -177,6 +181,7 @@ def _watch(
 ) -> Iterator[EvaluationRecord]:
     """Evaluate, where there is something to evaluate on; given up by a stop, it is due again."""
     if evaluate is None:
+        training.due = False
         _keep(training, train, run, {}, best=False)
         return
     training.due = True
@@ -207,6 +212,9 @@ def _evaluate(
     best = _counts(metrics) and (
         not select or training.best is None or _rank(metrics) < _rank(training.best)
     )
+    if training.step == 0:
+        training.probed = metrics
+    training.since_best = 0 if best else training.since_best + 1
     if best:
         training.best = metrics
     _keep(training, train, run, metrics, best=best)
@@ -262,13 +270,16 @@ def _save(training: Training, run: RunFolder) -> CheckpointRecord:
     """Write the checkpoint that a resume begins from."""
     run.lock.refuse_lost()
     began = time.perf_counter()
-    tensors, numbers = collect(training.model, training.optimizer, training.average)
+    optimizer = training.optimizer if training.step else None  # which remembers nothing yet
+    tensors, numbers = collect(training.model, optimizer, training.average)
     try:
         facts = {
             "step": training.step,
             "sums": asdict(training.sums),
             "best": training.best,
             "due": training.due,
+            "since_best": training.since_best,
+            "probed": training.probed,
             "schedule": training.rate.state(),
             "optimizer": numbers,
             "positions": run.positions(),
@@ -296,21 +307,48 @@ def _resume(training: Training, run: RunFolder) -> tuple[str, ...]:
         return ("no checkpoint was written yet: the run begins again", *notes)
     tensors, facts = read_checkpoint(run.checkpoint_path)
     refuse_other_recipe(facts["recipe"], training.recipe, recipe_file)
-    if facts["step"] < training.plan.total_steps:
-        run.cut(facts["positions"], facts["metrics_sha256"])
     average = training.average
     put_back(training.model, training.optimizer, average, tensors, facts["optimizer"])
     training.step = facts["step"]
     training.sums = EpochSums(**facts["sums"])
     training.best = facts["best"]
     training.due = facts.get("due", False)
+    training.since_best = facts.get("since_best", 0)
+    training.probed = facts.get("probed")
     training.rate.load_state(facts["schedule"])
-    if training.step >= training.plan.total_steps:
+    if training.ended:
         return (
-            f"the run is finished: all {training.step} steps are done; to train on, begin a new"
-            f" run with --set weights={run.last_path}",
+            f"the run is finished: {_how_far(training)}; to train on, begin a new run with"
+            f" --set weights={run.last_path}",
         )
+    run.cut(facts["positions"], facts["metrics_sha256"])
     return (f"resumed at step {training.step} of {training.plan.total_steps}", *notes)
+
+
+def _how_far(training: Training) -> str:
+    if training.step >= training.plan.total_steps:
+        return f"all {training.step} steps are done"
+    return (
+        f"it ended after step {training.step} of {training.plan.total_steps}, as"
+        f" {training.since_best} evaluations in a row were no better (patience)"
+    )
+
+
+def _ending(training: Training) -> tuple[str, ...]:
+    """What is worth a word when the last step is done."""
+    notes = []
+    if training.step < training.plan.total_steps:
+        notes.append(_how_far(training))
+    probed, best = training.probed, training.best
+    if training.chosen_by is not None and probed is not None and best is not None:
+        before, after = (1 - each["top1_error_percent"] / 100 for each in (probed, best))
+        notes.append(
+            f"training did not beat the probe (validation accuracy {before:.4f}): the probe's"
+            " weights are kept"
+            if best == probed
+            else f"validation accuracy {after:.4f}, of the probe {before:.4f}"
+        )
+    return tuple(notes)
 
 
 def _kept(training: Training, run: RunFolder) -> str:

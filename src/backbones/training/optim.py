@@ -43,7 +43,8 @@ def matching(model: nn.Module, match: str) -> frozenset[str]:
     """The parameters and buffers that a word or pattern of a recipe means.
 
     Args:
-        match: `head`, `old` (all but the head), `all`, a module, or a pattern over names.
+        match: `head`, `old` (all but the head), `norm` (normalisation layers), `all`, a module, or
+            a pattern over names.
 
     Raises:
         RecipeError: nothing matches; names the modules there are.
@@ -55,6 +56,9 @@ def matching(model: nn.Module, match: str) -> frozenset[str]:
         return frozenset(in_head)
     if match == "old":
         return frozenset(names) - in_head
+    if match == "norm":
+        norms = {path for path, module in model.named_modules() if isinstance(module, _NORMS)}
+        return frozenset(name for name in names if name.rpartition(".")[0] in norms)
     if match == "all":
         return frozenset(names)
     found = frozenset(
@@ -63,8 +67,8 @@ def matching(model: nn.Module, match: str) -> frozenset[str]:
     if not found:
         modules = dict.fromkeys(name.split(".")[0] for name in names)
         raise RecipeError(
-            f"no parameter matches {match!r}; expected head, old, a pattern such as *.bias, or a"
-            f" module: {', '.join(modules)}." + nearest(match, [*names, *modules])
+            f"no parameter matches {match!r}; expected head, old, norm, a pattern such as"
+            f" *.bias, or a module: {', '.join(modules)}." + nearest(match, [*names, *modules])
         )
     return found
 

@@ -152,8 +152,8 @@ class ParameterGroup(RecipeTable):
     """A learning rate for a part of the network.
 
     Args:
-        match: `head` (the layer that names the classes), `old` (all but the head), a module such
-            as `features`, or a pattern over parameter names such as `*.bias`.
+        match: `head` (the layer that names the classes), `old` (all but the head), `norm`
+            (normalisation layers), a module such as `features`, or a pattern such as `*.bias`.
         lr_scale: times the learning rate; 0.1 is what the tutorials give the old layers.
     """
 
@@ -181,6 +181,26 @@ class Input(RecipeTable):
     interpolation: Literal["nearest", "bilinear", "bicubic"] | None = None
 
 
+class Probe(Table):
+    """A linear probe, which a head can begin with: logistic regression on what a trained trunk
+    makes of the training images, standardised, by L-BFGS.
+
+    Args:
+        views: of each image: none (no probe: the head's first weights are random, or those that
+            were given), plain, mirrored (plain and mirrored), or ten_crop.
+        penalties: to choose from: times half the squared weights, beside the mean loss.
+        folds: parts of the cross-validation by which the penalty is chosen, for the lowest loss.
+        limit: images that are looked at, drawn by the seed; none = all.
+    """
+
+    views: Literal["none", "plain", "mirrored", "ten_crop"] = "none"
+    penalties: Annotated[tuple[Positive, ...], Field(min_length=1)] = (
+        *(3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001),
+    )
+    folds: Annotated[int, Field(ge=2)] = 5
+    limit: Count | None = 20000
+
+
 PUBLIC = "public"
 """Said in place of weights: the network's own from the table of published ones."""
 
@@ -202,8 +222,11 @@ class Recipe(RecipeTable):
             section 3.1); the two networks may differ.
         init_layers: which layers, as patterns over the paper's names, such as conv1_1 or fc*;
             empty = every layer that both networks have in one shape.
+        probe: table of its own: whether the head begins as a linear probe on the trunk.
         seed: of everything random: initial weights, order, augmentation, dropout.
-        length: of the run, such as 10epochs or 370000steps.
+        length: of the run, such as 10epochs or 370000steps; 0epochs keeps the probe as it is.
+        patience: evaluations without improvement after which the run ends before its length; none
+            = it never does.
         limit: use only so many images of each split, sampled by the seed; none = all.
         layout: how the data is laid out, by a name of `data.sets.LAYOUTS`; none = looked at.
         label_pattern: a regular expression whose first group, in an image's path below the data,
@@ -261,8 +284,10 @@ class Recipe(RecipeTable):
     weights: str | None = None
     init_from: str | None = None
     init_layers: Matches = ()
+    probe: Probe = Probe()
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
     length: LengthText = Length(10, "epochs")
+    patience: Count | None = None
     limit: Count | None = None
     layout: str | None = None
     label_pattern: str | None = None
@@ -300,7 +325,8 @@ class Recipe(RecipeTable):
     @model_validator(mode="after")
     def _has_a_length(self) -> Recipe:
         for field in ("length", "evaluate_every", "checkpoint_every"):
-            if getattr(self, field).amount <= 0:
+            nothing_left = field == "length" and self.probes
+            if getattr(self, field).amount <= 0 and not nothing_left:
                 raise ValueError(f"{field} must be longer than nothing")
         if self.length.unit == "percent":
             raise ValueError("length cannot be a share of itself; use epochs, steps or examples")
@@ -332,6 +358,16 @@ class Recipe(RecipeTable):
         return self
 
     @property
+    def probes(self) -> bool:
+        """Whether the head begins as a linear probe."""
+        return self.probe.views != "none"
+
+    @property
+    def only_probes(self) -> bool:
+        """Whether the probe is all: nothing is trained by gradients."""
+        return self.probes and self.length.amount == 0
+
+    @property
     def trains_folds(self) -> bool:
         """Whether a network is trained for every fold, rather than one."""
         return self.folds is not None and self.fold is None
@@ -339,27 +375,6 @@ class Recipe(RecipeTable):
     def to_json(self) -> dict[str, Any]:
         """Plain values, as they stand in a recipe file."""
         return self.model_dump(mode="json")
-
-
-# Which optimiser and schedule fields each kind reads: a `--set` of any other is refused.
-OPTIMIZER_FIELDS: dict[str, frozenset[str]] = {
-    "sgd": frozenset({"momentum", "nesterov", "fused"}),
-    "adam": frozenset({"betas", "eps", "fused"}),
-    "adamw": frozenset({"betas", "eps", "fused"}),
-    "rmsprop": frozenset({"alpha", "momentum", "eps"}),
-    "rmsprop_tf": frozenset({"alpha", "momentum", "eps"}),
-}
-OPTIMIZER_SHARED = frozenset({"kind", "lr", "weight_decay", "decay_norm", "decay_bias"})
-SCHEDULE_FIELDS: dict[str, frozenset[str]] = {
-    "constant": frozenset(),
-    "step": frozenset({"every", "gamma"}),
-    "multistep": frozenset({"milestones", "gamma"}),
-    "piecewise": frozenset({"milestones", "factors"}),
-    "plateau": frozenset({"gamma", "monitor", "patience", "threshold", "floor"}),
-    "cosine": frozenset({"floor"}),
-    "poly": frozenset({"power"}),
-}
-SCHEDULE_SHARED = frozenset({"kind", "warmup", "warmup_from", "warmup_shape"})
 
 
 def smoke(recipe: Recipe) -> Recipe:
@@ -373,7 +388,7 @@ def smoke(recipe: Recipe) -> Recipe:
     if recipe.folds:  # so that as many are left to learn from, and no fold is empty
         limit = max(-(-limit * recipe.folds // (recipe.folds - 1)), recipe.folds)
     tiny = {
-        "length": Length(2, "epochs"),
+        "length": recipe.length if recipe.only_probes else Length(2, "epochs"),
         "limit": limit,
         "batch_size": batch_size,
         "accumulate": min(recipe.accumulate, batch_size),

@@ -85,7 +85,7 @@ class EvaluationRecord:
 
     Args:
         step: steps done.
-        epoch: the epoch that the step belongs to, counted from 1.
+        epoch: the epoch that the step belongs to, counted from 1; 0 before the first step.
         metrics: numbers by name; those of time are left out.
         best: the lowest top-1 error so far (then the lowest loss).
         seconds: that the evaluation took.
@@ -115,4 +115,17 @@ class CheckpointRecord:
     seconds: float
 
 
-Record = StartRecord | StepRecord | EpochRecord | EvaluationRecord | CheckpointRecord
+@dataclass(frozen=True)
+class EndRecord:
+    """A run is at its end, and there is something to say of how it came there.
+
+    Args:
+        step: steps done.
+        notes: sentences for people ("training did not beat the probe").
+    """
+
+    step: int
+    notes: tuple[str, ...]
+
+
+Record = StartRecord | StepRecord | EpochRecord | EvaluationRecord | CheckpointRecord | EndRecord

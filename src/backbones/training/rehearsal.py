@@ -31,7 +31,7 @@ def refuse_other_shapes(recipe: Recipe, spec: InputSpec, num_classes: int) -> No
         network = build(recipe.model, num_classes, spec.channels)
     images = torch.empty((2, spec.channels, spec.size, spec.size), device="meta")
     try:
-        with torch.no_grad():
+        with torch.no_grad(), ShapesOnly():
             network.train()(images)
     except (BackbonesError, RuntimeError, ValueError) as error:
         _, row = find_row(recipe.model)
@@ -56,7 +56,8 @@ def refuse_unfit(recipe: Recipe, network: nn.Module, train: Pipeline) -> None:
     """
     plan = plan_of(recipe, train)
     freeze(network, recipe.freeze)
-    build_optimizer(network, recipe)
+    if not recipe.only_probes:  # nothing steps, and torch's optimisers import its compiler
+        build_optimizer(network, recipe)
     labels = torch.from_numpy(train.split.labels)
     class_weight_tensor(recipe.class_weights, train.split.classes, labels)
     LearningRate(recipe.schedule, plan)

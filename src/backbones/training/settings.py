@@ -14,13 +14,27 @@ from pydantic import BaseModel, ValidationError
 from backbones.errors import NotFound, RecipeError, nearest
 from backbones.settings import Setting, explained, read_settings, spoken, unknown_field
 from backbones.text import read_document
-from backbones.training.recipe import (
-    OPTIMIZER_FIELDS,
-    OPTIMIZER_SHARED,
-    SCHEDULE_FIELDS,
-    SCHEDULE_SHARED,
-    Recipe,
-)
+from backbones.training.recipe import Recipe
+
+# Which optimiser and schedule fields each kind reads: a `--set` of any other is refused.
+OPTIMIZER_FIELDS: dict[str, frozenset[str]] = {
+    "sgd": frozenset({"momentum", "nesterov", "fused"}),
+    "adam": frozenset({"betas", "eps", "fused"}),
+    "adamw": frozenset({"betas", "eps", "fused"}),
+    "rmsprop": frozenset({"alpha", "momentum", "eps"}),
+    "rmsprop_tf": frozenset({"alpha", "momentum", "eps"}),
+}
+OPTIMIZER_SHARED = frozenset({"kind", "lr", "weight_decay", "decay_norm", "decay_bias"})
+SCHEDULE_FIELDS: dict[str, frozenset[str]] = {
+    "constant": frozenset(),
+    "step": frozenset({"every", "gamma"}),
+    "multistep": frozenset({"milestones", "gamma"}),
+    "piecewise": frozenset({"milestones", "factors"}),
+    "plateau": frozenset({"gamma", "monitor", "patience", "threshold", "floor"}),
+    "cosine": frozenset({"floor"}),
+    "poly": frozenset({"power"}),
+}
+SCHEDULE_SHARED = frozenset({"kind", "warmup", "warmup_from", "warmup_shape"})
 
 _ELSEWHERE = {
     **dict.fromkeys(("epochs", "num_epochs", "max_epochs"), "length={}epochs"),
@@ -69,7 +83,7 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
     if path.suffix not in (".toml", ".json"):
         raise NotFound(
             f"no recipe {str(name_or_file)!r}.{nearest(str(name_or_file), recipe_names())}"
-            " For images of your own: finetune, scratch; `backbones list recipes` shows all"
+            " For images of your own: probe, finetune, scratch; `backbones list recipes` shows all"
             f" {len(recipe_names())}; a recipe's file ends in .toml or .json"
         )
     if not path.exists():

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from backbones.training.average import Average
 from backbones.training.checkpoint import fingerprint
 from backbones.training.exactness import chosen_kernels, prepare_kernels
 from backbones.training.lone import without_lone
+from backbones.training.mixed import computing_in
 from backbones.training.mixing import Targets, mix
 from backbones.training.optim import (
     Frozen,
@@ -72,13 +73,16 @@ class Training:
         network: the same, or its compiled form; what is called.
         recipe, plan: as they are.
         device: to train on.
-        optimizer, rate, average, frozen, class_weights: as the recipe asks.
+        rate, average, frozen, class_weights: as the recipe asks.
         names: what the image at a position of the split is called.
         data: fingerprint of the training split.
         step: optimiser steps done.
         sums: of the epoch that is under way.
         best: metrics of the best evaluation so far.
-        due: whether an evaluation of this step was given up, and is done when the run goes on.
+        due: whether an evaluation of this step is to be done before the next step: of the probe,
+            or one that was given up.
+        since_best: evaluations since the best one.
+        probed: metrics of the probe, before the first step.
         chosen_by: digest of the images that choose the best weights; None where none do.
     """
 
@@ -87,7 +91,6 @@ class Training:
     recipe: Recipe
     plan: StepPlan
     device: torch.device
-    optimizer: torch.optim.Optimizer
     rate: LearningRate
     average: Average | None
     frozen: Frozen
@@ -98,12 +101,26 @@ class Training:
     sums: EpochSums = field(default_factory=EpochSums)
     best: dict[str, float] | None = None
     due: bool = False
+    since_best: int = 0
+    probed: dict[str, float] | None = None
     chosen_by: str | None = None
+
+    @cached_property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """As the recipe asks; made for the first step."""
+        return build_optimizer(self.model, self.recipe)
 
     @property
     def epoch(self) -> int:
-        """The epoch of the last step done, counted from 1."""
-        return max(0, self.step - 1) // self.plan.steps_per_epoch + 1
+        """The epoch of the last step done, counted from 1; 0 before the first."""
+        return -(-self.step // self.plan.steps_per_epoch)
+
+    @property
+    def ended(self) -> bool:
+        """Whether all steps are done, or evaluations stopped improving."""
+        patience = self.recipe.patience
+        gave_up = patience is not None and self.since_best >= patience
+        return gave_up or self.step >= self.plan.total_steps
 
     @property
     def kept(self) -> nn.Module:
@@ -127,13 +144,13 @@ def begin(model: nn.Module, recipe: Recipe, plan: StepPlan, train: Pipeline) -> 
         recipe=recipe,
         plan=plan,
         device=device,
-        optimizer=build_optimizer(model, recipe),
         rate=LearningRate(recipe.schedule, plan),
         average=_average(model, recipe, plan),
         frozen=frozen,
         class_weights=None if weights is None else weights.to(device),
         names=train.split.images.name,
         data=fingerprint(train.split),
+        due=recipe.probes,
     )
 
 
@@ -263,9 +280,7 @@ def _forward(training: Training, images: Tensor) -> Tensor | WithAuxiliary:
     recipe = training.recipe
     order = torch.channels_last if recipe.channels_last is True else torch.contiguous_format
     images = images.to(training.device, non_blocking=True).contiguous(memory_format=order)
-    with torch.autocast(
-        training.device.type, dtype=torch.bfloat16, enabled=recipe.precision == "bf16"
-    ):
+    with computing_in(recipe.precision, training.device, compiled=recipe.compile):
         return training.network(images)
 
 

@@ -48,14 +48,18 @@ def begin_run(
 def _new_folder(path: Path, recipe: Recipe, setup: TrainingSetup, where: str) -> RunFolder:
     """The folder of a run that is ready to begin, with all that a resume is compared with."""
     images = describe_images(setup.source.splits.values())
-    return RunFolder.create(
+    run = RunFolder.create(
         path,
         recipe=recipe,
         data=images.splits["train"],
         where=where,
         images=images,
         weights=tensors_sha256(setup.network.state_dict()),
+        probe=None if setup.probe is None else setup.probe.to_json(),
     )
+    if setup.probe is not None:
+        run.start_notes += (setup.probe.describe(),)
+    return run
 
 
 def resume_run(

@@ -113,7 +113,7 @@ def measure_fold(fold: int, run: TrainingRun) -> dict[str, Any]:
         report.top1_interval_percent,
         report.loss,
         int(kept.metrics["epoch"]),
-        _last_error(run.folder),
+        _last_error(run.folder, report.top1_error_percent),
     )
     return {**asdict(figures), "answers_sha256": _sha256(run.folder / NAME)}
 
@@ -142,11 +142,11 @@ def _report(rows: Sequence[HeldOutPrediction], kept: Bundle, skipped: Sequence[S
     return measure(scores, labels, kept.classes, skipped=skipped)
 
 
-def _last_error(run: Path) -> float:
-    """The top-1 error of the run's last evaluation on the way, in percent."""
+def _last_error(run: Path, kept: float) -> float:
+    """The top-1 error of the run's last evaluation on the way, in percent; `kept` without any."""
     found = read_metrics(run / "metrics.jsonl")
     errors = [row["top1_error_percent"] for row in found if row.get("record") == "evaluation"]
-    return float(errors[-1])
+    return float(errors[-1]) if errors else kept
 
 
 def summarize_folds(folder: FoldsFolder, data: str | Path) -> FoldsFinished:

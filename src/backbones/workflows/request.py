@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from backbones.data.source import DataSource
+from backbones.data.source import DataSource, Split
 from backbones.errors import NotFound, WrongUse
 from backbones.files import expanded
 from backbones.models import find_row
@@ -24,6 +25,8 @@ from backbones.training.settings import (
 )
 from backbones.weights import table
 from backbones.weights.opening import get_weights, is_id, spec_of, variant_of
+from backbones.workflows.choosing import choose_for, usual_recipe
+from backbones.workflows.probing import without_hopeless_probe
 
 
 class RecipeOptions(Shorthand, total=False):
@@ -47,7 +50,11 @@ class TrainingOptions(RecipeOptions, total=False):
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """A recipe by its name, and what is named beside it; fields as of `backbones.train`."""
+    """A recipe by its name, and what is named beside it; fields as of `backbones.train`.
+
+    Where neither a recipe nor a network nor weights are named, `choose_for` chooses, and
+    `downloading` is told of the weights that it fetches.
+    """
 
     data: str | Path
     model: str | None = None
@@ -59,6 +66,7 @@ class TrainingRequest:
     init_from: str | Path | None = None
     smoke_run: bool = False
     shorthand: Mapping[str, object] = field(default_factory=dict)
+    downloading: Downloading | None = None
 
     @classmethod
     def of(cls, data: str | Path, options: Mapping[str, Any]) -> Self:
@@ -74,23 +82,32 @@ class TrainingRequest:
         Raises:
             NotFound, RecipeError, WrongUse: as `backbones.train`.
         """
-        recipe = self._starting(apply_settings(self._named(), self.all_settings()))
+        recipe = self._starting(apply_settings(self._named, self.all_settings()))
         return smoke(recipe) if self.smoke_run else recipe
 
     def all_settings(self) -> list[str]:
         """Its settings, with what short names stand for and how the data is read among them."""
-        short = shorthand_settings(self._named(), self.shorthand)
+        short = shorthand_settings(self._named, self.shorthand)
         return with_reading([*short, *(self.settings or ())], self.layout, self.label_pattern)
 
+    @cached_property
     def _named(self) -> Recipe:
         if isinstance(self.recipe, Recipe):
             return self.recipe
-        return load_recipe(self.recipe if self.recipe is not None else self._usual())
-
-    def _usual(self) -> str:
+        if self.recipe is not None:
+            return load_recipe(self.recipe)
+        usual = usual_recipe(self.data)
         if self.weights is not None:
-            return "finetune"
-        return {"digits": "digits", "fashion-mnist": "fashion"}.get(str(self.data), "scratch")
+            usual = "finetune"
+        elif usual is None and (self.model is not None or self.init_from is not None):
+            usual = "scratch"
+        return choose_for(self._train, self.downloading) if usual is None else load_recipe(usual)
+
+    def _train(self) -> Split:
+        """The training images, as they are read where no recipe says otherwise."""
+        reading = with_reading((), self.layout, self.label_pattern)
+        read = apply_settings(Recipe(), reading)
+        return open_for(read, self.data, downloading=self.downloading).split("train")
 
     def _starting(self, recipe: Recipe) -> Recipe:
         """The recipe with the network and the first weights that were named beside it."""
@@ -149,7 +166,8 @@ def resolved_with(
             get_weights(first, downloading=downloading)  # while the caller shows how far
         weights_spec = spec_of(first)
     resolved = resolve(chosen, row=row, train=source.split("train"), weights_spec=weights_spec)
-    return resolved, source
+    resolved, note = without_hopeless_probe(resolved, len(source.classes))
+    return resolved, replace(source, notes=(*source.notes, note)) if note else source
 
 
 def _lasting_weights(weights: str | Path) -> str:

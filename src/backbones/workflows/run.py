@@ -63,6 +63,7 @@ class TrainingRun:
     Attributes:
         compute: where and how it is computed.
         taken: layer by layer, what `init_from` gave; empty without it and when a run goes on.
+        probe: that the head begins with; None without one and when a run goes on.
         finished: what came of it; None before the end.
 
     Example:
@@ -84,7 +85,7 @@ class TrainingRun:
     ) -> None:
         self.folder, self.recipe = path, recipe
         self.source = setup.source
-        self.taken = setup.taken
+        self.taken, self.probe = setup.taken, setup.probe
         self.compute = setup.compute
         self.finished: Finished | None = None
         self._setup, self._open, self._resume = setup, open_folder, resume
@@ -132,7 +133,7 @@ class TrainingRun:
         self._refuse_again()
         run, setup = self._begun(), self._setup
         self._iterated = True
-        watched = setup.watched
+        watched = None if self.recipe.only_probes else setup.watched  # measured once, at the end
         advice = telling_of_memory(self._batch_advice)
         with run, closing(setup), setup.compute.running(), advice:
             for record in fit(
@@ -188,9 +189,10 @@ def _watcher(
 def _finish(run: RunFolder, source: DataSource, compute: Compute) -> Finished:
     """Measure the kept weights, on images that they were not chosen by where there are some."""
     run.lock.refuse_lost()
-    files: tuple[Path, ...] = draw_curves(
-        run.path / "metrics.jsonl", run.path, title=f"{run.recipe.model} on {source.where}"
-    )
+    files: tuple[Path, ...] = ()
+    if not run.recipe.only_probes:
+        title = f"{run.recipe.model} on {source.where}"
+        files = draw_curves(run.path / "metrics.jsonl", run.path, title=title)
     bundle = find_bundle(run.path)
     if not {"val", "test"} & set(source.splits):
         return Finished(None, "", bundle, files)

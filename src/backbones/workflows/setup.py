@@ -15,11 +15,13 @@ from backbones.download import cache_folder
 from backbones.models import build
 from backbones.progress import Progress
 from backbones.training.lone import refuse_batches_of_one
+from backbones.training.probe import FittedProbe
 from backbones.training.recipe import Recipe
 from backbones.training.rehearsal import refuse_other_shapes, refuse_unfit
 from backbones.training.resolve import input_spec
 from backbones.training.transplant import CopiedLayer, transplant
 from backbones.weights.opening import load_weights, open_bundle
+from backbones.workflows.probing import fit_head
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class TrainingSetup:
         watched: what is evaluated on the way: val, else test, else nothing.
         compute: where and how it is computed.
         taken: layer by layer, what `init_from` gave.
+        probe: that the head begins with; None without one, and where a run goes on.
     """
 
     source: DataSource
@@ -41,6 +44,7 @@ class TrainingSetup:
     watched: Pipeline | None
     compute: Compute
     taken: tuple[CopiedLayer, ...] = ()
+    probe: FittedProbe | None = None
 
     def close(self) -> None:
         """Stop the threads that decode."""
@@ -81,7 +85,10 @@ def set_up(
         refuse_batches_of_one(network.train(), spec)
     taken = _take_over(recipe, source, network) if fresh else ()
     refuse_unfit(recipe, network, batches)
-    setup = TrainingSetup(source, network, batches, watched, compute, taken)
+    probe = None
+    if fresh and recipe.probes:
+        probe = fit_head(network, recipe, batches.split, compute, progress)
+    setup = TrainingSetup(source, network, batches, watched, compute, taken, probe)
     if recipe.cache:
         for each in (batches, watched):
             if each is not None:
