@@ -26,11 +26,7 @@ def photos(count: int) -> Split:
 
 
 def chosen(train: Split | None = None):
-    def read() -> Split:
-        assert train is not None, "nobody has to look at the images"
-        return train
-
-    return choosing.choose_for(read, None)
+    return choosing.choose_for(train or photos(900), None)
 
 
 def put(name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +37,7 @@ class _Choice:
     reason: str
 
 
-def choose_for(train: Callable[[], Split], downloading: Downloading | None) -> Recipe:
+def choose_for(train: Split, downloading: Downloading | None) -> Recipe:
     """The recipe for images of which nothing else was said; says which, and why, in one line.
 
     Weights that are on this machine come first: those of `finetune`'s own network, else the most
@@ -46,10 +45,10 @@ def choose_for(train: Callable[[], Split], downloading: Downloading | None) -> R
     scratch: a small one from small images, else one that fits the number of images.
 
     Args:
-        train: gives the training images; asked where a network has to learn from scratch.
+        train: the training images.
         downloading: download progress callback.
     """
-    found = _at_hand() or _fetched(downloading) or _from_scratch(train())
+    found = _at_hand() or _fetched(downloading) or _from_scratch(train)
     chosen = load_recipe(found.recipe).model_copy(update=found.changes)
     start = chosen.weights or "random weights"
     logger.warning(

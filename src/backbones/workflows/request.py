@@ -101,7 +101,7 @@ class TrainingRequest:
             usual = "finetune"
         elif usual is None and (self.model is not None or self.init_from is not None):
             usual = "scratch"
-        return choose_for(self._train, self.downloading) if usual is None else load_recipe(usual)
+        return choose_for(self._train(), self.downloading) if usual is None else load_recipe(usual)
 
     def _train(self) -> Split:
         """The training images, as they are read where no recipe says otherwise."""
