@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import backbones
-from backbones.data.source import ArrayPictures, FilePictures, Split
+from backbones.data.source import ArrayImages, FileImages, Split
 from backbones.errors import DownloadFailed
 from backbones.weights import store, table
 from backbones.workflows import choosing
@@ -21,8 +21,8 @@ def offline(tmp_path, monkeypatch) -> None:
 
 
 def photos(count: int) -> Split:
-    pictures = FilePictures(None, tuple(f"{n}.jpg" for n in range(count)))
-    return Split("train", ("a", "b"), np.arange(count) % 2, pictures)
+    images = FileImages(None, tuple(f"{n}.jpg" for n in range(count)))
+    return Split("train", ("a", "b"), np.arange(count) % 2, images)
 
 
 def chosen(train: Split | None = None):
@@ -75,7 +75,7 @@ def test_offline_a_network_that_fits_the_images_learns_from_scratch(
 
 def test_small_images_are_for_a_network_for_small_images() -> None:
     array = np.zeros((40, 32, 32, 3), np.uint8)
-    small = Split("train", ("a", "b"), np.arange(40) % 2, ArrayPictures(array, "small"))
+    small = Split("train", ("a", "b"), np.arange(40) % 2, ArrayImages(array, "small"))
     assert chosen(small).name == "scratch_small"
 
 

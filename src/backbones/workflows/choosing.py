@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from backbones.data.source import ArrayPictures, Split
+from backbones.data.source import ArrayImages, Split
 from backbones.errors import DownloadFailed
 from backbones.progress import Downloading
 from backbones.training.recipe import Recipe
@@ -91,10 +91,10 @@ def _fetched(downloading: Downloading | None) -> _Choice | None:
 
 
 def _from_scratch(train: Split) -> _Choice:
-    pictures, count = train.pictures, len(train)
+    images, count = train.images, len(train)
     why = f"no trained weights are here and none can be fetched; {count:,} training images"
-    if isinstance(pictures, ArrayPictures) and max(pictures.array.shape[1:3]) <= _SMALL_PX:
-        return _Choice("scratch_small", {}, f"{why} of {pictures.array.shape[1]} px")
+    if isinstance(images, ArrayImages) and max(images.array.shape[1:3]) <= _SMALL_PX:
+        return _Choice("scratch_small", {}, f"{why} of {images.array.shape[1]} px")
     model = next((name for most, name in _BY_NUM_IMAGES if count < most), _FOR_MANY)
     return _Choice("scratch_photos", {"model": model}, why)
 

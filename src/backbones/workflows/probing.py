@@ -83,7 +83,7 @@ def _data(split: Split, values: list[np.ndarray | None], recipe: Recipe) -> Prob
         )
     features = torch.from_numpy(np.stack([row for row in values if row is not None]))
     labels = split.labels[good]
-    names = [split.pictures.name(place) for place in good]
+    names = [split.images.name(place) for place in good]
     return ProbeData(
         features=features if features.dim() == 3 else features[:, None],
         labels=torch.from_numpy(labels),
