@@ -181,7 +181,7 @@ class Input(RecipeTable):
     interpolation: Literal["nearest", "bilinear", "bicubic"] | None = None
 
 
-class Probe(Table):
+class Probe(RecipeTable):
     """A linear probe, which a head can begin with: logistic regression on what a trained trunk
     makes of the training images, standardised, by L-BFGS.
 
