@@ -42,6 +42,16 @@ def test_each_view_of_a_protocol_is_a_rectangle_with_an_answer(serving, bundle, 
     assert mean >= wanted.predictions[0].probability - 1e-4
 
 
+def test_what_cannot_be_read_is_not_explained(serving, images) -> None:
+    ask = serving()
+    assert ask("POST", "/predict?explain=2", content=b"none").status_code == 422
+    assert ask("POST", "/predict?protocol=ten_crop", content=b"none").status_code == 422
+    files = [("image", ("a", b"none")), ("image", ("b", images[0]))]
+    broken, good = ask("POST", "/predict?explain=2", files=files).json()["images"]
+    assert set(broken) == {"error"}
+    assert len(good["maps"]) == 2
+
+
 @pytest.mark.parametrize(
     ("query", "said"),
     [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -57,7 +56,7 @@ def create_app(service: Service) -> ASGI:
     whole: ASGI = app
     if service.options.token is not None:
         whole = _BearerToken(whole, service.options.token)
-    return Telemetry(_Started(whole), service.metrics)
+    return Telemetry(whole, service.metrics)
 
 
 def _add_refusals(app: FastAPI, service: Service) -> None:
@@ -104,19 +103,6 @@ def _error(
 ) -> Response:
     said = {"error": message, "request_id": request.state.request_id}
     return JSONResponse(said, status, headers)
-
-
-class _Started:
-    """Notes when a request came."""
-
-    def __init__(self, app: ASGI) -> None:
-        self._app = app
-
-    async def __call__(
-        self, scope: Message, receive: Callable[..., Any], send: Callable[..., Any]
-    ) -> None:
-        scope.setdefault("state", {})["started"] = time.perf_counter()
-        await self._app(scope, receive, send)
 
 
 class _BearerToken:

@@ -106,7 +106,7 @@ class Telemetry:
         start, status, begun = time.perf_counter(), 500, False
         sent = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
         name = sent if _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
-        scope.setdefault("state", {})["request_id"] = name
+        scope.setdefault("state", {}).update(request_id=name, started=start)
 
         async def send_named(message: Message) -> None:
             nonlocal status, begun
