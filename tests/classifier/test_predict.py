@@ -177,7 +177,7 @@ def test_large_members_of_archives_do_not_pile_up(
     classes: tuple[str, ...],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("backbones.classifier.preparing._WAITING_BYTES", 150)
+    monkeypatch.setattr("backbones.classifier.preparing._AHEAD_BYTES", 150)
     data = (photos / "a" / "1.jpg").read_bytes()
     given = read = most = 0
 

@@ -7,9 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 import time
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -198,40 +198,78 @@ def test_who_needs_more_than_there_is_gets_it_alone() -> None:
 
 
 PEAK = """
-import sys
+import os, sys
 from backbones.classifier.inputs import find_inputs
 from backbones.classifier.preparing import Preparation, geometry_of
 from backbones.classifier.source import input_source
+from backbones.data.allowance import DECODING
+from backbones.data.pipeline import Pipeline
+from backbones.data.sets import open_data
 from backbones.protocols.table import find_protocol
 from backbones.spec import InputSpec
 def memory(what):
     status = open("/proc/self/status").read()
     return int(status.split(what + ":")[1].split()[0]) * 1024
-before = memory("VmRSS")
-spec = geometry_of(InputSpec(size=32, resize=32))
-preparation = Preparation(find_protocol("single"), (spec,), workers=8)
-errors = [each.error for each in preparation.stream(input_source(find_inputs(sys.argv[1:])), 8)]
-print(memory("VmHWM") - before, errors)
+def peak(path):
+    spec = InputSpec(size=32, resize=32)
+    before = memory("VmRSS")
+    if os.path.isdir(path):
+        pipeline = Pipeline(open_data(path).splits["train"], spec, batch_size=8, workers=8)
+        errors = [bad.reason for batch in pipeline.epoch() for bad in batch.bad]
+    else:
+        preparation = Preparation(find_protocol("single"), (geometry_of(spec),), workers=8)
+        stream = preparation.stream(input_source(find_inputs([path])), 64)
+        errors = [each.error for each in stream if each.error]
+    print(os.path.basename(path), memory("VmHWM") - before, *errors, flush=True)
+DECODING._total = DECODING._left = 50_000_000
+for path in sys.argv[1:]:
+    if not os.fork():
+        peak(path)
+        os._exit(0)
+    os.wait()
 """
+MIXES = {
+    "large files": ([("BMP", (5000, 2300))] * 4, 290_000_000),
+    "windows of wide images": ([("JPEG", (60_000, 32))] * 50, 120_000_000),
+}
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are read from /proc")
-def test_large_members_of_an_archive_are_decoded_in_less_than_a_gigabyte(tmp_path: Path) -> None:
-    stream = io.BytesIO()
-    Image.new("RGB", (10_000, 10_000), (90, 60, 30)).save(stream, "JPEG")
-    with zipfile.ZipFile(tmp_path / "large.zip", "w") as archive:
-        for number in range(5):
-            archive.writestr(f"{number}.jpg", stream.getvalue())
+def test_memory_does_not_depend_on_how_many_large_images_there_are(tmp_path: Path) -> None:
+    """The allowance (here 50 MB), what waits, one large file; each mix would take more at once."""
+    for mix, (images, _) in MIXES.items():
+        with tarfile.open(tmp_path / f"{mix}.tar", "w") as archive:
+            for number, (kind, size) in enumerate(images):
+                data = encoded(Image.new("RGB", size, (90, 60, 30)), kind)
+                member = tarfile.TarInfo(f"{number}.{kind.lower()}")
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+    for number in range(12):  # training goes another way
+        (tmp_path / "train" / "ab"[number % 2]).mkdir(exist_ok=True, parents=True)
+        data = encoded(Image.new("RGB", (4000, 2000), (90, 60, number)), "JPEG")
+        (tmp_path / "train" / "ab"[number % 2] / f"{number}.jpg").write_bytes(data)
+    places = [*(tmp_path / f"{mix}.tar" for mix in MIXES), tmp_path / "train"]
     run = subprocess.run(
-        [sys.executable, "-c", PEAK, str(tmp_path / "large.zip")],
+        [sys.executable, "-c", PEAK, *map(str, places)],
         capture_output=True,
         text=True,
         timeout=120,
         check=True,
     )
-    grew, errors = run.stdout.split(" ", 1)
-    assert errors.strip() == str([None] * 5)
-    assert int(grew) < 10**9
+    peaks = dict(line.rsplit(" ", 1) for line in run.stdout.splitlines())
+    limits = [limit for _, limit in MIXES.values()] + [140_000_000]
+    for place, limit in zip(places, limits, strict=True):
+        assert int(peaks[place.name]) < limit, peaks
+
+
+def test_a_webp_which_takes_more_memory_a_pixel_may_have_fewer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decoding, "_MOST_BYTES", 16 * 64 * 64)
+    assert decode(encoded(photo(), "WEBP")).shape == (64, 64, 3)
+    assert decode(encoded(photo(90), "PNG")).shape == (90, 90, 3)
+    with pytest.raises(BadImage, match="are more than the"):
+        decode(encoded(photo(65), "WEBP"))
 
 
 def test_a_jpeg_without_markers_has_a_limit_of_time(monkeypatch: pytest.MonkeyPatch) -> None:

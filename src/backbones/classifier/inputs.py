@@ -18,12 +18,12 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from backbones.data.allowance import DECODING
 from backbones.data.files import MAX_FILE_BYTES, read_bytes
 from backbones.data.sets.listing import (
     count_of,
@@ -36,7 +36,7 @@ from backbones.errors import BadData, BadImage, NotFound, WrongUse, nearest_file
 from backbones.signatures import HEAD_BYTES, what_is
 from backbones.text import archived_name, decoded
 
-MAX_MEMBER_BYTES = 256 * 2**20  # of one image in an archive; a bomb unpacks to far more
+MAX_MEMBER_BYTES = 224 * 2**20  # of one image in an archive; a bomb unpacks to far more
 _LARGE_BYTES, _PIECE_BYTES = 32 * 2**20, 2**20
 
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -45,9 +45,11 @@ _SIGNATURES = (
     *(b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"8BPS", b"qoif"),
     *(b"P1\n", b"P2\n", b"P3\n", b"P4\n", b"P5\n", b"P6\n", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51"),
 )
+# An encrypted or damaged member; those after it can still be read.
+_BROKEN_MEMBER = (RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 _BROKEN_ARCHIVE = (
-    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
-    *(OSError, EOFError, RuntimeError, NotImplementedError, ValueError, KeyError),
+    *(*_BROKEN_MEMBER, tarfile.TarError, lzma.LZMAError),
+    *(OSError, EOFError, ValueError, KeyError),
 )
 
 
@@ -59,11 +61,14 @@ class Waiting:
         path: what the answer calls it.
         read: gives its bytes, or raises BadImage.
         num_bytes: how many are in memory while it waits.
+        alone: it is large and lies in an archive still: read it before the next one is asked for,
+            while no other is decoded.
     """
 
     path: str
     read: Callable[[], bytes]
     num_bytes: int = 0
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,8 +112,8 @@ class _Archive:
     def images(self) -> Iterator[Waiting]:
         members = _zip_members if _is_zip(self.path) else _tar_members
         try:
-            for name, read in members(self.path):
-                yield _member(f"{self.path}/{name}", read)
+            for name, num_bytes, read in members(self.path):
+                yield _member(f"{self.path}/{name}", num_bytes, read)
         except _BROKEN_ARCHIVE as error:
             yield _failed(
                 str(self.path), f"the archive cannot be read: {_why_not(self.path, error)}"
@@ -231,7 +236,7 @@ def _count(part: _Part) -> int:
 
 # --- archives -----------------------------------------------------------------------------------
 
-_Members = Iterable[tuple[str, Callable[[], bytes]]]
+_Members = Iterable[tuple[str, int, Callable[[], bytes]]]  # name, bytes as declared, contents
 
 
 def _head(path: Path) -> bytes:
@@ -333,7 +338,7 @@ def _zip_members(path: Path) -> _Members:
                 with archive.open(info) as file:
                     return _read_limited(file, info.file_size)
 
-            yield _zip_name(info), read
+            yield _zip_name(info), info.file_size, read
 
 
 def _tar_members(path: Path) -> _Members:
@@ -349,7 +354,7 @@ def _tar_members(path: Path) -> _Members:
                 with file:
                     return _read_limited(file, info.size)
 
-            yield posixpath.normpath(_tar_name(info)), read
+            yield posixpath.normpath(_tar_name(info)), info.size, read
         if archive.fileobj is not None and archive.fileobj.tell() <= archive.offset:
             raise tarfile.ReadError("it was cut off, for the mark of its end is missing")
 
@@ -357,29 +362,33 @@ def _tar_members(path: Path) -> _Members:
 def _read_limited(file: IO[bytes], declared: int) -> bytes:
     """What the member holds, but never more than an image can be, whatever the header says.
 
-    It is unpacked piece by piece, for an archive's reader would hold it several times; a large one
-    while no other is decoded.
+    It is unpacked piece by piece, for an archive's reader would hold it several times.
     """
     data = io.BytesIO()
     if declared <= MAX_MEMBER_BYTES:
-        with DECODING.taken(2**62) if declared > _LARGE_BYTES else nullcontext():
-            while data.tell() <= MAX_MEMBER_BYTES and (piece := file.read(_PIECE_BYTES)):
-                data.write(piece)
+        while data.tell() <= MAX_MEMBER_BYTES and (piece := file.read(_PIECE_BYTES)):
+            data.write(piece)
     if max(declared, data.tell()) > MAX_MEMBER_BYTES:
         raise BadImage(f"larger than {MAX_MEMBER_BYTES // 2**20} MiB in the archive")
     return data.getvalue()
 
 
-def _member(path: str, read: Callable[[], bytes]) -> Waiting:
-    """Read a member now, while the archive stands at it."""
+def _member(path: str, num_bytes: int, read: Callable[[], bytes]) -> Waiting:
+    """Read a member now, while the archive stands at it; a large one when its turn has come."""
+    if num_bytes > _LARGE_BYTES:
+        return Waiting(path, partial(_read_or_refuse, read, _BROKEN_ARCHIVE), alone=True)
     try:
-        data = read()
+        data = _read_or_refuse(read, _BROKEN_MEMBER)
     except BadImage as error:
         return _failed(path, str(error))
-    except (RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        # An encrypted or damaged member; those after it can still be read.
-        return _failed(path, _one_line(error))
     return Waiting(path, lambda: data, len(data))
+
+
+def _read_or_refuse(read: Callable[[], bytes], broken: tuple[type[BaseException], ...]) -> bytes:
+    try:
+        return read()
+    except broken as error:
+        raise BadImage(_one_line(error)) from error
 
 
 def _failed(path: str, reason: str) -> Waiting:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -20,7 +21,7 @@ from backbones.protocols.row import Protocol
 from backbones.protocols.viewing import View, cut_views, plan
 from backbones.spec import InputSpec
 
-_WAITING_BYTES = 64 * 2**20  # of archives' members that are not decoded yet
+_AHEAD_BYTES = 64 * 2**20  # of archives' members that wait, and of views that nobody took yet
 _USUAL_PHOTO = (500, 375)
 
 
@@ -63,6 +64,12 @@ class Prepared:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def num_bytes(self) -> int:
+        """Of all pixels."""
+        views = (view for cut in self.cuts.values() for view in cut.pixels)
+        return sum(pixels.nbytes for pixels in (*views, *self.images))
+
 
 @dataclass(frozen=True)
 class Preparation:
@@ -94,28 +101,20 @@ class Preparation:
         """
         pool = DecoderPool(usable_cores() if self.workers is None else self.workers)
         ahead = pool.workers + max(pool.workers, batch_size // self._views_per_image())
-        jobs: deque[tuple[Future[Prepared], Block]] = deque()
-        images = num_bytes = 0
+        jobs = _Jobs(pool, self.prepared)
         try:
             for block in source.blocks(self._block_size(batch_size)):
-                jobs.append((pool.submit(self.prepared, block), block))
-                images += len(block.names)
-                num_bytes += block.num_bytes
+                alone = block.alone
+                while alone and jobs:
+                    yield jobs.take()
+                jobs.begin(block)
                 del block
-                # those that are decoded count as well, until counting them one by one is needed
-                while images >= max(ahead, 2) or (
-                    num_bytes > _WAITING_BYTES and _waiting_bytes(jobs) > _WAITING_BYTES
-                ):
-                    job, first = jobs.popleft()
-                    images -= len(first.names)
-                    num_bytes -= first.num_bytes
-                    del first
-                    yield job.result()
+                while jobs and (alone or jobs.are_enough(max(ahead, 2))):
+                    yield jobs.take()
             while jobs:
-                yield jobs.popleft()[0].result()
+                yield jobs.take()
         finally:
-            for job, _ in jobs:
-                job.cancel()
+            jobs.cancel()
             pool.close()
 
     def _block_size(self, batch_size: int) -> int:
@@ -171,8 +170,54 @@ def reduced(pixels: Pixels, longer_px: int) -> Pixels:
     return small[:, :, None] if small.ndim == 2 else small
 
 
-def _waiting_bytes(jobs: Iterable[tuple[Future[Prepared], Block]]) -> int:
-    return sum(block.num_bytes for job, block in jobs if not job.done())
+class _Jobs:
+    """Blocks on their way, in order, and what they hold.
+
+    Args:
+        pool: prepares them.
+        prepare: what is done with each.
+    """
+
+    def __init__(self, pool: DecoderPool, prepare: Callable[[Block], Prepared]) -> None:
+        self._pool, self._prepare = pool, prepare
+        self._waiting: deque[Future[Prepared]] = deque()
+        self._images = 0
+        self._bytes = 0  # of files that wait, and of pixels that nobody took yet
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def begin(self, block: Block) -> None:
+        """Hand a block to the pool."""
+        self._images += len(block.names)
+        self._holds(block.num_bytes)
+        self._waiting.append(self._pool.submit(self._prepared, block))
+
+    def take(self) -> Prepared:
+        """The next block, when it is ready."""
+        prepared = self._waiting.popleft().result()
+        self._images -= len(prepared)
+        self._holds(-prepared.num_bytes)
+        return prepared
+
+    def are_enough(self, num_images: int) -> bool:
+        """Whether so many images are on their way, or a few large ones."""
+        return self._images >= num_images or self._bytes > _AHEAD_BYTES
+
+    def cancel(self) -> None:
+        """Let blocks that have not begun fall away."""
+        for job in self._waiting:
+            job.cancel()
+
+    def _prepared(self, block: Block) -> Prepared:
+        prepared = self._prepare(block)
+        self._holds(prepared.num_bytes - block.num_bytes)
+        return prepared
+
+    def _holds(self, num_bytes: int) -> None:
+        with self._lock:
+            self._bytes += num_bytes
 
 
 def squares_of(batch: Sequence[Prepared], spec: InputSpec) -> Pixels:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from backbones.classifier.inputs import Inputs, Waiting, find_inputs
+from backbones.classifier.inputs import Inputs, find_inputs
 from backbones.data.decode import decode_then
 from backbones.data.pixels import to_rgb
 from backbones.data.render import Pixels
@@ -30,11 +30,14 @@ class Block:
             makes of them, or raises BadImage. While it works, no more than a share of the memory
             is taken by what is decoded.
         num_bytes: that are in memory until they are read.
+        alone: is so large that it must be applied before the next block is asked for, and while
+            no other is.
     """
 
     names: tuple[str, ...]
     apply: Callable[[Callable[[Pixels], Any]], Any]
     num_bytes: int = 0
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,16 +72,15 @@ def split_source(split: Split) -> Source:
     return Source(of_array if isinstance(images, ArrayImages) else of_files, len(images))
 
 
-def input_source(inputs: Inputs | Sequence[Waiting]) -> Source:
+def input_source(inputs: Inputs) -> Source:
     """Images that `find_inputs` found."""
-    count = inputs.num_images if isinstance(inputs, Inputs) else len(inputs)
 
     def blocks(most: int) -> Iterator[Block]:
         for each in inputs:
-            yield _encoded(each.path, each.read, each.num_bytes)
+            yield replace(_encoded(each.path, each.read, each.num_bytes), alone=each.alone)
             del each  # its bytes go as soon as they are decoded
 
-    return Source(blocks, count)
+    return Source(blocks, inputs.num_images)
 
 
 def source_of(images: Any, *, stdin: BinaryIO | None = None) -> Source:

@@ -13,8 +13,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_LARGE_BYTES = 128 * 2**20
-
 
 class Allowance:
     """Bytes that threads share; who needs more than are left waits, in the order of asking.
@@ -25,6 +23,7 @@ class Allowance:
 
     def __init__(self, total: int) -> None:
         self._total = self._left = total
+        self._used = 0  # since the last time that freed memory was given back
         self._next = threading.Lock()  # held by the one who waits for bytes: none is passed over
         self._changed = threading.Condition()
 
@@ -39,7 +38,9 @@ class Allowance:
             yield
         finally:
             with self._changed:
-                if share >= _LARGE_BYTES:
+                self._used += share
+                if self._used >= self._total // 6:
+                    self._used = 0
                     _give_back()
                 self._left += share
                 self._changed.notify_all()

@@ -24,12 +24,12 @@ import time
 import weakref
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,8 @@ from backbones.errors import BackbonesError, BadImage
 from backbones.progress import Progress
 from backbones.spec import Interpolation
 from backbones.text import name_bytes
+
+_T = TypeVar("_T")
 
 VERSION = 2
 _TRAILER = struct.Struct("<QI8s")  # length and CRC-32 of index and description, then the mark
@@ -87,7 +89,7 @@ class CachedImages:
         """Why images are bad, by index."""
         return self._file.reasons
 
-    def read(self, index: int, needed: NeededPx | None) -> Pixels:
+    def read(self, index: int, needed: NeededPx | None, use: Callable[[Pixels], _T]) -> _T:
         """Image `index`, as it was stored.
 
         Raises:
@@ -101,12 +103,12 @@ class CachedImages:
             self._good[index] or zlib.crc32(pixels.data) == checksum
         ):
             self._good[index] = True
-            return pixels
+            return use(pixels)
         self._file.give_up(self._reader.images.name(index))
         stored = _stored(self._reader, index, self._form)
         if isinstance(stored, BadImage):
             raise stored
-        return stored
+        return use(stored)
 
     def size(self, index: int) -> tuple[int, int] | None:
         """Width and height of image `index`, as stored; None for a bad one."""
@@ -338,14 +340,17 @@ def _prepared(
 
 
 def _stored(reader: FileReader, index: int, form: CacheForm) -> Pixels | BadImage:
+    def reduced(pixels: Pixels) -> Pixels:
+        height, width = pixels.shape[:2]
+        if form.shorter_px is None or min(width, height) <= form.shorter_px:
+            return pixels
+        size = resized_size(width, height, form.shorter_px)
+        return resize_pixels(pixels, *size, form.interpolation)
+
     try:
-        pixels = reader.read(index, None)
+        return reader.read(index, None, reduced)
     except BadImage as error:
         return error
-    height, width = pixels.shape[:2]
-    if form.shorter_px is None or min(width, height) <= form.shorter_px:
-        return pixels
-    return resize_pixels(pixels, *resized_size(width, height, form.shorter_px), form.interpolation)
 
 
 def _remove_abandoned(path: Path) -> None:

@@ -43,9 +43,12 @@ _T = TypeVar("_T")
 
 MAX_PIXELS = 105_000_000
 """Larger images are refused by their header. Decoding takes 7 bytes a pixel (9 for a progressive
-JPEG) besides the file itself, so that all others stay under 1 GB; a 102-megapixel camera fits."""
+JPEG) besides the file itself, so that all others stay under 1 GB; a 102-megapixel camera fits.
+WebP takes 16, so that it may have fewer."""
 
 _PILLOW, _SIMPLEJPEG, _SCANS = 7, 3, 6  # bytes a pixel; coefficients are kept of several scans
+_OF_FORMAT = {"JPEG": _SIMPLEJPEG + _SCANS, "MPO": _SIMPLEJPEG + _SCANS, "WEBP": 16}
+_MOST_BYTES = 10**9
 _LONG_SEARCH_BYTES = 4 * 2**20  # of a JPEG without markers; Pillow looks at each byte in Python
 
 MAX_SCANS = 100
@@ -229,8 +232,8 @@ def _decode_reference(data: bytes, shorter_px: int | None, held: contextlib.Exit
         check_tags(tags)
         data = readable(data, tags)
     with Image.open(io.BytesIO(data), formats=_formats()) as image:
-        _check_size(*image.size)
-        each = _SCANS + _SIMPLEJPEG if image.format in ("JPEG", "MPO") else _PILLOW
+        each = _OF_FORMAT.get(str(image.format), _PILLOW)
+        _check_size(*image.size, each)
         held.close()  # a file that is tried a second time
         held.enter_context(DECODING.taken(len(data) + each * image.width * image.height))
         if takes_long(_kind(image, data), *image.size):
@@ -257,12 +260,13 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _check_size(width: int, height: int) -> None:
+def _check_size(width: int, height: int, bytes_a_pixel: int = _PILLOW) -> None:
     if width < 1 or height < 1:
         raise BadImage(f"the size is {width} x {height} pixels")
-    if width * height > MAX_PIXELS:
+    most = min(MAX_PIXELS, _MOST_BYTES // bytes_a_pixel)
+    if width * height > most:
         raise BadImage(
-            f"{width} x {height} pixels are more than the {MAX_PIXELS // 10**6} million allowed"
+            f"{width} x {height} pixels are more than the {most // 10**6} million allowed"
         )
 
 

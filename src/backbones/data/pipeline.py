@@ -227,10 +227,12 @@ class Pipeline:
         def needed(width: int, height: int) -> int:
             return shorter_px(width, height, self._framing(order, row, width, height))
 
+        def square(pixels: Pixels) -> Pixels:
+            framed = known or self._framing(order, row, pixels.shape[1], pixels.shape[0])
+            return render(pixels, framed, self.spec.interpolation)
+
         index = int(order.indices[row])
-        pixels = reader.read(index, None if self.augment is None else needed)
-        framed = known or self._framing(order, row, pixels.shape[1], pixels.shape[0])
-        return render(pixels, framed, self.spec.interpolation)
+        return reader.read(index, None if self.augment is None else needed, square)
 
 
 @dataclass(frozen=True)

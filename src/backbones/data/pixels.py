@@ -19,7 +19,7 @@ from backbones.errors import BadImage
 
 Pixels = npt.NDArray[np.uint8]
 
-_STRIP_PIXELS = 4_000_000
+_STRIP_PIXELS = 1_000_000
 _ZERO_ALPHA_IS_NONE = ("BMP", "DIB", "TGA", "ICO")
 
 

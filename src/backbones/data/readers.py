@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from backbones.data.decode import decode
+from backbones.data.decode import decode_then
 from backbones.data.jpeg_header import read_jpeg_header
 from backbones.data.render import Pixels, with_channels
 from backbones.data.source import ArrayImages, FileImages
+
+_T = TypeVar("_T")
 
 NeededPx = Callable[[int, int], int]
 """From an image's upright width and height to the px that its shorter side must keep."""
@@ -18,8 +20,10 @@ NeededPx = Callable[[int, int], int]
 class Reader(Protocol):
     """Gives the images of a split as uint8 (H, W, channels)."""
 
-    def read(self, index: int, needed: NeededPx | None) -> Pixels:
-        """Image `index`, whole; it may come out smaller where `needed` says how small.
+    def read(self, index: int, needed: NeededPx | None, use: Callable[[Pixels], _T]) -> _T:
+        """What `use` makes of image `index`, before other large ones are decoded.
+
+        The image comes whole, or smaller where `needed` says how small.
 
         Raises:
             BadImage: it cannot be decoded.
@@ -43,7 +47,7 @@ class FileReader:
     images: FileImages
     channels: int
 
-    def read(self, index: int, needed: NeededPx | None) -> Pixels:
+    def read(self, index: int, needed: NeededPx | None, use: Callable[[Pixels], _T]) -> _T:
         """Decode image `index`; a JPEG at a fraction of its size where `needed` allows it."""
         data = self.images.data(index)
         shorter_px = None
@@ -52,7 +56,10 @@ class FileReader:
             width, height = size if header.orientation < 5 else size[::-1]
             if width and height:
                 shorter_px = needed(width, height)
-        return with_channels(decode(data, shorter_px=shorter_px), self.channels)
+        channels = self.channels
+        return decode_then(
+            data, lambda pixels: use(with_channels(pixels, channels)), shorter_px=shorter_px
+        )
 
     def size(self, index: int) -> None:
         """Not known: a file may be damaged, and what is decoded may be smaller than it says."""
@@ -71,9 +78,9 @@ class ArrayReader:
     images: ArrayImages
     channels: int
 
-    def read(self, index: int, needed: NeededPx | None) -> Pixels:
+    def read(self, index: int, needed: NeededPx | None, use: Callable[[Pixels], _T]) -> _T:
         """Image `index`, as it is."""
-        return with_channels(self.images.array[index], self.channels)
+        return use(with_channels(self.images.array[index], self.channels))
 
     def size(self, index: int) -> tuple[int, int]:
         """Width and height, the same for all."""

@@ -15,6 +15,7 @@ Pixels = npt.NDArray[np.uint8]
 
 # An image 100 times as long as it is wide would become enormous before its centre is cut out.
 _MAX_RESIZED_PIXELS = 64_000_000
+_LARGE_PIXELS = 2**20
 
 
 def with_channels(pixels: Pixels, channels: int) -> Pixels:
@@ -93,6 +94,8 @@ def render(pixels: Pixels, framing: Framing, interpolation: Interpolation) -> Pi
 def cut_window(pixels: Pixels, window: Box) -> Pixels:
     """The window of an image, or the same one of many; black where it lies outside.
 
+    A window of a large picture is a copy, so that the picture can go; of a small one a view.
+
     Shapes:
         pixels: uint8 (H, W, C) or (N, H, W, C).
     """
@@ -102,7 +105,7 @@ def cut_window(pixels: Pixels, window: Box) -> Pixels:
     seen = visible_part(window, width, height)
     inside = pixels[..., seen.top : seen.top + seen.height, seen.left : seen.left + seen.width, :]
     if (seen.height, seen.width) == (window.height, window.width):
-        return inside
+        return inside.copy() if width * height > _LARGE_PIXELS else inside
     canvas = np.zeros((*many, window.height, window.width, channels), dtype=np.uint8)
     left, top = seen.left - window.left, seen.top - window.top
     canvas[..., top : top + seen.height, left : left + seen.width, :] = inside

@@ -52,29 +52,6 @@ class FileImages:
 
 
 @dataclass(frozen=True)
-class LooseImages(FileImages):
-    """Encoded images that need not lie in files: members of archives, standard input.
-
-    Args:
-        reads: give each image's bytes, or raise BadImage.
-    """
-
-    reads: tuple[Callable[[], bytes], ...] = field(default=(), repr=False)
-
-    def data(self, index: int) -> bytes:
-        """What the image's file would hold."""
-        return self.reads[index]()
-
-    def take(self, indices: npt.NDArray[np.int64]) -> LooseImages:
-        """The images at `indices`, in that order."""
-        return replace(
-            self,
-            paths=tuple(self.paths[i] for i in indices),
-            reads=tuple(self.reads[i] for i in indices),
-        )
-
-
-@dataclass(frozen=True)
 class RowImages(FileImages):
     """Encoded images in the rows of tables; each is called `table#row`.
 

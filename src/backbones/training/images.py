@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from backbones.data.decoder_pool import usable_cores
-from backbones.data.source import FileImages, LooseImages, Split
+from backbones.data.source import FileImages, Split
 from backbones.errors import BadImage, WrongUse
 from backbones.training.checkpoint import fingerprint, refuse_other_data
 
@@ -103,10 +103,6 @@ def _refuse_changed(then: Mapping[str, Tensor], now: Mapping[str, Tensor], split
 
 
 def _look_at_files(images: FileImages) -> dict[str, Tensor]:
-    if isinstance(images, LooseImages):
-        hashes = [_hash(images, place) for place in range(len(images))]
-        nothing = torch.zeros(len(images), dtype=torch.int64)
-        return {"bytes": nothing, "time_ns": nothing.clone(), "sha256": _stack(hashes)}
     status = np.array([_status(images, place) for place in range(len(images))], dtype=np.int64)
     sizes, times = (torch.from_numpy(column.copy()) for column in status.reshape(-1, 2).T)
     found = {"bytes": sizes, "time_ns": times}
