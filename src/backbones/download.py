@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import http.client
+import logging
 import os
 import re
 import sys
@@ -21,6 +22,9 @@ from typing import Any, Literal
 from backbones.errors import DownloadFailed, WrongUse
 from backbones.files import expanded
 from backbones.progress import ByteProgress
+from backbones.units import human_bytes
+
+logger = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 256 * 1024
 _LARGEST_BYTES = 8 << 30  # of a file whose length nobody knows
@@ -177,7 +181,7 @@ def download(
         checksum: the publisher's; None where there is none, and only the length is checked.
         num_bytes: the file's length; None where it is not known.
         at_most: bytes that are taken where the length is not known.
-        progress: called after each chunk.
+        progress: called after each chunk; where it is left out, the download is logged instead.
         wait_s: seconds before the second attempt; doubled for each further one.
 
     Raises:
@@ -198,6 +202,9 @@ def download(
         to.parent.mkdir(parents=True, exist_ok=True)
         with _alone(to):
             if not to.is_file():  # another process may have fetched it meanwhile
+                if progress is None:
+                    size = f" ({human_bytes(num_bytes)})" if num_bytes else ""
+                    logger.info("downloading %s%s from %s", to.name, size, shown(url))
                 _fetch_checked(wanted, to, checksum, wait_s)
     except OSError as error:
         raise DownloadFailed(f"{to} cannot be written: {error.strerror or error}") from error

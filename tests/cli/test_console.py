@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -268,3 +269,19 @@ def test_a_narrow_terminal_cuts_no_name_and_no_number(backbones: Run, width, ver
         assert name in shown
     assert len(hidden) + len(table.columns) == len(columns)
     assert not hidden or width < 140
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_verb_without_a_bar_for_it_says_what_it_downloads(
+    quiet: bool, site: Any, tmp_path: Path
+) -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "backbones", *["-q"] * quiet, "data", "check", "mnist"],
+        env={**os.environ, "BACKBONES_MIRROR": site.base, "BACKBONES_CACHE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    lines = said.stderr.splitlines()
+    note = f"downloading train-images-idx3-ubyte.gz from {site.base}/mnist/train-images"
+    assert lines[0].startswith("error: " if quiet else note)
+    assert lines[-1].startswith(f"error: {site.base}/mnist/train-images-idx3-ubyte.gz cannot be")

@@ -255,3 +255,14 @@ def test_who_waited_for_a_removed_lock_does_not_fetch_beside_the_next(
 def test_an_address_without_a_host_is_not_blamed_on_its_scheme(address: str) -> None:
     with pytest.raises(WrongUse, match=r"got no host$"):
         checked_address(address, "HERE")
+
+
+def test_what_nobody_listens_to_is_logged_with_its_size(
+    site: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So that every verb tells what it fetches, those without a bar for it too."""
+    caplog.set_level("INFO", logger="backbones")
+    for _ in range(2):
+        to = tmp_path / "file.bin"
+        download(site.base + "/file.bin", to, checksum=MD5, num_bytes=len(CONTENT))
+    assert caplog.messages == [f"downloading file.bin (683.6 KiB) from {site.base}/file.bin"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Annotated
@@ -11,7 +10,7 @@ from typing import Annotated
 import typer
 
 from backbones.cli.command import Command, new_group, with_groups
-from backbones.cli.console import be_quiet
+from backbones.cli.console import be_quiet, show_log
 
 _ABOUT = "The classic image-classification networks: look inside, train, use."
 VERBS = {
@@ -113,6 +112,4 @@ def root(
     ] = False,
 ) -> None:
     """The classic image-classification networks: look inside, train, use."""
-    import logging  # help logs nothing
-
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    show_log()

@@ -75,6 +75,18 @@ def warn(text: str) -> None:
     err().print(shown(text, _LAYOUT), markup=False)
 
 
+def show_log() -> None:
+    """Show what the package logs, around whatever bar there is; notes unless they are unwanted."""
+    import logging  # help logs nothing
+
+    class Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            (warn if record.levelno >= logging.WARNING else say)(record.getMessage())
+
+    logging.basicConfig(level=logging.WARNING, handlers=[Notes()])
+    logging.getLogger("backbones").setLevel(logging.INFO)
+
+
 def tell_nameless(classes: Sequence[str], lang: str) -> None:
     """Say so if another language than English is asked for, and the classes have no names."""
     if lang == "en":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from backbones.data.sets import cifar, idx
@@ -80,10 +81,6 @@ def fetch(row: NamedSet, holdout: Holdout, progress: Downloading | None) -> Data
     base = f"{mirrored}/{row.name}" if mirrored else row.base
     folder = cache_folder() / "data" / row.name
     for name, md5 in row.files.items():
-
-        def tell(done: int, total: int | None, name: str = name) -> None:
-            if progress is not None:
-                progress(name, done, total)
-
+        tell = None if progress is None else partial(progress, name)
         download(f"{base}/{name}", folder / name, checksum=Checksum("md5", md5), progress=tell)
     return replace(row.read(folder, holdout), where=row.name)
