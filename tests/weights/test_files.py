@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import zipfile
@@ -276,6 +277,39 @@ def test_a_cut_file_is_called_cut_with_both_lengths_where_they_are_known(tmp_pat
         (tmp_path / "w.safetensors").write_bytes(whole[:keep])
         with pytest.raises(BadWeights, match=f"is cut off: it has {keep} bytes of [0-9]+"):
             read_state(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize("keep", [40, 300, 500])
+def test_a_cut_file_of_the_format_before_pytorch_1_6_is_called_cut(
+    tmp_path: Path, keep: int
+) -> None:
+    state = build("vgg_tiny", 2).state_dict()
+    torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    (tmp_path / "old.pth").write_bytes((tmp_path / "old.pth").read_bytes()[:keep])
+    with pytest.raises(BadWeights, match=r"old\.pth is cut off: fetch it again"):
+        read_state(tmp_path / "old.pth")
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+def test_the_index_of_weights_in_several_files_is_called_that(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"model.{kind}.index.json"
+    files = {f"layer.{n}.weight": f"model-0000{n}-of-00002.{kind}" for n in (2, 1)}
+    path.write_text(json.dumps({"metadata": {"total_size": 8}, "weight_map": files}))
+    with pytest.raises(BadWeights, match=rf"index .*several files \(model-00001-of-00002\.{kind} "):
+        read_state(path)
+
+
+@pytest.mark.parametrize("name", ["w.npy", "w.pkl", "w.pth"])
+def test_a_pickled_dictionary_of_arrays_is_called_that_and_not_run(
+    tmp_path: Path, name: str
+) -> None:
+    arrays = {key: tensor.numpy() for key, tensor in STATE.items()}
+    if name == "w.npy":
+        np.save(tmp_path / name, arrays, allow_pickle=True)  # type: ignore[arg-type]
+    else:
+        (tmp_path / name).write_bytes(pickle.dumps(arrays))
+    with pytest.raises(BadWeights, match=r"pickled dictionary of NumPy's arrays.*numpy\.savez"):
+        read_state(tmp_path / name)
 
 
 def test_the_content_tells_the_format_and_not_the_name(tmp_path: Path) -> None:

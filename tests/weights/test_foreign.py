@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from backbones.errors import BadWeights, WrongUse
@@ -17,6 +19,7 @@ from backbones.weights.adapt import load_adapted
 from backbones.weights.convert import bundle_from
 from backbones.weights.files import read_state
 from backbones.weights.nearest import nearest_variants
+from backbones.weights.opening import open_bundle
 
 SPEC = InputSpec(32, 36)
 
@@ -246,3 +249,18 @@ def test_numbers_of_numpy_beside_the_weights_do_not_matter(tmp_path: Path) -> No
 def test_a_compiled_network_wrapped_twice_is_read(tmp_path: Path) -> None:
     network = nn.Sequential(nn.Identity(), nn.DataParallel(build("resnet_tiny", 3, seed=1)))
     assert_same(converted(tmp_path, network.state_dict())[0], made())
+
+
+def test_a_variance_below_zero_is_refused(tmp_path: Path) -> None:
+    """Its square root is not a number, and so would be every answer."""
+    state = build("resnet_tiny", 3).state_dict()
+    name = next(name for name in state if name.endswith("running_var"))
+    state[name] = state[name] - 2
+    with pytest.raises(BadWeights, match=rf"{re.escape(name)} goes down to -1, and a variance is"):
+        converted(tmp_path, state)
+
+
+def test_the_line_that_makes_a_bundle_does_not_write_over_the_weights(tmp_path: Path) -> None:
+    save_file(build("vgg_tiny", 2).state_dict(), tmp_path / "net.safetensors")
+    with pytest.raises(BadWeights, match=r"-o net-bundle\.safetensors` makes a bundle"):
+        open_bundle(tmp_path / "net.safetensors")

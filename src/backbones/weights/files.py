@@ -21,7 +21,7 @@ from backbones.errors import BadWeights, NotFound, WrongUse
 from backbones.signatures import HEAD_BYTES, what_is
 from backbones.weights import table
 from backbones.weights.arrays import read_arrays
-from backbones.weights.pickles import printable, read_pickled
+from backbones.weights.pickles import ARRAYS_IN_A_PICKLE, printable, read_pickled
 
 _READABLE = ("a PyTorch checkpoint", "a Python pickle", "a NumPy .npz file", "a safetensors file")
 _EXPECTED = "expected a weight file: .safetensors, .npz, or what torch.save writes of a state_dict"
@@ -29,6 +29,7 @@ _PICKLE = b"\x80"
 _DEEPEST = 8  # dictionaries in dictionaries
 _LENGTH_BYTES = 8  # before a safetensors header
 _MIB = 1 << 20
+_LARGEST_INDEX = 64 * _MIB
 
 
 def read_state(path: str | Path, *, entry: str = "") -> dict[str, Tensor]:
@@ -79,7 +80,24 @@ def _kind_of(path: Path) -> str:
         kind = "a Python pickle"
     if kind in _READABLE:
         return kind
+    if shards := _shards(path, kind or ""):
+        raise BadWeights(
+            f"{path} is the index of weights that lie in several files ({shards[0]} ...); expected"
+            ' one: where they were made, save_pretrained(FOLDER, max_shard_size="1TB") writes it'
+        )
+    if kind == "a NumPy .npy array" and b"'|O'" in head:
+        raise BadWeights(f"{path} {ARRAYS_IN_A_PICKLE}")
     raise BadWeights(f"{path} is {kind or 'in no format that is known here'}; {_EXPECTED}")
+
+
+def _shards(path: Path, kind: str) -> list[str]:
+    """The files that an index in the manner of Hugging Face names; none where it is no index."""
+    if not kind.startswith("JSON") or path.stat().st_size > _LARGEST_INDEX:
+        return []
+    try:
+        return sorted(set(map(str, json.loads(path.read_bytes())["weight_map"].values())))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return []
 
 
 def _kind_of_zip(path: Path) -> str:

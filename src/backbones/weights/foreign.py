@@ -124,7 +124,8 @@ def unknown_network(path: Path) -> BadWeights:
     nearest = nearest_variants(shapes_of(read_state(path)))
     variant = nearest.variants[0] if len(nearest.variants) == 1 else "NAME"
     several = f" (NAME is {' or '.join(nearest.variants)})" if len(nearest.variants) > 1 else ""
-    file, out = shlex.quote(str(path)), shlex.quote(f"{path.stem}.safetensors")
+    bundle = f"{path.stem}{'-bundle' * (path.suffix == '.safetensors')}.safetensors"
+    file, out = shlex.quote(str(path)), shlex.quote(bundle)
     return BadWeights(
         f"{path} holds weights alone, which no published hash tells the network of: `backbones"
         f" weights convert {file} --model {variant} -o {out}` makes a bundle of them{several}"

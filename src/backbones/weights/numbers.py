@@ -1,4 +1,4 @@
-"""The numbers of weights: of one precision, and finite."""
+"""The numbers of weights: of one precision, finite, and no variance below zero."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from torch import Tensor
 from backbones.errors import BadWeights
 from backbones.weights.fit import COUNTER
 from backbones.weights.pickles import printable
+
+_VARIANCES = ("running_var", "moving_variance")  # PyTorch's and Keras' names
 
 NON_FINITE = "non_finite"
 """In a bundle's provenance: somebody allowed numbers that are not finite."""
@@ -46,11 +48,18 @@ def in_single_precision(
 
 
 def refuse_non_finite(state: Mapping[str, Tensor]) -> None:
-    """Refuse weights that hold infinities, or what is not a number.
+    """Refuse weights that hold infinities, or what is not a number, or whose answers would be that.
 
     Raises:
-        BadWeights: names the first tensor, and how many of its numbers, and how many tensors more.
+        BadWeights: names the first tensor, and how many of its numbers, and how many tensors more;
+            or a variance of batch norm below zero.
     """
+    for name, tensor in state.items():
+        if name.endswith(_VARIANCES) and not tensor.is_meta and bool((tensor < 0).any()):
+            raise BadWeights(
+                f"{printable(name)} goes down to {float(tensor.min()):.3g}, and a variance is never"
+                " below zero: such weights have no answer; the file is damaged or was edited"
+            )
     bad = {name: count for name, tensor in state.items() if (count := _not_finite(tensor))}
     if bad:
         name, count = next(iter(bad.items()))

@@ -6,7 +6,9 @@ it refuses advise to run it all the same, so none of them come through here.
 
 from __future__ import annotations
 
+import contextlib
 import pickletools
+import re
 import warnings
 import zipfile
 import zlib
@@ -35,6 +37,12 @@ _NUMPY_VALUES = (
     ),
 )
 _OF_MODULES = "torch.nn.modules."
+ARRAYS_IN_A_PICKLE = (
+    "holds a pickled dictionary of NumPy's arrays, which is not run; expected the arrays alone:"
+    ' where it was made, numpy.savez("weights.npz", **weights) saves them by name'
+)
+_BREAKS = (ValueError, IndexError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
+_CUT = re.compile("exhausted before|remain|no newline found|not enough data")  # of pickletools
 _NAMED = 3
 _LONGEST_NAME = 80
 _LARGEST_PICKLE = 1 << 28
@@ -95,10 +103,12 @@ def _reason(path: Path, error: Exception) -> str:
     cut = isinstance(error, EOFError) or any(
         sign in said for sign in ("truncated", "unexpected eof", "ran out of input", "central dir")
     )
-    if cut:
+    if cut or _ends_early(path):
         return "is cut off: fetch it again"
     if isinstance(error, MemoryError) or "allocate" in said:
         return "claims tensors that do not fit into memory; it is damaged, or no weight file"
+    if any(name.startswith(_OF_NUMPY) for name in _named_in(path)):
+        return ARRAYS_IN_A_PICKLE
     return (
         f"cannot be read as PyTorch's format ({type(error).__name__}): damaged, or something else"
     )
@@ -110,14 +120,28 @@ def foreign_classes(path: Path) -> list[str]:
     Returns:
         their names, each once, in the file's order; as far as the pickles can be followed.
     """
-    found: dict[str, None] = {}
-    try:
+    return list(dict.fromkeys(printable(n) for n in _named_in(path) if not _is_plain(n)))
+
+
+def _named_in(path: Path) -> list[str]:
+    """Every class and function that a file's pickles name, up to where a damaged one breaks."""
+    found: list[str] = []
+    with contextlib.suppress(*_BREAKS):
         for name in _names_in(path):
-            if not _is_plain(name):
-                found[printable(name)] = None
-    except (ValueError, IndexError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error):
-        pass  # a damaged pickle is followed up to where it breaks
-    return list(found)
+            found.append(name)  # noqa: PERF402, what came before it breaks is kept
+    return found
+
+
+def _ends_early(path: Path) -> bool:
+    """Whether a file that is no archive ends in the middle of a pickle."""
+    try:
+        for _ in _names_in(path):
+            continue
+    except ValueError as error:
+        return not zipfile.is_zipfile(path) and _CUT.search(str(error)) is not None
+    except _BREAKS:
+        pass
+    return False
 
 
 def _is_plain(name: str) -> bool:
