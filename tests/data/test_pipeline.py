@@ -270,7 +270,9 @@ def test_images_finished_one_by_one_are_the_same(
     together, _ = joined(all_of(Pipeline(split, SPEC, batch_size=8, augment=augment)))
     monkeypatch.setattr("backbones.data.finish._LARGE_IMAGE", 0)
     one_by_one, _ = joined(all_of(Pipeline(split, SPEC, batch_size=8, augment=augment)))
-    assert torch.equal(together, one_by_one)
+    # four units in the last place of a float32 between 1 and 2: sums may be fused at the end of a
+    # row and not in it, which depends on the width of the processor's registers
+    torch.testing.assert_close(together, one_by_one, rtol=0, atol=4 * 2**-23)
     assert isinstance(split.images, ArrayImages)
     np.testing.assert_array_equal(split.images.array, kept)
 

@@ -185,7 +185,8 @@ def test_a_frozen_network_in_inference_mode_gives_the_same_map() -> None:
     network.requires_grad_(False)
     with torch.inference_mode():
         found = grad_cam(network, x).values
-    assert torch.equal(found, expected)
+    # in the precision of float32: what needs no gradients may go through other kernels
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("name", ["vgg_tiny", "resnet_tiny"])

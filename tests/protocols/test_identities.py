@@ -127,7 +127,9 @@ def test_one_view_is_the_network_itself(network: nn.Module) -> None:
     network.eval()
     images = noise(4, 3, 16, 16)
     with torch.no_grad():
-        assert torch.equal(answers(network, images, "single", 16), network(images).log_softmax(1))
+        found, expected = answers(network, images, "single", 16), network(images).log_softmax(1)
+    # in the precision of float32: images lie otherwise in memory, and kernels are chosen by that
+    torch.testing.assert_close(found, expected)
 
 
 def test_a_scale_given_twice_equals_once(network: nn.Module, split: Split, spec: InputSpec) -> None:

@@ -140,8 +140,8 @@ def test_repeats_are_folded_as_in_the_papers_tables(
 
 def test_a_first_block_that_differs_is_told() -> None:
     texts = drawn("resnet50").scene.texts
-    assert "first: 3×3/2, shortcut 1×1/2" in texts
-    assert "first: shortcut 1×1" in texts
+    assert texts.count("first: 3×3/2") == texts.count("first: 1×1/2") == 3
+    assert texts.count("first: 1×1") == 1
     assert "first: 1×1 96, 3×3/2 96, no shortcut" in drawn("efficientnet_b0").scene.texts
 
 
@@ -184,7 +184,7 @@ def test_parallel_towers_and_shortcuts_are_drawn_as_such() -> None:
     assert max(middles) - min(middles) < 0.1
     assert len({round(boxes[str(index)].y) for index in firsts}) == 4
     arcs = [i for i in drawn("resnet50").scene.items if isinstance(i, Line) and len(i.points) == 4]
-    assert len(arcs) == 4
+    assert Counter(arc.dashed for arc in arcs) == {False: 4, True: 4}
 
 
 @pytest.mark.parametrize("style", ["blocks", "graph", "full"])
@@ -206,6 +206,28 @@ def test_the_activation_after_a_sum_is_drawn(name: str, style: str, active: bool
             i for i in texts if i.text == "ReLU" and abs(i.x - sign.x) + abs(i.y - sign.y) < 16
         ]
         assert len(around) == len(named) == active
+
+
+@pytest.mark.parametrize("name", ["resnet34", "resnet50"])
+def test_projection_shortcuts_are_dashed(name: str) -> None:
+    """He et al., Figure 3: "the dotted shortcuts increase dimensions". Where blocks are folded, the
+    first one's projection is drawn beside the identity of the others."""
+    every = drawn(name, "full")
+    found = {i.source: i.target for i in every.scene.items if isinstance(i, Line) and i.dashed}
+    with ShapesOnly():
+        network = build(name)
+    paths = [path for path, _ in network.named_modules() if path.endswith("downsample")]
+    layers = {step.module: step for step in steps(name)}
+    projections = [layers[f"{path}.0"] for path in paths]
+    sums = {str(step.index): step.inputs for step in steps(name) if step.kind == "add"}
+    assert len(found) == 2 * len(projections) == 2 * (3 + (name == "resnet50"))
+    for step in projections:
+        assert found[str(step.inputs[0])] == str(step.index)
+        assert step.index in sums[found[str(step.index)]]
+    for style in ("blocks", "graph"):
+        arcs = [i for i in drawn(name, style).scene.items if isinstance(i, Line) and i.dashed]
+        assert len(arcs) == len(projections)
+        assert {arc.target for arc in arcs} <= set(sums)
 
 
 def edges(name: str, style: str) -> set[tuple[str, str]]:

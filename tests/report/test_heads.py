@@ -104,6 +104,25 @@ def test_heads_hang_off_their_modules(name: str, style: Style) -> None:
         assert path in scene.texts
 
 
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize(("name", "count"), [("inception_v1", 3), ("googlenet", 1)])
+def test_the_softmaxes_of_figure_3_are_drawn_behind_the_scores(
+    name: str, count: int, style: Style
+) -> None:
+    """They read the last layer of the network and of each head, and nothing reads them."""
+    scene, last = scene_of(name, style), trunk_of(name)[-1].index
+    heads = {path: max(int(key.partition("/")[2]) for key in boxes_of(scene, path))
+             for path in ("aux1", "aux2")[: count - 1]}  # fmt: skip
+    expected = {(str(last), str(last + 1))} | {
+        (f"{path}/{end - 1}", f"{path}/{end}") for path, end in heads.items()
+    }
+    lines = {(i.source, i.target) for i in scene.items if isinstance(i, Line)}
+    assert expected <= lines
+    assert not {end for _, end in expected} & {source for source, _ in lines}
+    written = [text for text in scene.texts if text.startswith("softmax") and text[-1].isdigit()]
+    assert sorted(written) == ["softmax0", "softmax1", "softmax2"][-count:]
+
+
 def test_what_is_in_a_head_is_written_on_it() -> None:
     written = Counter(scene_of("googlenet_aux", "full").texts)
     without = Counter(scene_of("googlenet", "full").texts)

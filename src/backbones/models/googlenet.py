@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 from typing import ClassVar, Literal
 
 import torch
@@ -330,6 +331,9 @@ class GoogLeNet(nn.Module):
         self.dropout = nn.Dropout(row.dropout)
         self.fc = nn.Linear(row.table[-1].maps, self.num_classes)
         initialise(self, row.init)
+
+    figure_softmax = MappingProxyType({"": "softmax2", "aux1": "softmax0", "aux2": "softmax1"})
+    """What figure 3 draws behind the network and each head; the losses hold it here."""
 
     @property
     def stages(self) -> tuple[tuple[str, str], ...]:

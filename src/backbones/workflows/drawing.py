@@ -29,7 +29,7 @@ def auxiliaries_of(network: Any, graph: Graph) -> tuple[Auxiliary, ...]:
             own = record(network.get_submodule(path), made[-1].shape[1:])
         except RuntimeError:
             continue  # its windows are larger than the maps
-        found.append(Auxiliary(reads, path, own))
+        found.append(Auxiliary(reads, path, own, _softmax_behind(network, path)))
     return tuple(found)
 
 
@@ -53,4 +53,11 @@ def caption_of(network: Any, found: Inspection, heads: Sequence[Auxiliary]) -> W
             where = "parts that an evaluation does not run, not drawn"
         numbers[1] += f" ({idle} in {where})"
     caption.append(" · ".join(numbers))
-    return Words(found.name, tuple(caption))
+    return Words(found.name, tuple(caption), _softmax_behind(network, ""))
+
+
+def _softmax_behind(network: Any, path: str) -> str:
+    """What the paper's figure calls the softmax behind a head, or "" where it draws none."""
+    return (
+        str(getattr(network, "figure_softmax", {}).get(path, "")) if hasattr(network, "row") else ""
+    )

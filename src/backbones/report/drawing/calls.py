@@ -14,6 +14,7 @@ Kind = Literal[
     "linear",
     "norm",
     "activation",
+    "softmax",
     "gate",
     "attention",
     "add",

@@ -17,7 +17,7 @@ from backbones.report.drawing.outline import DenseOutline, Repeat, StageOutline,
 from backbones.report.drawing.render import FORMATS, Format, rendered
 from backbones.report.drawing.scene import Scene
 from backbones.report.drawing.sheet import Words, compose, single_titles
-from backbones.report.drawing.steps import DrawingStep, steps_of
+from backbones.report.drawing.steps import DrawingStep, steps_of, with_softmax
 from backbones.report.drawing.towers import has_towers, in_towers
 
 _LONGEST_NAME = 12  # letters of a layer's name under its box
@@ -94,7 +94,7 @@ def draw_blocks(
         names: module path -> the paper's name of a layer.
         auxiliaries: heads that only training runs, drawn as side branches.
     """
-    steps = in_towers(steps_of(graph))
+    steps = with_softmax(in_towers(steps_of(graph)), words.softmax)
     return _drawn(MapLook(steps), graph, words, stages, names, auxiliaries, fold=True)
 
 
@@ -127,7 +127,7 @@ def _drawn(
     fold: bool,
 ) -> Drawing:
     whole = steps_of(graph)
-    steps = in_towers(whole)
+    steps = with_softmax(in_towers(whole), words.softmax)
     stages = () if has_towers(whole) else stages  # one section, from the image to the answer
     found = outline(steps, graph.kinds, stages, fold=fold)
     if fold and _fold_away(found, sources(steps, auxiliaries)):

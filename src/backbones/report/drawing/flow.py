@@ -14,12 +14,13 @@ from backbones.report.drawing.dense import dense_graph, dense_map
 from backbones.report.drawing.layered import Placement, Room, place
 from backbones.report.drawing.lettering import text_width
 from backbones.report.drawing.looks import FAINT, INK, Glyph, GlyphStyle, key_of
-from backbones.report.drawing.outline import Element, Repeat, Section
+from backbones.report.drawing.outline import Element, Repeat, Section, shortcut_of
 from backbones.report.drawing.pieces import Piece, key_at
 from backbones.report.drawing.scene import Anchor, Item, Line, Plate, Point, Text, moved
 from backbones.report.drawing.steps import DrawingStep
 
 _ARC = 8.0  # pt between a branch and the shortcut around it
+_ASIDE = 3.0  # pt between two arrows that meet at one sum
 _PAD = 7.0  # pt inside a frame
 _STRIP = 12.0  # pt of a frame's heading
 _NOTE, _NOTE_LINE = 6.0, 7.6  # pt: size of notes, and from line to line
@@ -145,8 +146,12 @@ class Composer:
         )
         across = _join_on_axis(found, join)
         keys = [key_at(section.source), *(key_of(step) for step in section.steps)]
+        projected = {number[step.index] for step in shortcut_of(section)}
         items: list[Item] = [
-            self._edge(found, across, glyphs, edge, (keys[edge[0]], keys[edge[1]]))
+            replace(
+                self._edge(found, across, glyphs, edge, (keys[edge[0]], keys[edge[1]])),
+                dashed=not projected.isdisjoint(edge),
+            )
             for edge in edges
         ]
         for glyph, along, off in zip(glyphs, found.along, across, strict=True):
@@ -163,8 +168,30 @@ class Composer:
             points = [(0.0, 0.0), (0.0, -height), (meet, -height), (meet, -glyphs[join].top)]
             items.insert(0, self.line(points, keys[0], keys[join]))
             before = height + 2.0
+            if section.projection:
+                arc, before = self._projection(section.projection, points)
+                items = [replace(arc[0], source=keys[0], target=keys[join]), arc[1], *items]
         leave = meet + glyphs[join].reach
         return Piece(tuple(items), end, before, after, 0.0, leave, False, keys[1], keys[-1])
+
+    def _projection(
+        self, layers: str, identity: Sequence[Point]
+    ) -> tuple[tuple[Line, Text], float]:
+        """The way around an identity that the first time has instead, dashed as in ResNet's figure.
+
+        Returns:
+            the way and what is written on it, and how far they reach from the axis.
+        """
+        text, size = f"first: {layers}", 5.6
+        wide = text_width(text, size)
+        (_, _), (_, height), (meet, _), (_, top) = identity
+        far, end = height - _ARC, meet + _ASIDE
+        way = self.line([(0.0, height), (0.0, far), (end, far), (end, top)], "", "")
+        x, y = self.xy(end / 2, far - 4.0)
+        anchor: Anchor = "end" if self.look.downwards else "middle"
+        written = Text(x, y, text, size, wide, colour=FAINT, anchor=anchor)
+        reach = wide + 6.0 if self.look.downwards else size + 4.0
+        return (replace(way, dashed=True), written), reach - far
 
     def _edge(
         self,

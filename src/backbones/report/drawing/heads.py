@@ -12,7 +12,7 @@ from backbones.report.drawing.looks import pale
 from backbones.report.drawing.outline import trunk
 from backbones.report.drawing.pieces import Piece, key_at
 from backbones.report.drawing.scene import Cuboid, Item, Line, Plate, Text
-from backbones.report.drawing.steps import DrawingStep, steps_of
+from backbones.report.drawing.steps import DrawingStep, steps_of, with_softmax
 
 MARK = "training only"
 _LEAD = 12.0  # pt between the way out of the flow and the head's frame
@@ -31,11 +31,13 @@ class Auxiliary:
         reads: path of the module whose maps it reads.
         path: its own.
         graph: recorded on maps of that shape.
+        softmax: what the paper's figure calls the one behind its scores; "" where it draws none.
     """
 
     reads: str
     path: str
     graph: Graph
+    softmax: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def _source(steps: Sequence[DrawingStep], path: str) -> DrawingStep:
 
 def _head(composer: Composer, source: DrawingStep, auxiliary: Auxiliary) -> Head:
     nameless = Composer(composer.look, {})
-    own = steps_of(auxiliary.graph)
+    own = with_softmax(steps_of(auxiliary.graph), auxiliary.softmax)
     inside = nameless.series([nameless.piece(element) for element in trunk(own)[1:]])
     keys = {key_at(0): key_at(source.index)}
     keys |= {key_at(step.index): f"{auxiliary.path}/{step.index}" for step in own[1:]}

@@ -9,8 +9,8 @@ one with a count, as papers' tables do ("× 6").
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from backbones.report.drawing.steps import DrawingStep
@@ -26,11 +26,14 @@ class Section:
         source: index of the step that all branches start from; -1 for the network's input.
         inner: the steps between, in the order of execution.
         join: where the branches meet.
+        projection: what the first of several sections has in place of this one's identity, such as
+            "1×1/2"; "" where that is the same.
     """
 
     source: int
     inner: tuple[DrawingStep, ...]
     join: DrawingStep
+    projection: str = ""
 
     @property
     def steps(self) -> tuple[DrawingStep, ...]:
@@ -261,7 +264,8 @@ def _folded(elements: Sequence[Element], prefix: str, kinds: Mapping[str, str]) 
         if length > 1:
             every = tuple(step for _, group in run for e in group for step in steps_in(e))
             note = _difference(run[0][1], members)
-            found.append(Repeat(length, tuple(inside), note, every))
+            seen = tuple(_with_projection(inside, run[0][1]))
+            found.append(Repeat(length, seen, note, every))
         else:
             found += inside
         place += length
@@ -314,7 +318,7 @@ def _is_like(first: Sequence[Element], typical: Sequence[Element]) -> bool:
 
 def _difference(first: Sequence[Element], typical: Sequence[Element]) -> str:
     """What the first time has that the others have not."""
-    shortcut = tuple(step for element in first for step in _shortcut(element))
+    shortcut = tuple(step for element in first for step in shortcut_of(element))
     mine = [s for e in first for s in steps_in(e) if s not in shortcut]
     theirs = [s for e in typical for s in steps_in(e)]
     known = Counter(_layer(step) for step in theirs)
@@ -326,15 +330,23 @@ def _difference(first: Sequence[Element], typical: Sequence[Element]) -> str:
         elif step.kind in ("convolution", "depthwise", "pooling", "linear"):
             same_maps = (step.title.split("/")[0], step.shape[:1]) in windows
             told.append(step.title if same_maps else f"{step.title} {step.shape[0]}")
-    told += [f"shortcut {step.title}" for step in shortcut if step.kind == "convolution"]
     around = [any(isinstance(e, Section) and e.is_around for e in es) for es in (first, typical)]
     if around == [False, True] and not shortcut:
         told.append("no shortcut")
     return f"first: {', '.join(dict.fromkeys(told))}" if told else ""
 
 
-def _shortcut(element: Element) -> tuple[DrawingStep, ...]:
-    """The layers on the shorter of two ways to a sum."""
+def _with_projection(typical: Sequence[Element], first: Sequence[Element]) -> Iterator[Element]:
+    """What stands for all times, with the layers that the first one's shortcuts have."""
+    for number, element in enumerate(typical):
+        layers = shortcut_of(first[number]) if number < len(first) else ()
+        if layers and isinstance(element, Section) and element.is_around:
+            element = replace(element, projection=" · ".join(step.title for step in layers))
+        yield element
+
+
+def shortcut_of(element: Element) -> tuple[DrawingStep, ...]:
+    """The layers on the shorter of two ways to a sum: a projection, in the words of ResNet."""
     if not isinstance(element, Section) or element.join.kind != "add" or element.is_around:
         return ()
     steps = {step.index: step for step in element.inner}

@@ -28,15 +28,17 @@ _AROUND = 70.0  # pt of height for title, caption and legend
 
 @dataclass(frozen=True)
 class Words:
-    """What is written around a drawing.
+    """What a drawing says beyond the graph.
 
     Args:
         title: the network.
         caption: lines below it.
+        softmax: what the paper's figure calls the one behind the scores; "" where it draws none.
     """
 
     title: str
     caption: tuple[str, ...]
+    softmax: str = ""
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,19 @@ def steps_of(graph: Graph) -> tuple[DrawingStep, ...]:
     )
 
 
+def with_softmax(steps: tuple[DrawingStep, ...], title: str) -> tuple[DrawingStep, ...]:
+    """The steps, and behind them the softmax that a figure draws and a network leaves to its loss.
+
+    Args:
+        steps: of `steps_of`.
+        title: what the figure calls it; "" where it draws none.
+    """
+    if not title:
+        return steps
+    last = steps[-1]
+    return (*steps, DrawingStep(len(steps), "softmax", title, last.shape, (last.index,), ()))
+
+
 def _grouped(graph: Graph) -> tuple[dict[int, Draft], dict[int, int]]:
     """A draft for every call of a module without parts, and for every other function.
 
