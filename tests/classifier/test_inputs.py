@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from backbones.classifier import archives
 from backbones.classifier import inputs as module
 from backbones.classifier.inputs import find_inputs
 from backbones.errors import BadImage, NotFound, WrongUse
@@ -149,7 +150,7 @@ def test_a_link_in_a_zip_is_no_image(tmp_path: Path) -> None:
 def test_a_bomb_in_an_archive_is_one_bad_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_MEMBER_BYTES", 2**20)
+    monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 2**20)
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb.jpg", bytes(2**22))
@@ -286,7 +287,7 @@ def test_a_member_that_says_it_is_huge_is_not_read(
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("1.jpg", bytes(3 * 2**20))
-    monkeypatch.setattr(module, "MAX_MEMBER_BYTES", 2**20)
+    monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 2**20)
     monkeypatch.setattr(zipfile.ZipExtFile, "read", lambda *_: pytest.fail("it was read"))
     assert contents(find_inputs([path])) == ["larger than 1 MiB in the archive"]
 
