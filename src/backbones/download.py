@@ -24,14 +24,13 @@ from backbones.files import expanded
 from backbones.progress import ByteProgress
 from backbones.units import human_bytes
 
-logger = logging.getLogger(__name__)
-
 _CHUNK_BYTES = 256 * 1024
 _LARGEST_BYTES = 8 << 30  # of a file whose length nobody knows
 _SLOWEST_BYTES_S = 1024
 _WINDOW_S = 60.0
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_log = logging.getLogger(__name__)
 _ATTEMPTS = 4
 _TIMEOUT_S = 30.0
 
@@ -191,8 +190,8 @@ def download(
     if to.is_file():
         return to
     if is_offline():
-        given = os.environ["BACKBONES_OFFLINE"]
-        what = given if given.startswith("--") else "BACKBONES_OFFLINE"
+        what = os.environ["BACKBONES_OFFLINE"]
+        what = what if what.startswith("--") else "BACKBONES_OFFLINE"
         raise DownloadFailed(
             f"{to.name} is not here, and {what} forbids downloads; allow them, or put the file"
             f" from {shown(url)} at {to}"
@@ -204,7 +203,7 @@ def download(
             if not to.is_file():  # another process may have fetched it meanwhile
                 if progress is None:
                     size = f" ({human_bytes(num_bytes)})" if num_bytes else ""
-                    logger.info("downloading %s%s from %s", to.name, size, shown(url))
+                    _log.info("downloading %s%s from %s", to.name, size, shown(url))
                 _fetch_checked(wanted, to, checksum, wait_s)
     except OSError as error:
         raise DownloadFailed(f"{to} cannot be written: {error.strerror or error}") from error
@@ -308,10 +307,8 @@ def _fetch_persistently(wanted: _Wanted, wait_s: float) -> str | None:
             failure = str(getattr(error, "reason", error)) or type(error).__name__
             if attempt and not wanted.part.is_file():
                 return failure  # nobody answers: most likely this machine is offline
-        except http.client.HTTPException as error:
-            failure = f"the answer is no HTTP ({type(error).__name__})"
-        except ConnectionError as error:
-            failure = str(error)
+        except (http.client.HTTPException, ConnectionError) as error:
+            failure = f"the answer broke off or is no HTTP: {type(error).__name__}"
         except ValueError:  # urllib cannot read the address that it was sent on to
             return "the server sends on to something that is no address"
     return failure
