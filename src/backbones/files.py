@@ -292,8 +292,11 @@ def _opened(target: Path) -> int:
         try:
             handle = os.open(target, flags | os.O_NONBLOCK)
         except OSError as error:
-            if error.errno != errno.ENXIO or time.monotonic() > end:
+            if error.errno != errno.ENXIO:
                 raise
+            if time.monotonic() > end:
+                said = "nobody reads from this named pipe; start its reader first"
+                raise OSError(errno.ENXIO, said, str(target)) from None
             time.sleep(0.05)
         else:
             os.set_blocking(handle, True)

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from backbones.classifier.inference import Inference, InferenceOptions, Member
 from backbones.classifier.archives import Waiting
+from backbones.classifier.inference import Inference, InferenceOptions, Member
 from backbones.classifier.inputs import Inputs, find_inputs
 from backbones.classifier.predictions import KEPT_PX, Prediction, class_names, predictions_of
 from backbones.classifier.source import Source, input_source

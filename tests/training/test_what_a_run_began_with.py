@@ -221,6 +221,14 @@ def test_too_large_a_rate_takes_no_folder(photos, tmp_path):
     assert break_off(begin(photos, out)) == out
 
 
+def test_a_run_that_diverged_after_its_last_step_is_told_so(photos, tmp_path):
+    """The error named a test image and spoke of a damaged checkpoint."""
+    ways = ("optimizer.lr=1e9", "length=2steps", "evaluate_every=2steps")
+    with pytest.raises(Diverged, match=r"diverged; begin anew .* lower optimizer\.lr") as caught:
+        begin(photos, tmp_path / "run", *ways).run()
+    one_line(caught)
+
+
 def test_a_run_that_was_replaced_does_not_write(photos, tmp_path):
     first, second, late = (begin(photos, tmp_path / "run", f"seed={seed}") for seed in range(3))
     first._begun()  # its folder is made, and no step taken

@@ -17,7 +17,7 @@ from backbones.classifier.held_out import was_chosen_by
 from backbones.compute import Compute, Precision
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource
-from backbones.errors import WrongUse, telling_of_memory
+from backbones.errors import Diverged, NotFinite, WrongUse, telling_of_memory
 from backbones.footprint.room import batch_advice
 from backbones.labels import shown
 from backbones.report.curves import draw_curves
@@ -106,7 +106,14 @@ class TrainingRun:
         run = self._begun()
         with run.lock, self.compute.running():
             yield from self.records()
-            self.finished = _finish(run, self.source, self.compute)
+            try:
+                self.finished = _finish(run, self.source, self.compute)
+            except NotFinite as error:
+                raise Diverged(
+                    f"the last weights answer {error.about} with {error.found}, and none before"
+                    " them were kept: the training diverged; begin anew in another folder with a"
+                    f" lower optimizer.lr (it is {self.recipe.optimizer.lr:g})"
+                ) from None
 
     def run(self) -> Finished:
         """Train to the end; a run that is at its end stays as it is.
