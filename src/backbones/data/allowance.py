@@ -13,6 +13,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_USUAL = 200  # of which together fill the allowance: such images use the same memory again
+
 
 class Allowance:
     """Bytes that threads share; who needs more than are left waits, in the order of asking.
@@ -23,7 +25,7 @@ class Allowance:
 
     def __init__(self, total: int) -> None:
         self._total = self._left = total
-        self._used = 0  # since the last time that freed memory was given back
+        self._used = 0  # by large images, since freed memory was last given back
         self._next = threading.Lock()  # held by the one who waits for bytes: none is passed over
         self._changed = threading.Condition()
 
@@ -38,7 +40,8 @@ class Allowance:
             yield
         finally:
             with self._changed:
-                self._used += share
+                if share > self._total // _USUAL:
+                    self._used += share
                 if self._used >= self._total // 6:
                     self._used = 0
                     _give_back()
