@@ -131,6 +131,10 @@ def read_image(path: Path, *, shorter_px: int | None = None) -> Pixels:
     return decode(read_bytes(path), shorter_px=shorter_px)
 
 
+read_picture = read_image
+"""Its former name, which scripts of people still import."""
+
+
 def image_facts(data: bytes) -> tuple[str, str, int, int]:
     """What the header says, without decoding: format, mode, width and height as stored.
 
