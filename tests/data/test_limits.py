@@ -229,18 +229,18 @@ for path in sys.argv[1:]:
     os.wait()
 """
 MIXES = {
-    "large files": ([("BMP", (5000, 2300))] * 4, 290_000_000),
-    "windows of wide images": ([("JPEG", (60_000, 32))] * 50, 120_000_000),
+    "large files": ("BMP", (5000, 2300), 4, 290_000_000),
+    "windows of wide images": ("JPEG", (60_000, 32), 50, 120_000_000),
 }
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are read from /proc")
 def test_memory_does_not_depend_on_how_many_large_images_there_are(tmp_path: Path) -> None:
     """The allowance (here 50 MB), what waits, one large file; each mix would take more at once."""
-    for mix, (images, _) in MIXES.items():
+    for mix, (kind, size, count, _) in MIXES.items():
+        data = encoded(Image.new("RGB", size, (90, 60, 30)), kind)
         with tarfile.open(tmp_path / f"{mix}.tar", "w") as archive:
-            for number, (kind, size) in enumerate(images):
-                data = encoded(Image.new("RGB", size, (90, 60, 30)), kind)
+            for number in range(count):
                 member = tarfile.TarInfo(f"{number}.{kind.lower()}")
                 member.size = len(data)
                 archive.addfile(member, io.BytesIO(data))
@@ -257,7 +257,7 @@ def test_memory_does_not_depend_on_how_many_large_images_there_are(tmp_path: Pat
         check=True,
     )
     peaks = dict(line.rsplit(" ", 1) for line in run.stdout.splitlines())
-    limits = [limit for _, limit in MIXES.values()] + [140_000_000]
+    limits = [limit for *_, limit in MIXES.values()] + [140_000_000]
     for place, limit in zip(places, limits, strict=True):
         assert int(peaks[place.name]) < limit, peaks
 
