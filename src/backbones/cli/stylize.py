@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,44 +21,55 @@ Layers = Annotated[
         metavar="NAME", help="Such as relu4_2, or a module path; repeatable, or with commas."
     ),
 ]
-Weights = Annotated[
-    str | None,
-    typer.Option(metavar="CLASSIFIER", help="Default: the best weights on this machine."),
-]
-StyleWeight = Annotated[
-    float, typer.Option(metavar="X", help="Style weight; the content weight is 1.")
-]
-SmoothnessWeight = Annotated[
-    float, typer.Option(metavar="X", help="Total variation weight; more is smoother.")
-]
-Start = Annotated[
-    Literal["content", "noise"], typer.Option(help="Start from the content or from noise.")
-]
+
+
+@dataclass(frozen=True)
+class StyleOptions:
+    """The fields of `backbones.StyleSettings`."""
+
+    content_layers: Layers = None
+    style_layers: Layers = None
+    style_weight: Annotated[
+        float, typer.Option(metavar="X", help="Style weight; the content weight is 1.")
+    ] = 300.0
+    tv_weight: Annotated[
+        float, typer.Option(metavar="X", help="Total variation weight; more is smoother.")
+    ] = 1.0
+    steps: Annotated[
+        int, typer.Option(metavar="N", help="Number of optimizer steps, over all sizes.")
+    ] = 300
+    optimizer: Annotated[Literal["lbfgs", "adam"], typer.Option(help="Optimizer.")] = "lbfgs"
+    preserve_colour: Annotated[
+        bool, typer.Option("--preserve-colour", help="Keep the content's colours.")
+    ] = False
+    start: Annotated[
+        Literal["content", "noise"], typer.Option(help="Start from the content or from noise.")
+    ] = "content"
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the noise.")] = 0
+
+    def settings(self) -> StyleSettings:
+        """What they say; layers may be named with commas between them."""
+        from backbones import StyleSettings
+
+        layers = {"content_layers": self.content_layers, "style_layers": self.style_layers}
+        named = {name: _names(given) for name, given in layers.items()}
+        return StyleSettings(**{**asdict(self), **named})
 
 
 def stylize(
     content: Annotated[Path, typer.Argument(metavar="CONTENT", help="The image to change.")],
     style: Annotated[Path, typer.Argument(metavar="STYLE", help="The image with the style.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help=".png, .jpg or .webp.")],
-    weights: Weights = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(metavar="CLASSIFIER", help="Default: the best weights on this machine."),
+    ] = None,
     model: Annotated[
         str | None, typer.Option(metavar="NAME", help="A network whose weights are here.")
     ] = None,
-    content_layers: Layers = None,
-    style_layers: Layers = None,
-    style_weight: StyleWeight = 300.0,
-    tv_weight: SmoothnessWeight = 1.0,
     size: Annotated[int, typer.Option(metavar="PX", help="Longer side of the result.")] = 384,
-    steps: Annotated[
-        int, typer.Option(metavar="N", help="Number of optimizer steps, over all sizes.")
-    ] = 300,
-    optimizer: Annotated[Literal["lbfgs", "adam"], typer.Option(help="Optimizer.")] = "lbfgs",
-    preserve_colour: Annotated[
-        bool, typer.Option("--preserve-colour", help="Keep the content's colours.")
-    ] = False,
-    start: Start = "content",
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the noise.")] = 0,
     *,
+    wanted: StyleOptions,
     compute: ComputeOptions,
     output: OutputOptions,
 ) -> None:
@@ -70,31 +81,28 @@ def stylize(
     Examples:
         backbones stylize photo.jpg starry_night.jpg -o night.png --size 512
     """
-    from backbones import StyleSettings
     from backbones import stylize as stylize_image
     from backbones.errors import WrongUse
 
     _check_destination(out)
     if weights and model:
         raise WrongUse("--weights and --model exclude each other; weights know their network")
-    weighed = (style_weight, tv_weight, steps, optimizer, preserve_colour, start, seed)
-    settings = StyleSettings(_names(content_layers), _names(style_layers), *weighed)
     with progress("stylizing", unit="steps") as moved:
         done = stylize_image(
             content,
             style,
             weights or model,
-            settings=settings,
+            settings=wanted.settings(),
             size_px=size,
             **asdict(compute),
-            progress=lambda step: _tell(moved, step, steps),
+            progress=lambda step: _tell(moved, step, wanted.steps),
         )
     done.save(out)
     _say_layers(done.network, done.settings)
     if output.json:
         print_json(_as_json(done, out))
     if done.interrupted:
-        say(f"interrupted after {done.steps} of {steps} steps; the best image is in {out}")
+        say(f"interrupted after {done.steps} of {wanted.steps} steps; the best image is in {out}")
         raise typer.Exit(130)
     say(f"wrote {out}: {done.image.shape[1]}x{done.image.shape[0]} px, loss {done.loss:.4g}")
 
