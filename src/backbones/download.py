@@ -249,7 +249,7 @@ class _Wanted:
         part: where to, until it is whole.
         num_bytes: its length; None where nobody knows.
         at_most: bytes that are taken where its length is not known.
-        progress: hears how far it is.
+        progress: callback with how far it is.
     """
 
     url: str

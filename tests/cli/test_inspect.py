@@ -136,7 +136,7 @@ def test_a_network_of_ones_own(backbones, nets: Path) -> None:
     assert (found["params"], found["trainable"]) == (4 * 27 + 4 + 10, 4 * 27 + 10)
     assert layers[":conv2d"]["macs"] == 4 * 4 * 4 * 27
     assert (layers[":conv2d"]["params"], layers[":mul"]["params"]) == (4 * 27, 4)
-    assert found["idle_params"] == 0
+    assert found["training_only_params"] == found["idle_params"] == 0
     assert layers[":conv2d"]["receptive_field"] == [3, 3]
     assert layers["head"]["receptive_field"] == [9, 9]
     assert found["macs"] == 4 * 4 * 4 * 27 + 8

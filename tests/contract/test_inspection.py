@@ -43,7 +43,7 @@ def test_macs_and_shapes_are_those_of_pytorch(name: str) -> None:
     assert outputs == seen
     assert 2 * found.macs == counter.get_total_flops()
     assert sum(stage.macs for stage in found.stages) == found.macs
-    assert sum(stage.params for stage in found.stages) + found.idle == found.params
+    assert sum(stage.params for stage in found.stages) + found.training_only_params == found.params
     assert found.params == sum(p.numel() for p in network.parameters())
     assert not found.missing
 

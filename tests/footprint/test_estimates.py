@@ -18,7 +18,7 @@ from backbones.errors import NotFound, WrongUse
 from backbones.footprint import liveness
 from backbones.footprint.estimates import inference_memory, largest_batch, training_memory
 from backbones.footprint.passes import run_pass
-from backbones.footprint.torchsummary import classic_sum
+from backbones.footprint.torchsummary import torchsummary_total
 from backbones.models import build, find_row, make
 from backbones.nn.auxiliary import total_loss
 
@@ -303,7 +303,7 @@ def test_nothing_of_the_network_or_the_random_state_moves() -> None:
     inference_memory(network)
     training_memory(network, batch=2)
     largest_batch(network, None, 10**7)
-    classic_sum(network)
+    torchsummary_total(network)
     assert [module.training for module in network.modules()] == modes
     assert [*map(id, network.parameters()), *map(id, network.buffers())] == own
     assert all(p.grad is None and p.requires_grad for p in network.parameters())
@@ -332,7 +332,7 @@ def test_frozen_parameters_get_no_gradient_and_no_state() -> None:
     ],
 )
 def test_the_sum_of_the_tutorials(name: str, pooling: bool, printed: tuple[str, ...]) -> None:
-    found = classic_sum(name)
+    found = torchsummary_total(name)
     found = found if pooling else found.without_pooling()
     parts = (found.input_mib, found.passes_mib, found.params_mib, found.total_mib)
     assert tuple(f"{part:.2f}" for part in parts) == printed
@@ -367,13 +367,13 @@ def test_text_and_json_hold_the_same_numbers() -> None:
 
 
 @pytest.mark.parametrize("name", ["vgg_tiny", "googlenet_tiny", "densenet_tiny", "lenet5_1998"])
-def test_the_classic_sum_heard_on_the_way_changes_nothing(name: str) -> None:
+def test_the_torchsummary_total_heard_on_the_way_changes_nothing(name: str) -> None:
     """`memory` adds it up during its evaluation pass; both answers are those of passes alone."""
     from backbones import memory
-    from backbones.footprint.torchsummary import classic_sum
+    from backbones.footprint.torchsummary import torchsummary_total
     from backbones.workflows.networks import made_once
 
     network = made_once(name)
     found = memory(network, batch=3)
     assert found.evaluation == inference_memory(network, batch=3)
-    assert found.classic == classic_sum(network)
+    assert found.torchsummary == torchsummary_total(network)

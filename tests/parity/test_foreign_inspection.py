@@ -34,7 +34,7 @@ def test_costs_are_those_that_pytorch_counts(timm: Any, name: str) -> None:
     found = inspect(network)
     assert 2 * found.macs == counter.get_total_flops()
     assert found.params == sum(p.numel() for p in network.parameters())
-    assert found.idle == 0
+    assert found.training_only_params == 0
     assert found.layers[-1].output == (1000,)
     assert not found.missing
 

@@ -29,7 +29,7 @@ from backbones.nn.evaluating import evaluating
 from backbones.progress import Progress
 from backbones.protocols.classes import column_order, match_classes
 from backbones.protocols.table import Protocol, find_protocol
-from backbones.protocols.text import Told, evaluation_text
+from backbones.protocols.text import ReportContext, evaluation_text
 from backbones.protocols.viewing import plan
 from backbones.spec import InputSpec
 
@@ -96,7 +96,7 @@ class Evaluation:
 
     def to_text(self) -> str:
         """The same in lines of text, for people."""
-        told = Told(
+        context = ReportContext(
             title=f"{self.protocol.name}: {self.protocol.summary}",
             seconds=self.seconds,
             classes_in_data=self.classes_in_data,
@@ -107,7 +107,7 @@ class Evaluation:
             selected=self.selected_on_this_split,
             data=self.data,
         )
-        return evaluation_text(self.report, told)
+        return evaluation_text(self.report, context)
 
 
 def evaluate(

@@ -16,7 +16,7 @@ from backbones.footprint.estimates import (
     training_memory,
 )
 from backbones.footprint.passes import Precision
-from backbones.footprint.torchsummary import ClassicSum, add_up, hearing_outputs
+from backbones.footprint.torchsummary import TorchsummaryTotal, add_up, hearing_outputs
 from backbones.units import human_bytes
 
 
@@ -29,17 +29,17 @@ class Memory:
         largest: (for evaluation, for training) the largest batches within the budget; None where
             there was none.
         budget: bytes.
-        classic: the sum that tutorials print.
+        torchsummary: the sum that tutorials print.
     """
 
     evaluation: InferenceMemory
     training: TrainingMemory
     largest: tuple[int, int] | None
     budget: int | None
-    classic: ClassicSum
+    torchsummary: TorchsummaryTotal
 
     def to_json(self) -> dict[str, Any]:
-        """One dictionary, in bytes but for the classic sum."""
+        """One dictionary, in bytes but for the torchsummary-style total."""
         return {
             "evaluation": self.evaluation.to_json(),
             "training": self.training.to_json(),
@@ -47,7 +47,7 @@ class Memory:
             "largest_batch": None
             if self.largest is None
             else {"evaluation": self.largest[0], "training": self.largest[1]},
-            "classic": self.classic.to_json(),
+            "classic": self.torchsummary.to_json(),
         }
 
     def to_text(self) -> str:
@@ -58,7 +58,7 @@ class Memory:
                 f"largest batch in {human_bytes(self.budget)}: {self.largest[0]} in evaluation,"
                 f" {self.largest[1]} in training"
             )
-        return "\n\n".join([*parts, self.classic.to_text()])
+        return "\n\n".join([*parts, self.torchsummary.to_text()])
 
 
 def memory_of(

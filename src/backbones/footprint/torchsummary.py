@@ -18,7 +18,7 @@ MIB = 2**20
 
 
 @dataclass(frozen=True)
-class ClassicSum:
+class TorchsummaryTotal:
     """What "torchsummary" prints for one image, in MiB, which it calls MB.
 
     It is no memory that anything needs: it holds the output of every layer, in-place ones and
@@ -42,12 +42,12 @@ class ClassicSum:
         """ "Estimated Total Size"."""
         return self.input_mib + self.passes_mib + self.params_mib
 
-    def without_pooling(self) -> ClassicSum:
+    def without_pooling(self) -> TorchsummaryTotal:
         """The sum for the same network with pooling called as a function.
 
         Example:
-            >>> print(classic_sum("vgg19_bn_nobias").without_pooling().to_text())
-            classic sum (MiB): input 0.57, forward/backward pass 340.13, params 548.07, total 888.77
+            >>> round(torchsummary_total("vgg19_bn_nobias").without_pooling().total_mib, 2)
+            888.77
         """
         return replace(self, passes_mib=self.passes_mib - self.pooling_mib, pooling_mib=0.0)
 
@@ -58,12 +58,14 @@ class ClassicSum:
     def to_text(self) -> str:
         """One line, rounded as the tutorials have it."""
         return (
-            f"classic sum (MiB): input {self.input_mib:.2f}, forward/backward pass"
+            f"torchsummary-style total (MiB): input {self.input_mib:.2f}, forward/backward pass"
             f" {self.passes_mib:.2f}, params {self.params_mib:.2f}, total {self.total_mib:.2f}"
         )
 
 
-def classic_sum(model: nn.Module | str, input_shape: Sequence[int] | None = None) -> ClassicSum:
+def torchsummary_total(
+    model: nn.Module | str, input_shape: Sequence[int] | None = None
+) -> TorchsummaryTotal:
     """Add up what the tutorials add up.
 
     Args:
@@ -78,8 +80,8 @@ def classic_sum(model: nn.Module | str, input_shape: Sequence[int] | None = None
         of a layer that runs twice twice, and only what is called weight or bias.
 
     Example:
-        >>> print(classic_sum("vgg16").to_text())
-        classic sum (MiB): input 0.57, forward/backward pass 218.78, params 527.79, total 747.15
+        >>> round(torchsummary_total("vgg16").total_mib, 2)
+        747.15
     """
     network, shape = network_and_shape(model, input_shape)
     with hearing_outputs(network) as heard:
@@ -102,7 +104,7 @@ class HeardOutput:
 
 def add_up(
     network: nn.Module, input_shape: Sequence[int], heard: Sequence[HeardOutput]
-) -> ClassicSum:
+) -> TorchsummaryTotal:
     """The sum, from a pass that was heard.
 
     Args:
@@ -110,7 +112,7 @@ def add_up(
         input_shape: of one image.
         heard: what `hearing_outputs` gave.
     """
-    return ClassicSum(
+    return TorchsummaryTotal(
         4 * math.prod(input_shape) / MIB,
         2 * 4 * sum(output.num_values for output in heard) / MIB,
         4 * sum(parameter.numel() for parameter in network.parameters()) / MIB,

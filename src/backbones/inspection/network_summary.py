@@ -45,7 +45,7 @@ class NetworkSummary:
         batch: images; MACs and bytes are for all of them.
         params: all parameters, those that evaluation does not run included.
         trainable: those that are trained.
-        idle: those in parts that an evaluation does not run, such as auxiliary heads.
+        training_only_params: of parts that an evaluation does not run, such as auxiliary heads.
         layers: in the order of execution.
         stages: the same layers, part by part.
         every: the layers with all functions among them, by which parts end.
@@ -61,7 +61,7 @@ class NetworkSummary:
     batch: int
     params: int
     trainable: int
-    idle: int
+    training_only_params: int
     layers: tuple[Layer, ...]
     stages: tuple[Stage, ...]
     paper_names: dict[str, str]
@@ -171,7 +171,8 @@ class NetworkSummary:
             "batch": self.batch,
             "params": self.params,
             "trainable": self.trainable,
-            "idle_params": self.idle,
+            "training_only_params": self.training_only_params,
+            "idle_params": self.training_only_params,
             "depth": self.depth,
             "macs": self.macs,
             "activation_bytes": self.activation_bytes,

@@ -108,7 +108,7 @@ def _not_counted(graph: Graph) -> tuple[NotCounted, ...]:
     return tuple(NotCounted(op, times, layer) for (op, layer), times in found.items())
 
 
-def _notes(graph: Graph, idle: int, left_out: Sequence[NotCounted]) -> list[str]:
+def _notes(graph: Graph, training_only_params: int, left_out: Sequence[NotCounted]) -> list[str]:
     notes = [] if graph.on_meta else ["numbers were computed: shapes alone were not enough"]
     if graph.looks:
         notes.append("forward looks at the image's numbers: another image may take another path")
@@ -122,8 +122,10 @@ def _notes(graph: Graph, idle: int, left_out: Sequence[NotCounted]) -> list[str]
             for one in left_out
         ]
         notes.append(f"not counted in MACs, whatever they cost: {', '.join(told)}")
-    if idle > 0:
-        notes.append(f"{idle:,} parameters are in parts that an evaluation does not run")
+    if training_only_params > 0:
+        notes.append(
+            f"{training_only_params:,} parameters are in parts that an evaluation does not run"
+        )
     return notes
 
 

@@ -49,7 +49,7 @@ def without_collecting() -> Iterator[None]:
 
 
 class DispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """A mode that hears operators, and spares the import of PyTorch's compiler."""
+    """A mode that intercepts operators, and spares the import of PyTorch's compiler."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:

@@ -22,7 +22,7 @@ SELECTED = "these images chose the weights, which flatters every figure here"
 
 
 @dataclass(frozen=True)
-class Told:
+class ReportContext:
     """What a report says besides its numbers.
 
     Args:
@@ -34,7 +34,7 @@ class Told:
         views_per_image: how many views each of them was shown of an image.
         num_passes: views that went through the networks.
         selected: whether the images chose the weights.
-        data: what was understood of the data; empty if not told.
+        data: what was understood of the data; empty where nothing is.
     """
 
     title: str
@@ -48,24 +48,25 @@ class Told:
     data: str = ""
 
 
-def evaluation_text(report: Report, told: Told) -> str:
+def evaluation_text(report: Report, context: ReportContext) -> str:
     """Error rates with intervals, what the paper printed, classes, and the files left out.
 
     Args:
         report: the numbers.
-        told: the rest.
+        context: the rest.
     """
-    speed = report.num_samples / max(told.seconds, 1e-9)
+    speed = report.num_samples / max(context.seconds, 1e-9)
     lines = [
-        told.title,
+        context.title,
         "",
-        *_models_lines(told),
-        *([f"data               {told.data}"] if told.data else []),
-        f"images           {report.num_samples:,} in {human_seconds(told.seconds)}"
+        *_models_lines(context),
+        *([f"data               {context.data}"] if context.data else []),
+        f"images           {report.num_samples:,} in {human_seconds(context.seconds)}"
         f" ({speed:{',.0f' if speed >= 10 else '.2g'}} images/s)",
-        f"views              {told.views_per_image} an image; {told.num_passes:,} forward passes",
-        *(["                   " + SELECTED] if told.selected else []),
-        *_classes_lines(told.classes_in_data, len(report.per_class)),
+        f"views              {context.views_per_image} an image;"
+        f" {context.num_passes:,} forward passes",
+        *(["                   " + SELECTED] if context.selected else []),
+        *_classes_lines(context.classes_in_data, len(report.per_class)),
         f"top-1 error        {_rate(report.top1_error_percent, report.top1_interval_percent)}",
     ]
     if len(report.per_class) > 5:  # with fewer, nothing can be missed
@@ -76,7 +77,7 @@ def evaluation_text(report: Report, told: Told) -> str:
         f"loss               {report.loss:.4f}",
         f"calibration error  {report.calibration_error:.4f}",
         f"macro F1           {report.macro_f1:.4f}",
-        *_printed_lines(report, told),
+        *_printed_lines(report, context),
         "",
         *_class_lines(report.per_class),
     ]
@@ -85,26 +86,26 @@ def evaluation_text(report: Report, told: Told) -> str:
     return "\n".join(lines)
 
 
-def _models_lines(told: Told) -> list[str]:
-    if len(told.models) == 1:
+def _models_lines(context: ReportContext) -> list[str]:
+    if len(context.models) == 1:
         return []
     return [
-        f"networks           {len(told.models)}, {_FUSED[told.protocol.reduction]}",
-        *(f"                   {name}" for name in told.models),
+        f"networks           {len(context.models)}, {_FUSED[context.protocol.reduction]}",
+        *(f"                   {name}" for name in context.models),
     ]
 
 
-def _printed_lines(report: Report, told: Told) -> list[str]:
+def _printed_lines(report: Report, context: ReportContext) -> list[str]:
     """Ours as the first line of the paper's table."""
-    if not told.protocol.printed:
+    if not context.protocol.printed:
         return []
     low, high = report.top1_interval_percent.low, report.top1_interval_percent.high
     low5, high5 = report.top5_interval_percent.low, report.top5_interval_percent.high
     note = f"95 % intervals {low:.2f} to {high:.2f}, {low5:.2f} to {high5:.2f}"
-    ours = "ours: " + " + ".join(told.models)
+    ours = "ours: " + " + ".join(context.models)
     rows: list[tuple[str, float | None, float | None, str]] = [
         (ours, report.top1_error_percent, report.top5_error_percent, note),
-        *printed_rows(told.protocol),
+        *printed_rows(context.protocol),
     ]
     width = max(text_columns(row[0]) for row in rows)
     lines = ["", f"{'printed under this protocol':<{width}}   top-1   top-5  where"]

@@ -46,12 +46,14 @@ def caption_of(network: Any, found: Inspection, heads: Sequence[Auxiliary]) -> W
         f"{human_count(found.params)} parameters",
         f"{human_count(found.macs)} multiply-accumulates",
     ]
-    if found.idle and row is not None:  # elsewhere it may be run by parts that hide it
-        idle = human_count(found.idle)
+    if (
+        found.training_only_params and row is not None
+    ):  # elsewhere it may be run by parts that hide it
+        training_only = human_count(found.training_only_params)
         where = "auxiliary heads, which only training runs"
         if len(heads) < len(getattr(network, "heads", {})) or not heads:
             where = "parts that an evaluation does not run, not drawn"
-        numbers[1] += f" ({idle} in {where})"
+        numbers[1] += f" ({training_only} in {where})"
     caption.append(" · ".join(numbers))
     return Words(found.name, tuple(caption), _softmax_behind(network, ""))
 
