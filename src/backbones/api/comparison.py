@@ -12,7 +12,8 @@ from torch import nn
 from backbones.compute import ComputeChoice, choose_compute
 from backbones.errors import WrongUse
 from backbones.progress import Progress
-from backbones.report.comparison import Accuracy, Comparison, MeasuredSpeed
+from backbones.report.compared import Accuracy, MeasuredSpeed
+from backbones.report.comparison import Comparison
 from backbones.workflows.comparison import entries_of, look_at, take_turns
 
 __all__ = ["compare"]

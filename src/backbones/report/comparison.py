@@ -5,10 +5,9 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from statistics import median
-from typing import Any, Literal
+from typing import Any
 
 from backbones.inspection.network_summary import CONVENTION
 from backbones.report.columns import (
@@ -20,13 +19,13 @@ from backbones.report.columns import (
     ordered,
     shape_text,
 )
+from backbones.report.compared import Accuracy, Compared, ComparedNetworks
+from backbones.report.scatter import draw_comparison
 from backbones.units import aligned, human_bytes
-from backbones.weights.table import Published
 
 _BUSY = 1.25  # the slowest round took so many times the fastest one: somebody else was computing
 
 
-Accuracy = Literal["torchvision", "best"]
 _WHOSE: dict[Accuracy, str] = {
     "torchvision": "accuracy of torchvision's first weights (tv_in1k; CIFAR-10: akamaster's):"
     " trained on the data set alone; GoogLeNet, Inception, DenseNet and EfficientNet were"
@@ -34,78 +33,6 @@ _WHOSE: dict[Accuracy, str] = {
     "best": "accuracy of the best weights known here: recipes and training images differ, so that"
     " rows compare training as well as networks",
 }
-
-
-@dataclass(frozen=True)
-class MeasuredSpeed:
-    """How fast a network is on this machine.
-
-    Args:
-        batch: images in a pass.
-        rounds_s: seconds of a forward pass, the median of each round.
-    """
-
-    batch: int
-    rounds_s: tuple[float, ...]
-
-    @property
-    def pass_s(self) -> float:
-        """Seconds of a forward pass."""
-        return median(self.rounds_s)
-
-    @property
-    def images_per_s(self) -> float:
-        return self.batch / self.pass_s
-
-    @property
-    def spread(self) -> float:
-        """The slowest round by the fastest: 1 on a quiet machine."""
-        return max(self.rounds_s) / min(self.rounds_s)
-
-
-@dataclass(frozen=True)
-class Compared:
-    """One network of a comparison.
-
-    Args:
-        name: that it was asked for by.
-        family: what people call it; empty for networks of others.
-        year: of the paper.
-        params: all parameters.
-        macs: multiply-accumulates, for the whole batch.
-        input: shape of one image.
-        num_layers: layers with weights on the longest way through, as papers count; see `depth`.
-        field: px (height, width) of the largest receptive field in the last maps; None where it
-            is not known.
-        sees_all: every unit of the last maps sees the same, as behind squeeze-and-excitation.
-        activation_bytes: of all layers' outputs together, for the whole batch.
-        published: the accuracy that somebody printed.
-        weights: id of the weights that it was printed for.
-        labels: what these weights tell apart: "imagenet" or "cifar10".
-        measured: None where that was not asked for.
-        elsewhere: weights of another training have a published accuracy, these have none.
-    """
-
-    name: str
-    family: str
-    year: int | None
-    params: int
-    macs: int
-    input: tuple[int, ...]
-    num_layers: int
-    field: tuple[float, ...] | None
-    sees_all: bool
-    activation_bytes: int
-    published: Published | None = None
-    weights: str | None = None
-    labels: str | None = None
-    measured: MeasuredSpeed | None = None
-    elsewhere: bool = False
-
-    @property
-    def accuracy_is_for_this_input(self) -> bool:
-        """The printed accuracy is for images of the size that the costs are for."""
-        return self.published is not None and self.published.size_px == self.input[-1]
 
 
 def _printed(row: Compared, field: str) -> Any:
@@ -153,25 +80,8 @@ COLUMNS: tuple[Column[Compared], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Networks side by side.
-
-    Args:
-        rows: in the order that they were asked for.
-        batch: images; MACs, activations and measured times are for all of them.
-        accuracy: whose; see `backbones.compare`.
-        device: that was measured on; empty where nothing was measured.
-        threads: that PyTorch computed with.
-        precision: of its arithmetic.
-    """
-
-    rows: tuple[Compared, ...]
-    batch: int
-    accuracy: Accuracy = "torchvision"
-    device: str = ""
-    threads: int = 0
-    precision: str = ""
+class Comparison(ComparedNetworks):
+    """Compared networks as text, Markdown, CSV, JSON and a chart."""
 
     def sorted(self, column: str, *, reverse: bool = False) -> Comparison:
         """The same by the values of one column, smallest first; networks without one come last.
@@ -276,8 +186,6 @@ class Comparison:
         Raises:
             WrongUse: no such format, or no network with a published accuracy.
         """
-        from backbones.report.scatter import draw_comparison
-
         return draw_comparison(self, Path(path))
 
     def _cells(self) -> tuple[list[str], list[Sequence[str]]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from backbones.errors import WrongUse
 from backbones.report.charts import save_figure
-from backbones.report.comparison import Compared, Comparison
+from backbones.report.compared import Compared, ComparedNetworks
 from backbones.report.labelling import LabelBox, is_far, place_labels, steps_along
 from backbones.units import human_count
 
@@ -80,7 +80,7 @@ def check_format(path: Path) -> None:
         raise WrongUse(f"{path} ends in {path.suffix!r}, expected one of {', '.join(FORMATS)}")
 
 
-def draw_comparison(found: Comparison, path: Path) -> Path:
+def draw_comparison(found: ComparedNetworks, path: Path) -> Path:
     """Draw published top-1 accuracy against MACs, parameters and measured images a second.
 
     One line of charts a set of labels: accuracies on ImageNet and CIFAR-10 do not compare. A
@@ -107,7 +107,7 @@ def draw_comparison(found: Comparison, path: Path) -> Path:
     costs.append(_Cost("parameters", "params"))
     if all(row.measured for row in drawn):
         threads = f"{found.threads} thread{'s'[: found.threads > 1]}"
-        how = f"fp32, {found.device}, {threads}, batch {found.batch}"
+        how = f"{found.precision}, {found.device}, {threads}, batch {found.batch}"
         costs.append(_Cost(f"images a second, measured here\n({how})", "images_per_s"))
     sets = list(dict.fromkeys(row.labels for row in drawn))
     most = max(sum(row.labels == label for row in drawn) for label in sets)

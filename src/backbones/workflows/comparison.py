@@ -15,7 +15,7 @@ from backbones.errors import WrongUse
 from backbones.inspection.trace import last_field
 from backbones.nn.evaluating import evaluating
 from backbones.progress import Progress
-from backbones.report.comparison import Accuracy, Compared
+from backbones.report.compared import Accuracy, Compared
 from backbones.spec import Family
 from backbones.speed import keep_large_buffers, time_passes
 from backbones.weights import table
