@@ -10,11 +10,11 @@ def engines(json: Json = False) -> None:
     """List what can compute answers on this machine.
 
     An engine turns a network into a program that answers images. The one that --engine auto takes
-    is marked.
+    is marked; `--engine` of the verbs that answer names another.
 
     Examples:
         backbones engines
-        backbones predict vgg16.tv_in1k photos --engine torch
+        backbones engines --json
     """
     from backbones import list_engines
 
