@@ -102,7 +102,22 @@ class DownloadFailed(BackbonesError):
 
 
 class ExportMismatch(BackbonesError):
-    """An exported network whose answers differ from the original's."""
+    """An exported network whose answers differ from the original's.
+
+    Args:
+        runtime: that answers differently.
+        image: the first for which it does.
+        difference: what differs, and by how much.
+        layer: the first whose answer differs; None where that cannot be told.
+    """
+
+    def __init__(self, runtime: str, image: str, difference: str, layer: str | None) -> None:
+        at = f", first at {layer}" if layer else ""
+        super().__init__(
+            f"{runtime} answers otherwise than PyTorch for {image}: {difference}{at};"
+            " such a file is of no use, try another --to or --layout"
+        )
+        self.runtime, self.image, self.layer = runtime, image, layer
 
 
 class Busy(BackbonesError):

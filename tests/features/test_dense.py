@@ -20,7 +20,7 @@ from backbones.nn.meta import ShapesOnly
 
 TINY = [name for name in catalog.names() if name.endswith("_tiny")]
 SMALL = [*TINY, "lenet5", "lenet5_1998", "nin_cifar10", "resnet20_cifar"]
-# A family each; TensorFlow's SAME padding asks whether a side is odd, which an export decides.
+# A family each; the padding of others is computed from the size, which rounds otherwise.
 FREE = [
     f"{family}_tiny" for family in ("lenet5", "vgg", "alexnet", "nin", "googlenet", "resnet")
 ] + ["densenet_tiny"]

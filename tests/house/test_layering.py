@@ -33,7 +33,7 @@ LEVELS = [
         "metrics",
     },
     {
-        *("protocols", "training", "explanation", "export", "engines"),
+        *("protocols", "training", "explanation", "exporting", "engines"),
         *("report", "scaling", "ledger"),
     },
     {"classifier"},

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+
+from torch import nn
 
 from backbones.classifier.classifier import Classifier
 from backbones.classifier.inference import Member
 from backbones.compute import choose_compute
+from backbones.exporting.opened import is_exported, open_exported
 from backbones.files import expanded
 from backbones.progress import Downloading
 from backbones.protocols.classes import column_order
@@ -35,7 +38,8 @@ def open_classifier(
 
     Args:
         what: a run folder, a bundle, the id of weights, or a weight file of other people; the
-            folder of `train --folds`, which stands for all its runs; or several of these, which
+            folder of `train --folds`, which stands for all its runs; a file or folder that
+            `backbones export` left, which answers in its own runtime; or several of these, which
             need the same classes, in any order. A classifier is handed back as it is.
         variant: the network of a weight file that its hash does not tell.
         device: "auto" takes the fastest there is; "cpu", "cuda", "cuda:1" or "mps".
@@ -61,14 +65,15 @@ def open_classifier(
         return what
     compute = choose_compute(device, precision, threads, engine)
     named = all_networks(what)
-    bundles = tuple(_opened(each, variant, downloading) for each in named)
+    opened = [_opened(each, variant, downloading) for each in named]
+    bundles = tuple(bundle for bundle, _ in opened)
     called = names or [
         each.variant if isinstance(where, Bundle) else str(where)
         for where, each in zip(named, bundles, strict=True)
     ]
     members = tuple(
-        Member(cache(each.build), each.spec, each.classes, name)
-        for each, name in zip(bundles, called, strict=True)
+        Member(cache(build), each.spec, each.classes, name)
+        for (each, build), name in zip(opened, called, strict=True)
     )
     for each in members:
         column_order(each.classes, members[0].classes, each.name)
@@ -76,7 +81,18 @@ def open_classifier(
     return Classifier(members, compute, bundles, str(what) if alone else ", ".join(called))
 
 
-def _opened(where: Openable, variant: str | None, downloading: Downloading | None) -> Bundle:
+def _opened(
+    where: Openable, variant: str | None, downloading: Downloading | None
+) -> tuple[Bundle, Callable[[], nn.Module]]:
+    """What is known of a network, and what builds it."""
+    if not isinstance(where, Bundle) and is_exported(path := expanded(where)):
+        bundle, network = open_exported(path)
+        return bundle, lambda: network
+    bundle = _bundle(where, variant, downloading)
+    return bundle, bundle.build
+
+
+def _bundle(where: Openable, variant: str | None, downloading: Downloading | None) -> Bundle:
     if variant is None or isinstance(where, Bundle) or is_id(where):
         return open_bundle(where, downloading=downloading)
     path = expanded(where)

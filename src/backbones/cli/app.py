@@ -36,6 +36,9 @@ VERBS = {
         "explain": "Show where in images a network sees a class.",
         "features": "Turn images into vectors.",
         "stylize": "Render an image in the style of another.",
+    },
+    "Ship": {
+        "export": "Write a network for other runtimes, proven to give the same answers.",
         "serve": "Serve classifiers over HTTP.",
         "playground": "Write a page to draw on, where LeNet-5 answers.",
         "engines": "List what can compute answers on this machine.",

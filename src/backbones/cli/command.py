@@ -26,7 +26,7 @@ from backbones.cli.usage import (
 )
 from backbones.errors import WrongUse
 
-PANELS = ("Look", "Train", "Use", "Manage")
+PANELS = ("Look", "Train", "Use", "Ship", "Manage")
 """The groups of verbs, in the order of a working life."""
 
 _KINDS = {"str": "TEXT", "int": "N", "int range": "N", "float": "X", "float range": "X"}

@@ -67,10 +67,9 @@ class Dense(nn.Module):
     where no layer pads (LeNet-5): elsewhere a crop's border sees padding, and the inside of a
     larger image sees its neighbours.
 
-    It exports with a free height and width (`torch.export.export(..., strict=False)`, which is what
-    newer PyTorch does unasked, and an example with at least 2x2 places: PyTorch takes a side of 1
-    apart). Rows with TensorFlow's SAME padding (MobileNet v1,
-    `efficientnet_*_same`) ask whether a side is odd, and export for sizes like the example's only.
+    It exports with a free height and width: `backbones export --dense`, or by hand
+    `torch.export.export(..., strict=False)` with an example of at least 2x2 places, for PyTorch
+    takes a side of 1 apart.
 
     Args:
         model, input_px: see `dense`.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -37,7 +38,8 @@ class SamePadConv2d(nn.Conv2d):
         top, bottom = same_padding(x.shape[2], self.kernel_size[0], self.stride[0])
         left, right = same_padding(x.shape[3], self.kernel_size[1], self.stride[1])
         padding = (top, left)
-        if (top, left) != (bottom, right):  # only then is a padded copy needed
+        free = isinstance(top, torch.SymInt) or isinstance(left, torch.SymInt)  # in an export
+        if free or (top, left) != (bottom, right):  # only then is a padded copy needed
             x = F.pad(x, (left, right, top, bottom))
             padding = (0, 0)
         return F.conv2d(x, self.weight, self.bias, self.stride, padding, groups=self.groups)

@@ -158,9 +158,13 @@ def write_bundle(path: str | Path, bundle: Bundle) -> None:
     """
     if not bundle.state:
         raise BadWeights(f"the bundle of {bundle.variant} has no tensors; read it with read_bundle")
+    write_sealed(Path(path), _HEADER, header_to_json(bundle), bundle.state)
+
+
+def header_to_json(bundle: Bundle) -> dict[str, Any]:
+    """What a bundle says about itself, as plain values; `header_from_json` reads it back."""
     values = {f.name: getattr(bundle, f.name) for f in fields(bundle) if f.name != "state"}
-    values |= {"format": FORMAT, "spec": bundle.spec.to_json()}
-    write_sealed(Path(path), _HEADER, values, bundle.state)
+    return values | {"format": FORMAT, "spec": bundle.spec.to_json()}
 
 
 def is_bundle(path: Path) -> bool:
@@ -185,7 +189,7 @@ def read_bundle(path: str | Path) -> Bundle:
     """
     with _named(path):
         values, state = _read(Path(path), with_tensors=True)
-        bundle = replace(_bundle_from(values), state=state)
+        bundle = replace(header_from_json(values), state=state)
         network = _network_on_meta(bundle)
         _check_state(bundle, network)
         state, _ = in_single_precision(state, network.state_dict())
@@ -203,7 +207,7 @@ def read_bundle_header(path: str | Path) -> Bundle:
     """
     with _named(path):
         values, _ = _read(Path(path), with_tensors=False)
-        return _bundle_from(values)
+        return header_from_json(values)
 
 
 @contextmanager
@@ -225,8 +229,12 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], dict[str, 
     return values, state
 
 
-def _bundle_from(values: dict[str, Any]) -> Bundle:
-    """Check the header's fields and make a bundle without tensors of it."""
+def header_from_json(values: Mapping[str, Any]) -> Bundle:
+    """A bundle without tensors, its fields checked.
+
+    Raises:
+        BadWeights: a field is missing, unknown or of another type, or two do not fit.
+    """
     fields_only = {k: v for k, v in values.items() if k != "format"}
     # A bundle of version 0.1 has no provenance.
     bundle: Bundle = row_from_json(Bundle, {"provenance": None} | fields_only | {"state": {}})

@@ -1,0 +1,174 @@
+"""The whole way from a bundle to a proven file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from backbones.data.finish import normalised
+from backbones.errors import BadWeights, WrongUse
+from backbones.exporting.description import Description
+from backbones.exporting.difference import first_layer_that_differs
+from backbones.exporting.form import Deployable, Form
+from backbones.exporting.parity import Parity, Proof, logits_of, synthetic_batches
+from backbones.exporting.program import program_of
+from backbones.exporting.session import Array, Session
+from backbones.exporting.targets import Model, Target, find_target, read_exported
+from backbones.nn.evaluating import evaluating
+from backbones.spec import InputSpec
+from backbones.units import aligned
+from backbones.weights.bundle import Bundle
+from backbones.weights.sealed import tensors_sha256
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that gives the same answers, and the proof.
+
+    Args:
+        file: the file or folder.
+        target: its format.
+        bytes: its size.
+        description: what it says about itself.
+        parity: what the proof found.
+    """
+
+    file: Path
+    target: str
+    bytes: int
+    description: Description
+    parity: Parity
+
+    def to_json(self) -> dict[str, Any]:
+        """`file`, `target`, `bytes`, `max_abs_diff`, `same_first_class`, `images` and more."""
+        found = self.parity.to_json()
+        del found["logits"]
+        return {
+            "file": str(self.file),
+            "target": self.target,
+            "bytes": self.bytes,
+            "max_abs_diff": self.parity.max_abs_diff,
+            "same_first_class": self.parity.same_first_class,
+            "variant": self.description.bundle.variant,
+            **self.description.form.to_json(),
+            **found,
+        }
+
+    def to_text(self) -> str:
+        """The same in lines of text, for people."""
+        rows = [
+            (
+                each.runtime,
+                f"{each.max_abs_diff:.1e}",
+                f"{each.max_relative_diff:.1e}",
+                str(each.max_pixel_diff),
+                f"{each.same_first_class} of {self.parity.images}",
+            )
+            for each in self.parity.runtimes
+        ]
+        headings = ("runtime", "logits", "relative", "grey levels", "same first class")
+        title = f"{self.file}: {self.description.bundle.variant} as {self.target},"
+        return "\n".join(
+            [
+                f"{title} the same answers as PyTorch on {self.parity.images} images",
+                "(largest differences)",
+                *aligned(headings, rows, headings[1:]),
+            ]
+        )
+
+
+def export_bundle(bundle: Bundle, target: Target, form: Form, out: Path) -> Exported:
+    """Write a bundle as a file of another runtime, once every runtime here agrees with PyTorch.
+
+    Args:
+        bundle: with its tensors.
+        target: the format.
+        form: what the graph takes.
+        out: the file, or for OpenVINO the folder; what is there is replaced.
+
+    Raises:
+        ExportMismatch: a runtime differs; nothing is written.
+        MissingExtra: a library is absent.
+        WrongUse: the network does not suit the form or the format.
+        NotFinite: the network itself answers what is no number.
+        OSError: `out` cannot be written.
+    """
+    network = Deployable(bundle.build(), bundle.spec, form).eval()
+    model = target.make(program_of(network, bundle.spec), form)
+    parity = proof_of(network, bundle.spec, lambda: model).hold(model.sessions())
+    description = replace(Description.of(bundle, form, target.name), parity=parity.to_json())
+    model.describe(description)
+    return Exported(out, target.name, model.save(out), description, parity)
+
+
+def verify_exported(
+    path: Path, against: Bundle | None = None, *, trusted: bool = False
+) -> Exported:
+    """Hold an exported file to PyTorch's answers again, in the runtimes that are here now.
+
+    Args:
+        path: the file or folder.
+        against: the bundle that it was made from: PyTorch computes anew. Where None, the answers
+            count that PyTorch gave at the export, which the file holds.
+        trusted: whether an archive of PyTorch may be read, which can run code.
+
+    Raises:
+        ExportMismatch: a runtime differs.
+        MissingExtra, BadWeights, NotFound: as `targets.read_exported`.
+        WrongUse: the bundle is another network, or an archive that is not trusted.
+    """
+    model, description = read_exported(path)
+    spec, form, target = description.bundle.spec, description.form, find_target(description.target)
+    if target.runs_code and not trusted:
+        raise WrongUse(
+            f"{path} is an archive of PyTorch, and reading one can run code that somebody has put"
+            " into it; say --trust if it is yours"
+        )
+    if against is None:
+        proof = _proof_by_record(path, description)
+    else:
+        _refuse_other(against, description)
+        network = Deployable(against.build(), spec, form).eval()
+        proof = proof_of(network, spec, lambda: target.make(program_of(network, spec), form))
+    size = sum(each.stat().st_size for each in ([path] if path.is_file() else path.iterdir()))
+    return Exported(path, target.name, size, description, proof.hold(model.sessions()))
+
+
+def proof_of(network: Deployable, spec: InputSpec, translated: Callable[[], Model]) -> Proof:
+    """What a network's translations are held to.
+
+    Args:
+        network: what is exported.
+        spec: of its input.
+        translated: gives the translation, which knows the layers by name.
+    """
+
+    def answers(pixels: Array) -> Array:
+        with evaluating(network.network) as score:
+            logits: Array = score(normalised(list(pixels), spec)).numpy()
+        return logits
+
+    def first_layer(session: Session, fed: Array) -> str | None:
+        return first_layer_that_differs(session, network, translated().layers(network), fed)
+
+    batches = synthetic_batches(spec, network.form)
+    logits = tuple(answers(each.pixels) for each in batches)
+    return Proof(spec, network.form, batches, logits, answers, first_layer)
+
+
+def _proof_by_record(path: Path, description: Description) -> Proof:
+    spec, form = description.bundle.spec, description.form
+    batches, logits = synthetic_batches(spec, form), logits_of(description.parity)
+    if [len(each) for each in logits] != [len(each.names) for each in batches]:
+        raise BadWeights(f"{path} holds answers to other images; export it again")
+    return Proof(spec, form, batches, logits)
+
+
+def _refuse_other(bundle: Bundle, description: Description) -> None:
+    if tensors_sha256(bundle.state) != description.weights_sha256:
+        raise WrongUse(
+            f"the file was made from other weights than these of {bundle.variant}; name the bundle"
+            " that it was exported from"
+        )
