@@ -46,4 +46,4 @@ def test_normalising_inside_is_normalising_outside() -> None:
     spec = InputSpec(8, 8)
     pixels = np.arange(192, dtype=np.uint8).reshape(1, 8, 8, 3)
     inside = Normalise(spec)(torch.from_numpy(pixels).permute(0, 3, 1, 2))
-    torch.testing.assert_close(inside, normalised(list(pixels), spec).contiguous())
+    torch.testing.assert_close(inside, normalised(pixels, spec).contiguous())

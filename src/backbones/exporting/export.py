@@ -147,7 +147,7 @@ def proof_of(network: Deployable, spec: InputSpec, translated: Callable[[], Mode
 
     def answers(pixels: Array) -> Array:
         with evaluating(network.network) as score:
-            logits: Array = score(normalised(list(pixels), spec)).numpy()
+            logits: Array = score(normalised(pixels, spec)).numpy()
         return logits
 
     def first_layer(session: Session, fed: Array) -> str | None:

@@ -53,7 +53,7 @@ class Batch:
             return self.images
         if form.dtype == "uint8":
             return np.ascontiguousarray(self.pixels.transpose(0, 3, 1, 2))
-        return np.ascontiguousarray(normalised(list(self.pixels), spec).numpy())
+        return np.ascontiguousarray(normalised(self.pixels, spec).numpy())
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-import torch.fx.experimental._config
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
+from torch.fx.experimental import _config
 
 from backbones.errors import WrongUse
 from backbones.exporting.form import Deployable, Form
 from backbones.spec import InputSpec
+
+_CONFIG: Any = _config
 
 
 def program_of(network: Deployable, spec: InputSpec) -> ExportedProgram:
@@ -31,7 +34,7 @@ def program_of(network: Deployable, spec: InputSpec) -> ExportedProgram:
     free = dict.fromkeys(form.free_dimensions, Dim.DYNAMIC)
     try:
         # Else a graph that has seen many places refuses sizes that have one.
-        with quiet(), torch.fx.experimental._config.patch(backed_size_oblivious=True):
+        with quiet(), _CONFIG.patch(backed_size_oblivious=True):
             return torch.export.export(
                 network, (_example(spec, form),), dynamic_shapes=(free,), strict=False
             )
