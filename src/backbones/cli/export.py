@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,10 +13,51 @@ from backbones.cli.options import OutputOptions, complete_weights
 from backbones.errors import WrongUse
 from backbones.units import human_bytes
 
-if TYPE_CHECKING:
-    pass
-
 VERIFY = "Verify"
+
+
+@dataclass(frozen=True)
+class FormOptions:
+    """What is written, and what it takes."""
+
+    to: Annotated[
+        Literal["onnx", "openvino", "pt2"],
+        typer.Option(help="A file for ONNX Runtime and others, a folder, or a file for PyTorch."),
+    ] = "onnx"
+    layout: Annotated[
+        Literal["image", "tensor"],
+        typer.Option(help="Take whole images of any size, or crops that were made outside."),
+    ] = "image"
+    dtype: Annotated[
+        Literal["float32", "uint8"] | None,
+        typer.Option(help="Of a tensor: normalised outside (default), or inside."),
+    ] = None
+    dense: Annotated[
+        bool, typer.Option("--dense", help="Leave height and width free, and give score maps.")
+    ] = False
+    precision: Annotated[
+        Literal["fp32", "int8"], typer.Option(help="Of the weights and the arithmetic.")
+    ] = "fp32"
+
+
+@dataclass(frozen=True)
+class VerifyOptions:
+    """How an exported file is held to the proof again."""
+
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BUNDLE",
+            help="Let this bundle answer anew, in place of its answers in FILE.",
+            rich_help_panel=VERIFY,
+        ),
+    ] = None
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust", help="Read a .pt2 file, which can run code.", rich_help_panel=VERIFY
+        ),
+    ] = False
 
 
 def export(
@@ -30,46 +72,13 @@ def export(
     file: Annotated[
         Path | None, typer.Argument(metavar="[FILE]", help="Behind verify: an exported file.")
     ] = None,
-    to: Annotated[
-        Literal["onnx", "openvino", "pt2"],
-        typer.Option(
-            help="A file for ONNX Runtime and many others, a folder for OpenVINO, or a"
-            " file for PyTorch."
-        ),
-    ] = "onnx",
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="OUT", help="The file, or OpenVINO's folder."),
     ] = None,
-    layout: Annotated[
-        Literal["image", "tensor"],
-        typer.Option(help="Take whole images of any size, or crops that were made outside."),
-    ] = "image",
-    dtype: Annotated[
-        Literal["float32", "uint8"] | None,
-        typer.Option(help="Of a tensor: normalised outside (default), or inside."),
-    ] = None,
-    dense: Annotated[
-        bool, typer.Option("--dense", help="Leave height and width free, and give score maps.")
-    ] = False,
-    precision: Annotated[
-        Literal["fp32", "int8"], typer.Option(help="Of the weights and the arithmetic.")
-    ] = "fp32",
-    against: Annotated[
-        str | None,
-        typer.Option(
-            metavar="BUNDLE",
-            help="Let this bundle answer anew, in place of its answers in FILE.",
-            rich_help_panel=VERIFY,
-        ),
-    ] = None,
-    trust: Annotated[
-        bool,
-        typer.Option(
-            "--trust", help="Read a .pt2 file, which can run code.", rich_help_panel=VERIFY
-        ),
-    ] = False,
     *,
+    form: FormOptions,
+    verify: VerifyOptions,
     output: OutputOptions,
 ) -> None:
     """Write a network for other runtimes, proven to give the same answers.
@@ -85,39 +94,27 @@ def export(
     """
     import backbones
 
-    if bundle == "verify":
-        if file is None or out is not None:
-            raise WrongUse("verify wants one exported file: backbones export verify FILE")
-        with preparing() as bars:
-            done = backbones.verify_export(
-                file, against=against, trust=trust, downloading=bars.downloading
-            )
-    else:
-        _refuse_leftovers(file, out, against, trust)
-        with preparing() as bars:
-            done = backbones.export(
-                bundle,
-                out or "",
-                to=to,
-                layout=layout,
-                dtype=dtype,
-                dense=dense,
-                precision=precision,
-                downloading=bars.downloading,
-            )
-        say(f"wrote {done.file} ({human_bytes(done.bytes)})")
+    with preparing() as bars:
+        if bundle == "verify":
+            if file is None or out is not None:
+                raise WrongUse("verify wants one exported file: backbones export verify FILE")
+            done = backbones.verify_export(file, **vars(verify), downloading=bars.downloading)
+        else:
+            path = _place(file, out, verify)
+            done = backbones.export(bundle, path, **vars(form), downloading=bars.downloading)
+            say(f"wrote {done.file} ({human_bytes(done.bytes)})")
     if output.json:
         print_json(done.to_json())
     else:
         print_text(done.to_text())
 
 
-def _refuse_leftovers(
-    file: Path | None, out: Path | None, against: str | None, trust: bool
-) -> None:
+def _place(file: Path | None, out: Path | None, verify: VerifyOptions) -> Path:
+    """Where to write; what belongs to the other verb is told."""
     if file is not None:
         raise WrongUse(f"{file} is one argument too many; name the file to write with -o")
+    if verify != VerifyOptions():
+        raise WrongUse("--against and --trust belong to verify: backbones export verify FILE")
     if out is None:
         raise WrongUse("name the file to write with -o, such as -o model.onnx")
-    if against is not None or trust:
-        raise WrongUse("--against and --trust belong to verify: backbones export verify FILE")
+    return out

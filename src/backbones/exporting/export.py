@@ -51,6 +51,7 @@ class Exported:
             "bytes": self.bytes,
             "max_abs_diff": self.parity.max_abs_diff,
             "same_first_class": self.parity.same_first_class,
+            "images": self.parity.images,
             "variant": self.description.bundle.variant,
             **self.description.form.to_json(),
             **found,
