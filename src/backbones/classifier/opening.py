@@ -11,6 +11,7 @@ from torch import nn
 from backbones.classifier.classifier import Classifier
 from backbones.classifier.inference import Member
 from backbones.compute import choose_compute
+from backbones.errors import WrongUse
 from backbones.exporting.opened import is_exported, open_exported
 from backbones.files import expanded
 from backbones.progress import Downloading
@@ -63,8 +64,10 @@ def open_classifier(
     """
     if isinstance(what, Classifier):
         return what
-    compute = choose_compute(device, precision, threads, engine)
     named = all_networks(what)
+    if any(not isinstance(each, Bundle) and is_exported(expanded(each)) for each in named):
+        device, engine = _of_exported(device, engine)
+    compute = choose_compute(device, precision, threads, engine)
     opened = [_opened(each, variant, downloading) for each in named]
     bundles = tuple(bundle for bundle, _ in opened)
     called = names or [
@@ -79,6 +82,15 @@ def open_classifier(
         column_order(each.classes, members[0].classes, each.name)
     alone = isinstance(what, str | Path)
     return Classifier(members, compute, bundles, str(what) if alone else ", ".join(called))
+
+
+def _of_exported(device: str, engine: str) -> tuple[str, str]:
+    """Where exported files answer: on the CPU, and by no engine but their own runtime."""
+    if device not in ("auto", "cpu") or engine not in ("auto", "torch"):
+        raise WrongUse(
+            "an exported file answers on the CPU in its own runtime; omit --device and --engine"
+        )
+    return "cpu", "torch"
 
 
 def _opened(
