@@ -139,13 +139,19 @@ def test_a_photo_from_the_camera(visit, address) -> None:
     assert page.evaluate("video.srcObject") is None
 
 
-def test_a_click_on_a_unit_shows_its_receptive_field(visit, address, photo) -> None:
+def test_a_layer_of_the_drawing_shows_its_maps_and_a_unit_its_receptive_field(
+    visit, address, photo, violations
+) -> None:
     page = visit(address)
     page.locator("#layer option", has_text="c3").wait_for(state="attached")
     page.set_input_files("#file", photo)
     page.locator("#answers button").nth(4).wait_for()
-    page.select_option("#layer", "c3")
+    page.get_by_role("button", name="Show the network's drawing").click()
+    page.locator('#drawing i[data-layer="c3"]').click()
     page.locator("#maps canvas").nth(15).wait_for()
+    assert page.locator("#layer").input_value() == "c3"
+    assert "16×6×5×5 + 16 = 2,416" in page.locator("#numbers").inner_text()
+    assert violations(page) == []
     said = httpx.post(f"{address}/predict", content=photo.read_bytes()).json()["images"][0]
     left, top, width, height = said["seen_px"]
     page.locator("#maps canvas").first.click(position={"x": 1, "y": 1})

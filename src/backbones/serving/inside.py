@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request
 
 from backbones.classifier.assembly import Member
 from backbones.inspection.summary import Inspection, inspect
+from backbones.serving.drawing import drawing_of, formula_of
 from backbones.serving.model import ServedModel, refuse_many_pixels
 from backbones.serving.refusals import Refusal
 from backbones.serving.service import Service
@@ -23,7 +24,7 @@ Place = Annotated[int, Query(ge=0, description="Of the unit in the layer's map, 
 
 
 def inside(service: Service) -> APIRouter:
-    """`/layers`, `/maps` and `/field`.
+    """`/layers`, `/drawing`, `/maps` and `/field`.
 
     Args:
         service: what answers.
@@ -42,6 +43,7 @@ def inside(service: Service) -> APIRouter:
     @router.get("/layers", summary="The layers that give maps, with what they cost")
     async def layers(request: Request, model: Model = None) -> dict[str, Any]:
         served, found = await summary(request, model)
+        network = _alone(served).build()
         listed = [
             {
                 "name": found.paper_names.get(each.name, each.name),
@@ -49,12 +51,25 @@ def inside(service: Service) -> APIRouter:
                 "kind": f"{each.kind} {each.detail}".strip(),
                 "shape": list(each.output),
                 "params": each.params + each.frozen,
+                "formula": formula_of(network, each.name),
                 "macs": each.macs,
+                "bytes": each.num_bytes,
             }
             for each in found.layers
             if len(each.output) == 3
         ]
         return {"model": served.name, "params": found.params, "macs": found.macs, "layers": listed}
+
+    @router.get("/drawing", summary="The network's drawing, and where its layers are on it")
+    async def drawing(request: Request, model: Model = None) -> dict[str, Any]:
+        service.admit(model)
+        _, (found,) = await service.work(
+            request, model, lambda to: [to.worker.submit(lambda: _drawing(to), 1)]
+        )
+        if isinstance(found, Refusal):
+            raise found
+        drawn: dict[str, Any] = found
+        return drawn
 
     @router.post("/maps", summary="A layer's maps of an image")
     async def maps(request: Request, layer: Layer, model: Model = None) -> dict[str, Any]:
@@ -91,6 +106,12 @@ def _summary(model: ServedModel) -> Inspection:
         spec = member.spec
         model.inspection = inspect(member.build(), (spec.channels, spec.size, spec.size))
     return model.inspection
+
+
+def _drawing(model: ServedModel) -> dict[str, Any]:
+    if model.drawing is None:
+        model.drawing = drawing_of(_alone(model).build(), _summary(model))
+    return model.drawing
 
 
 def _maps(model: ServedModel, image: bytes, layer: str) -> npt.NDArray[np.float32]:

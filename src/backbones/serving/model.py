@@ -67,6 +67,7 @@ class ServedModel:
             )
         }
         self.inspection: Inspection | None = None  # of its layers, once somebody asked
+        self.drawing: dict[str, Any] | None = None  # likewise
         each_s = self._rehearse()
         self.worker = Worker(
             name,
