@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
+from backbones.report.drawing.composer import Composer
 from backbones.report.drawing.lettering import text_width
 from backbones.report.drawing.looks import FAINT, INK, key_of
 from backbones.report.drawing.outline import DenseOutline
 from backbones.report.drawing.pieces import Piece, key_at
 from backbones.report.drawing.scene import Cuboid, Item, Line, Plate, Text
-
-if TYPE_CHECKING:
-    from backbones.report.drawing.flow import Composer
 
 _SHOWN_LAYERS = 5
 _LEAD, _DOTS = 13.0, "· · ·"  # pt between layers, and what stands for those not shown

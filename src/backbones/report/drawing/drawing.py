@@ -10,7 +10,7 @@ from typing import cast
 
 from backbones.errors import WrongUse, nearest
 from backbones.inspection.graph import Graph
-from backbones.report.drawing.flow import Composer
+from backbones.report.drawing.composer import Composer
 from backbones.report.drawing.heads import Auxiliary, heads_of, sources
 from backbones.report.drawing.looks import GlyphStyle, MapLook, NodeLook
 from backbones.report.drawing.outline import DenseOutline, Repeat, StageOutline, outline

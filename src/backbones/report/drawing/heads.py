@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from backbones.inspection.graph import Graph
-from backbones.report.drawing.flow import Composer
+from backbones.report.drawing.composer import Composer
+from backbones.report.drawing.flow import piece_of
 from backbones.report.drawing.lettering import text_width
 from backbones.report.drawing.looks import pale
 from backbones.report.drawing.outline import trunk
@@ -79,7 +80,7 @@ def _source(steps: Sequence[DrawingStep], path: str) -> DrawingStep:
 def _head(composer: Composer, source: DrawingStep, auxiliary: Auxiliary) -> Head:
     nameless = Composer(composer.look, {})
     own = with_softmax(steps_of(auxiliary.graph), auxiliary.softmax)
-    inside = nameless.series([nameless.piece(element) for element in trunk(own)[1:]])
+    inside = nameless.series([piece_of(nameless, element) for element in trunk(own)[1:]])
     keys = {key_at(0): key_at(source.index)}
     keys |= {key_at(step.index): f"{auxiliary.path}/{step.index}" for step in own[1:]}
     inside = replace(

@@ -9,7 +9,8 @@ from functools import cache, partial
 from itertools import pairwise
 
 from backbones.report.drawing.calls import Kind
-from backbones.report.drawing.flow import Composer
+from backbones.report.drawing.composer import Composer
+from backbones.report.drawing.flow import piece_of
 from backbones.report.drawing.heads import Head, with_heads
 from backbones.report.drawing.lettering import text_width
 from backbones.report.drawing.looks import COLOURS, FAINT, INK, NAMES
@@ -64,7 +65,7 @@ def compose(
     composer: Composer, stages: Sequence[StageOutline], words: Words, heads: Sequence[Head] = ()
 ) -> Scene:
     """Lay out a network on a sheet, its auxiliary heads beside it."""
-    loose = [(stage, [composer.piece(e) for e in stage.elements]) for stage in stages]
+    loose = [(stage, [piece_of(composer, e) for e in stage.elements]) for stage in stages]
     lines = [_line_piece(composer, line) for line in _best_lines(composer, loose)]
     parts = [with_heads(composer, line, heads) for line in lines]
     items: list[Item] = []
