@@ -140,6 +140,13 @@ def test_every_fold_is_probed(tmp_path: Path) -> None:
     assert found.last_top1_error_percent == found.out_of_fold.top1_error_percent
 
 
+def test_a_recipe_can_be_told_not_to_probe() -> None:
+    recipe = backbones.choose_recipe("digits", recipe="finetune", settings=["probe.views=none"])
+    assert not recipe.probes
+    with pytest.raises(RecipeError, match="length must be longer than nothing"):
+        backbones.choose_recipe("digits", recipe="probe", settings=["probe.views=none"])
+
+
 def test_a_probe_needs_a_trained_trunk_and_a_linear_head(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="random weights; name trained ones"):
         backbones.train("digits", recipe="probe", settings=["weights=none"], out=tmp_path / "run")

@@ -190,10 +190,10 @@ class Probe(RecipeTable):
             were given), plain, mirrored (plain and mirrored), or ten_crop.
         penalties: to choose from: times half the squared weights, beside the mean loss.
         folds: parts of the cross-validation by which the penalty is chosen, for the lowest loss.
-        limit: images that are looked at, drawn by the seed; none = all.
+        limit: images that are looked at, sampled by the seed; none = all.
     """
 
-    views: Literal["none", "plain", "mirrored", "ten_crop"] = "none"
+    views: Literal["plain", "mirrored", "ten_crop"] | None = None
     penalties: Annotated[tuple[Positive, ...], Field(min_length=1)] = (
         *(3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001),
     )
@@ -360,7 +360,7 @@ class Recipe(RecipeTable):
     @property
     def probes(self) -> bool:
         """Whether the head begins as a linear probe."""
-        return self.probe.views != "none"
+        return self.probe.views is not None
 
     @property
     def only_probes(self) -> bool:
