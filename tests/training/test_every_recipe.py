@@ -106,7 +106,11 @@ def test_the_papers_recipes_are_there():
     assert set(OF_THE_PAPERS) <= set(recipe_names())
 
 
-@pytest.mark.parametrize("name", recipe_names())
+# A probe takes no step: tests/training/test_probe.py has its runs.
+WITH_STEPS = tuple(name for name in recipe_names() if not load_recipe(name).only_probes)
+
+
+@pytest.mark.parametrize("name", WITH_STEPS)
 def test_it_runs_to_its_end_and_resumes_to_the_same_bits(name, tmp_path):
     recipe = tiny(name)
     records = run(recipe, tmp_path / "whole")
