@@ -15,7 +15,11 @@ from backbones.weights.opening import open_bundle
 
 def test_pages_are_small_and_those_of_the_package_are_the_default(tmp_path) -> None:
     written = backbones.write_playground(tmp_path / "new")
-    assert [page.name for page in written] == ["index.html", "lenet5.fashion.html", "lenet5_1998.digits.html"]
+    assert [page.name for page in written] == [
+        "index.html",
+        "lenet5.fashion.html",
+        "lenet5_1998.digits.html",
+    ]
     assert max(page.stat().st_size for page in written) <= 300_000
     again = backbones.write_playground(tmp_path / "new", ["lenet5.fashion"])
     assert '"name": "lenet5.fashion"' in again[0].read_text(encoding="utf-8")
