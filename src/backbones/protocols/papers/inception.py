@@ -139,8 +139,6 @@ INCEPTION_V3 = (
         printed=(
             *results((("Inception-v3", 18.77, 4.2),), "Table 4", data=_KEPT),
             *results((("Inception-v3", 17.3, 3.5),), "abstract", data=_KEPT, num_models=4),
-            *results((("Inception-v3", 17.2, None),), "Table 5", data=_KEPT, num_models=4),
-            *results((("Inception-v3", None, 3.58),), "Table 5", data=ILSVRC_TEST, num_models=4),
             *results(
                 (
                     ("Inception-v3", 18.9, 4.3),
