@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         filters_image,
         write_explanations,
     )
-    from backbones.api.export import export, verify_export
+    from backbones.api.export import export, verify_export, write_export_report
     from backbones.api.features import extract_features, features_to_file
     from backbones.api.inspection import (
         inspect,
@@ -117,7 +117,7 @@ _NAMES = {
     "api.prediction": "predict predict_files Submission",
     "api.explanation": "explain write_explanations filters_image Occluder",
     "api.features": "extract_features features_to_file",
-    "api.export": "export verify_export",
+    "api.export": "export verify_export write_export_report",
     "api.serving": "serve",
     "serving.options": "ServerOptions",
     "features.dense": "dense",
@@ -198,6 +198,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "stylize",
     "export",
     "verify_export",
+    "write_export_report",
     "start_demo",
     "predict_demo",
     "write_playground",

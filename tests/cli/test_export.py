@@ -35,7 +35,8 @@ def test_a_mistake_gets_one_line(backbones, tmp_path, monkeypatch, words, said) 
 def test_an_archive_is_written_proven_and_verified(backbones, tmp_path) -> None:
     path = tmp_path / "digits.pt2"
     answer = backbones(
-        *("export", "lenet5.digits", "--to", "pt2", "--layout", "tensor", "-o", path, "--json")
+        *("export", "lenet5.digits", "--to", "pt2", "--layout", "tensor", "-o", path, "--json"),
+        *("--report", tmp_path / "proof.html"),
     )
     assert answer.code == 0, answer.err
     found = json.loads(answer.out)
@@ -44,6 +45,9 @@ def test_an_archive_is_written_proven_and_verified(backbones, tmp_path) -> None:
     assert found["file"] == str(path)
     assert found["bytes"] == path.stat().st_size
     assert found["same_first_class"] == found["images"] == 10
+    page = (tmp_path / "proof.html").read_text()
+    assert page.count("<article") == 10
+    assert "10 of 10" in page
     answer = backbones("export", "verify", path, "--trust", "--against", "lenet5.digits")
     assert answer.code == 0, answer.err
     assert "10 of 10" in answer.out

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from backbones.errors import WrongUse
 from backbones.exporting.export import Exported, export_bundle, verify_exported
 from backbones.exporting.form import Dtype, Form, Layout
+from backbones.exporting.parity import synthetic_batches
 from backbones.exporting.targets import find_target
-from backbones.files import expanded
+from backbones.files import expanded, write_atomic
+from backbones.labels import shown
 from backbones.progress import Downloading
+from backbones.report.page import ShownImage, image_page
 from backbones.weights.bundle import Bundle
 from backbones.weights.opening import open_bundle
 
-__all__ = ["Exported", "export", "verify_export"]
+__all__ = ["Exported", "export", "verify_export", "write_export_report"]
 
 
 def export(
@@ -85,3 +90,36 @@ def verify_export(
     """
     bundle = None if against is None else open_bundle(against, downloading=downloading)
     return verify_exported(expanded(file), bundle, trusted=trust)
+
+
+def write_export_report(exported: Exported, path: str | Path) -> None:
+    """Show what an exported file was proven with: one HTML file that needs nothing else.
+
+    It has every image of the proof with PyTorch's likeliest classes, and how far each runtime was
+    from them at most.
+
+    Args:
+        exported: what `export` or `verify_export` returned.
+        path: the page to write.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    bundle, form = exported.description.bundle, exported.description.form
+    names = shown(bundle.classes, "en")
+    cells = []
+    for batch, logits in zip(
+        synthetic_batches(bundle.spec, form), exported.parity.logits, strict=True
+    ):
+        # of score maps the mean over all places
+        scores = torch.from_numpy(logits.copy()).flatten(2).mean(2) if form.dense else logits
+        rows = torch.as_tensor(scores).softmax(1).topk(min(5, len(names)))
+        for name, image, shares, classes in zip(
+            batch.names, batch.images, rows.values.tolist(), rows.indices.tolist(), strict=True
+        ):
+            guesses = tuple(
+                (names[each], share) for each, share in zip(classes, shares, strict=True)
+            )
+            cells.append(ShownImage(name, image, guesses))
+    title, *notes = exported.to_text().splitlines()
+    write_atomic(expanded(path), image_page(cells, title=title, notes=notes).encode())

@@ -76,6 +76,10 @@ def export(
         Path | None,
         typer.Option("--out", "-o", metavar="OUT", help="The file, or OpenVINO's folder."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a page of the proof's images and figures here."),
+    ] = None,
     *,
     form: FormOptions,
     verify: VerifyOptions,
@@ -103,6 +107,9 @@ def export(
             path = _place(file, out, verify)
             done = backbones.export(bundle, path, **vars(form), downloading=bars.downloading)
             say(f"wrote {done.file} ({human_bytes(done.bytes)})")
+    if report is not None:
+        backbones.write_export_report(done, report)
+        say(f"the proof is on {report}")
     if output.json:
         print_json(done.to_json())
     else:
