@@ -35,7 +35,7 @@ def test_a_mistake_gets_one_line(backbones, tmp_path, monkeypatch, words, said) 
 def test_an_archive_is_written_proven_and_verified(backbones, tmp_path) -> None:
     path = tmp_path / "digits.pt2"
     answer = backbones(
-        *("export", "lenet5.digits", "--to", "pt2", "--layout", "tensor", "-o", path, "--json"),
+        *("export", "lenet5.digits", "--to", "pt2", "-o", path, "--json"),
         *("--report", tmp_path / "proof.html"),
     )
     assert answer.code == 0, answer.err

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from backbones.spec import InputSpec, Interpolation
 
@@ -39,8 +40,10 @@ class CentreCrop(nn.Module):
         width = torch.scalar_tensor(images.shape[2], dtype=torch.int64)
         rows, columns = torch.arange(images.shape[1]), torch.arange(images.shape[2])
         x = images.permute(0, 3, 1, 2).float()
-        x = _grey_levels(x @ self._shares(columns, width, height).T)
-        return _grey_levels(self._shares(rows, height, width) @ x)
+        # `linear` and not `@`, which takes batches of one apart when a graph is made
+        x = _grey_levels(linear(x, self._shares(columns, width, height)))
+        x = linear(x.transpose(2, 3), self._shares(rows, height, width))
+        return _grey_levels(x.transpose(2, 3))
 
     def _shares(self, places: Tensor, length: Tensor, other: Tensor) -> Tensor:
         """The share of each of a side's pixels in each pixel of the crop, (size, length).
