@@ -121,5 +121,11 @@ def write_export_report(exported: Exported, path: str | Path) -> None:
                 (names[each], share) for each, share in zip(classes, shares, strict=True)
             )
             cells.append(ShownImage(name, image, guesses))
-    title, *notes = exported.to_text().splitlines()
+    title = f"{exported.file.name}: the answers of PyTorch on {exported.parity.images} images"
+    notes = [
+        f"{each.runtime}: logits at most {each.max_abs_diff:.1e} apart, {each.max_relative_diff:.1e}"
+        f" of the largest; pixels {each.max_pixel_diff} grey levels; the same first class on"
+        f" {each.same_first_class} of {exported.parity.images}"
+        for each in exported.parity.runtimes
+    ]
     write_atomic(expanded(path), image_page(cells, title=title, notes=notes).encode())
