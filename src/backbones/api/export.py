@@ -123,7 +123,8 @@ def write_export_report(exported: Exported, path: str | Path) -> None:
             cells.append(ShownImage(name, image, guesses))
     title = f"{exported.file.name}: the answers of PyTorch on {exported.parity.images} images"
     notes = [
-        f"{each.runtime}: logits at most {each.max_abs_diff:.1e} apart, {each.max_relative_diff:.1e}"
+        f"{each.runtime}: logits at most {each.max_abs_diff:.1e} apart,"
+        f" {each.max_relative_diff:.1e}"
         f" of the largest; pixels {each.max_pixel_diff} grey levels; the same first class on"
         f" {each.same_first_class} of {exported.parity.images}"
         for each in exported.parity.runtimes
