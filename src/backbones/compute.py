@@ -81,14 +81,14 @@ class Compute:
             cudnn.allow_tf32 = tf32
             torch.set_float32_matmul_precision(matmul)
 
-    def to_json(self) -> dict[str, str | int]:
+    def to_json(self) -> dict[str, str | int | None]:
         """What every result records: the device, the number format, the engine, the processor."""
         return {
             "device": self.device,
             "precision": self.precision,
             "threads": self.threads,
             "engine": self.engine,
-            "engine_version": version(self.engine),
+            "engine_version": None if self.engine == "auto" else version(self.engine),
             "instruction_set": instruction_set(),
         }
 

@@ -129,6 +129,7 @@ def test_openvino_reports_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_auto_takes_what_is_ready_first() -> None:
     open_ = choose_compute("cpu", engine="auto")
+    assert open_.to_json()["engine_version"] is None
     assert settled(open_, 224).engine == "openvino"
     assert settled(open_, 224, num_images=3).engine == "torch"
     assert settled(open_, 28).engine == "torch"
