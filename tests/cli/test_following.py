@@ -58,7 +58,6 @@ def test_a_log_has_a_line_each_so_many_steps(backbones, tmp_path: Path) -> None:
     )
     assert lines == [("1", "20"), ("1", "40"), ("2", "60"), ("2", "80")]
     assert len(re.findall(r"^epoch \d/2: training loss .* images/s", answer.err, re.MULTILINE)) == 2
-    assert "images/s" not in answer.err
 
 
 def test_a_quick_run_logs_its_epochs_alone(backbones, tmp_path: Path) -> None:
@@ -107,7 +106,9 @@ def test_predict_leaves_no_bar_in_the_line_of_the_first_answer(
     import sys
 
     from backbones.cli import console
+    from backbones.cli.options import AnswerOptions, QuietOptions
     from backbones.cli.predict import predict
+    from backbones.cli.submission import SubmissionOptions
 
     both = Terminal()  # standard output and error are one screen
     monkeypatch.setattr(sys, "stdout", both)
@@ -115,7 +116,14 @@ def test_predict_leaves_no_bar_in_the_line_of_the_first_answer(
     console.err.cache_clear()
     try:
         one = str(photos / "disc" / "00.jpg")
-        predict("lenet5.digits", [one], top=1, batch_size=1, device="cpu")
+        predict(
+            *("lenet5.digits", [one]),
+            top=1,
+            batch_size=1,
+            options=SubmissionOptions(),
+            compute=AnswerOptions(device="cpu"),
+            output=QuietOptions(),
+        )
     finally:
         console.err.cache_clear()
     assert "predicting" not in both.text

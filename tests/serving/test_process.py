@@ -57,6 +57,7 @@ def test_sigterm_lets_requests_in_flight_end_and_sighup_loads_again(bundle, imag
         bundle.write_bytes(b"spoiled")
         process.send_signal(signal.SIGHUP)
         assert process.stderr is not None
+        assert '"event": "loaded"' in process.stderr.readline()
         assert '"event": "request"' in process.stderr.readline()
         assert '"event": "not loaded", "model": "tiny"' in process.stderr.readline()
         process.send_signal(signal.SIGTERM)

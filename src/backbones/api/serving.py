@@ -48,8 +48,8 @@ def serve(
     options, metrics = options or ServerOptions(), Metrics()
     sources = named_sources([what] if isinstance(what, str) else what)
     with listen(options.host, options.port) as sock:
+        log_to_standard_error(options.host, options.token is not None)
         repository = ModelRepository(sources, opener, options, metrics)
         for name in sources:
             repository.load(name)
-        log_to_standard_error(options.host, options.token is not None)
         Server(Service(options, repository, metrics), sock, started).serve_forever()

@@ -38,7 +38,7 @@ VERBS = {
         "stylize": "Render an image in the style of another.",
     },
     "Ship": {
-        "export": "Write a network for other runtimes, proven to give the same answers.",
+        "export": "Write a network for other runtimes, with proof.",
         "serve": "Serve classifiers over HTTP.",
         "playground": "Write a page to draw on, where LeNet-5 answers.",
         "engines": "List what can compute answers on this machine.",

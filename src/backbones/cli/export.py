@@ -85,7 +85,7 @@ def export(
     verify: VerifyOptions,
     output: OutputOptions,
 ) -> None:
-    """Write a network for other runtimes, proven to give the same answers.
+    """Write a network for other runtimes, with proof.
 
     The file takes images as people have them and prepares them inside. Before it is written, the
     same images go through PyTorch and through every runtime that reads it; where pixels, logits or

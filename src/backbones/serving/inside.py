@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 from fastapi import APIRouter, Query, Request
+from torch import nn
 
 from backbones.classifier.assembly import Member
 from backbones.inspection.summary import Inspection, inspect
@@ -43,21 +44,7 @@ def inside(service: Service) -> APIRouter:
     @router.get("/layers", summary="The layers that give maps, with what they cost")
     async def layers(request: Request, model: Model = None) -> dict[str, Any]:
         served, found = await summary(request, model)
-        network = _alone(served).build()
-        listed = [
-            {
-                "name": found.paper_names.get(each.name, each.name),
-                "layer": each.name,
-                "kind": f"{each.kind} {each.detail}".strip(),
-                "shape": list(each.output),
-                "params": each.params + each.frozen,
-                "formula": formula_of(network, each.name),
-                "macs": each.macs,
-                "bytes": each.num_bytes,
-            }
-            for each in found.layers
-            if len(each.output) == 3
-        ]
+        listed = _listed(found, _alone(served).build())
         return {"model": served.name, "params": found.params, "macs": found.macs, "layers": listed}
 
     @router.get("/drawing", summary="The network's drawing, and where its layers are on it")
@@ -134,3 +121,21 @@ def _grey(values: npt.NDArray[np.float32]) -> bytes:
     """A map as bytes, row by row: its lowest value 0, its highest 255."""
     low, high = float(values.min()), float(values.max())
     return np.round((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8).tobytes()
+
+
+def _listed(found: Inspection, network: nn.Module) -> list[dict[str, Any]]:
+    """The layers that give maps, with their numbers."""
+    return [
+        {
+            "name": found.paper_names.get(each.name, each.name),
+            "layer": each.name,
+            "kind": f"{each.kind} {each.detail}".strip(),
+            "shape": list(each.output),
+            "params": each.params + each.frozen,
+            "formula": formula_of(network, each.name),
+            "macs": each.macs,
+            "bytes": each.num_bytes,
+        }
+        for each in found.layers
+        if len(each.output) == 3
+    ]
