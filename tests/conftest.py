@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import io
+import logging
 import os
 import sys
 import threading
@@ -40,6 +41,15 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever runs the tests may have a mirror, or be offline; the tests say for themselves."""
     monkeypatch.setenv("BACKBONES_MIRROR", "")
     monkeypatch.setenv("BACKBONES_OFFLINE", "0")
+
+
+@pytest.fixture(autouse=True)
+def log_level_as_it_was() -> Iterator[None]:
+    """A command of one test shows the package's log; the next test has it as it was."""
+    logger = logging.getLogger("backbones")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

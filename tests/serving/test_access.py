@@ -78,6 +78,7 @@ def test_figures_for_prometheus(serving, images) -> None:
 def test_an_error_of_ours_is_logged_whole_and_told_in_a_line(serving, images, caplog) -> None:
     ask = serving()
     ask.service.repository.get().guesses = None
+    caplog.clear()  # that it was loaded
     with caplog.at_level(logging.INFO, "backbones.serving"):
         answer = ask("POST", "/predict", content=images[0])
     assert answer.status_code == 500
