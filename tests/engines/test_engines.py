@@ -96,7 +96,7 @@ def test_programs_are_forgotten_with_their_network() -> None:
 
 
 def test_few_sizes_are_kept() -> None:
-    from backbones.engines.openvino_engine import SIZES_KEPT
+    from backbones.engines.sizes import SIZES_KEPT
 
     network = dense(settled_network("vgg_tiny"), 64)
     program = find_engine("openvino").build(network, CPU)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import OrderedDict
 from threading import Lock
 from typing import Any
 
@@ -11,10 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from backbones.compute import Compute
+from backbones.engines.sizes import BySize
 from backbones.nn.evaluating import evaluating, finite
-
-SIZES_KEPT = 4
-"""Sessions that are kept; one more size of image takes the place of the oldest."""
 
 
 class Program:
@@ -22,24 +19,17 @@ class Program:
 
     def __init__(self, compute: Compute) -> None:
         self._compute = compute
-        self._sessions: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+        self._sessions = BySize()
         self._lock = Lock()
 
     def __call__(self, network: nn.Module, images: Tensor) -> Tensor:
         pixels = images.contiguous()
         with self._lock:
-            found = self._session_for(network, pixels).run(None, {"images": pixels.numpy()})[0]
+            session = self._sessions.program_for(
+                images, lambda: _session(_exported(network, pixels), self._compute)
+            )
+            found = session.run(None, {"images": pixels.numpy()})[0]
         return finite(torch.from_numpy(found))
-
-    def _session_for(self, network: nn.Module, images: Tensor) -> Any:
-        """The session for images of this size, of any number."""
-        size = tuple(images.shape[1:])
-        if size not in self._sessions:
-            while len(self._sessions) >= SIZES_KEPT:
-                self._sessions.popitem(last=False)
-            self._sessions[size] = _session(_exported(network, images), self._compute)
-        self._sessions.move_to_end(size)
-        return self._sessions[size]
 
 
 def _exported(network: nn.Module, images: Tensor) -> bytes:

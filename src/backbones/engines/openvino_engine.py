@@ -6,7 +6,6 @@ The precision is always set: left alone, OpenVINO takes bf16 where the processor
 from __future__ import annotations
 
 import warnings
-from collections import OrderedDict
 from threading import Lock
 from typing import Any
 
@@ -14,10 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from backbones.compute import Compute
+from backbones.engines.sizes import BySize
 from backbones.nn.evaluating import evaluating, finite
-
-SIZES_KEPT = 4
-"""Compiled programs that are kept; one more size of image takes the place of the oldest."""
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
@@ -28,27 +25,20 @@ class Program:
     def __init__(self, compute: Compute) -> None:
         self._compute = compute
         self._model: Any = None
-        self._programs: OrderedDict[tuple[int, ...], Any] = OrderedDict()
+        self._programs = BySize()
         self._lock = Lock()
 
     def __call__(self, network: nn.Module, images: Tensor) -> Tensor:
         rows = images.permute(0, 2, 3, 1).contiguous()
         with self._lock:  # one answer at a time: all cores work on it
-            program = self._program_for(network, images)
+            program = self._programs.program_for(images, lambda: self._built(network, images))
             found = program(rows.numpy(), share_inputs=True)[0]
         return finite(torch.from_numpy(found))
 
-    def _program_for(self, network: nn.Module, images: Tensor) -> Any:
-        """The program for images of this size, of any number."""
-        size = tuple(images.shape[1:])
-        if size not in self._programs:
-            if self._model is None:
-                self._model = converted(network, images)
-            while len(self._programs) >= SIZES_KEPT:
-                self._programs.popitem(last=False)
-            self._programs[size] = _compiled(self._model, size, self._compute)
-        self._programs.move_to_end(size)
-        return self._programs[size]
+    def _built(self, network: nn.Module, images: Tensor) -> Any:
+        if self._model is None:
+            self._model = converted(network, images)
+        return _compiled(self._model, tuple(images.shape[1:]), self._compute)
 
 
 def converted(network: nn.Module, images: Tensor) -> Any:
