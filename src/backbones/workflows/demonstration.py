@@ -76,7 +76,7 @@ def predict_demo(out: Path) -> DemoImages:
         shown,
         out / "images.html",
         title="LeNet-5 reads digits",
-        notes=(f"{right} of {len(shown)} test images are named right.",),
+        notes=(f"{right} of {len(shown)} test images are classified correctly.",),
     )
     tiles = [
         annotate(cell.image, cell.predictions, true_name=cell.true_name)
