@@ -33,11 +33,12 @@ LEVELS = [
         "metrics",
     },
     {
+        "agreement",
         *("protocols", "training", "explanation", "exporting", "engines"),
         *("report", "scaling", "ledger"),
     },
     {"classifier"},
-    {"workflows", "serving", "playground"},
+    {"workflows", "serving", "playground", "quantization"},
     {"api"},
     {"cli"},
 ]
