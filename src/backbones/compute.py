@@ -21,8 +21,8 @@ from torch import nn
 
 from backbones.errors import WrongUse
 
-Precision = Literal["fp32", "bf16"]
-PrecisionChoice = Literal["auto", "exact", "fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "int8"]
+PrecisionChoice = Literal["auto", "exact", "fp32", "bf16", "int8"]
 
 # Multiply-accumulates of one forward pass of a batch below which a CPU stays in fp32: bf16 gains
 # nothing at 13 million (LeNet-5, batch 32), 1.1 times at 53, 1.2 at 213, 1.5 at 445, 2 at 1,780
@@ -41,7 +41,8 @@ class Compute:
 
     Args:
         device: "cpu", "mps", "cuda" or "cuda:1".
-        precision: of the arithmetic: "fp32", or "bf16" products with fp32 weights.
+        precision: of the arithmetic: "fp32", or "bf16" products with fp32 weights; "int8" is what
+            networks answer in that `backbones quantize` left.
         threads: of one operation on the CPU.
         engine: what computes answers, a row of `backbones engines`; "auto" until the network is
             known. Whatever needs gradients is computed by torch.
@@ -137,6 +138,11 @@ def choose_compute(
         )
     if threads is not None and threads < 1:
         raise WrongUse(f"threads is {threads}, expected at least 1")
+    if precision == "int8":
+        raise WrongUse(
+            "int8 is for networks that were quantised: run `backbones quantize BUNDLE DATA -o OUT`"
+            " first, and name OUT"
+        )
     if precision == "bf16":
         refuse_slow_bf16(place)
     chosen: Precision = "bf16" if precision == "bf16" else "fp32"
@@ -218,7 +224,7 @@ def _cpu_flags() -> frozenset[str]:
     return frozenset()
 
 
-def training_precision(device: str, *, macs_per_step: int | None) -> Precision:
+def training_precision(device: str, *, macs_per_step: int | None) -> Literal["fp32", "bf16"]:
     """The number format to train in where the recipe leaves it open.
 
     bf16 where the device has units for it, except for steps so small that the time goes into

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from torch import nn
 
 from backbones.classifier.classifier import Classifier
 from backbones.classifier.inference import Member
-from backbones.compute import choose_compute
+from backbones.compute import Compute, choose_compute
 from backbones.errors import WrongUse
 from backbones.exporting.opened import is_exported, open_exported
 from backbones.files import expanded
+from backbones.nn.evaluating import RuntimeNetwork
 from backbones.progress import Downloading
 from backbones.protocols.classes import column_order
 from backbones.training.folds import all_networks
@@ -22,6 +24,8 @@ from backbones.weights.foreign import Given, bundle_of_file
 from backbones.weights.opening import is_id, open_bundle
 
 Openable = str | Path | Bundle
+
+_EXACT = {"fp32": "exact", "int8": "int8"}  # what else a file's own precision is called
 
 
 def open_classifier(
@@ -65,10 +69,15 @@ def open_classifier(
     if isinstance(what, Classifier):
         return what
     named = all_networks(what)
-    if any(not isinstance(each, Bundle) and is_exported(expanded(each)) for each in named):
+    exported = [not isinstance(each, Bundle) and is_exported(expanded(each)) for each in named]
+    if any(exported):
         device, engine = _of_exported(device, engine)
-    compute = choose_compute(device, precision, threads, engine)
+    asked = "auto" if precision == "int8" and all(exported) else precision
+    compute = choose_compute(device, asked, threads, engine)
     opened = [_opened(each, variant, downloading) for each in named]
+    if any(exported):
+        built = [build() if own else None for own, (_, build) in zip(exported, opened, strict=True)]
+        compute = _as_exported(compute, precision, built)
     bundles = tuple(bundle for bundle, _ in opened)
     called = names or [
         each.variant if isinstance(where, Bundle) else str(where)
@@ -91,6 +100,24 @@ def _of_exported(device: str, engine: str) -> tuple[str, str]:
             "an exported file answers on the CPU in its own runtime; omit --device and --engine"
         )
     return "cpu", "torch"
+
+
+def _as_exported(compute: Compute, precision: str, networks: Sequence[nn.Module | None]) -> Compute:
+    """The same with what exported files answer by and in, which nobody can choose."""
+    own = [each for each in networks if isinstance(each, RuntimeNetwork)]
+    alone = len(own) == len(networks)
+    found = {each.precision for each in own} | (set() if alone else {compute.precision})
+    if len(found) > 1:
+        raise WrongUse(
+            f"these answer in {' and '.join(sorted(found))}, and no average of both has been"
+            " measured; name networks of one precision"
+        )
+    (answers,) = found
+    if compute.precision == "bf16" or precision not in ("auto", answers, _EXACT[answers]):
+        raise WrongUse(f"an exported file answers in {answers}; omit --precision {precision}")
+    runtimes = {each.runtime for each in own}
+    engine = runtimes.pop() if alone and len(runtimes) == 1 else "torch"
+    return replace(compute, precision=answers, engine=engine)
 
 
 def _opened(

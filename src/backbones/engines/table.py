@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from backbones.compute import Compute, Precision, has_bf16_units, instruction_set
 from backbones.errors import MissingExtra, WrongUse
-from backbones.nn.evaluating import Network
+from backbones.nn.evaluating import Network, RuntimeNetwork
 
 SMALLEST_BUILT = 64  # px
 FEWEST_BUILT = 64  # images
@@ -36,7 +36,8 @@ class Engine:
         needs: the packages that it imports.
         extra: of this package, that installs it; None where it is always there.
         devices: kinds of devices that it computes on.
-        precisions: that it computes in; bf16 only where the device has units for it.
+        precisions: that it computes in; bf16 only where the device has units for it, int8 only
+            networks that were quantised.
         compiled: whether it builds a program of its own for each network, which takes time.
         summary: one line.
         limits: what it can't do.
@@ -85,7 +86,8 @@ class Engine:
         key = (compute, _state_of(network) if self.compiled else ())
         if key not in built:
             built.clear()  # of weights that have changed, or of another engine
-            module = import_module(f"backbones.engines.{self.name}_engine")
+            name = "torch" if isinstance(network, RuntimeNetwork) else self.name
+            module = import_module(f"backbones.engines.{name}_engine")
             built[key] = module.Program(compute)
         return partial(built[key], network)
 
@@ -118,10 +120,11 @@ ENGINES = (
         needs=("openvino",),
         extra="engines",
         devices=("cpu",),
-        precisions=("fp32", "bf16"),
+        precisions=("fp32", "bf16", "int8"),
         compiled=True,
         summary="The fastest on a CPU. It never reports anything to anybody.",
-        limits="CPU only here; a network is converted first, which takes a second or a few.",
+        limits="CPU only here; a network is converted first, which takes a second or a few; int8"
+        " needs one that `backbones quantize` left.",
     ),
     Engine(
         "onnxruntime",

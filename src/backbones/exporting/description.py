@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import backbones
 from backbones.errors import BadWeights, WrongUse
@@ -35,6 +35,8 @@ class Description:
         weights_sha256: of the bundle's tensors.
         parity: what the proof found, as `parity.Parity.to_json` says it; empty before.
         target: the format.
+        precision: of the arithmetic.
+        quantization: the card of a network in int8, as `Card.to_json` says it; else empty.
         version: of this package, that exported it.
     """
 
@@ -43,6 +45,8 @@ class Description:
     weights_sha256: str
     target: str
     parity: dict[str, Any] = field(default_factory=dict)
+    precision: Literal["fp32", "int8"] = "fp32"
+    quantization: dict[str, Any] = field(default_factory=dict)
     version: str = backbones.__version__
 
     @classmethod
@@ -67,13 +71,14 @@ class Description:
             "class_names_zh": to_json(list(shown(bundle.classes, "zh"))),
             "input_spec": to_json(bundle.spec.to_json()),
             "form": to_json(self.form.to_json()),
-            "precision": "fp32",
+            "precision": self.precision,
             "protocol": PROTOCOL,
             "weights_sha256": self.weights_sha256,
             "licence": self.licence,
             "backbones_version": self.version,
             "bundle": to_json(header_to_json(bundle)),
             "parity": to_json(self.parity),
+            "quantization": to_json(self.quantization),
         }
 
     def model_api_entries(self) -> dict[str, str]:
@@ -124,6 +129,8 @@ class Description:
                 entries["weights_sha256"],
                 entries["target"],
                 json.loads(entries["parity"]),
+                cast(Literal["fp32", "int8"], entries.get("precision", "fp32")),
+                json.loads(entries.get("quantization", "{}")),
                 entries["backbones_version"],
             )
         except (BadWeights, WrongUse, ValueError, TypeError, KeyError) as error:

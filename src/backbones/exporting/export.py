@@ -53,6 +53,7 @@ class Exported:
             "same_first_class": self.parity.same_first_class,
             "images": self.parity.images,
             "variant": self.description.bundle.variant,
+            "precision": self.description.precision,
             **self.description.form.to_json(),
             **found,
         }
@@ -71,9 +72,12 @@ class Exported:
         ]
         headings = ("runtime", "logits", "relative", "grey levels", "same first class")
         title = f"{self.file}: {self.description.bundle.variant} as {self.target},"
+        how = "the same answers as PyTorch"
+        if self.description.precision != "fp32":
+            how = f"in {self.description.precision}, held against PyTorch"
         return "\n".join(
             [
-                f"{title} the same answers as PyTorch on {self.parity.images} images",
+                f"{title} {how} on {self.parity.images} images",
                 "(largest differences)",
                 *aligned(headings, rows, headings[1:]),
             ]
@@ -133,6 +137,7 @@ def verify_exported(
         _refuse_other(against, description)
         network = Deployable(against.build(), spec, form).eval()
         proof = proof_of(network, spec, lambda: target.make(program_of(network, spec), form))
+    proof = replace(proof, exact=description.precision == "fp32")
     size = sum(each.stat().st_size for each in ([path] if path.is_file() else path.iterdir()))
     return Exported(path, target.name, size, description, proof.hold(model.sessions()))
 

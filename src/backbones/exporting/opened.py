@@ -6,48 +6,50 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from backbones.data.geometry import centre_crop_box
 from backbones.errors import WrongUse
-from backbones.exporting.form import Form
-from backbones.exporting.session import Session
-from backbones.exporting.targets import GRAPH, find_target, read_exported, target_of
-from backbones.spec import InputSpec
+from backbones.exporting.description import Description
+from backbones.exporting.session import Array
+from backbones.exporting.targets import GRAPH, Model, find_target, read_exported, target_of
+from backbones.nn.evaluating import RuntimeNetwork
 from backbones.weights.bundle import Bundle
 
 
-class SessionNetwork(nn.Module):
-    """A runtime behind the signature of a network: normalised images in, logits out.
+class ExportedNetwork(RuntimeNetwork):
+    """An exported graph: normalised images in, logits out.
 
     A graph that takes whole images is given the square on a black ground of the size to which it
     would resize the image, so that its resize changes nothing and its crop gives the square back.
 
     Args:
-        session: the runtime.
-        spec: of the images.
-        form: what its graph takes.
+        model: the graph; its session begins at the first images, with the threads of then.
+        description: what it says about itself.
 
     Shapes: (N, C, size, size) -> (N, K); a dense graph gives (N, K, h, w) where there is more than
         one place.
     """
 
-    def __init__(self, session: Session, spec: InputSpec, form: Form) -> None:
-        super().__init__()
-        self._session, self._spec, self._form = session, spec, form
+    def __init__(self, model: Model, description: Description) -> None:
+        super().__init__(find_target(description.target).runtime, description.precision)
+        self._model = model
+        self._spec, self._form = description.bundle.spec, description.form
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.is_autocast_enabled("cpu"):
-            raise WrongUse("an exported file answers in fp32; omit --precision bf16")
+        found = self._model.session.run(self.fed(x))
+        logits = torch.from_numpy(found["logits"])
+        return logits.flatten(1) if logits.shape[2:].numel() == 1 else logits
+
+    def fed(self, x: Tensor) -> Array:
+        """What the graph is given in place of normalised images."""
         fed = x if self._form.dtype == "float32" else self._grey_levels(x)
         if self._form.cuts:
             fed = self._on_black(fed)
         if self._form.layout == "image":
             fed = fed.permute(0, 2, 3, 1)
-        found = self._session.run(np.ascontiguousarray(fed.detach().cpu().numpy()))
-        logits = torch.from_numpy(found["logits"])
-        return logits.flatten(1) if logits.shape[2:].numel() == 1 else logits
+        return np.ascontiguousarray(fed.detach().cpu().numpy())
 
     def _grey_levels(self, x: Tensor) -> Tensor:
         mean, std = (
@@ -67,7 +69,7 @@ class SessionNetwork(nn.Module):
         return ground
 
 
-def open_exported(path: Path) -> tuple[Bundle, SessionNetwork]:
+def open_exported(path: Path) -> tuple[Bundle, ExportedNetwork]:
     """What an exported file or folder says about itself, and its network.
 
     Raises:
@@ -80,8 +82,7 @@ def open_exported(path: Path) -> tuple[Bundle, SessionNetwork]:
             f"{path} is an archive of PyTorch, and reading one can run code that somebody has put"
             " into it; open the bundle that it was exported from, or export that to onnx"
         )
-    bundle = description.bundle
-    return bundle, SessionNetwork(model.session, bundle.spec, description.form)
+    return description.bundle, ExportedNetwork(model, description)
 
 
 def is_exported(path: Path) -> bool:

@@ -38,7 +38,8 @@ class OpenVinoModel:
     """
 
     def __init__(self, graph: Any, origin: OnnxModel | None = None) -> None:
-        self._graph, self.origin = graph, origin
+        self.graph, self.origin = graph, origin
+        self._beside: dict[str, bytes] = {}
 
     @classmethod
     def of(cls, program: ExportedProgram, form: Form) -> OpenVinoModel:
@@ -63,9 +64,9 @@ class OpenVinoModel:
     @property
     def entries(self) -> dict[str, str]:
         """What `describe` has written."""
-        if not self._graph.has_rt_info([_OURS]):
+        if not self.graph.has_rt_info([_OURS]):
             return {}
-        return {name: value.astype(str) for name, value in self._graph.rt_info[_OURS].items()}
+        return {name: value.astype(str) for name, value in self.graph.rt_info[_OURS].items()}
 
     def layers(self, network: Deployable) -> dict[str, str]:
         """Values have the names that they had in ONNX."""
@@ -74,27 +75,33 @@ class OpenVinoModel:
     def describe(self, description: Description) -> None:
         """Put a description in the place of these, and what Model API reads beside them."""
         for name, text in description.to_entries().items():
-            self._graph.set_rt_info(text, [_OURS, name])
+            self.graph.set_rt_info(text, [_OURS, name])
         for name, text in description.model_api_entries().items():
-            self._graph.set_rt_info(text, [_MODEL_API, name])
+            self.graph.set_rt_info(text, [_MODEL_API, name])
 
     @cached_property
     def session(self) -> OpenVinoSession:
         """OpenVINO."""
-        return OpenVinoSession(self._graph)
+        return OpenVinoSession(self.graph)
 
     def sessions(self) -> tuple[Session, ...]:
         """OpenVINO alone reads it."""
         return (self.session,)
 
+    def put_beside(self, name: str, data: bytes) -> None:
+        """Write one more file with the folder, for people."""
+        self._beside[name] = data
+
     def save(self, path: Path) -> int:
-        """Write the folder, whole or not at all; gives the bytes of its files."""
+        """Write the folder, whole or not at all; gives the bytes of the graph's files."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".backbones-", dir=path.parent) as beside:
             new, old = Path(beside) / "new", Path(beside) / "old"
             new.mkdir()
-            openvino.save_model(self._graph, new / GRAPH, compress_to_fp16=False)
+            openvino.save_model(self.graph, new / GRAPH, compress_to_fp16=False)
             num_bytes = sum(each.stat().st_size for each in new.iterdir())
+            for name, data in self._beside.items():
+                (new / name).write_bytes(data)
             if path.exists():
                 shutil.move(path, old)
             new.replace(path)

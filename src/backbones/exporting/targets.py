@@ -50,6 +50,7 @@ class Target:
         summary: what it is, in a few words.
         suffix: of its files; empty where it is a folder.
         home: the module and the class that are it.
+        runtime: the package that answers when a file is opened as a bundle.
         runs_code: whether reading a file can run what somebody has put into it.
     """
 
@@ -57,6 +58,7 @@ class Target:
     summary: str
     suffix: str
     home: str
+    runtime: str
     runs_code: bool = False
 
     def make(self, program: ExportedProgram, form: Form) -> Model:
@@ -105,10 +107,14 @@ class Target:
 
 TARGETS = (
     Target(
-        "onnx", "one file for ONNX Runtime, OpenVINO, TensorRT", ".onnx", "onnx_model:OnnxModel"
+        "onnx",
+        "one file for ONNX Runtime, OpenVINO, TensorRT",
+        ".onnx",
+        "onnx_model:OnnxModel",
+        "onnxruntime",
     ),
-    Target("openvino", "a folder for OpenVINO", "", "openvino_model:OpenVinoModel"),
-    Target("pt2", "one file for PyTorch", ".pt2", "torch_model:TorchModel", runs_code=True),
+    Target("openvino", "a folder for OpenVINO", "", "openvino_model:OpenVinoModel", "openvino"),
+    Target("pt2", "one file for PyTorch", ".pt2", "torch_model:TorchModel", "torch", True),
 )
 
 GRAPH = "model.xml"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import nn
@@ -26,7 +27,7 @@ def batch_advice(
     *,
     training: bool = False,
     optimizer: Optimizer = "sgd_momentum",
-    precision: Precision = "fp32",
+    precision: Precision | Literal["int8"] = "fp32",
 ) -> str:
     """What to do about a batch that was too large, for the end of a message.
 
@@ -46,7 +47,7 @@ def batch_advice(
             room,
             training=training,
             optimizer=optimizer,
-            precision=precision,
+            precision="bf16" if precision == "bf16" else "fp32",
         )
     except (BackbonesError, RuntimeError, OverflowError):  # sizes that no tensor can have
         fits = 0

@@ -14,10 +14,23 @@ from backbones.errors import NotFinite
 Network = Callable[[Tensor], Tensor]
 
 
+class RuntimeNetwork(nn.Module):
+    """A network that a runtime of its own computes, behind the signature of one of PyTorch's.
+
+    Args:
+        runtime: what computes it, by its package's name.
+        precision: of its arithmetic, which cannot be chosen.
+    """
+
+    def __init__(self, runtime: str, precision: Literal["fp32", "int8"]) -> None:
+        super().__init__()
+        self.runtime, self.precision = runtime, precision
+
+
 @contextmanager
 def evaluating(
     network: nn.Module,
-    precision: Literal["fp32", "bf16"] = "fp32",
+    precision: Literal["fp32", "bf16", "int8"] = "fp32",
     forward: Network | None = None,
 ) -> Iterator[Network]:
     """Evaluation mode without gradients; afterwards every module is in the mode it was in.
@@ -27,7 +40,8 @@ def evaluating(
 
     Args:
         network: any.
-        precision: of its arithmetic; "bf16" uses autocast and leaves the weights alone.
+        precision: of its arithmetic; "bf16" uses autocast and leaves the weights alone, "int8" is
+            what a `RuntimeNetwork` computes in by itself.
         forward: another way through its modules; itself where None.
 
     Yields:
