@@ -228,13 +228,32 @@ def test_score_maps_of_any_size_and_an_archive_is_read_only_on_trust(tmp_path) -
     assert places[2] < places[3]
 
 
+# --- LiteRT ---------------------------------------------------------------------------------------
+
+
+def test_a_file_for_phones_answers_as_its_network_does(residual, photos, tmp_path) -> None:
+    """Runs where the extra `litert` is, an environment of its own."""
+    pytest.importorskip("litert_torch", reason="no litert-torch: the extra litert")
+    for dtype in ("float32", "uint8"):
+        path = tmp_path / f"{dtype}.tflite"
+        done = backbones.export(residual, path, to="litert", layout="tensor", dtype=dtype)
+        assert done.parity.same_first_class == done.parity.images == 10
+        assert backbones.verify_export(path, against=residual).parity.max_abs_diff < 1e-4
+        assert_alike(backbones.open(path), backbones.open(residual, device="cpu"), photos)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(BadWeights, match="not a whole file of LiteRT"):
+        backbones.open(path)
+
+
 # --- wrong use -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"to": "tflite"}, "expected one of onnx, openvino, pt2"),
+        ({"to": "tflite"}, "expected one of onnx, openvino, pt2, litert"),
+        ({"to": "litert", "out": "x.tflite"}, "made outside; add --layout tensor"),
+        ({"to": "litert", "layout": "tensor", "dense": True, "out": "x.tflite"}, "omit --dense"),
         ({"layout": "nchw"}, "expected image or tensor"),
         ({"dtype": "float32"}, "images are uint8"),
         ({"precision": "int8"}, "fp32 only"),

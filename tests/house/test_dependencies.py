@@ -15,6 +15,9 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
+# Extras for environments of their own: a benchmark's, and a converter that wants older packages.
+ALONE = {"summaries", "litert"}
+
 # The first release without a hole that a user's file can reach, and the last such hole before it.
 MENDED = {
     "torch": ("2.10", "CVE-2026-24747: memory corruption through weights_only"),
@@ -39,7 +42,7 @@ def declared() -> list[Requirement]:
     extras = PROJECT["optional-dependencies"]
     wanted = [
         *PROJECT["dependencies"],
-        *(line for name, lines in extras.items() if name != "summaries" for line in lines),
+        *(line for name, lines in extras.items() if name not in ALONE for line in lines),
     ]
     found = [Requirement(line) for line in wanted]
     return [each for each in found if each.name != PROJECT["name"]]

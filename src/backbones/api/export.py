@@ -39,8 +39,9 @@ def export(
 
     Args:
         bundle: a bundle, its path, a run folder, or the id of weights.
-        out: the file (.onnx, .pt2) or, for "openvino", the folder; what is there is replaced.
-        to: "onnx", "openvino" or "pt2".
+        out: the file (.onnx, .pt2, .tflite) or, for "openvino", the folder; what is there is
+            replaced.
+        to: "onnx", "openvino", "pt2" or "litert", which takes one crop at a time.
         layout: "image" takes whole images, uint8 (N, H, W, C), and resizes, cuts and normalises
             inside; "tensor" takes (N, C, size, size), cut outside.
         dtype: of a tensor: "float32" (where None) is normalised outside, "uint8" inside.
@@ -61,6 +62,7 @@ def export(
     form, target, path = Form(layout, chosen, dense), find_target(to), expanded(out)
     if precision != "fp32":
         raise WrongUse(f"precision is {precision!r}, and files are exported in fp32 only")
+    target.refuse_form(form)
     target.refuse_place(path)
     return export_bundle(open_bundle(bundle, downloading=downloading), target, form, path)
 

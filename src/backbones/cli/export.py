@@ -21,8 +21,10 @@ class FormOptions:
     """What is written, and what it takes."""
 
     to: Annotated[
-        Literal["onnx", "openvino", "pt2"],
-        typer.Option(help="A file for ONNX Runtime and others, a folder, or a file for PyTorch."),
+        Literal["onnx", "openvino", "pt2", "litert"],
+        typer.Option(
+            help="A file for ONNX Runtime and others, a folder, a file for PyTorch or for phones."
+        ),
     ] = "onnx"
     layout: Annotated[
         Literal["image", "tensor"],

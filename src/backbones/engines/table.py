@@ -39,6 +39,7 @@ class Engine:
         precisions: that it computes in; bf16 only where the device has units for it, int8 only
             networks that were quantised.
         compiled: whether it builds a program of its own for each network, which takes time.
+        files_only: whether it computes nothing but the files that `backbones export` left for it.
         summary: one line.
         limits: what it can't do.
     """
@@ -52,6 +53,7 @@ class Engine:
     compiled: bool
     summary: str
     limits: str
+    files_only: bool = False
 
     @property
     def version(self) -> str | None:
@@ -79,9 +81,12 @@ class Engine:
 
         Raises:
             MissingExtra: the package isn't installed.
+            WrongUse: it computes exported files only.
         """
         if not self.is_here:
             raise self.missing()
+        if self.files_only and not isinstance(network, RuntimeNetwork):
+            raise WrongUse(f"engine {self.name} computes exported files only; omit --engine")
         built = _PROGRAMS.setdefault(network, {})
         key = (compute, _state_of(network) if self.compiled else ())
         if key not in built:
@@ -147,6 +152,18 @@ ENGINES = (
         compiled=False,
         summary="PyTorch, operation by operation: always there, on every device.",
         limits="On a CPU slower than the others.",
+    ),
+    Engine(
+        "ai-edge-litert",
+        distribution="ai-edge-litert",
+        needs=("ai_edge_litert",),
+        extra="litert",
+        devices=("cpu",),
+        precisions=("fp32",),
+        compiled=False,
+        summary="The interpreter of phones, for files of `export --to litert`.",
+        limits="It computes nothing else, one image at a time; an environment of its own.",
+        files_only=True,
     ),
 )
 

@@ -6,7 +6,9 @@ OpenVINO's `rt_info` needs nothing of this package; lists and tables are JSON.
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,11 +18,14 @@ import backbones
 from backbones.errors import BadWeights, WrongUse
 from backbones.exporting.form import Form
 from backbones.labels import shown
-from backbones.text import to_json
+from backbones.text import parse, to_json
 from backbones.weights.bundle import Bundle, header_from_json, header_to_json
 from backbones.weights.sealed import tensors_sha256
 
 FORMAT = "1"
+ENTRIES_FILE = "backbones.json"
+"""What a format that is a ZIP archive, or ends in one, keeps the entries in."""
+
 PROTOCOL = "single"
 """What a graph computes of an image: one central view; see `backbones evaluate --protocol list`."""
 
@@ -135,3 +140,21 @@ class Description:
             )
         except (BadWeights, WrongUse, ValueError, TypeError, KeyError) as error:
             raise BadWeights(f"{path}: its description is damaged ({error})") from error
+
+
+def archived_entries(data: bytes) -> dict[str, str]:
+    """The entries in a file that is a ZIP archive, or ends in one; none where there are none.
+
+    Nothing in it is run.
+
+    Raises:
+        BadWeights: it is damaged.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            inside = [each for each in archive.namelist() if each.endswith(ENTRIES_FILE)]
+            text = archive.read(inside[0]).decode() if inside else "{}"
+    except (zipfile.BadZipFile, UnicodeDecodeError) as error:
+        raise BadWeights(f"{ENTRIES_FILE} in the file is damaged ({error})") from error
+    found: dict[str, str] = parse(text, "json", ENTRIES_FILE)
+    return found

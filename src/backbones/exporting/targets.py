@@ -52,6 +52,7 @@ class Target:
         home: the module and the class that are it.
         runtime: the package that answers when a file is opened as a bundle.
         runs_code: whether reading a file can run what somebody has put into it.
+        fixed: whether its graphs take one image of one size at a time.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Target:
     home: str
     runtime: str
     runs_code: bool = False
+    fixed: bool = False
 
     def make(self, program: ExportedProgram, form: Form) -> Model:
         """A graph in this format.
@@ -80,6 +82,18 @@ class Target:
         model: Model = self._kind().read(path)
         return model
 
+    def refuse_form(self, form: Form) -> None:
+        """Tell before any work that the format has no such graphs.
+
+        Raises:
+            WrongUse: the height and width are free, and the format's are fixed.
+        """
+        if self.fixed and (form.dense or form.layout == "image"):
+            raise WrongUse(
+                f"{self.name} takes crops of one size, made outside; add --layout tensor"
+                + (" and omit --dense" if form.dense else "")
+            )
+
     def refuse_place(self, out: Path) -> None:
         """Tell before any work that something cannot be written.
 
@@ -91,7 +105,7 @@ class Target:
             raise WrongUse(
                 f"{self.name} writes a file that ends in {self.suffix}; name one, not {out}"
             )
-        if not self.suffix and out.suffix in (".xml", ".bin", ".onnx", ".pt2"):
+        if not self.suffix and out.suffix in (".xml", ".bin", ".onnx", ".pt2", ".tflite"):
             raise WrongUse(f"{self.name} writes a folder with two files; name one, not {out}")
         taken = not self.suffix and out.exists() and target_of(out) is not self
         if taken and not (out.is_dir() and not any(out.iterdir())):
@@ -115,6 +129,14 @@ TARGETS = (
     ),
     Target("openvino", "a folder for OpenVINO", "", "openvino_model:OpenVinoModel", "openvino"),
     Target("pt2", "one file for PyTorch", ".pt2", "torch_model:TorchModel", "torch", True),
+    Target(
+        "litert",
+        "one file for phones",
+        ".tflite",
+        "litert_model:LiteRtModel",
+        "ai-edge-litert",
+        fixed=True,
+    ),
 )
 
 GRAPH = "model.xml"

@@ -18,14 +18,12 @@ from torch import Tensor, fx
 from torch.export import ExportedProgram
 
 from backbones.errors import BadWeights
-from backbones.exporting.description import Description
+from backbones.exporting.description import ENTRIES_FILE, Description, archived_entries
 from backbones.exporting.form import OUTPUTS, Deployable, Form
 from backbones.exporting.program import layers_of, quiet
 from backbones.exporting.session import Array, Session
 from backbones.files import write_atomic
-from backbones.text import parse, to_json
-
-_ENTRIES = "backbones.json"
+from backbones.text import to_json
 
 
 class TorchModel:
@@ -59,12 +57,7 @@ class TorchModel:
     @property
     def entries(self) -> dict[str, str]:
         """The archive's extra file; without running anything in it."""
-        with zipfile.ZipFile(io.BytesIO(self._data)) as archive:
-            inside = [each for each in archive.namelist() if each.endswith(f"/extra/{_ENTRIES}")]
-            if not inside:
-                return {}
-            found: dict[str, str] = parse(archive.read(inside[0]).decode(), "json", _ENTRIES)
-        return found
+        return archived_entries(self._data)
 
     def layers(self, network: Deployable) -> dict[str, str]:
         """Values have the names of the graph's nodes."""
@@ -129,5 +122,5 @@ class _Keeper(fx.Interpreter):
 def _saved(program: ExportedProgram, entries: dict[str, str]) -> bytes:
     file = io.BytesIO()
     with quiet():
-        torch.export.save(program, file, extra_files={_ENTRIES: to_json(entries)})
+        torch.export.save(program, file, extra_files={ENTRIES_FILE: to_json(entries)})
     return file.getvalue()
