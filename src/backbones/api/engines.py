@@ -49,7 +49,7 @@ def list_engines() -> Engines:
 
     Example:
         >>> [each["engine"] for each in list_engines().to_json()]
-        ['openvino', 'onnxruntime', 'torch']
+        ['openvino', 'onnxruntime', 'torch', 'ai-edge-litert']
     """
     chosen = choose_engine(choose_compute(), _PHOTO_PX, num_images=None)
     return Engines(ENGINES, chosen.name, instruction_set())
