@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,7 @@ import pytest
         (["lenet5.digits", "--precision", "int8", "-o", "x.onnx"], "fp32 only"),
         (["lenet5.digits", "--trust", "-o", "x.onnx"], "belong to verify"),
         (["lenet5.digitz", "-o", "x.onnx"], "Did you mean lenet5.digits"),
+        (["verify", "x.onnx", "--images", "."], "name the bundle that it was made from"),
         (["verify"], "wants one exported file"),
         (["verify", "x.onnx"], "no exported network"),
         ([".", "-o", "x.onnx"], "holds no bundle"),
@@ -34,9 +36,12 @@ def test_a_mistake_gets_one_line(backbones, tmp_path, monkeypatch, words, said) 
 
 
 def test_an_archive_is_written_proven_and_verified(backbones, tmp_path) -> None:
-    path = tmp_path / "digits.pt2"
+    path, photos = tmp_path / "digits.pt2", tmp_path / "photos"
+    photos.mkdir()
+    for name, size in (("dot.png", (1, 1)), ("line.png", (70, 1)), ("photo.png", (50, 40))):
+        Image.new("RGB", size, (200, 80, 10)).save(photos / name)
     answer = backbones(
-        *("export", "lenet5.digits", "--to", "pt2", "-o", path, "--json"),
+        *("export", "lenet5.digits", "--to", "pt2", "-o", path, "--images", photos, "--json"),
         *("--report", tmp_path / "proof.html"),
     )
     assert answer.code == 0, answer.err
@@ -45,13 +50,21 @@ def test_an_archive_is_written_proven_and_verified(backbones, tmp_path) -> None:
     assert tuple(found)[:6] == wanted
     assert found["file"] == str(path)
     assert found["bytes"] == path.stat().st_size
-    assert found["same_first_class"] == found["images"] == 10
+    assert found["same_first_class"] == found["images"] == 13
+    assert "1 x 1 x 70" in found["sizes"]
     page = (tmp_path / "proof.html").read_text()
-    assert page.count("<article") == 10
-    assert "10 of 10" in page
-    answer = backbones("export", "verify", path, "--trust", "--against", "lenet5.digits")
-    assert answer.code == 0, answer.err
-    assert "10 of 10" in answer.out
+    assert page.count("<article") == 13
+    assert "photo.png" in page
+    assert "13 of 13" in page
+    for more, images in (([], 10), (["--against", "lenet5.digits", "--images", photos], 13)):
+        answer = backbones("export", "verify", path, "--trust", *more)
+        assert answer.code == 0, answer.err
+        assert f"{images} of {images}" in answer.out
+    (photos / "photo.png").write_bytes(b"no image")
+    answer = backbones("export", "lenet5.digits", "-o", tmp_path / "x.onnx", "--images", photos)
+    assert answer.code != 0
+    assert "photo.png" in answer.err
+    assert len(answer.err.splitlines()) == 1
 
 
 def test_a_missing_library_is_told_with_its_extra(backbones, tmp_path, monkeypatch) -> None:

@@ -20,7 +20,7 @@ from backbones.exporting.export import proof_of
 from backbones.exporting.form import Deployable, Form
 from backbones.exporting.onnx_model import OnnxModel, OnnxSession
 from backbones.exporting.openvino_model import OpenVinoModel, OpenVinoSession, read_graph
-from backbones.exporting.parity import synthetic_batches
+from backbones.exporting.parity import batch_of, synthetic_batches
 from backbones.exporting.program import program_of
 from backbones.exporting.targets import find_target
 from backbones.weights.bundle import Bundle
@@ -87,6 +87,17 @@ def test_the_graph_gives_logits_probabilities_and_the_pixels_that_it_saw(onnx_fi
     np.testing.assert_allclose(found["probabilities"].sum(1), 1, rtol=1e-5)
     assert found["pixels"].shape == (5, 32, 32, 3)
     assert found["pixels"].dtype == np.uint8
+
+
+def test_sides_of_one_pixel_are_sides_too(vgg, onnx_file) -> None:
+    """PyTorch's archives see them in tests/cli/test_export.py."""
+    for session in OnnxModel.read(onnx_file).sessions():
+        for sides in ((1, 1), (1, 40), (40, 1)):
+            images = np.full((2, *sides, 3), 77, np.uint8)
+            images[1] += np.arange(sides[1], dtype=np.uint8)[:, None]
+            ours = batch_of(("",) * 2, images, vgg.spec, Form()).pixels
+            apart = np.abs(session.run(images)["pixels"].astype(int) - ours)
+            assert apart.max() <= 1, (session.runtime, sides)
 
 
 def test_verify_repeats_the_proof_by_the_file_alone_or_against_the_bundle(vgg, onnx_file) -> None:

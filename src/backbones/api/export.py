@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
+from backbones.classifier.source import source_of
+from backbones.data.render import with_channels
 from backbones.errors import WrongUse
-from backbones.exporting.export import Exported, export_bundle, verify_exported
+from backbones.exporting.export import Exported, Named, export_bundle, verify_exported
 from backbones.exporting.form import Dtype, Form, Layout
-from backbones.exporting.parity import synthetic_batches
 from backbones.exporting.targets import find_target
 from backbones.files import expanded, write_atomic
 from backbones.labels import shown
@@ -19,6 +22,9 @@ from backbones.weights.bundle import Bundle
 from backbones.weights.opening import open_bundle
 
 __all__ = ["Exported", "export", "verify_export", "write_export_report"]
+
+_MOST_IMAGES = 32
+"""Of the user's own that are part of a proof; all are in memory."""
 
 
 def export(
@@ -30,6 +36,7 @@ def export(
     dtype: Dtype | None = None,
     dense: bool = False,
     precision: str = "fp32",
+    images: Any = None,
     downloading: Downloading | None = None,
 ) -> Exported:
     """Write a network as a file of another runtime, once every runtime here gives its answers.
@@ -47,13 +54,16 @@ def export(
         dtype: of a tensor: "float32" (where None) is normalised outside, "uint8" inside.
         dense: height and width are free, and every place of the map gets scores.
         precision: "fp32".
+        images: of your own, as `predict` takes them: up to 32 of them, evenly chosen, are part of
+            the proof, beside the synthetic ones.
         downloading: called while weights are fetched.
 
     Returns:
         The file, with what the proof found; `backbones.open` opens it.
 
     Raises:
-        NotFound: no such bundle or format.
+        NotFound: no such bundle, format or images.
+        BadImage: one of the images cannot be read.
         WrongUse: a place that nothing can be written to, or a form that does not suit the network.
         MissingExtra: a library of the format is absent.
         ExportMismatch: a runtime gives other answers.
@@ -64,13 +74,15 @@ def export(
         raise WrongUse(f"precision is {precision!r}, and files are exported in fp32 only")
     target.refuse_form(form)
     target.refuse_place(path)
-    return export_bundle(open_bundle(bundle, downloading=downloading), target, form, path)
+    opened = open_bundle(bundle, downloading=downloading)
+    return export_bundle(opened, target, form, path, _own_images(images, opened))
 
 
 def verify_export(
     file: str | Path,
     *,
     against: str | Path | Bundle | None = None,
+    images: Any = None,
     trust: bool = False,
     downloading: Downloading | None = None,
 ) -> Exported:
@@ -80,6 +92,7 @@ def verify_export(
         file: what `export` wrote.
         against: the bundle that it was made from, as of `export`, which then answers anew; where
             None, the answers count that it gave at the export.
+        images: of your own, as of `export`; PyTorch's answers to them need `against`.
         trust: read an archive of PyTorch (.pt2), which can run code.
         downloading: called while weights are fetched.
 
@@ -90,8 +103,36 @@ def verify_export(
         MissingExtra: a library of the format is absent.
         ExportMismatch: a runtime gives other answers.
     """
-    bundle = None if against is None else open_bundle(against, downloading=downloading)
-    return verify_exported(expanded(file), bundle, trusted=trust)
+    if against is None:
+        if images is not None:
+            raise WrongUse(
+                f"{file} holds no answers to these images, only to those of its export; name the"
+                " bundle that it was made from with --against"
+            )
+        return verify_exported(expanded(file), trusted=trust)
+    bundle = open_bundle(against, downloading=downloading)
+    own = _own_images(images, bundle)
+    return verify_exported(expanded(file), bundle, own, trusted=trust)
+
+
+def _own_images(images: Any, bundle: Bundle) -> list[Named]:
+    """Up to 32 of them, evenly chosen.
+
+    Raises:
+        NotFound: there are none.
+        BadImage: one cannot be read.
+    """
+    if images is None:
+        return []
+    source, channels = source_of(images), bundle.spec.channels
+    count = min(source.num_images, _MOST_IMAGES)
+    wanted = {place * source.num_images // count for place in range(count)}
+    found = []
+    for place, block in enumerate(source.blocks(1)):
+        if place in wanted:
+            pixels = block.apply(lambda each: np.array(with_channels(each[0], channels)))
+            found.append((block.names[0], pixels))
+    return found
 
 
 def write_export_report(exported: Exported, path: str | Path) -> None:
@@ -110,9 +151,8 @@ def write_export_report(exported: Exported, path: str | Path) -> None:
     bundle, form = exported.description.bundle, exported.description.form
     names = shown(bundle.classes, "en")
     cells = []
-    for batch, logits in zip(
-        synthetic_batches(bundle.spec, form), exported.parity.logits, strict=True
-    ):
+    parity = exported.parity
+    for batch, logits in zip(parity.batches, parity.logits, strict=True):
         # of score maps the mean over all places
         scores = torch.from_numpy(logits.copy()).flatten(2).mean(2) if form.dense else logits
         rows = torch.as_tensor(scores).softmax(1).topk(min(5, len(names)))
@@ -123,12 +163,12 @@ def write_export_report(exported: Exported, path: str | Path) -> None:
                 (names[each], share) for each, share in zip(classes, shares, strict=True)
             )
             cells.append(ShownImage(name, image, guesses))
-    title = f"{exported.file.name}: the answers of PyTorch on {exported.parity.images} images"
+    title = f"{exported.file.name}: the answers of PyTorch on {parity.images} images"
     notes = [
         f"{each.runtime}: logits at most {each.max_abs_diff:.1e} apart,"
         f" {each.max_relative_diff:.1e}"
         f" of the largest; pixels {each.max_pixel_diff} grey levels; the same first class on"
-        f" {each.same_first_class} of {exported.parity.images}"
-        for each in exported.parity.runtimes
+        f" {each.same_first_class} of {parity.images}"
+        for each in parity.runtimes
     ]
     write_atomic(expanded(path), image_page(cells, title=title, notes=notes).encode())

@@ -82,6 +82,13 @@ def export(
         Path | None,
         typer.Option(metavar="FILE", help="Write a page of the proof's images and figures here."),
     ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Hold the file to these images too, up to 32 of them, evenly chosen.",
+        ),
+    ] = None,
     *,
     form: FormOptions,
     verify: VerifyOptions,
@@ -96,6 +103,7 @@ def export(
     Examples:
         backbones export runs/demo -o digits.onnx
         backbones export resnet50.tv_in1k --to openvino -o resnet50
+        backbones export runs/demo -o digits.onnx --images photos
         backbones export verify digits.onnx
     """
     import backbones
@@ -104,10 +112,14 @@ def export(
         if bundle == "verify":
             if file is None or out is not None:
                 raise WrongUse("verify wants one exported file: backbones export verify FILE")
-            done = backbones.verify_export(file, **vars(verify), downloading=bars.downloading)
+            done = backbones.verify_export(
+                file, images=images, **vars(verify), downloading=bars.downloading
+            )
         else:
             path = _place(file, out, verify)
-            done = backbones.export(bundle, path, **vars(form), downloading=bars.downloading)
+            done = backbones.export(
+                bundle, path, images=images, **vars(form), downloading=bars.downloading
+            )
             say(f"wrote {done.file} ({human_bytes(done.bytes)})")
     if report is not None:
         backbones.write_export_report(done, report)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import linear, pad
 
 from backbones.spec import InputSpec, Interpolation
 
@@ -38,8 +38,10 @@ class CentreCrop(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         height = torch.scalar_tensor(images.shape[1], dtype=torch.int64)
         width = torch.scalar_tensor(images.shape[2], dtype=torch.int64)
-        rows, columns = torch.arange(images.shape[1]), torch.arange(images.shape[2])
-        x = images.permute(0, 3, 1, 2).float()
+        rows, columns = torch.arange(images.shape[1] + 1), torch.arange(images.shape[2] + 1)
+        # One row and one column more, which have no share: a graph of PyTorch is not for sides of
+        # one pixel where it was traced with more.
+        x = pad(images.float(), (0, 0, 0, 1, 0, 1)).permute(0, 3, 1, 2)
         # `linear` and not `@`, which takes batches of one apart when a graph is made
         x = _grey_levels(linear(x, self._shares(columns, width, height)))
         x = linear(x.transpose(2, 3), self._shares(rows, height, width))
@@ -57,7 +59,7 @@ class CentreCrop(nn.Module):
         # how many bits all have.
         crop = _start(resized, self.size) + torch.arange(self.size)
         wanted = torch.cat([torch.zeros(1, dtype=torch.int64), crop])[:, None]
-        inside = (wanted >= 0) & (wanted < resized)
+        inside = (wanted >= 0) & (wanted < resized) & (places < length)
         if self.interpolation == "nearest":
             step = length.float() / resized.float()
             nearest = torch.floor((wanted.float() + 0.5) * step)

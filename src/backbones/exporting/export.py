@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from backbones.errors import BadWeights, WrongUse
 from backbones.exporting.description import Description
 from backbones.exporting.difference import first_layer_that_differs
 from backbones.exporting.form import Deployable, Form
-from backbones.exporting.parity import Parity, Proof, logits_of, synthetic_batches
+from backbones.exporting.parity import Parity, Proof, batch_of, logits_of, synthetic_batches
 from backbones.exporting.program import program_of
 from backbones.exporting.session import Array, Session
 from backbones.exporting.targets import Model, Target, find_target, read_exported
@@ -21,6 +21,10 @@ from backbones.spec import InputSpec
 from backbones.units import aligned
 from backbones.weights.bundle import Bundle
 from backbones.weights.sealed import tensors_sha256
+
+Named = tuple[str, Array]
+"""What messages call an image, and its pixels, uint8 (H, W, C), of as many channels as the network
+takes."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,9 @@ class Exported:
         )
 
 
-def export_bundle(bundle: Bundle, target: Target, form: Form, out: Path) -> Exported:
+def export_bundle(
+    bundle: Bundle, target: Target, form: Form, out: Path, images: Sequence[Named] = ()
+) -> Exported:
     """Write a bundle as a file of another runtime, once every runtime here agrees with PyTorch.
 
     Args:
@@ -92,6 +98,7 @@ def export_bundle(bundle: Bundle, target: Target, form: Form, out: Path) -> Expo
         target: the format.
         form: what the graph takes.
         out: the file, or for OpenVINO the folder; what is there is replaced.
+        images: more of the proof, beside the synthetic ones.
 
     Raises:
         ExportMismatch: a runtime differs; nothing is written.
@@ -102,14 +109,18 @@ def export_bundle(bundle: Bundle, target: Target, form: Form, out: Path) -> Expo
     """
     network = Deployable(bundle.build(), bundle.spec, form).eval()
     model = target.make(program_of(network, bundle.spec), form)
-    parity = proof_of(network, bundle.spec, lambda: model).hold(model.sessions())
+    parity = proof_of(network, bundle.spec, lambda: model, images).hold(model.sessions())
     description = replace(Description.of(bundle, form, target.name), parity=parity.to_json())
     model.describe(description)
     return Exported(out, target.name, model.save(out), description, parity)
 
 
 def verify_exported(
-    path: Path, against: Bundle | None = None, *, trusted: bool = False
+    path: Path,
+    against: Bundle | None = None,
+    images: Sequence[Named] = (),
+    *,
+    trusted: bool = False,
 ) -> Exported:
     """Hold an exported file to PyTorch's answers again, in the runtimes that are here now.
 
@@ -117,6 +128,7 @@ def verify_exported(
         path: the file or folder.
         against: the bundle that it was made from: PyTorch computes anew. Where None, the answers
             count that PyTorch gave at the export, which the file holds.
+        images: more of the proof, which only a bundle has answers to.
         trusted: whether an archive of PyTorch may be read, which can run code.
 
     Raises:
@@ -136,19 +148,27 @@ def verify_exported(
     else:
         _refuse_other(against, description)
         network = Deployable(against.build(), spec, form).eval()
-        proof = proof_of(network, spec, lambda: target.make(program_of(network, spec), form))
+        proof = proof_of(
+            network, spec, lambda: target.make(program_of(network, spec), form), images
+        )
     proof = replace(proof, exact=description.precision == "fp32")
     size = sum(each.stat().st_size for each in ([path] if path.is_file() else path.iterdir()))
     return Exported(path, target.name, size, description, proof.hold(model.sessions()))
 
 
-def proof_of(network: Deployable, spec: InputSpec, translated: Callable[[], Model]) -> Proof:
+def proof_of(
+    network: Deployable,
+    spec: InputSpec,
+    translated: Callable[[], Model],
+    images: Sequence[Named] = (),
+) -> Proof:
     """What a network's translations are held to.
 
     Args:
         network: what is exported.
         spec: of its input.
         translated: gives the translation, which knows the layers by name.
+        images: beside the synthetic ones.
     """
 
     def answers(pixels: Array) -> Array:
@@ -159,7 +179,11 @@ def proof_of(network: Deployable, spec: InputSpec, translated: Callable[[], Mode
     def first_layer(session: Session, fed: Array) -> str | None:
         return first_layer_that_differs(session, network, translated().layers(network), fed)
 
-    batches = synthetic_batches(spec, network.form)
+    own = [
+        batch_of((name,), pixels[None], spec, network.form, synthetic=False)
+        for name, pixels in images
+    ]
+    batches = (*synthetic_batches(spec, network.form), *own)
     logits = tuple(answers(each.pixels) for each in batches)
     return Proof(spec, network.form, batches, logits, answers, first_layer)
 

@@ -94,9 +94,10 @@ class Deployable(nn.Module):
         self.form = form
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        x = images.permute(0, 3, 1, 2) if self.form.layout == "image" else images
         if self.crop is not None:
             x = self.crop(images)
+        else:
+            x = images.permute(0, 3, 1, 2) if self.form.layout == "image" else images
         logits = self.network(x if self.normalise is None else self.normalise(x))
         found = (logits, logits.softmax(1))
         return (*found, x.permute(0, 2, 3, 1).byte()) if self.crop is not None else found

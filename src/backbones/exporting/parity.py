@@ -19,7 +19,7 @@ import numpy as np
 from backbones.data.finish import normalised
 from backbones.data.geometry import evaluation_framing
 from backbones.data.render import render
-from backbones.errors import ExportMismatch
+from backbones.errors import ExportMismatch, WrongUse
 from backbones.exporting.form import Form
 from backbones.exporting.session import Array, Session
 from backbones.spec import InputSpec
@@ -42,11 +42,13 @@ class Batch:
         names: one an image.
         images: whole ones of one size, uint8 (N, H, W, C).
         pixels: what the network sees of them, uint8 (N, h, w, C).
+        synthetic: whether `synthetic_batches` makes it again, so that answers to it can be kept.
     """
 
     names: tuple[str, ...]
     images: Array = field(repr=False)
     pixels: Array = field(repr=False)
+    synthetic: bool = True
 
     def fed(self, spec: InputSpec, form: Form) -> Array:
         """What a graph of this form is given."""
@@ -83,16 +85,24 @@ class Parity:
     """What the proof found.
 
     Args:
-        images: how many.
-        sizes: of each batch, "2 x 512 x 384" (images, height, width).
+        batches: the images.
         runtimes: one row each.
         logits: PyTorch's answers, one array a batch.
     """
 
-    images: int
-    sizes: tuple[str, ...]
+    batches: tuple[Batch, ...] = field(repr=False)
     runtimes: tuple[RuntimeParity, ...]
     logits: tuple[Array, ...] = field(repr=False)
+
+    @property
+    def images(self) -> int:
+        """How many."""
+        return sum(len(each.names) for each in self.batches)
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """Of each batch, "2 x 512 x 384" (images, height, width)."""
+        return tuple(" x ".join(map(str, each.images.shape[:3])) for each in self.batches)
 
     @property
     def max_abs_diff(self) -> float:
@@ -105,13 +115,17 @@ class Parity:
         return min(each.same_first_class for each in self.runtimes)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; `logits_of` reads PyTorch's answers back."""
+        """Plain values; `logits_of` reads PyTorch's answers to the synthetic images back."""
         return {
             "images": self.images,
             "sizes": list(self.sizes),
             "tolerance": TOLERANCE,
             "runtimes": [asdict(each) for each in self.runtimes],
-            "logits": [_packed(each) for each in self.logits],
+            "logits": [
+                _packed(found)
+                for batch, found in zip(self.batches, self.logits, strict=True)
+                if batch.synthetic
+            ],
         }
 
 
@@ -153,16 +167,26 @@ def synthetic_batches(spec: InputSpec, form: Form) -> tuple[Batch, ...]:
     return tuple(batches)
 
 
-def batch_of(names: tuple[str, ...], images: Array, spec: InputSpec, form: Form) -> Batch:
+def batch_of(
+    names: tuple[str, ...], images: Array, spec: InputSpec, form: Form, *, synthetic: bool = True
+) -> Batch:
     """Whole images with what the network sees of them.
 
     Shapes: images uint8 (N, H, W, C).
+
+    Raises:
+        WrongUse: a dense network is larger than they are.
     """
     if form.dense:
-        return Batch(names, images, images)
+        if min(images.shape[1:3]) < spec.size:
+            raise WrongUse(
+                f"{names[0]} has {images.shape[2]} x {images.shape[1]} px, and a dense graph takes"
+                f" {spec.size} x {spec.size} px or more; leave it out of --images"
+            )
+        return Batch(names, images, images, synthetic)
     framing = evaluation_framing(images.shape[2], images.shape[1], spec.resize, spec.size)
     pixels = [render(each, framing, spec.interpolation) for each in images]
-    return Batch(names, images, np.stack(pixels))
+    return Batch(names, images, np.stack(pixels), synthetic)
 
 
 def _synthetic(height: int, width: int, channels: int, seed: int) -> Array:
@@ -249,12 +273,7 @@ class Proof:
         Raises:
             ExportMismatch: one of them differs; with the first image and layer that do.
         """
-        return Parity(
-            sum(len(each.names) for each in self.batches),
-            tuple(" x ".join(map(str, each.images.shape[:3])) for each in self.batches),
-            tuple(self._runtime(each) for each in sessions),
-            self.logits,
-        )
+        return Parity(self.batches, tuple(self._runtime(each) for each in sessions), self.logits)
 
     def _runtime(self, session: Session) -> RuntimeParity:
         found = []
