@@ -10,7 +10,7 @@ import torch
 
 from backbones.classifier.source import source_of
 from backbones.data.render import with_channels
-from backbones.errors import WrongUse
+from backbones.errors import BadImage, WrongUse
 from backbones.exporting.export import Exported, Named, export_bundle, verify_exported
 from backbones.exporting.form import Dtype, Form, Layout
 from backbones.exporting.targets import find_target
@@ -130,7 +130,10 @@ def _own_images(images: Any, bundle: Bundle) -> list[Named]:
     found = []
     for place, block in enumerate(source.blocks(1)):
         if place in wanted:
-            pixels = block.apply(lambda each: np.array(with_channels(each[0], channels)))
+            try:
+                pixels = block.apply(lambda each: np.array(with_channels(each[0], channels)))
+            except BadImage as error:
+                raise BadImage(f"{block.names[0]}: {error}") from error
             found.append((block.names[0], pixels))
     return found
 
