@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from backbones.api.opening import Classifier, open
     from backbones.api.playground import write_playground
     from backbones.api.prediction import Submission, predict, predict_files
+    from backbones.api.quantization import quantize
     from backbones.api.recipes import compare_recipes, dump_recipe, view_recipe
     from backbones.api.reproduction import reproduce
     from backbones.api.serving import serve
@@ -118,6 +119,7 @@ _NAMES = {
     "api.explanation": "explain write_explanations filters_image Occluder",
     "api.features": "extract_features features_to_file",
     "api.export": "export verify_export write_export_report",
+    "api.quantization": "quantize",
     "api.serving": "serve",
     "serving.options": "ServerOptions",
     "features.dense": "dense",
@@ -196,6 +198,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "tap",
     "as_backbone",
     "stylize",
+    "quantize",
     "export",
     "verify_export",
     "write_export_report",

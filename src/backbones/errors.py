@@ -12,6 +12,7 @@
     │   └── NotFinite      a network's answer that is nan or infinite
     ├── DownloadFailed     a file that cannot be fetched, or arrives damaged
     ├── ExportMismatch     an exported network that answers differently
+    ├── QuantizationRefused  a network that int8 harms, or that it cannot be done to
     ├── Busy               a folder that another process is writing
     ├── TrainingStopped    a run that cannot go on
     │   └── Diverged       its loss is not a finite number any more
@@ -118,6 +119,10 @@ class ExportMismatch(BackbonesError):
             " such a file is of no use, try another --to or --layout"
         )
         self.runtime, self.image, self.layer = runtime, image, layer
+
+
+class QuantizationRefused(BackbonesError):
+    """A network that loses too much in int8, or that cannot be quantised; nothing is written."""
 
 
 class Busy(BackbonesError):

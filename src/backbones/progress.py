@@ -11,6 +11,9 @@ Progress = Callable[[int, int], None]
 Downloading = Callable[[str, int, int | None], None]
 """Called with a file's name, the bytes that are here, and the bytes in all or None."""
 
+Staged = Callable[[str, int, int], None]
+"""Called with the stage of the work in words, what is done of it, and what there is in all."""
+
 ByteProgress = Callable[[int, int | None], None]
 """Called with the bytes of one file that are here, and the total or None."""
 

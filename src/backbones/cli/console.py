@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from backbones.progress import Downloading, Progress
+from backbones.progress import Downloading, Progress, Staged
 from backbones.text import shown, to_json
 from backbones.units import human_bytes
 
@@ -228,10 +228,12 @@ class Preparing:
     Args:
         downloading: to be called with (file name, bytes done, bytes in all or None).
         working: to be called with (done, in all) of the work itself: images decoded for the cache.
+        stage: the same of work in several stages, each with its name before.
     """
 
     downloading: Downloading
     working: Progress
+    stage: Staged
 
 
 @contextmanager
@@ -255,6 +257,7 @@ def preparing(
         yield Preparing(
             lambda name, done, total: tell(f"downloading {name}", done, total),
             lambda done, total: tell(label, done, total),
+            tell,
         )
         return
     from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -277,4 +280,5 @@ def preparing(
         yield Preparing(
             lambda name, done, total: move(name, done, total, human_bytes(done)),
             lambda done, total: move(label, done, total, f"{done:,} {unit}"),
+            lambda name, done, total: move(name, done, total, f"{done:,} {unit}"),
         )

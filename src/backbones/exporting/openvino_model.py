@@ -25,7 +25,7 @@ try:
 except ImportError:
     raise MissingExtra("openvino", "export", "the format openvino") from None
 
-GRAPH = "model.xml"
+GRAPH, NUMBERS = "model.xml", "model.bin"
 _OURS, _MODEL_API = "backbones", "model_info"
 
 
@@ -35,11 +35,13 @@ class OpenVinoModel:
     Args:
         graph: an `openvino.Model`.
         origin: the ONNX that it was translated from, whose names its values keep.
+
+    What is put in `beside` is written into the folder too: for people, by file name.
     """
 
     def __init__(self, graph: Any, origin: OnnxModel | None = None) -> None:
         self.graph, self.origin = graph, origin
-        self._beside: dict[str, bytes] = {}
+        self.beside: dict[str, bytes] = {}
 
     @classmethod
     def of(cls, program: ExportedProgram, form: Form) -> OpenVinoModel:
@@ -88,9 +90,15 @@ class OpenVinoModel:
         """OpenVINO alone reads it."""
         return (self.session,)
 
-    def put_beside(self, name: str, data: bytes) -> None:
-        """Write one more file with the folder, for people."""
-        self._beside[name] = data
+    def write_graph(self, folder: Path) -> int:
+        """Write the two files of the graph into a folder; gives their bytes."""
+        openvino.save_model(self.graph, folder / GRAPH, compress_to_fp16=False)
+        return sum((folder / name).stat().st_size for name in (GRAPH, NUMBERS))
+
+    def num_bytes(self) -> int:
+        """How large the graph's files are."""
+        with tempfile.TemporaryDirectory() as folder:
+            return self.write_graph(Path(folder))
 
     def save(self, path: Path) -> int:
         """Write the folder, whole or not at all; gives the bytes of the graph's files."""
@@ -98,9 +106,8 @@ class OpenVinoModel:
         with tempfile.TemporaryDirectory(prefix=".backbones-", dir=path.parent) as beside:
             new, old = Path(beside) / "new", Path(beside) / "old"
             new.mkdir()
-            openvino.save_model(self.graph, new / GRAPH, compress_to_fp16=False)
-            num_bytes = sum(each.stat().st_size for each in new.iterdir())
-            for name, data in self._beside.items():
+            num_bytes = self.write_graph(new)
+            for name, data in self.beside.items():
                 (new / name).write_bytes(data)
             if path.exists():
                 shutil.move(path, old)
@@ -131,15 +138,19 @@ class OpenVinoSession:
         return {name: found[name] for name in names if name in found}
 
 
-def read_graph(source: bytes | Path) -> Any:
-    """A graph of a file, or of the bytes of an ONNX file.
+def read_graph(source: bytes | Path, numbers: bytes = b"") -> Any:
+    """A graph of a file, or of the bytes of one.
+
+    Args:
+        source: a file, the bytes of an ONNX file, or those of `model.xml`.
+        numbers: the bytes of `model.bin` that belong to `model.xml`.
 
     Raises:
         BadWeights: it is not a whole graph.
     """
     try:
         if isinstance(source, bytes):
-            return openvino.Core().read_model(model=source)
+            return openvino.Core().read_model(model=source, weights=numbers)
         return openvino.Core().read_model(source)
     except RuntimeError as error:
         called = "the graph" if isinstance(source, bytes) else source

@@ -15,6 +15,7 @@ from backbones.errors import NotFound, WrongUse, nearest
 from backbones.exporting.description import Description
 from backbones.exporting.form import Deployable, Form
 from backbones.exporting.session import Session
+from backbones.weights.sealed import begins_as
 
 
 class Model(Protocol):
@@ -119,6 +120,9 @@ class Target:
         return getattr(import_module(f"backbones.exporting.{module}"), name)
 
 
+SUFFIX, KEY = ".safetensors", "backbones_graph"
+"""Of a graph in one file, and what tells it from a bundle."""
+
 TARGETS = (
     Target(
         "onnx",
@@ -136,6 +140,13 @@ TARGETS = (
         "litert_model:LiteRtModel",
         "ai-edge-litert",
         fixed=True,
+    ),
+    Target(
+        "safetensors",
+        "one file of this package, with OpenVINO's graph inside",
+        SUFFIX,
+        "sealed_model:SealedModel",
+        "openvino",
     ),
 )
 
@@ -160,6 +171,8 @@ def target_of(path: Path) -> Target | None:
     """The format of a file or folder, by its name; None where it is no exported network."""
     if path.is_dir():
         return find_target("openvino") if (path / GRAPH).is_file() else None
+    if path.suffix == SUFFIX and path.is_file() and not begins_as(path, KEY):
+        return None  # a bundle, or somebody's weights
     return next((each for each in TARGETS if each.suffix and each.suffix == path.suffix), None)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from backbones.data.folds import Folds, make_folds
 from backbones.data.sets import open_data
@@ -102,8 +103,11 @@ def folds_for(
 
 def limited(split: Split, limit: int, seed: int) -> Split:
     """Some images of a split, sampled by the seed, each class in its proportion."""
-    if len(split) <= limit:
-        return split
+    return split if len(split) <= limit else split.take(sampled_places(split, limit, seed))
+
+
+def sampled_places(split: Split, limit: int, seed: int) -> npt.NDArray[np.int64]:
+    """The positions of these images, ascending; of all where there are no more than `limit`."""
     order = np.random.default_rng([seed, 0x11317]).permutation(len(split))
     # A stable sort by the place within the class takes one of each class, then the next of each.
     place = np.zeros(len(split))
@@ -111,4 +115,4 @@ def limited(split: Split, limit: int, seed: int) -> Split:
         members = order[split.labels[order] == label]
         place[members] = (np.arange(len(members)) + 0.5) / len(members)
     chosen = np.argsort(place, kind="stable")[:limit]
-    return split.take(np.sort(chosen))
+    return np.sort(chosen).astype(np.int64)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import platform
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
@@ -27,12 +26,10 @@ from backbones.nn.meta import ShapesOnly
 from backbones.spec import InputSpec
 from backbones.weights.numbers import NON_FINITE, in_single_precision, refuse_non_finite
 from backbones.weights.rows import row_from_json, row_to_json
-from backbones.weights.sealed import read_sealed, write_sealed
+from backbones.weights.sealed import begins_as, read_sealed, write_sealed
 
 FORMAT = 1
 _HEADER = "backbones"
-_BEGIN = re.compile(rb'.{8}\s*\{\s*"__metadata__"\s*:\s*\{\s*"' + _HEADER.encode(), re.DOTALL)
-_BEGIN_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -175,8 +172,7 @@ def is_bundle(path: Path) -> bool:
     """
     if not path.is_file():
         raise NotFound(f"there is no bundle {path}")
-    with path.open("rb") as stream:
-        return _BEGIN.match(stream.read(_BEGIN_BYTES)) is not None
+    return begins_as(path, _HEADER)
 
 
 def read_bundle(path: str | Path) -> Bundle:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from backbones.text import escaped, parse
 from backbones.weights.atomic import atomic_save_safetensors
 
 _TENSORS = "tensors_sha256"
+_BEGIN = re.compile(rb'.{8}\s*\{\s*"__metadata__"\s*:\s*\{\s*"(\w+)"', re.DOTALL)
+_BEGIN_BYTES = 64
 
 
 def write_sealed(
@@ -41,6 +44,13 @@ def write_sealed(
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = _sealed({**values, _TENSORS: tensors_sha256(state)})
     atomic_save_safetensors(path, state, {key: text})
+
+
+def begins_as(path: Path, key: str) -> bool:
+    """Whether a file begins as `write_sealed` writes it under this key, be it whole or not."""
+    with path.open("rb") as stream:
+        found = _BEGIN.match(stream.read(_BEGIN_BYTES))
+    return found is not None and found.group(1) == key.encode()
 
 
 def read_sealed(

@@ -1,0 +1,1 @@
+"""Networks in int8: calibrated on training images, judged on others, or not written."""
