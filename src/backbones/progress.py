@@ -29,3 +29,7 @@ class Callbacks:
 
     progress: Progress | None = None
     downloading: Downloading | None = None
+
+
+def unseen(stage: str, done: int, total: int) -> None:
+    """A `Staged` for whoever does not want to know."""

@@ -17,7 +17,7 @@ from PIL import Image
         (["lenet5.digits", "-o", "x.bin"], "ends in .onnx"),
         (["lenet5.digits", "--to", "tflite", "-o", "x"], "expected onnx, openvino,"),
         (["lenet5.digits", "--to", "litert", "-o", "x.tflite"], "add --layout tensor"),
-        (["lenet5.digits", "--precision", "int8", "-o", "x.onnx"], "fp32 only"),
+        (["lenet5.digits", "--precision", "int8", "-o", "x.onnx"], "say --to openvino"),
         (["lenet5.digits", "--trust", "-o", "x.onnx"], "belong to verify"),
         (["lenet5.digitz", "-o", "x.onnx"], "Did you mean lenet5.digits"),
         (["verify", "x.onnx", "--images", "."], "name the bundle that it was made from"),

@@ -100,6 +100,24 @@ def test_sides_of_one_pixel_are_sides_too(vgg, onnx_file) -> None:
             assert apart.max() <= 1, (session.runtime, sides)
 
 
+def test_the_resize_is_left_out_of_what_int8_does(onnx_file) -> None:
+    """It is made of products of matrices, as the network is."""
+    from backbones.quantization.graph import folded, layers_of, preparing_of
+
+    whole = read_graph(onnx_file)
+    graph = folded(whole)
+    layers = layers_of(whole, graph)
+    assert list(layers.values())[::3] == ["features.0", "features.12", "classifier.3"]
+    products = {
+        each.get_friendly_name()
+        for each in graph.get_ops()
+        if each.get_type_name() in ("Convolution", "MatMul")
+    }
+    left_out = set(preparing_of(graph))
+    assert len(products & left_out) >= 2
+    assert products - left_out == layers.keys()
+
+
 def test_verify_repeats_the_proof_by_the_file_alone_or_against_the_bundle(vgg, onnx_file) -> None:
     for against in (None, vgg):
         found = backbones.verify_export(onnx_file, against=against)
@@ -267,7 +285,7 @@ def test_a_file_for_phones_answers_as_its_network_does(residual, photos, tmp_pat
         ({"to": "litert", "layout": "tensor", "dense": True, "out": "x.tflite"}, "omit --dense"),
         ({"layout": "nchw"}, "expected image or tensor"),
         ({"dtype": "float32"}, "images are uint8"),
-        ({"precision": "int8"}, "fp32 only"),
+        ({"precision": "int8"}, "say --to openvino"),
         ({"out": "model.bin"}, "ends in .onnx"),
         ({"to": "openvino", "out": "model.xml"}, "a folder with two files"),
         ({"to": "openvino", "out": "."}, "holds something else"),

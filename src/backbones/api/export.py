@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from backbones.classifier.held_out import Wanted
 from backbones.classifier.source import source_of
 from backbones.data.render import with_channels
 from backbones.errors import BadImage, WrongUse
 from backbones.exporting.export import Exported, Named, export_bundle, verify_exported
 from backbones.exporting.form import Dtype, Form, Layout
-from backbones.exporting.targets import find_target
+from backbones.exporting.targets import Target, find_target
 from backbones.files import expanded, write_atomic
 from backbones.labels import shown
-from backbones.progress import Downloading
+from backbones.progress import Downloading, Staged, unseen
+from backbones.quantization.result import QuantizationOptions
 from backbones.report.page import ShownImage, image_page
 from backbones.weights.bundle import Bundle
 from backbones.weights.opening import open_bundle
@@ -37,6 +39,8 @@ def export(
     dense: bool = False,
     precision: str = "fp32",
     images: Any = None,
+    data: str | Path | None = None,
+    staged: Staged | None = None,
     downloading: Downloading | None = None,
 ) -> Exported:
     """Write a network as a file of another runtime, once every runtime here gives its answers.
@@ -53,7 +57,10 @@ def export(
             inside; "tensor" takes (N, C, size, size), cut outside.
         dtype: of a tensor: "float32" (where None) is normalised outside, "uint8" inside.
         dense: height and width are free, and every place of the map gets scores.
-        precision: "fp32".
+        precision: "fp32", or for "openvino" "int8": quantised as `backbones.quantize` does it,
+            whose card is in the file's description; it answers nearly as PyTorch does.
+        data: of int8: what it is calibrated and judged on, as of `backbones.quantize`.
+        staged: of int8: called with (stage, done, in all) as the work goes on.
         images: of your own, as `predict` takes them: up to 32 of them, evenly chosen, are part of
             the proof, beside the synthetic ones.
         downloading: called while weights are fetched.
@@ -67,15 +74,38 @@ def export(
         WrongUse: a place that nothing can be written to, or a form that does not suit the network.
         MissingExtra: a library of the format is absent.
         ExportMismatch: a runtime gives other answers.
+        QuantizationRefused: int8 costs too much accuracy.
     """
     chosen = dtype or ("uint8" if layout == "image" else "float32")
     form, target, path = Form(layout, chosen, dense), find_target(to), expanded(out)
-    if precision != "fp32":
-        raise WrongUse(f"precision is {precision!r}, and files are exported in fp32 only")
+    _refuse_precision(precision, target, data)
     target.refuse_form(form)
     target.refuse_place(path)
+    if data is None:
+        opened = open_bundle(bundle, downloading=downloading)
+        return export_bundle(opened, target, form, path, _own_images(images, opened))
+    if images is not None:
+        raise WrongUse("images are part of the proof in fp32; int8 is judged on data alone")
+    options = QuantizationOptions(form=form)
+    from backbones.quantization.quantize import quantize_bundle  # needs OpenVINO
+
     opened = open_bundle(bundle, downloading=downloading)
-    return export_bundle(opened, target, form, path, _own_images(images, opened))
+    return quantize_bundle(opened, Wanted(data), options, path, staged or unseen).exported
+
+
+def _refuse_precision(precision: str, target: Target, data: str | Path | None) -> None:
+    """Tell what does not go together."""
+    if precision not in ("fp32", "int8"):
+        raise WrongUse(f"precision is {precision!r}, and files are exported in fp32 or int8")
+    if precision == "fp32" and data is not None:
+        raise WrongUse("data to calibrate on belongs to --precision int8")
+    if precision == "int8" and target.name != "openvino":
+        raise WrongUse("int8 is written for OpenVINO: say --to openvino")
+    if precision == "int8" and data is None:
+        raise WrongUse(
+            "int8 is calibrated on images: name them with --data DATA, or run"
+            " `backbones quantize BUNDLE DATA -o OUT`"
+        )
 
 
 def verify_export(

@@ -9,7 +9,7 @@ from backbones.errors import WrongUse
 from backbones.exporting.opened import is_exported
 from backbones.exporting.targets import find_target
 from backbones.files import expanded
-from backbones.progress import Downloading, Staged
+from backbones.progress import Downloading, Staged, unseen
 from backbones.quantization.result import QuantizationOptions, Quantized
 from backbones.weights.bundle import Bundle
 from backbones.weights.opening import open_bundle
@@ -73,9 +73,5 @@ def quantize(
         Wanted(data, None, layout, label_pattern),
         options,
         path,
-        staged or _silent,
+        staged or unseen,
     )
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Nobody wants to know."""

@@ -38,8 +38,13 @@ class FormOptions:
         bool, typer.Option("--dense", help="Leave height and width free, and give score maps.")
     ] = False
     precision: Annotated[
-        Literal["fp32", "int8"], typer.Option(help="Of the weights and the arithmetic.")
+        Literal["fp32", "int8"],
+        typer.Option(help="Of the weights and the arithmetic; int8 as `backbones quantize` does."),
     ] = "fp32"
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="Of int8: images to calibrate and to judge it on."),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,7 @@ def export(
         backbones export runs/demo -o digits.onnx
         backbones export resnet50.tv_in1k --to openvino -o resnet50
         backbones export runs/demo -o digits.onnx --images photos
+        backbones export runs/photos --to openvino --precision int8 --data photos -o small
         backbones export verify digits.onnx
     """
     import backbones
@@ -118,7 +124,12 @@ def export(
         else:
             path = _place(file, out, verify)
             done = backbones.export(
-                bundle, path, images=images, **vars(form), downloading=bars.downloading
+                bundle,
+                path,
+                images=images,
+                **vars(form),
+                staged=bars.stage,
+                downloading=bars.downloading,
             )
             say(f"wrote {done.file} ({human_bytes(done.bytes)})")
     if report is not None:

@@ -60,6 +60,7 @@ class Exported:
             "precision": self.description.precision,
             **self.description.form.to_json(),
             **found,
+            **({"quantization": card} if (card := self.description.quantization) else {}),
         }
 
     def to_text(self) -> str:
@@ -84,8 +85,21 @@ class Exported:
                 f"{title} {how} on {self.parity.images} images",
                 "(largest differences)",
                 *aligned(headings, rows, headings[1:]),
+                *self._loss(),
             ]
         )
+
+    def _loss(self) -> list[str]:
+        """What int8 costs, as its card has it."""
+        card = self.description.quantization
+        if not card:
+            return []
+        low, high = card["top1_loss_interval_points"]
+        return [
+            f"on {card['num_images']:,} images of {card['judged_on']}: top-1 accuracy"
+            f" {card['top1_accuracy']:.4f}, {card['top1_loss_points']:.2f} points less than in fp32"
+            f" ({low:.2f} to {high:.2f}); the same first class on {card['agreement']:.2%}"
+        ]
 
 
 def export_bundle(

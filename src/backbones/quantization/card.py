@@ -21,6 +21,7 @@ class Card:
         variant: the network.
         bytes_fp32, bytes_int8: of the graph's files.
         speeds: by batch size.
+        allowed_loss_points: of top-1 accuracy.
         judged: how its answers differ from those in fp32.
         judged_on: the part of the data; with `data`, which data.
         data: what was understood of the data, in one line.
@@ -36,6 +37,7 @@ class Card:
     bytes_fp32: int
     bytes_int8: int
     speeds: tuple[Speed, ...]
+    allowed_loss_points: float
     judged: Judged
     judged_on: str
     data: str
@@ -60,6 +62,7 @@ class Card:
             "agreement": agreement.same_first_class,
             "mean_probability_diff": agreement.mean_probability_diff,
             **self.judged.loss.to_json(),
+            "allowed_loss_points": self.allowed_loss_points,
             "num_layers": self.num_layers,
             "layers_kept": list(self.layers_kept),
             "accuracy_control": self.accuracy_control,
@@ -106,7 +109,7 @@ class Card:
             (
                 "loss",
                 f"{loss.points:.2f} points, 95 % interval {loss.interval.low:.2f} to"
-                f" {loss.interval.high:.2f}",
+                f" {loss.interval.high:.2f}; {self.allowed_loss_points:.2g} were allowed",
             ),
             ("same first class", f"{100 * agreement.same_first_class:.2f} % of the images"),
             ("probabilities", f"{agreement.mean_probability_diff:.4f} apart on the mean"),

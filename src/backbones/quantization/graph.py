@@ -25,21 +25,28 @@ def folded(graph: Any) -> Any:
     return fused
 
 
-def layers_of(graph: Any) -> dict[str, str]:
+def layers_of(graph: Any, fused: Any) -> dict[str, str]:
     """The network's layers that have weights: name of the operation -> module path, in order.
 
     Args:
-        graph: as it was translated, before `folded`, which forgets names of weights.
+        graph: as it was translated.
+        fused: the same `folded`, whose operations these are; it has lost some names of weights,
+            and renames operations that were joined.
     """
-    found = {}
+    known = {node.get_friendly_name(): path for node, path in _named(graph)}
+    known |= {node.get_friendly_name(): path for node, path in _named(fused)}
+    there = [node.get_friendly_name() for node in _with_weights(fused)]
+    return {name: known[name] for name in there if name in known}
+
+
+def _named(graph: Any) -> Iterator[tuple[Any, str]]:
+    """Operations with the module path that the name of their weights tells."""
     for node in _with_weights(graph):
         for origin in _above(node.input_value(1).get_node()):
             name = origin.get_friendly_name()
             if origin.get_type_name() == "Constant" and name.endswith(".weight"):
-                path = name.removeprefix("network.").removesuffix(".weight")
-                found[node.get_friendly_name()] = path
+                yield node, name.removeprefix("network.").removesuffix(".weight")
                 break
-    return found
 
 
 def layers_in_int8(graph: Any) -> set[str]:

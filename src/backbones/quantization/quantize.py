@@ -99,8 +99,8 @@ class _Quantization:
         self._model, self._parts, self._options, self._staged = model, parts, options, staged
         self._fed = ExportedNetwork(model, description).fed
         self._spec = description.bundle.spec
-        self._layers = layers_of(model.graph)
         self._graph = folded(model.graph)
+        self._layers = layers_of(model.graph, self._graph)
 
     def best(self) -> _Made:
         """The graph in int8; where it loses too much, with the layers that hurt in fp32."""
@@ -110,7 +110,7 @@ class _Quantization:
         label = "finding the layers that hurt"
         images = self._images(self._parts.validation, label)
         most = max(1, len(self._layers) // _KEPT_AT_MOST)
-        control = Control(images, self._options.max_loss_points, most)
+        control = Control(images, _allowed(made, self._options), most)
         controlled = self._made(label, control)
         if self._may(controlled):
             return controlled
@@ -118,8 +118,8 @@ class _Quantization:
         raise QuantizationRefused(
             f"in int8 {made.judged.loss.points:.2f} points of top-1 accuracy are lost, and"
             f" {loss.points:.2f} with the layers that hurt most in fp32 ({named(hurt)});"
-            f" {self._options.max_loss_points:g} are allowed: say --max-loss, calibrate on more"
-            " images, or use bf16"
+            f" {_allowed(made, self._options):.2g} may be; `backbones quantize --max-loss` allows"
+            " more, and more images to calibrate on may help; else use bf16"
         )
 
     def _made(self, label: str, control: Control | None = None) -> _Made:
@@ -141,7 +141,13 @@ class _Quantization:
         return FedImages(split, self._spec, self._fed, partial(self._staged, label))
 
     def _may(self, made: _Made) -> bool:
-        return made.judged.loss.points <= self._options.max_loss_points
+        return made.judged.loss.points <= _allowed(made, self._options) + 1e-9
+
+
+def _allowed(made: _Made, options: QuantizationOptions) -> float:
+    """Points that may be lost; always what one image is worth, for one image shows nothing."""
+    most = options.max_loss_points
+    return most and max(most, 100 / made.judged.agreement.num_images)
 
 
 def _card(
@@ -161,6 +167,7 @@ def _card(
         bytes_fp32=fp32.num_bytes(),
         bytes_int8=int8.num_bytes(),
         speeds=pair.speeds(description.bundle.spec),
+        allowed_loss_points=_allowed(made, options),
         judged=made.judged,
         judged_on=parts.validation.name,
         data=parts.data,
