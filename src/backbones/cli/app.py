@@ -38,7 +38,7 @@ VERBS = {
         "stylize": "Render an image in the style of another.",
     },
     "Ship": {
-        "quantize": "Write a network in int8, judged before it is written.",
+        "quantize": "Write a network in int8, if it loses hardly any accuracy.",
         "export": "Write a network for other runtimes, with proof.",
         "serve": "Serve classifiers over HTTP.",
         "playground": "Write a page to draw on, where LeNet-5 answers.",
