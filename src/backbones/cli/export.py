@@ -109,7 +109,7 @@ def export(
         backbones export runs/demo -o digits.onnx
         backbones export resnet50.tv_in1k --to openvino -o resnet50
         backbones export runs/demo -o digits.onnx --images photos
-        backbones export runs/photos --to openvino --precision int8 --data photos -o small
+        backbones export runs/demo --to openvino --precision int8 --data digits -o x
         backbones export verify digits.onnx
     """
     import backbones

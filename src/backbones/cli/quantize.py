@@ -62,7 +62,7 @@ def quantize(
 
     Examples:
         backbones quantize runs/photos photos -o small
-        backbones quantize resnet50.tv_in1k imagenet -o small.safetensors --max-loss 0.3
+        backbones quantize resnet50.tv_in1k imagenet -o small.safetensors
         backbones predict small photo.jpg
     """
     import backbones
