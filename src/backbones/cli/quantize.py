@@ -63,7 +63,7 @@ def quantize(
     Examples:
         backbones quantize runs/photos photos -o small
         backbones quantize resnet50.tv_in1k imagenet -o small.safetensors
-        backbones predict small photo.jpg
+        backbones quantize runs/photos photos -o small --max-loss 1 --images 100
     """
     import backbones
 
