@@ -33,8 +33,10 @@ import torch
 from rounding import AsOnBf16Units
 from torch import Tensor, nn
 
+from backbones.classifier.assembly import Member
 from backbones.classifier.held_out import Wanted, images_for_all
-from backbones.classifier.inference import InferenceOptions, Member, run_inference
+from backbones.classifier.inference import run_inference
+from backbones.classifier.options import InferenceOptions
 from backbones.classifier.source import split_source
 from backbones.compute import choose_compute, has_bf16_units
 from backbones.data.source import ArrayImages, Split

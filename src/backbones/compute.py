@@ -11,7 +11,7 @@ import platform
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from typing import Literal, TypedDict, TypeVar, get_args
@@ -46,12 +46,27 @@ class Compute:
         threads: of one operation on the CPU.
         engine: what computes answers, a row of `backbones engines`; "auto" until the network is
             known. Whatever needs gradients is computed by torch.
+        faster: a precision that many images may be answered in, as far as its answers agree with
+            those in `precision`; see `backbones.classifier.checked`. None for none.
+        agree: the share of images whose first class must be the same then; None leaves it open.
     """
 
     device: str
     precision: Precision
     threads: int
     engine: str = "torch"
+    faster: Precision | None = None
+    agree: float | None = None
+
+    @property
+    def exact(self) -> Compute:
+        """The same without a faster precision."""
+        return replace(self, faster=None)
+
+    @property
+    def fast(self) -> Compute:
+        """The same in the faster precision, or as it is where there is none."""
+        return replace(self, precision=self.faster or self.precision, faster=None)
 
     @property
     def kind(self) -> str:
@@ -108,28 +123,38 @@ class AnswerChoice(ComputeChoice, total=False):
     engine: str
 
 
+class CheckedChoice(AnswerChoice, total=False):
+    """The same of a verb that names classes, which can be compared with exact ones."""
+
+    agree: float | None
+
+
 def choose_compute(
     device: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
     engine: str = "torch",
+    agree: float | None = None,
 ) -> Compute:
     """How to compute answers here.
 
     Args:
         device: "auto" takes the fastest there is; "cpu", "mps", "cuda", or "cuda:1" for the second
             GPU.
-        precision: "auto" is fp32, whose answers need no proof, as are "fp32" and "exact"; "bf16"
-            is faster on devices with units for it.
+        precision: "fp32" and "exact" are the same, and their answers need no proof; "bf16" is
+            faster on devices with units for it. "auto" is fp32, which verbs that answer many images
+            leave for bf16 on such devices, as far as the answers agree.
         threads: of one operation on the CPU; as PyTorch has it where None.
         engine: what computes answers; see `backbones.engines`.
+        agree: with "auto", the share of images whose first class must be that of fp32.
 
     Raises:
         WrongUse: no such choice, or the device is not there or cannot do it.
 
     Example:
-        >>> choose_compute("cpu", threads=1)
-        Compute(device='cpu', precision='fp32', threads=1, engine='torch')
+        >>> chosen = choose_compute("cpu", "exact", threads=1)
+        >>> chosen.device, chosen.precision, chosen.threads
+        ('cpu', 'fp32', 1)
     """
     place = choose_device(device)
     if precision not in get_args(PrecisionChoice):
@@ -145,8 +170,30 @@ def choose_compute(
         )
     if precision == "bf16":
         refuse_slow_bf16(place)
+    refuse_agree(agree, precision)
     chosen: Precision = "bf16" if precision == "bf16" else "fp32"
-    return Compute(place, chosen, torch.get_num_threads() if threads is None else threads, engine)
+    faster: Precision | None = (
+        "bf16" if precision == "auto" and agree != 1 and has_bf16_units(place) else None
+    )
+    num_threads = torch.get_num_threads() if threads is None else threads
+    return Compute(place, chosen, num_threads, engine, faster, agree)
+
+
+def refuse_agree(agree: float | None, precision: str) -> None:
+    """A share that can't be asked for.
+
+    Raises:
+        WrongUse: this is one.
+    """
+    if agree is None:
+        return
+    if not 0.5 <= agree <= 1:
+        raise WrongUse(f"agree is {agree:g}, expected a share from 0.5 to 1, such as 0.999")
+    if precision != "auto":
+        raise WrongUse(
+            f"agree is for precision auto, and precision is {precision}, whose answers are given"
+            " as they are; omit one of the two"
+        )
 
 
 def choose_device(wanted: str = "auto") -> str:

@@ -11,8 +11,10 @@ import torch
 from PIL import Image
 
 import backbones
+from backbones.classifier.assembly import Member
 from backbones.classifier.classifier import Classifier
-from backbones.classifier.inference import Inference, InferenceOptions, Member, run_inference
+from backbones.classifier.inference import Inference, run_inference
+from backbones.classifier.options import InferenceOptions
 from backbones.classifier.preparing import geometry_of
 from backbones.classifier.source import source_of, split_source
 from backbones.compute import choose_compute

@@ -13,8 +13,10 @@ import torch
 from torch import nn
 
 from backbones.classifier.archives import Waiting
-from backbones.classifier.inference import Inference, InferenceOptions, Member
+from backbones.classifier.assembly import Member
+from backbones.classifier.inference import Inference
 from backbones.classifier.inputs import Inputs, find_inputs
+from backbones.classifier.options import InferenceOptions
 from backbones.classifier.predictions import KEPT_PX, Prediction, class_names, predictions_of
 from backbones.classifier.source import Source, input_source
 from backbones.data.pipeline import Pipeline

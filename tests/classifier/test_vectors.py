@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from backbones.classifier import vectors
-from backbones.classifier.inference import InferenceOptions, Member
+from backbones.classifier.assembly import Member
 from backbones.classifier.inputs import Inputs, find_inputs
+from backbones.classifier.options import InferenceOptions
 from backbones.classifier.source import input_source
 from backbones.classifier.vectors import Features, check_target, usual_tap, write_features
 from backbones.data.pipeline import Pipeline

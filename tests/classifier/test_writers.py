@@ -73,7 +73,8 @@ def test_parquet_reads_back(tmp_path: Path) -> None:
     path = tmp_path / "answers.parquet"
     done = write_predictions(ANSWERS, "parquet", path)
     rows = parquet.read_table(path).to_pylist()
-    assert rows[0] == {"path": "test/bad.jpg", "predictions": [], "error": "the file is empty"}
+    bad = {"path": "test/bad.jpg", "predictions": [], "error": "the file is empty"}
+    assert rows[0] == {**bad, "precision": None}
     assert rows[1]["predictions"][0] == {"name": "dog", "probability": 0.75}
     assert done.num_images == 3
 

@@ -183,7 +183,7 @@ def test_protocols_give_the_same_through_an_engine(protocol: str, tmp_path: Path
 
 
 def _member(name: str) -> object:
-    from backbones.classifier.inference import Member
+    from backbones.classifier.assembly import Member
     from backbones.spec import InputSpec
 
     network = settled_network(name)

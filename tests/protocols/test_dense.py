@@ -12,7 +12,9 @@ from PIL import Image
 from torch import nn
 
 from backbones.classifier import inference, packing
-from backbones.classifier.inference import InferenceOptions, Member, Outputs, run_inference
+from backbones.classifier.assembly import Member
+from backbones.classifier.inference import Outputs, run_inference
+from backbones.classifier.options import InferenceOptions
 from backbones.classifier.packing import Packer, Part
 from backbones.classifier.source import split_source
 from backbones.data.finish import normalised

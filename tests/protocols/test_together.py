@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from backbones.classifier.assembly import Member
 from backbones.classifier.evaluation import Evaluation, evaluate, evaluate_together
-from backbones.classifier.inference import InferenceOptions, Member
+from backbones.classifier.options import InferenceOptions
 from backbones.data.source import ArrayImages, Split
 from backbones.errors import BadData
 from backbones.protocols.score import fuse, reduce

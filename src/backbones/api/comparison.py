@@ -9,7 +9,8 @@ from typing import Unpack, get_args
 
 from torch import nn
 
-from backbones.compute import ComputeChoice, choose_compute
+from backbones.compute import AnswerChoice, choose_compute
+from backbones.engines import settled
 from backbones.errors import WrongUse
 from backbones.progress import Progress
 from backbones.report.compared import Accuracy, MeasuredSpeed
@@ -27,7 +28,7 @@ def compare(
     measure: bool = True,
     accuracy: Accuracy = "torchvision",
     progress: Progress | None = None,
-    **compute: Unpack[ComputeChoice],
+    **compute: Unpack[AnswerChoice],
 ) -> Comparison:
     """Put networks side by side: size, cost, published accuracy, speed on this machine.
 
@@ -42,7 +43,8 @@ def compare(
             on ImageNet alone (for CIFAR-10 akamaster's), so that networks and not training are
             compared; "best": the highest, whatever images and recipe it took. Ids of weights bring
             their own.
-        device, precision, threads: as of `choose_compute`, to measure with.
+        device, precision, threads, engine: as of `choose_compute`, to measure with; "auto" is
+            torch, for others have to build a program of each network first.
         progress: called with (passes timed, passes in all), a pass a network and round.
 
     Raises:
@@ -64,9 +66,11 @@ def compare(
     rows = [look_at(entry, input_shape, batch, accuracy) for entry in entries]
     if chosen is None:
         return Comparison(tuple(rows), batch, accuracy)
+    chosen = settled(chosen.exact, min(row.input[-1] for row in rows), num_images=1)
     times = take_turns(entries, [(batch, *row.input) for row in rows], chosen, progress)
     rows = [
         replace(row, measured=MeasuredSpeed(batch, tuple(rounds)))
         for row, rounds in zip(rows, times, strict=True)
     ]
-    return Comparison(tuple(rows), batch, accuracy, chosen.device, chosen.threads, chosen.precision)
+    how = (chosen.device, chosen.threads, chosen.precision, chosen.engine)
+    return Comparison(tuple(rows), batch, accuracy, *how)

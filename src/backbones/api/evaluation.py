@@ -9,7 +9,7 @@ from typing import Unpack
 from backbones.classifier.classifier import Classifier
 from backbones.classifier.evaluation import Evaluation
 from backbones.classifier.opening import Openable, open_classifier
-from backbones.compute import AnswerChoice
+from backbones.compute import CheckedChoice
 from backbones.labels import Lang
 from backbones.progress import Progress
 from backbones.protocols.table import Protocol
@@ -31,12 +31,12 @@ def evaluate(
     layout: str | None = None,
     label_pattern: str | None = None,
     progress: Progress | None = None,
-    **compute: Unpack[AnswerChoice],
+    **compute: Unpack[CheckedChoice],
 ) -> Evaluation:
     """Measure a trained network, or several as one, on a data set as a paper would.
 
     Args:
-        bundle, device, precision, threads, names: as of `backbones.open`.
+        bundle, device, precision, threads, engine, agree, names: as of `backbones.open`.
         data, protocol, settings, split, lang, batch_size, limit, layout, label_pattern, progress:
             as of `Classifier.evaluate`.
 

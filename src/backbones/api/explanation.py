@@ -8,11 +8,11 @@ from typing import Any, Unpack
 
 from PIL import Image
 
+from backbones.classifier.assembly import Member
 from backbones.classifier.classifier import Classifier
 from backbones.classifier.explained import ClassMap, Explanation
 from backbones.classifier.explaining import Target
 from backbones.classifier.explanation_files import WrittenExplanations, write_explanations
-from backbones.classifier.inference import Member
 from backbones.classifier.opening import open_classifier
 from backbones.compute import ComputeChoice, choose_compute
 from backbones.explanation.filters import first_filters

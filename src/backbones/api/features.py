@@ -10,7 +10,7 @@ from backbones.classifier.classifier import Classifier
 from backbones.classifier.opening import open_classifier
 from backbones.classifier.vectors import Features, check_target, usual_tap, write_features
 from backbones.classifier.writers import Written
-from backbones.compute import ComputeChoice
+from backbones.compute import AnswerChoice
 from backbones.progress import Progress
 from backbones.weights.bundle import Bundle
 
@@ -25,12 +25,12 @@ def extract_features(
     pool: bool = True,
     batch_size: int | None = None,
     progress: Progress | None = None,
-    **compute: Unpack[ComputeChoice],
+    **compute: Unpack[AnswerChoice],
 ) -> Iterator[Features]:
     """Turn images into rows of numbers, to search, cluster or classify them by.
 
     Args:
-        bundle, device, precision, threads: as of `backbones.open`.
+        bundle, device, precision, threads, engine: as of `backbones.open`.
         inputs: images, and `tap` (the layer), `pool`, `batch_size`, `progress`: as of
             `Classifier.features`.
 
@@ -59,7 +59,7 @@ def features_to_file(
     pool: bool = True,
     batch_size: int | None = None,
     progress: Progress | None = None,
-    **compute: Unpack[ComputeChoice],
+    **compute: Unpack[AnswerChoice],
 ) -> Written:
     """Turn images into the rows of a file.
 

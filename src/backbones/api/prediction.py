@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, TextIO, Unpack
 
 from backbones.classifier.classifier import Classifier
-from backbones.classifier.inference import InferenceOptions
 from backbones.classifier.opening import Openable, open_classifier
+from backbones.classifier.options import InferenceOptions
 from backbones.classifier.prediction_files import Output, write_answers
 from backbones.classifier.predictions import Predictions
 from backbones.classifier.writers import Submission, Written
-from backbones.compute import AnswerChoice
+from backbones.compute import CheckedChoice
 from backbones.labels import Lang
 from backbones.progress import Progress
 from backbones.protocols.own import load_protocol
@@ -31,12 +31,12 @@ def predict(
     batch_size: int | None = None,
     keep_images: bool = False,
     progress: Progress | None = None,
-    **compute: Unpack[AnswerChoice],
+    **compute: Unpack[CheckedChoice],
 ) -> Predictions:
     """Classify images: `open(bundle).predict(inputs)`.
 
     Args:
-        bundle, device, precision, threads: as of `backbones.open`.
+        bundle, device, precision, threads, engine, agree: as of `backbones.open`.
         inputs: images, and `protocol`, `top`, `lang`, `batch_size`, `keep_images`, `progress`:
             as of `Classifier.predict`.
 
@@ -69,12 +69,12 @@ def predict_files(
     lang: Lang = "en",
     batch_size: int | None = None,
     progress: Progress | None = None,
-    **compute: Unpack[AnswerChoice],
+    **compute: Unpack[CheckedChoice],
 ) -> Written:
     """Classify images and write the answers, with annotated copies where they are wanted.
 
     Args:
-        bundle, inputs, protocol, device, precision, threads: as of `predict`.
+        bundle, inputs, protocol, device, precision, threads, engine, agree: as of `predict`.
         out: a file, or an open text stream.
         format: "text", "json" (one object a line), "csv", "parquet" or "submission".
         annotated: folder for annotated copies and a page of them.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Unpack
 
-from backbones.compute import ComputeChoice
+from backbones.compute import AnswerChoice
 from backbones.ledger.entry import Entry
 from backbones.ledger.table import find_entry
 from backbones.workflows.reproduction import (
@@ -27,7 +27,7 @@ def reproduce(
     out: str | Path = Path("runs") / "reproduce",
     smoke_run: bool = False,
     watch: Watching | None = None,
-    **compute: Unpack[ComputeChoice],
+    **compute: Unpack[AnswerChoice],
 ) -> Reproduced:
     """Try a row of the ledger, and write what came out beside what was printed.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from backbones.classifier.agreement import Computed
 from backbones.classifier.packing import Part
 from backbones.classifier.preparing import Prepared, geometry_of
 from backbones.data.render import Pixels
@@ -48,6 +49,7 @@ class Answer:
         log_probabilities: (K,), in the first network's order; None where there is an error.
         error: why the image could not be read.
         image: its pixels, reduced, where they were asked for; uint8 (H, W, C).
+        computed: how; None where nothing was.
     """
 
     index: int
@@ -55,6 +57,7 @@ class Answer:
     log_probabilities: Tensor | None = None
     error: str | None = None
     image: Pixels | None = field(default=None, repr=False)
+    computed: Computed | None = field(default=None, repr=False)
 
 
 @dataclass
@@ -82,11 +85,14 @@ class _Block:
 class Assembly:
     """From scores of views to one answer an image, handed out in the order of the images."""
 
-    def __init__(self, members: Sequence[Member], protocol: Protocol) -> None:
+    def __init__(
+        self, members: Sequence[Member], protocol: Protocol, computed: Computed | None = None
+    ) -> None:
         first = members[0].classes
         self._geometries = [geometry_of(each.spec) for each in members]
         self._orders = [column_order(each.classes, first, each.name) for each in members]
         self._reduction = protocol.reduction
+        self._computed = computed
         self._blocks: dict[int, _Block] = {}
         self._next_block = self._next_index = 0
 
@@ -153,6 +159,7 @@ class Assembly:
                     None if block.answers is None else block.answers[row],
                     prepared.error,
                     prepared.images[row] if prepared.images else None,
+                    None if prepared.error else self._computed,
                 )
                 self._next_index += 1
 

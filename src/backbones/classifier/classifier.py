@@ -9,11 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from backbones.classifier.assembly import Member
+from backbones.classifier.checked import inference_of
 from backbones.classifier.evaluation import Evaluation, evaluate_together
 from backbones.classifier.explained import Explanation
 from backbones.classifier.explaining import Question, Target, explain_images, targets_of
 from backbones.classifier.held_out import Wanted, images_for_all, spread, was_chosen_by
-from backbones.classifier.inference import Inference, InferenceOptions, Member
+from backbones.classifier.options import InferenceOptions
 from backbones.classifier.predictions import (
     KEPT_PX,
     Prediction,
@@ -52,7 +54,7 @@ class Classifier:
     Example:
         >>> import numpy
         >>> from backbones.classifier.opening import open_classifier
-        >>> reader = open_classifier("lenet5.digits", device="cpu")
+        >>> reader = open_classifier("lenet5.digits", device="cpu", precision="exact")
         >>> reader
         lenet5.digits: lenet5, 10 classes, 32 px grey, on cpu in fp32
         >>> len(reader.predict(numpy.zeros((28, 28), numpy.uint8)))
@@ -138,8 +140,7 @@ class Classifier:
             raise WrongUse(f"top is {top}, expected at least 1")
         names = class_names(self.classes, shown(self.classes, lang))
         source = source_of(images, stdin=sys.stdin.buffer)
-        options = options.settled(self.members, source.num_images)
-        answers = Inference(self.members, options).answers(source, progress)
+        answers = inference_of(self.members, options, source.num_images).answers(source, progress)
         return predictions_of(answers, names, None if top is None else min(top, len(names)))
 
     def evaluate(
@@ -183,11 +184,13 @@ class Classifier:
         names = shown(self.classes, lang)  # a language that is none is told before any work
         wanted = Wanted(data, split, layout, label_pattern)
         source, images = images_for_all(self._known(), self.members, wanted)
+        # beside a paper's figure, a faster precision has no place unless it was asked for
+        compute = self.compute.exact if row.printed and not self.compute.agree else self.compute
         with together() as (rank, _):
             found = evaluate_together(
                 self.members,
                 spread(images, limit),
-                InferenceOptions(row, batch_size, self.compute),
+                InferenceOptions(row, batch_size, compute),
                 progress=progress if rank == 0 else None,
             )
         return replace(
@@ -246,7 +249,9 @@ class Classifier:
             Subject(member.build(), member.spec, member.classes),
             source_of(images, stdin=sys.stdin.buffer),
             Question(request, features, top, lang),
-            InferenceOptions(batch_size=batch_size, compute=replace(self.compute, engine="torch")),
+            InferenceOptions(
+                batch_size=batch_size, compute=replace(self.compute.exact, engine="torch")
+            ),
             progress,
         )
 
@@ -281,7 +286,7 @@ class Classifier:
             member,
             source_of(images, stdin=sys.stdin.buffer),
             layer or usual_tap(member.build(), member.spec),
-            InferenceOptions(batch_size=batch_size, compute=replace(self.compute, engine="torch")),
+            InferenceOptions(batch_size=batch_size, compute=self.compute),
             pool=pool,
             progress=progress,
         )
@@ -303,11 +308,12 @@ class Classifier:
         spec = self.spec
         kind = "grey" if spec.channels == 1 else "RGB"
         variants = ", ".join(dict.fromkeys(each.variant for each in self.bundles)) or "a network"
+        faster = f" or {self.compute.faster}" if self.compute.faster else ""
         if len(self.members) > 1:
             variants = f"{len(self.members)} networks as one ({variants})"
         return (
             f"{self.name}: {variants}, {len(self.classes):,} classes, {spec.size} px {kind},"
-            f" on {self.compute.device} in {self.compute.precision}"
+            f" on {self.compute.device} in {self.compute.precision}{faster}"
         )
 
     def _repr_html_(self) -> str:

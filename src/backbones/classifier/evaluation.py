@@ -12,12 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backbones.classifier.inference import (
-    InferenceOptions,
-    Member,
-    Outputs,
-    run_inference,
-)
+from backbones.classifier.assembly import Member
+from backbones.classifier.checked import SampledFigures, inference_of, sampled_figures
+from backbones.classifier.inference import Inference, Outputs, collected
+from backbones.classifier.options import InferenceOptions
 from backbones.classifier.processes import gather, place
 from backbones.classifier.source import split_source
 from backbones.compute import Compute, Precision, choose_compute
@@ -51,6 +49,9 @@ class Evaluation:
         models: the networks, as they were named.
         selected_on_this_split: whether these images chose the weights, which flatters the
             figures.
+        sampled: a sample that was answered in a faster precision and exactly; None where all
+            answers are exact, or were asked for in one precision.
+        num_rechecked: images that were answered in the faster precision and again exactly.
         data: what was understood of the data, and which split was measured; empty if not told.
     """
 
@@ -64,6 +65,8 @@ class Evaluation:
     models: tuple[str, ...] = ("network",)
     selected_on_this_split: bool = False
     data: str = ""
+    sampled: SampledFigures | None = None
+    num_rechecked: int = 0
 
     @property
     def views_per_image(self) -> int:
@@ -89,6 +92,9 @@ class Evaluation:
             "reduction": self.protocol.reduction,
             "views_per_image": self.views_per_image,
             "forward_passes": self.num_passes,
+            "agreement": self.sampled.agreement.share if self.sampled else None,
+            "num_rechecked": self.num_rechecked,
+            **({"sampled": self.sampled.to_json()} if self.sampled else {}),
             "images_per_second": self.report.num_samples / self.seconds,
             "printed": self.protocol.printed_json(),
             **self.report.to_json(),
@@ -106,8 +112,16 @@ class Evaluation:
             num_passes=self.num_passes,
             selected=self.selected_on_this_split,
             data=self.data,
+            computed=self._computed_lines(),
         )
         return evaluation_text(self.report, context)
+
+    def _computed_lines(self) -> tuple[str, ...]:
+        how = f"{self.compute.precision} by {self.compute.engine}"
+        if self.sampled is None:
+            return (how,)
+        again = f"; {self.num_rechecked:,} of {self.report.num_samples:,} images again in fp32"
+        return (how + again, *self.sampled.to_lines())
 
 
 def evaluate(
@@ -175,9 +189,9 @@ def evaluate_together(
     for each in members:
         column_order(each.classes, first.classes, each.name)  # before any work
     matched = match_classes(split, first.classes)
-    options = options.settled(members, len(matched))
     start = time.perf_counter()
-    answers = share_of_process(members, matched, options, progress)
+    inference = inference_of(members, options, len(matched), alone=place()[1] == 1)
+    answers = share_of_process(inference, matched, progress)
     report = measure(
         answers.log_probabilities,
         matched.labels[answers.indices],
@@ -187,26 +201,25 @@ def evaluate_together(
     return Evaluation(
         options.protocol,
         first.spec,
-        options.compute,
+        inference.usual.compute,
         report,
         seconds=time.perf_counter() - start,
         classes_in_data=len(np.unique(matched.labels)),
         num_passes=answers.num_passes,
         models=tuple(each.name for each in members),
+        sampled=sampled_figures(inference, matched.labels),
+        num_rechecked=answers.num_rechecked,
     )
 
 
 def share_of_process(
-    members: Sequence[Member],
-    split: Split,
-    options: InferenceOptions,
-    progress: Progress | None = None,
+    inference: Inference, split: Split, progress: Progress | None = None
 ) -> Outputs:
     """What networks say together about a split, of which every process has shown them its share."""
     rank, world = place()
     share = range(rank, len(split), world)
     mine = split if world == 1 else split.take(list(share))
-    return gather(run_inference(members, split_source(mine), options, progress), share)
+    return gather(collected(inference, split_source(mine), progress), share)
 
 
 def quick_evaluate(

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from backbones.classifier.explained import ClassMap, Explanation
-from backbones.classifier.inference import InferenceOptions
+from backbones.classifier.options import InferenceOptions
 from backbones.classifier.predictions import Guess, class_names
 from backbones.classifier.preparing import (
     Preparation,

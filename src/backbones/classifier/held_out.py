@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backbones.classifier.inference import Member
+from backbones.classifier.assembly import Member
 from backbones.data.sets import open_data
 from backbones.data.source import DataSource, Split
 from backbones.errors import WrongUse

@@ -4,91 +4,26 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import closing
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from backbones.classifier.agreement import Computed
 from backbones.classifier.assembly import Answer, Assembly, Member
+from backbones.classifier.options import InferenceOptions
 from backbones.classifier.packing import Packer, Part, tiles
+from backbones.classifier.placed import PlacedNetwork
 from backbones.classifier.preparing import Preparation, Prepared, geometry_of
 from backbones.classifier.source import Block, Source
-from backbones.compute import Compute, choose_compute
-from backbones.data.finish import normalised, stacked
-from backbones.data.render import Pixels
-from backbones.engines import find_engine, settled
-from backbones.errors import (
-    BadData,
-    NotFinite,
-    ProtocolError,
-    WrongUse,
-    is_short_of_memory,
-    telling_of_memory,
-)
-from backbones.features.dense import dense
-from backbones.footprint.room import batch_advice
+from backbones.data.finish import stacked
+from backbones.errors import WrongUse
 from backbones.metrics import Labels, Scores, Skipped
-from backbones.nn.evaluating import naming
 from backbones.progress import Progress
 from backbones.protocols.classes import column_order
-from backbones.protocols.row import Protocol
-from backbones.protocols.score import score_dense
-from backbones.protocols.table import find_protocol
 from backbones.spec import InputSpec
-
-__all__ = ["Answer", "Inference", "InferenceOptions", "Member", "Outputs"]
-
-_BATCH_PIXELS = 32 * 224**2
-
-
-@dataclass(frozen=True)
-class InferenceOptions:
-    """How networks are shown images.
-
-    Args:
-        protocol: the row that is followed.
-        batch_size: images at a time, of the size that the network sees; larger views are fewer.
-            None takes `default_batch`.
-        compute: device, precision and threads.
-        workers: threads that decode; one a core where None, none where 0.
-        kept_px: hand the images on too, with a longer side of at most this; None for not.
-    """
-
-    protocol: Protocol = field(default_factory=lambda: find_protocol("single"))
-    batch_size: int | None = None
-    compute: Compute = field(default_factory=choose_compute)
-    workers: int | None = None
-    kept_px: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.batch_size is not None and self.batch_size < 1:
-            raise WrongUse(f"batch_size is {self.batch_size}, expected at least 1")
-
-    def settled(self, members: Sequence[Member], num_images: int | None = None) -> InferenceOptions:
-        """With the engine chosen where it was left open, for so many images or no end of them."""
-        size = max(each.spec.size for each in members)
-        return replace(self, compute=settled(self.compute, size, num_images))
-
-    def batch_of(self, size: int) -> int:
-        """Images at a time for a network that sees squares of a side of so many px."""
-        return self.batch_size or default_batch(size)
-
-
-def default_batch(size: int) -> int:
-    """As many images as have the pixels of 32 at 224 px, between 16 and 512.
-
-    One rule for every verb, so that the same images give the same answers to the last bit.
-
-    Args:
-        size: side of the square that the network sees, px.
-
-    Example:
-        >>> default_batch(224), default_batch(28)
-        (32, 512)
-    """
-    return max(16, min(512, _BATCH_PIXELS // size**2))
 
 
 @dataclass(frozen=True)
@@ -100,12 +35,14 @@ class Outputs:
         indices: their positions in the source, ascending.
         skipped: the images that could not be read.
         num_passes: views, or parts of them, that went through the networks.
+        num_rechecked: images that were answered in a faster precision and again exactly.
     """
 
     log_probabilities: Scores
     indices: Labels
     skipped: tuple[Skipped, ...]
     num_passes: int
+    num_rechecked: int = 0
 
 
 class Inference:
@@ -129,7 +66,8 @@ class Inference:
         options = options.settled(members)
         self.members, self.options = members, options
         self.num_passes = 0
-        self._networks = [_Network(each, options, alone=len(members) == 1) for each in members]
+        self.computed = Computed(options.compute)
+        self._networks = [PlacedNetwork(each, options, alone=len(members) == 1) for each in members]
         self._by_geometry: dict[InputSpec, list[int]] = defaultdict(list)
         for number, each in enumerate(members):
             self._by_geometry[geometry_of(each.spec)].append(number)
@@ -138,6 +76,11 @@ class Inference:
         self._preparation = Preparation(
             options.protocol, tuple(self._by_geometry), options.kept_px, options.workers
         )
+
+    @property
+    def usual(self) -> Computed:
+        """How most images are answered, as far as that is known yet."""
+        return self.computed
 
     def answers(self, source: Source, progress: Progress | None = None) -> Iterator[Answer]:
         """An answer for every image, in the source's order.
@@ -204,7 +147,7 @@ class Inference:
 
     def _answered(self, stream: Iterable[Prepared]) -> Iterator[list[Answer]]:
         """The answers that are next in order, each time some are there."""
-        assembly = Assembly(self.members, self.options.protocol)
+        assembly = Assembly(self.members, self.options.protocol, self.computed)
         packer = Packer(self._batch_size * self._size**2)
         for number, prepared in enumerate(stream):
             parts = list(_parts(number, prepared))
@@ -243,22 +186,16 @@ def _parts(number: int, prepared: Prepared) -> Iterator[Part]:
                 yield Part(number, place, tile, dense=True, geometry=spec)
 
 
-def run_inference(
-    members: Sequence[Member],
-    source: Source,
-    options: InferenceOptions,
-    progress: Progress | None = None,
-) -> Outputs:
-    """Show every image of a source to networks that answer together.
+def collected(inference: Inference, source: Source, progress: Progress | None = None) -> Outputs:
+    """What networks say about every image of a source.
 
     Args:
-        members, options: as of `Inference`.
+        inference: the networks.
         source, progress: as of `Inference.answers`.
 
     Raises:
-        BadData, ProtocolError, NotFinite, OutOfMemory: as these two.
+        BadData, ProtocolError, NotFinite, OutOfMemory: as `Inference.answers`.
     """
-    inference = Inference(members, options)
     found: list[Answer] = []
     skipped: list[Skipped] = []
     for answer in inference.answers(source, progress):
@@ -269,88 +206,23 @@ def run_inference(
     rows = [answer.log_probabilities for answer in found if answer.log_probabilities is not None]
     scores = torch.stack(rows).numpy() if rows else np.zeros((0, 0), np.float32)
     indices = np.array([answer.index for answer in found], np.int64)
-    return Outputs(scores, indices, tuple(skipped), inference.num_passes)
+    again = sum(each.computed is not None and each.computed.again for each in found)
+    return Outputs(scores, indices, tuple(skipped), inference.num_passes, again)
 
 
-class _Network:
-    """One member, built and placed."""
+def run_inference(
+    members: Sequence[Member],
+    source: Source,
+    options: InferenceOptions,
+    progress: Progress | None = None,
+) -> Outputs:
+    """Show every image of a source to networks that answer together, exactly.
 
-    def __init__(self, member: Member, options: InferenceOptions, *, alone: bool) -> None:
-        self._member, self._options, self._alone = member, options, alone
-        compute, self._network = options.compute, options.compute.place(member.build())
-        engine = find_engine(compute.engine)
-        self._score = engine.build(self._network, compute)
-        self._dense: nn.Module | None = None
-        if options.protocol.scoring != "crops":
-            self._dense = _dense_of(self._network, member.spec, options.protocol)
-            self._score_dense = engine.build(self._dense, compute)
+    Args:
+        members, options: as of `Inference`.
+        source, progress: as of `Inference.answers`.
 
-    def scores(self, pixels: Pixels, *, densely: bool) -> tuple[Tensor, int]:
-        """Scores (N, K) of (N, h, w, C), added up over places, and the number of places.
-
-        What does not fit into memory is tried again in halves.
-        """
-        with telling_of_memory(lambda: self._advice(pixels)):
-            try:
-                return self._at_once(pixels, densely)
-            except (MemoryError, RuntimeError) as error:
-                if not is_short_of_memory(error) or len(pixels) == 1:
-                    raise
-        middle = len(pixels) // 2
-        first, places = self.scores(pixels[:middle], densely=densely)
-        return torch.cat([first, self.scores(pixels[middle:], densely=densely)[0]]), places
-
-    def _at_once(self, pixels: Pixels, densely: bool) -> tuple[Tensor, int]:
-        images = normalised(pixels, self._member.spec, self._options.compute.device)
-        if not densely:
-            return self._checked(self._score(images)), 1
-        try:
-            return score_dense(self._checked(self._score_dense(images)))
-        except WrongUse as error:
-            raise ProtocolError(str(error)) from None
-
-    def of_tensor(self, images: Tensor) -> Tensor:
-        """Scores (N, K) of images that are normalised, on the device."""
-        return self._checked(self._score(images))
-
-    def _checked(self, found: Tensor) -> Tensor:
-        """Scores (N, K, ...), as many as there are classes."""
-        if found.shape[1] != len(self._member.classes):
-            raise BadData(
-                f"the network has {found.shape[1]} outputs and there are"
-                f" {len(self._member.classes)} class names; use the names that it was trained with"
-            )
-        return found
-
-    def _advice(self, pixels: Pixels) -> str:
-        spec = self._member.spec
-        _, height, width, _ = pixels.shape
-        return batch_advice(
-            self._network,
-            (spec.channels, height, width),
-            self._options.batch_of(spec.size),
-            "--batch-size ",
-            precision=self._options.compute.precision,
-        )
-
-    @contextmanager
-    def naming(self, names: Sequence[str]) -> Iterator[None]:
-        """Say which file, and of several networks which one, an answer that is no number is of."""
-        try:
-            with naming(names):
-                yield
-        except NotFinite as error:
-            if self._alone:
-                raise
-            about = f"{self._member.name}, {error.about}"
-            raise NotFinite(error.found, about, error.row) from None
-
-
-def _dense_of(network: nn.Module, spec: InputSpec, protocol: Protocol) -> nn.Module:
-    """The network with its head read as convolutions."""
-    try:
-        return dense(network, spec.size)
-    except WrongUse as error:
-        raise ProtocolError(
-            f"{protocol.name} sees whole images, and {error}; choose a protocol of crops"
-        ) from None
+    Raises:
+        BadData, ProtocolError, NotFinite, OutOfMemory: as these two.
+    """
+    return collected(Inference(members, options), source, progress)

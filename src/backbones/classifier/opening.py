@@ -9,8 +9,8 @@ from pathlib import Path
 
 from torch import nn
 
+from backbones.classifier.assembly import Member
 from backbones.classifier.classifier import Classifier
-from backbones.classifier.inference import Member
 from backbones.compute import Compute, choose_compute
 from backbones.errors import WrongUse
 from backbones.exporting.opened import is_exported, open_exported
@@ -36,6 +36,7 @@ def open_classifier(
     precision: str = "auto",
     threads: int | None = None,
     engine: str = "auto",
+    agree: float | None = None,
     names: Sequence[str] | None = None,
     downloading: Downloading | None = None,
 ) -> Classifier:
@@ -49,9 +50,13 @@ def open_classifier(
         variant: the network of a weight file that its hash does not tell.
         device: "auto" takes the fastest there is; "cpu", "cuda", "cuda:1" or "mps".
         precision: "auto", "exact" (or "fp32") or "bf16"; see `backbones.compute.choose_compute`.
+            With "auto", 256 images or more of at least 64 px are answered in bf16 where there are
+            units for it, as far as that agrees with fp32 on a sample of them.
         threads: of one operation on the CPU; as PyTorch has it where None.
         engine: what computes answers: "auto" takes the fastest that is installed; "torch",
             "openvino" or "onnxruntime". `backbones engines` says what is here.
+        agree: with precision "auto", the share of images whose first class must be that of fp32;
+            where None, close ones are answered again as long as a quarter of the time allows.
         names: what reports call the networks; as they were given where None.
         downloading: called while weights are fetched.
 
@@ -73,7 +78,7 @@ def open_classifier(
     if any(exported):
         device, engine = _of_exported(device, engine)
     asked = "auto" if precision == "int8" and all(exported) else precision
-    compute = choose_compute(device, asked, threads, engine)
+    compute = choose_compute(device, asked, threads, engine, agree)
     opened = [_opened(each, variant, downloading) for each in named]
     if any(exported):
         built = [build() if own else None for own, (_, build) in zip(exported, opened, strict=True)]

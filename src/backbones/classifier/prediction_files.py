@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from backbones.classifier.classifier import Classifier
-from backbones.classifier.inference import InferenceOptions
+from backbones.classifier.options import InferenceOptions
 from backbones.classifier.predictions import KEPT_PX, Prediction
 from backbones.classifier.template import read_template, submission_for, write_filled
 from backbones.classifier.writers import Submission, Written, write_predictions

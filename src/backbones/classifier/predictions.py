@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from backbones.classifier.inference import Answer
+from backbones.classifier.agreement import Computed
+from backbones.classifier.assembly import Answer
 from backbones.errors import WrongUse
 from backbones.text import shown, to_json
 
@@ -56,12 +57,14 @@ class Prediction:
         error: why the image could not be read, or None.
         image: the decoded pixels, where they were asked for; uint8 (H, W, 3), reduced to a
             longer side of at most 640 px.
+        computed: how it was answered; None where there is an error.
     """
 
     path: str
     predictions: tuple[Guess, ...] = ()
     error: str | None = None
     image: npt.NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    computed: Computed | None = field(default=None, repr=False, compare=False)
 
     @property
     def class_name(self) -> str | None:
@@ -69,10 +72,15 @@ class Prediction:
         return self.predictions[0].class_name if self.predictions else None
 
     def to_json(self) -> dict[str, Any]:
-        """`path`, and `predictions` or `error`; an `id` beside a name that is not the network's."""
+        """`path`, and `error` or `predictions` with what `Computed.to_json` says.
+
+        A prediction has an `id` beside a name that is not the network's.
+        """
         if self.error is not None:
             return {"path": self.path, "error": self.error}
-        return {"path": self.path, "predictions": [guess.to_json() for guess in self.predictions]}
+        how = {} if self.computed is None else self.computed.to_json()
+        guesses = [guess.to_json() for guess in self.predictions]
+        return {"path": self.path, "predictions": guesses, **how}
 
     def __str__(self) -> str:
         if self.error is not None:
@@ -184,7 +192,7 @@ def predictions_of(
             yield Prediction(each.name, error=each.error)
             continue
         (guesses,) = best_guesses(each.log_probabilities.exp()[None], names, top)
-        yield Prediction(each.name, guesses, image=each.image)
+        yield Prediction(each.name, guesses, image=each.image, computed=each.computed)
 
 
 def class_names(

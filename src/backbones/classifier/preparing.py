@@ -64,6 +64,18 @@ class Prepared:
     def __len__(self) -> int:
         return len(self.names)
 
+    def take(self, rows: Sequence[int]) -> Prepared:
+        """Some of its images."""
+        if len(rows) == len(self):
+            return self
+        cuts = {
+            spec: Cut(cut.plan, tuple(pixels[rows] for pixels in cut.pixels))
+            for spec, cut in self.cuts.items()
+        }
+        names = tuple(self.names[row] for row in rows)
+        images = tuple(self.images[row] for row in rows if self.images)
+        return replace(self, names=names, cuts=cuts, images=images)
+
     @property
     def num_bytes(self) -> int:
         """Of all pixels."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -51,6 +52,15 @@ class Source:
 
     blocks: Callable[[int], Iterator[Block]]
     num_images: int
+
+    def sample(self, most: int) -> tuple[Source, int]:
+        """Images spread evenly over these, at most so many, and how far apart they lie."""
+        step = max(1, -(-self.num_images // most))
+        spread = Source(
+            lambda _: islice(self.blocks(1), 0, self.num_images, step),
+            len(range(0, self.num_images, step)),
+        )
+        return spread, step
 
 
 def split_source(split: Split) -> Source:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -15,7 +15,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from backbones.classifier.inference import InferenceOptions, Member
+from backbones.classifier.agreement import Computed
+from backbones.classifier.assembly import Member
+from backbones.classifier.options import InferenceOptions
 from backbones.classifier.preparing import (
     Preparation,
     Prepared,
@@ -25,14 +27,14 @@ from backbones.classifier.preparing import (
 )
 from backbones.classifier.source import Source
 from backbones.classifier.writers import Tally, Written
-from backbones.compute import Compute
 from backbones.data.finish import normalised
 from backbones.data.render import Pixels
+from backbones.engines import find_engine
 from backbones.errors import MissingExtra, WrongUse, is_short_of_memory, telling_of_memory
-from backbones.features.taps import INTO, Taps, tap
+from backbones.features.taps import INTO, tap
 from backbones.features.twin import last_layer
 from backbones.files import fill_atomic
-from backbones.nn.evaluating import evaluating, naming
+from backbones.nn.evaluating import Network, naming
 from backbones.progress import Progress
 from backbones.spec import InputSpec
 from backbones.text import spelled
@@ -49,11 +51,13 @@ class Features:
         values: float32, a vector or the layer's maps (C, h, w), or one of these for each view
             under a protocol of several; None where there is an error.
         error: why the image could not be read, or None.
+        computed: how; None where there is an error.
     """
 
     path: str
     values: npt.NDArray[np.float32] | None = None
     error: str | None = None
+    computed: Computed | None = field(default=None, repr=False, compare=False)
 
 
 def extract_features(
@@ -83,9 +87,12 @@ def extract_features(
         NotFound: no such layer; names the nearest. At once, and not with the first row.
         WrongUse: the layer does not run in evaluation.
     """
-    network = options.compute.place(member.build())
-    through = _Layer(tap(network, layer), layer)
-    return _rows(through, member.spec, _Batches(source, options, progress), pool)
+    options = options.settled([member], source.num_images)
+    compute = options.compute.exact  # nothing says how far a vector may move
+    network = _Layer(compute.place(member.build()), layer, pool)
+    through = find_engine(compute.engine).build(network, compute)
+    settled = replace(options, compute=compute)
+    return _rows(through, member.spec, _Batches(source, settled, progress))
 
 
 def usual_tap(network: nn.Module, spec: InputSpec) -> str:
@@ -97,16 +104,17 @@ def usual_tap(network: nn.Module, spec: InputSpec) -> str:
     return INTO + last_layer(network, torch.empty(1, spec.channels, spec.size, spec.size))
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """A layer's output as a function of the images."""
+class _Layer(nn.Module):
+    """A layer's output, as a network of its own: images (N, C, H, W) -> (N, K), or its maps."""
 
-    taps: Taps
-    name: str
+    def __init__(self, network: nn.Module, layer: str, pool: bool) -> None:
+        super().__init__()
+        self._taps = tap(network, layer)
+        self._layer, self._pool = layer, pool
 
-    def __call__(self, images: Tensor) -> Tensor:
-        found: Tensor = self.taps(images)[self.name]
-        return found
+    def forward(self, images: Tensor) -> Tensor:
+        found: Tensor = self._taps(images)[self._layer]
+        return found.flatten(2).mean(2) if self._pool and found.dim() > 2 else found
 
 
 @dataclass(frozen=True)
@@ -131,23 +139,26 @@ class _Batches:
                     self.progress(done, max(done, self.source.num_images))
 
 
-def _rows(layer: _Layer, spec: InputSpec, found: _Batches, pool: bool) -> Iterator[Features]:
+def _rows(layer: Network, spec: InputSpec, found: _Batches) -> Iterator[Features]:
+    computed = Computed(found.options.compute)
     for batch in found.prepared(spec):
         squares = squares_of(batch, spec)
         names = [each.names[0] for each in batch if each.error is None]
         views = len(squares) // max(len(names), 1)
         with naming([name for name in names for _ in range(views)]):
-            rows = _look(layer, squares, spec, found.options.compute, pool)
+            rows = _values(layer, squares, spec, found.options.compute.device)
         if views > 1:
             rows = rows.reshape(len(names), views, *rows.shape[1:])
         values = iter(rows)
         for each in batch:
-            row = next(values) if each.error is None else None
-            yield Features(each.names[0], row, each.error)
+            if each.error is None:
+                yield Features(each.names[0], next(values), computed=computed)
+            else:
+                yield Features(each.names[0], error=each.error)
 
 
-def _look(
-    layer: _Layer, squares: Pixels, spec: InputSpec, compute: Compute, pool: bool
+def _values(
+    layer: Network, squares: Pixels, spec: InputSpec, device: str
 ) -> npt.NDArray[np.float32]:
     """N squares (S, S, C) -> (N, C), or the layer's maps (N, C, h, w); halves where memory ends."""
     if not len(squares):
@@ -155,20 +166,14 @@ def _look(
     advice = f"not even one image of {spec.size} px fits: use smaller images"
     with telling_of_memory(lambda: advice):
         try:
-            with (
-                compute.running(),
-                evaluating(layer.taps.model, compute.precision, layer) as through,
-            ):
-                found = through(normalised(squares, spec, compute.device))
-            found = found.flatten(2).mean(2) if pool and found.dim() > 2 else found
-            rows: npt.NDArray[np.float32] = found.cpu().numpy()
+            rows: npt.NDArray[np.float32] = layer(normalised(squares, spec, device)).cpu().numpy()
             return rows
         except (MemoryError, RuntimeError) as error:
             if not is_short_of_memory(error) or len(squares) == 1:
                 raise
     middle = len(squares) // 2
     halves = (squares[:middle], squares[middle:])
-    return np.concatenate([_look(layer, half, spec, compute, pool) for half in halves])
+    return np.concatenate([_values(layer, half, spec, device) for half in halves])
 
 
 def write_features(

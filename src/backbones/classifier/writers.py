@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Protocol, TextIO, TypeVar
 
+from backbones.classifier.agreement import Computed
 from backbones.classifier.predictions import Guess, Prediction
 from backbones.errors import BadData, MissingExtra, WrongUse, nearest
 from backbones.files import write_atomic
@@ -57,11 +58,15 @@ class Written:
         num_images: all, those with an error included.
         failures: (path, reason) of images that could not be read.
         extra: images that no row of the template asks for.
+        computed: how the last image was answered; None where none was.
+        num_rechecked: images that were answered in a faster precision and again exactly.
     """
 
     num_images: int
     failures: tuple[tuple[str, str], ...]
     extra: tuple[str, ...] = ()
+    computed: Computed | None = None
+    num_rechecked: int = 0
 
 
 def write_predictions(
@@ -122,6 +127,9 @@ class Row(Protocol):
     @property
     def error(self) -> str | None: ...
 
+    @property
+    def computed(self) -> Computed | None: ...
+
 
 R = TypeVar("R", bound=Row)
 
@@ -130,8 +138,9 @@ class Tally:
     """Counts what passes, and remembers what could not be read."""
 
     def __init__(self) -> None:
-        self._images = 0
+        self._images = self._rechecked = 0
         self._failures: list[tuple[str, str]] = []
+        self._computed: Computed | None = None
 
     def count(self, rows: Iterable[R]) -> Iterator[R]:
         """Hand the rows on."""
@@ -139,11 +148,19 @@ class Tally:
             self._images += 1
             if each.error is not None:
                 self._failures.append((each.path, each.error))
+            if each.computed is not None:
+                self._computed = each.computed
+                self._rechecked += each.computed.again
             yield each
 
     def written(self) -> Written:
         """What has passed so far."""
-        return Written(self._images, tuple(self._failures))
+        return Written(
+            self._images,
+            tuple(self._failures),
+            computed=self._computed,
+            num_rechecked=self._rechecked,
+        )
 
 
 def _say(stream: TextIO, text: str) -> None:
@@ -170,6 +187,8 @@ def _text(predictions: Iterable[Prediction]) -> Rows:
             lines.append(f"  cannot be read: {shown(reason)}")
         answers = ((100 * guess.probability, shown(guess.name)) for guess in each.predictions)
         lines += [f"  {percent:5.1f} %  {name}" for percent, name in answers]
+        if each.computed is not None and each.computed.again:
+            lines.append(f"  answered again in {each.computed.compute.precision}")
         yield "\n".join(lines) + "\n"
 
 
@@ -179,7 +198,7 @@ def _json(predictions: Iterable[Prediction]) -> Rows:
 
 
 def _csv(predictions: Iterable[Prediction]) -> Rows:
-    """Columns path, error, name_1, probability_1 and so on."""
+    """Columns path, error, name_1, probability_1 and so on; the precision, where it varies."""
     waiting: list[Prediction] = []
     source = iter(predictions)
     for each in source:
@@ -187,15 +206,26 @@ def _csv(predictions: Iterable[Prediction]) -> Rows:
         if each.predictions:  # the first readable image tells how many answers there are
             break
     places = range(1, 1 + (len(waiting[-1].predictions) if waiting else 0))
-    yield _csv_row(
-        ["path", "error", *(f"{what}_{i}" for i in places for what in ("name", "probability"))]
-    )
+    header = ["path", "error", *(f"{what}_{i}" for i in places for what in ("name", "probability"))]
+    varies = bool(waiting) and was_checked(waiting[-1])
+    yield _csv_row([*header, *["precision"] * varies])
     for group in (waiting, source):
         for each in group:
             cells = [each.path, each.error or ""]
             for guess in each.predictions:
                 cells += [guess.name, _number(guess.probability)]
-            yield _csv_row(cells + [""] * (2 + 2 * len(places) - len(cells)))
+            cells += [""] * (len(header) - len(cells))
+            yield _csv_row([*cells, *[precision_of(each)] * varies])
+
+
+def was_checked(prediction: Prediction) -> bool:
+    """Whether answers may be in a faster precision, as far as that agrees with the exact one."""
+    return prediction.computed is not None and prediction.computed.agreement is not None
+
+
+def precision_of(prediction: Prediction) -> str:
+    """That an image was answered in; empty where it was not answered."""
+    return "" if prediction.computed is None else prediction.computed.compute.precision
 
 
 def _csv_row(cells: Iterable[str]) -> str:
@@ -289,6 +319,7 @@ def _parquet(predictions: Iterable[Prediction]) -> bytes:
             ("path", pyarrow.string()),
             ("predictions", pyarrow.list_(guess)),
             ("error", pyarrow.string()),
+            ("precision", pyarrow.string()),
         ]
     )
     rows = [
@@ -296,6 +327,7 @@ def _parquet(predictions: Iterable[Prediction]) -> bytes:
             "path": spelled(each.path),
             "predictions": [_spelled(one) for one in each.predictions],
             "error": None if each.error is None else spelled(each.error),
+            "precision": precision_of(each) or None,
         }
         for each in answered
     ]

@@ -10,8 +10,8 @@ import typer
 
 from backbones.cli.console import print_json, print_text, progress, say
 from backbones.cli.options import (
+    AnswerOptions,
     BatchTotal,
-    ComputeOptions,
     Csv,
     InputShape,
     Json,
@@ -53,7 +53,7 @@ def compare(
     ] = False,
     accuracy: Whose = "torchvision",
     *,
-    compute: ComputeOptions,
+    compute: AnswerOptions,
     out: Chart = None,
     sort: Sort = None,
     reverse: Annotated[bool, typer.Option("--reverse", help="With --sort: largest first.")] = False,

@@ -16,8 +16,8 @@ from backbones.cli.console import (
     say,
 )
 from backbones.cli.options import (
-    AnswerOptions,
     BatchSize,
+    CheckedOptions,
     LabelPattern,
     Language,
     Layout,
@@ -68,7 +68,7 @@ def evaluate(
     lang: Language = "en",
     batch_size: BatchSize = None,
     *,
-    compute: AnswerOptions,
+    compute: CheckedOptions,
     out: Out = None,
     output: OutputOptions,
 ) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from backbones.cli.compute import opened
 from backbones.cli.console import print_json, progress, say
-from backbones.cli.options import BatchSize, Classifier, ComputeOptions, Images, OutputOptions
+from backbones.cli.options import AnswerOptions, BatchSize, Classifier, Images, OutputOptions
 from backbones.cli.predict import tell_failures
 
 
@@ -32,7 +32,7 @@ def features(
     ] = True,
     batch_size: BatchSize = None,
     *,
-    compute: ComputeOptions,
+    compute: AnswerOptions,
     output: OutputOptions,
 ) -> None:
     """Turn images into vectors.
@@ -60,6 +60,7 @@ def features(
     rows = written.num_images - len(written.failures)
     if output.json:
         failures = [{"path": path, "error": reason} for path, reason in written.failures]
-        print_json({"out": str(out), "rows": rows, "failures": failures})
+        how = written.computed.to_json() if written.computed else {}
+        print_json({"out": str(out), "rows": rows, "failures": failures, **how})
     say(f"wrote {rows} rows to {out}")
     tell_failures(written)

@@ -184,7 +184,8 @@ class ComputeOptions:
     precision: Annotated[
         Literal["auto", "exact", "fp32", "bf16"],
         typer.Option(
-            help="Of the arithmetic; exact is fp32, bf16 is faster where there are units."
+            help="Of the arithmetic; exact is fp32, bf16 is faster where there are units. auto"
+            " takes that as far as its answers agree with fp32."
         ),
     ] = "auto"
     threads: Annotated[
@@ -201,6 +202,20 @@ class AnswerOptions(ComputeOptions):
         Literal["auto", "torch", "openvino", "onnxruntime"],
         typer.Option(help="What computes; `backbones engines` says what is here."),
     ] = "auto"
+
+
+@dataclass(frozen=True)
+class CheckedOptions(AnswerOptions):
+    """The same of verbs that name classes, which can be compared with exact ones."""
+
+    agree: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="With --precision auto: the share of first classes that must be those of fp32,"
+            " such as 0.999.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

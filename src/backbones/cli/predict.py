@@ -11,8 +11,8 @@ import typer
 from backbones.cli.compute import opened
 from backbones.cli.console import progress, say, warn
 from backbones.cli.options import (
-    AnswerOptions,
     BatchSize,
+    CheckedOptions,
     Classifier,
     Images,
     Language,
@@ -87,7 +87,7 @@ def predict(
     options: SubmissionOptions,
     lang: Language = "en",
     batch_size: BatchSize = None,
-    compute: AnswerOptions,
+    compute: CheckedOptions,
     output: QuietOptions,
 ) -> None:
     """Classify images.
@@ -139,7 +139,19 @@ def predict(
         say(f"wrote {written.num_images - len(written.extra)} predictions to {out}")
     if pictures:
         say(f"annotated copies are in {pictures}; open {pictures / 'index.html'}")
+    tell_agreement(written)
     tell_failures(written)
+
+
+def tell_agreement(written: Written) -> None:
+    """How answers in a faster precision agree with exact ones, where there were any."""
+    how = written.computed
+    if how is None or how.agreement is None:
+        return
+    for line in how.agreement.to_lines():
+        say(line)
+    if written.num_rechecked:
+        say(f"{written.num_rechecked:,} of {written.num_images:,} images were answered in fp32 too")
 
 
 def tell_failures(written: Written) -> None:

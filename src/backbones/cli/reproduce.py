@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backbones.cli.console import print_json, print_table, print_text, progress, say
-from backbones.cli.options import ComputeOptions, OutputOptions, Smoke
+from backbones.cli.options import AnswerOptions, OutputOptions, Smoke
 
 if TYPE_CHECKING:
     from backbones.api.reproduction import Reproduced
@@ -36,7 +36,7 @@ def reproduce(
         bool, typer.Option("--show", help="Show what would be trained and measured; do nothing.")
     ] = False,
     *,
-    compute: ComputeOptions,
+    compute: AnswerOptions,
     output: OutputOptions,
 ) -> None:
     """Reproduce claims of papers and tutorials.

@@ -14,7 +14,7 @@ import typer
 
 from backbones import signals
 from backbones.cli.console import preparing, print_text
-from backbones.cli.options import AnswerOptions, QuietOptions, complete_weights
+from backbones.cli.options import CheckedOptions, QuietOptions, complete_weights
 from backbones.errors import WrongUse
 
 LIMITS, ACCESS = "Limits", "Access"
@@ -96,7 +96,7 @@ def serve(
     *,
     access: AccessOptions,
     limits: LimitOptions,
-    compute: AnswerOptions,
+    compute: CheckedOptions,
     output: QuietOptions,
 ) -> None:
     """Serve classifiers over HTTP.

@@ -90,7 +90,8 @@ class Engine:
         built = _PROGRAMS.setdefault(network, {})
         key = (compute, _state_of(network) if self.compiled else ())
         if key not in built:
-            built.clear()  # of weights that have changed, or of another engine
+            for old in [each for each in built if each[1] != key[1] or len(built) > 1]:
+                del built[old]  # of weights that have changed, or of another engine
             name = "torch" if isinstance(network, RuntimeNetwork) else self.name
             module = import_module(f"backbones.engines.{name}_engine")
             built[key] = module.Program(compute)
@@ -204,6 +205,8 @@ def choose_engine(compute: Compute, input_px: int, num_images: int | None) -> En
 def settled(compute: Compute, input_px: int, num_images: int | None = None) -> Compute:
     """The same with its engine chosen, where that was left open.
 
+    An engine that can't compute in a faster precision leaves that out.
+
     Args:
         compute: as `choose_compute` makes it.
         input_px, num_images: as of `choose_engine`.
@@ -213,14 +216,15 @@ def settled(compute: Compute, input_px: int, num_images: int | None = None) -> C
         MissingExtra: its package isn't installed.
     """
     if compute.engine == "auto":
-        name = choose_engine(compute, input_px, num_images).name
-        return replace(compute, engine=name)
-    engine = find_engine(compute.engine)
-    if (reason := engine.refusal(compute)) is not None:
-        raise WrongUse(reason)
-    if not engine.is_here:
-        raise engine.missing()
-    return compute
+        engine = choose_engine(compute, input_px, num_images)
+    else:
+        engine = find_engine(compute.engine)
+        if (reason := engine.refusal(compute)) is not None:
+            raise WrongUse(reason)
+        if not engine.is_here:
+            raise engine.missing()
+    faster = None if engine.refusal(compute.fast) else compute.faster
+    return replace(compute, engine=engine.name, faster=faster)
 
 
 def _state_of(network: nn.Module) -> tuple[tuple[int, int], ...]:

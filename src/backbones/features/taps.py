@@ -193,11 +193,9 @@ class Taps(nn.Module):
         return self._values(x)
 
     def _values(self, x: Tensor) -> OrderedDict[str, Tensor]:
-        key = (x.shape[1:], x.dtype, self.model.training)
-        if key not in self._plans:
-            self._plans[key] = self._look_ahead(x)
-        taken = self._run(x, self._plans[key])
-        if len(taken) < len(self.points) and self._plans[key] is not None:
+        plan = None if _is_recorded() else self._plan_for(x)
+        taken = self._run(x, plan)
+        if len(taken) < len(self.points) and plan is not None:
             taken = self._run(x, None)  # it went another way than its twin
         missing = [point.name for point in self.points if point.name not in taken]
         if missing:
@@ -207,6 +205,12 @@ class Taps(nn.Module):
                 " tap a layer that it calls, or another of its calls"
             )
         return OrderedDict((point.name, taken[point.name]) for point in self.points)
+
+    def _plan_for(self, x: Tensor) -> _Plan | None:
+        key = (x.shape[1:], x.dtype, self.model.training)
+        if key not in self._plans:
+            self._plans[key] = self._look_ahead(x)
+        return self._plans[key]
 
     def _run(self, x: Tensor, plan: _Plan | None) -> dict[str, Tensor]:
         """The values at the points, as far as the network ran there."""
@@ -236,6 +240,11 @@ class Taps(nn.Module):
             if not events.paths or "meta" in str(error).lower():
                 return None
         return events.plan(self.points)
+
+
+def _is_recorded() -> bool:
+    """Whether an engine records a graph of the network, from which it leaves out what is unused."""
+    return torch._C._is_tracing() or torch.compiler.is_exporting()
 
 
 def _point(model: nn.Module, name: str) -> _Point:

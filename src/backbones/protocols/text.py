@@ -35,6 +35,7 @@ class ReportContext:
         num_passes: views that went through the networks.
         selected: whether the images chose the weights.
         data: what was understood of the data; empty where nothing is.
+        computed: lines on precision and engine.
     """
 
     title: str
@@ -46,6 +47,7 @@ class ReportContext:
     num_passes: int
     selected: bool = False
     data: str = ""
+    computed: tuple[str, ...] = ()
 
 
 def evaluation_text(report: Report, context: ReportContext) -> str:
@@ -65,6 +67,10 @@ def evaluation_text(report: Report, context: ReportContext) -> str:
         f" ({speed:{',.0f' if speed >= 10 else '.2g'}} images/s)",
         f"views              {context.views_per_image} an image;"
         f" {context.num_passes:,} forward passes",
+        *(
+            f"{'' if place else 'computed':<19}{line}"
+            for place, line in enumerate(context.computed)
+        ),
         *(["                   " + SELECTED] if context.selected else []),
         *_classes_lines(context.classes_in_data, len(report.per_class)),
         f"top-1 error        {_rate(report.top1_error_percent, report.top1_interval_percent)}",

@@ -94,6 +94,7 @@ class ComparedNetworks:
         device: that was measured on; empty where nothing was measured.
         threads: that PyTorch computed with.
         precision: of its arithmetic.
+        engine: that computed.
     """
 
     rows: tuple[Compared, ...]
@@ -102,3 +103,4 @@ class ComparedNetworks:
     device: str = ""
     threads: int = 0
     precision: str = ""
+    engine: str = ""

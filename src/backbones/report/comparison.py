@@ -123,7 +123,8 @@ class Comparison(ComparedNetworks):
         if self.device:
             found.append(
                 f"measured: a forward pass of {self.batch} image{'s'[: self.batch > 1]},"
-                f" {self.precision}, {self.device}, {self.threads} thread{'s'[: self.threads > 1]},"
+                f" {self.precision}, {self.engine}, {self.device},"
+                f" {self.threads} thread{'s'[: self.threads > 1]},"
                 " fresh weights; the median of rounds in which all networks take turns"
             )
         busy = [
@@ -142,6 +143,7 @@ class Comparison(ComparedNetworks):
             "accuracy": self.accuracy,
             "device": self.device or None,
             "precision": self.precision or None,
+            "engine": self.engine or None,
             "threads": self.threads or None,
             "networks": [
                 {

@@ -169,6 +169,7 @@ def _entry(model: ServedModel, found: Found, asked: Asked) -> dict[str, Any]:
         return {"error": found.answer.error}
     entry: dict[str, Any] = {
         "predictions": model.guesses(found.answer, asked.top, asked.lang),
+        **(found.answer.computed.to_json() if found.answer.computed else {}),
         "size_px": list(found.size),
         "seen_px": model.seen_px(found.size),
     }

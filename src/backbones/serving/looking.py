@@ -9,7 +9,8 @@ from typing import Any
 from backbones.classifier.assembly import Answer
 from backbones.classifier.explained import Explanation
 from backbones.classifier.explaining import Question, explain_images
-from backbones.classifier.inference import Inference, InferenceOptions
+from backbones.classifier.inference import Inference
+from backbones.classifier.options import InferenceOptions
 from backbones.classifier.preparing import Cut, Prepared
 from backbones.classifier.source import source_of
 from backbones.explanation.run import Request as Wanted

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from backbones.classifier.assembly import Answer
+from backbones.classifier.checked import inference_of
 from backbones.classifier.classifier import Classifier
-from backbones.classifier.inference import Inference, InferenceOptions
+from backbones.classifier.options import InferenceOptions
 from backbones.classifier.predictions import best_guesses, class_names
 from backbones.classifier.preparing import Prepared
 from backbones.classifier.source import Block, source_of
@@ -55,7 +56,7 @@ class ServedModel:
         self.name, self.classifier, self.max_pixels = name, classifier, max_pixels
         for member in classifier.members:
             keep_in_memory(member.build())
-        self._inference = Inference(
+        self._inference = inference_of(
             classifier.members, InferenceOptions(compute=classifier.compute)
         )
         names = {lang: shown(classifier.classes, lang) for lang in LANGUAGES}
@@ -172,7 +173,7 @@ class ServedModel:
 
     def to_json(self) -> dict[str, Any]:
         """What every answer says about who gave it."""
-        return {"model": self.name, **self._inference.options.compute.to_json()}
+        return {"model": self.name, **self._inference.usual.compute.to_json()}
 
 
 def keep_in_memory(network: nn.Module) -> None:

@@ -11,9 +11,9 @@ from torch import nn
 
 from backbones import catalog
 from backbones.compute import Compute
+from backbones.engines import find_engine
 from backbones.errors import WrongUse
 from backbones.inspection.trace import last_field
-from backbones.nn.evaluating import evaluating
 from backbones.progress import Progress
 from backbones.report.compared import Accuracy, Compared
 from backbones.spec import Family
@@ -136,9 +136,8 @@ def _time(entry: ComparedNetwork, shape: tuple[int, ...], compute: Compute) -> f
     if where.type == "meta":
         raise WrongUse(f"{entry.name} has shapes and no numbers: nothing to time; measure=False")
     images = images.to(where)
-    bf16 = torch.autocast(where.type, torch.bfloat16, enabled=compute.precision == "bf16")
-    with evaluating(network), bf16:
-        return time_passes(lambda: network(images), where.type)
+    passing = find_engine(compute.engine).build(network, compute)
+    return time_passes(lambda: passing(images), where.type)
 
 
 def _made(entry: ComparedNetwork, compute: Compute) -> nn.Module:

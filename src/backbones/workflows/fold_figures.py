@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from backbones.classifier.assembly import Member
 from backbones.classifier.evaluation import Evaluation, evaluate_together
 from backbones.classifier.evaluation_files import write_evaluation
-from backbones.classifier.inference import InferenceOptions, Member, run_inference
+from backbones.classifier.inference import run_inference
+from backbones.classifier.options import InferenceOptions
 from backbones.classifier.source import split_source
 from backbones.compute import choose_compute
 from backbones.data.source import Split

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from backbones import speed
-from backbones.classifier.inference import InferenceOptions, Member
+from backbones.classifier.assembly import Member
+from backbones.classifier.options import InferenceOptions
 from backbones.classifier.source import split_source
 from backbones.classifier.vectors import extract_features
 from backbones.compute import Compute

@@ -96,7 +96,7 @@ class _Trial:
             where,
             self.attempt.smoke,
         ]
-        decides += self.attempt.named_compute()
+        decides += _named(self.attempt.training)
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
     def named(self, name: str) -> Arm:
@@ -113,7 +113,8 @@ class Attempt:
         runs: seeds 0 to runs - 1; as many as the row says where None.
         out: folder of everything.
         smoke: tiny runs of one seed, to see that everything fits together.
-        compute: `device`, `precision` and `threads`, each by its name, "auto" and None for open.
+        compute: `device`, `precision`, `threads` and `engine`, each by its name, "auto" and None
+            for open.
         watch: called as it goes on.
     """
 
@@ -124,11 +125,21 @@ class Attempt:
     compute: Mapping[str, Any]
     watch: Watching
 
-    def named_compute(self) -> list[str]:
-        """What is not left open of `compute`: other figures come of it, in other files."""
-        return [
-            f"{name}={said}" for name, said in self.compute.items() if said not in ("auto", None)
-        ]
+    @property
+    def training(self) -> dict[str, Any]:
+        """What of `compute` matters to training, which torch does."""
+        return {name: said for name, said in self.compute.items() if name != "engine"}
+
+    @property
+    def measuring(self) -> dict[str, Any]:
+        """How to measure: exactly, unless another precision was asked for."""
+        asked = self.compute.get("precision", "auto")
+        return {**self.compute, "precision": "exact" if asked == "auto" else asked}
+
+
+def _named(compute: Mapping[str, Any]) -> list[str]:
+    """What is not left open: other figures come of it, in other files."""
+    return [f"{name}={said}" for name, said in compute.items() if said not in ("auto", None)]
 
 
 def try_entry(row: Entry, attempt: Attempt) -> Reproduced:
@@ -192,7 +203,7 @@ def _trained(trial: _Trial, arm: Arm, seed: int) -> Path:
             weights=arm.weights,
             init_from=_before(trial, arm, seed),
             smoke_run=trial.attempt.smoke,
-            shorthand=trial.attempt.compute,
+            shorthand=trial.attempt.training,
         )
         run = begin_run(request.chosen(), trial.data, folder)
     total = 0
@@ -212,13 +223,13 @@ def _before(trial: _Trial, arm: Arm, seed: int) -> Path | None:
 
 def _measured(trial: _Trial, arm: Arm, measure: Measure, seed: int, target: str | Path) -> Run:
     """A figure; read where it was measured before."""
-    asked = "".join([measure.model_dump_json(), *trial.attempt.named_compute()])
+    asked = "".join([measure.model_dump_json(), *_named(trial.attempt.compute)])
     key = hashlib.sha256(asked.encode()).hexdigest()[:8]
     kept = None if isinstance(target, str) else target / f"measured-{key}.json"
     if kept is not None and kept.exists():
         return read_record(kept, Run)
     said = f"{arm.name}, seed {seed}: {measure.label}"
-    found = open_classifier(target, **trial.attempt.compute).evaluate(
+    found = open_classifier(target, **trial.attempt.measuring).evaluate(
         trial.data,
         protocol=measure.protocol,
         settings=measure.settings,

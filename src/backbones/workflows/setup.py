@@ -7,7 +7,7 @@ from functools import partial
 
 from torch import nn
 
-from backbones.classifier.inference import default_batch
+from backbones.classifier.options import default_batch
 from backbones.compute import Compute, choose_compute
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource

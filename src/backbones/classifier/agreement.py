@@ -1,0 +1,190 @@
+"""How far answers in a faster precision agree with exact ones, and which ones to look at again.
+
+Rounding moves the gap between an image's two likeliest classes by a little; where the gap is wider
+than that, the first class stays. How far it moves is measured on images that are answered both
+ways, and taken as Laplace distributed, for large changes are more frequent than normal. Gaps near
+zero are taken as evenly distributed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backbones.compute import Compute
+
+LEAST_SHARE = 0.9
+"""Of equal first classes, below which a faster precision is not used at all."""
+
+MOST_DIFFERENCE = 0.05
+"""Of the first class's probability on the mean, likewise."""
+
+USUAL_SHARE = 0.9999
+"""Of equal first classes, beyond which no second look is worth its time."""
+
+_NEAR = 1.0  # a gap in log-probability; below it gaps are taken as evenly distributed
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Answers to the same images in a faster precision and in the exact one.
+
+    Args:
+        num_images: that were answered both ways.
+        num_equal: of them with the same first class.
+        mean_difference: of the probability of the exact first class, on the mean.
+        gap: in log-probability between an image's two likeliest classes, below which it is
+            answered exactly.
+        share_again: of the images whose gap is below that.
+        expected: the share of all images whose first class should be the exact one in the end.
+    """
+
+    num_images: int
+    num_equal: int
+    mean_difference: float
+    gap: float
+    share_again: float
+    expected: float
+
+    @property
+    def share(self) -> float:
+        """Of equal first classes."""
+        return self.num_equal / self.num_images
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether the faster precision may be used."""
+        return self.share >= LEAST_SHARE and self.mean_difference <= MOST_DIFFERENCE
+
+    def to_lines(self) -> list[str]:
+        """What the check found, for people."""
+        lines = [
+            f"{self.num_equal} of {self.num_images} sampled images have the first class of fp32;"
+            f" its probability differs by {self.mean_difference:.3f} on the mean"
+        ]
+        if not self.is_enough:
+            return [*lines, "that is too little: all images are answered in fp32"]
+        return [
+            *lines,
+            f"about {self.share_again:.1%} of the images have two close classes and are answered"
+            f" again in fp32, so that {self.expected:.2%} of the first classes should be fp32's",
+        ]
+
+
+@dataclass(frozen=True)
+class Computed:
+    """How an answer was computed.
+
+    Args:
+        compute: device, precision, threads and engine.
+        agreement: what a check of the precision found; None where none was needed.
+        again: whether it was answered in the faster precision first, or both ways for the check.
+    """
+
+    compute: Compute
+    agreement: Agreement | None = None
+    again: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """`engine`, `precision`, `agreement` and `num_rechecked` (1 or 0) of one image."""
+        return {
+            "engine": self.compute.engine,
+            "precision": self.compute.precision,
+            "agreement": None if self.agreement is None else self.agreement.share,
+            "num_rechecked": int(self.again),
+        }
+
+
+def measure_agreement(
+    fast: Tensor, exact: Tensor, wanted: float | None, most_again: float
+) -> Agreement:
+    """Compare answers to the same images, and choose which later ones to answer again.
+
+    Args:
+        fast, exact: log-probabilities (N, K), N at least 1.
+        wanted: the share of equal first classes that is asked for; where None, as many images are
+            answered again as `most_again` allows.
+        most_again: the share of images that may be answered again where nothing is asked for.
+
+    Example:
+        >>> import torch
+        >>> answers = torch.tensor([[0.9, 0.1], [0.2, 0.8]]).log()
+        >>> measure_agreement(answers, answers, None, 0.1).share
+        1.0
+    """
+    first = exact.argmax(1, keepdim=True)
+    difference = (fast.exp() - exact.exp()).gather(1, first).abs().mean()
+    gaps, moved = _gaps(fast), _moved(fast, exact)
+    changed, scale = _changed(gaps, moved), _scale(moved)
+    gap = _gap_for(wanted or USUAL_SHARE, changed, scale)
+    if wanted is None:
+        gap = min(gap, _gap_of(most_again, gaps))
+    return Agreement(
+        num_images=len(fast),
+        num_equal=int((fast.argmax(1, keepdim=True) == first).sum()),
+        mean_difference=float(difference),
+        gap=gap,
+        share_again=float((gaps < gap).float().mean()),
+        expected=1 - changed * (math.exp(-gap / scale) if scale else 0.0),
+    )
+
+
+def near_ties(log_probabilities: Tensor, gap: float) -> Tensor:
+    """Which rows have two likeliest classes that are less than `gap` apart.
+
+    Shapes:
+        log_probabilities (N, K) -> bool (N)
+    """
+    return _gaps(log_probabilities) < gap
+
+
+def _gaps(log_probabilities: Tensor) -> Tensor:
+    """Between the two likeliest classes, (N); without end where there is one class."""
+    if log_probabilities.shape[1] < 2:
+        return torch.full((len(log_probabilities),), math.inf)
+    best = log_probabilities.topk(2, dim=1).values
+    return best[:, 0] - best[:, 1]
+
+
+def _moved(fast: Tensor, exact: Tensor) -> Tensor:
+    """By how much the gap between the two likeliest classes differs, (N)."""
+    if fast.shape[1] < 2:
+        return torch.zeros(len(fast))
+    two = fast.topk(2, dim=1).indices
+    one, other = ((rows.gather(1, two) @ torch.tensor([1.0, -1.0])) for rows in (fast, exact))
+    return one - other
+
+
+def _gap_of(share: float, gaps: Tensor) -> float:
+    """The widest gap that no more than this share of the images is below."""
+    ordered = gaps.sort().values
+    place = math.floor(share * len(ordered))
+    return float(ordered[place]) if place < len(ordered) else math.inf
+
+
+def _changed(gaps: Tensor, moved: Tensor) -> float:
+    """The share of images whose first class changes: as counted, or as expected if that is more.
+
+    Expected is the density of gaps near zero, times the integral of P(change > g) = exp(-g / b) / 2
+    over all g, which is b / 2.
+    """
+    scale = _scale(moved)
+    near = max(_NEAR, 4 * scale)
+    density = (int((gaps < near).sum()) + 1) / (len(gaps) * near)
+    return max(density * scale / 2, float((moved > gaps).float().mean()))
+
+
+def _scale(moved: Tensor) -> float:
+    """The b of a Laplace distribution with the same root mean square."""
+    return float(moved.square().mean().sqrt()) / math.sqrt(2)
+
+
+def _gap_for(share: float, changed: float, scale: float) -> float:
+    """The narrowest gap beyond which no more than 1 - `share` of the images change."""
+    if share == 1:
+        return math.inf
+    return max(0.0, scale * math.log(changed / (1 - share))) if changed and scale else 0.0
