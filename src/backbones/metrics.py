@@ -202,32 +202,6 @@ def wilson_interval(successes: int, trials: int, *, z: float = Z_95) -> Interval
     return Interval(low, high)
 
 
-def paired_interval(only_first: int, only_second: int, trials: int, *, z: float = Z_95) -> Interval:
-    """Of the difference of two shares that were counted on the same trials, as a fraction.
-
-    Half a trial is added to each of the four cells, so that two that agree in everything are not
-    taken as equal without doubt.
-
-    Args:
-        only_first, only_second: trials that count in one share and not in the other.
-        trials: all, at least 1.
-        z: the normal quantile; the default gives 95 %.
-
-    Reference:
-        A. Agresti, Y. Min (2005), Simple improved confidence intervals for comparing matched
-        proportions, Statistics in Medicine 24(5).
-
-    Example:
-        >>> interval = paired_interval(3, 1, 64)
-        >>> round(interval.low, 4), round(interval.high, 4)
-        (-0.0357, 0.0963)
-    """
-    n = trials + 2
-    differing, difference = only_first + only_second + 1, only_first - only_second
-    half = z * math.sqrt(differing - difference**2 / n) / n
-    return Interval(max(-1.0, difference / n - half), min(1.0, difference / n + half))
-
-
 def confusion_matrix(predicted: Labels, labels: Labels, num_classes: int) -> npt.NDArray[np.int64]:
     """Counts of (true class, predicted class): rows are the truth.
 

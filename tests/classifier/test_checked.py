@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 import backbones
 from backbones.classifier import checked
-from backbones.classifier.agreement import measure_agreement, near_ties
 from backbones.classifier.assembly import Member
 from backbones.classifier.checked import CheckedInference, inference_of
 from backbones.classifier.options import InferenceOptions
+from backbones.classifier.second_look import choose_second_look, near_ties
 from backbones.classifier.source import source_of
 from backbones.compute import Compute, choose_compute
 from backbones.errors import WrongUse
@@ -73,15 +73,15 @@ def test_close_answers_are_those_of_the_exact_network_to_the_last_bit() -> None:
     inference, found, scores = answered(AUTO)
     _, _, exact = answered(EXACT)
     assert [each.index for each in found] == list(range(NUM))
-    agreement = inference.computed.agreement
-    assert agreement is not None
-    assert agreement.num_images == 60  # every fifth of 300
+    second_look = inference.computed.second_look
+    assert second_look is not None
+    assert second_look.agreement.num_images == 60  # every fifth of 300
     again = torch.tensor([each.computed.again for each in found])
     assert 0 < int(again.sum()) < NUM / 2
     assert torch.equal(scores[again], exact[again])
     assert not torch.equal(scores[~again], exact[~again])
     assert {each.computed.compute.precision for each in found if each.computed.again} == {"fp32"}
-    assert not near_ties(scores[~again], agreement.gap).any()
+    assert not near_ties(scores[~again], second_look.gap).any()
     assert inference.usual.compute.precision == "bf16"
 
 
@@ -109,9 +109,9 @@ def test_a_network_that_the_precision_ruins_is_answered_exactly() -> None:
     inference, _, scores = answered(AUTO, Coarse())
     _, _, exact = answered(EXACT, Coarse())
     assert torch.equal(scores, exact)
-    assert not inference.computed.agreement.is_enough
+    assert not inference.computed.second_look.is_enough
     assert inference.usual.compute.precision == "fp32"
-    assert "all images are answered in fp32" in inference.computed.agreement.to_lines()[-1]
+    assert "all images are answered in fp32" in inference.computed.second_look.to_lines()[-1]
 
 
 def test_answers_that_come_one_by_one_are_the_sample_until_there_are_enough() -> None:
@@ -121,7 +121,7 @@ def test_answers_that_come_one_by_one_are_the_sample_until_there_are_enough() ->
     for each in prepared[: checked.SAMPLE]:
         (answer,) = inference.answer([each])
         assert answer.computed.compute.precision == "fp32"
-    assert inference.computed.agreement.num_images == checked.SAMPLE
+    assert inference.computed.second_look.agreement.num_images == checked.SAMPLE
     later = inference.answer(prepared[checked.SAMPLE :])
     assert "bf16" in {each.computed.compute.precision for each in later}
 
@@ -135,7 +135,7 @@ def test_the_gap_follows_from_what_was_measured() -> None:
         moved = gap + 0.1 * torch.randn(count, generator=generator)
         return tuple(torch.stack([g / 2, -g / 2], 1).log_softmax(1) for g in (moved, gap))  # type: ignore[return-value]
 
-    found = measure_agreement(*both(64), 0.999, 1.0)
+    found = choose_second_look(*both(64), 0.999, 1.0)
     fast, exact = both(20_000)
     differ = fast.argmax(1) != exact.argmax(1)
     again = near_ties(fast, found.gap)
@@ -147,8 +147,8 @@ def test_the_gap_follows_from_what_was_measured() -> None:
 
 def test_equal_answers_need_no_second_look() -> None:
     rows = torch.randn(64, 5, generator=torch.Generator().manual_seed(0)).log_softmax(1)
-    found = measure_agreement(rows, rows, None, 0.1)
-    assert (found.share, found.gap, found.expected) == (1.0, 0.0, 1.0)
+    found = choose_second_look(rows, rows, None, 0.1)
+    assert (found.agreement.same_first_class, found.gap, found.expected) == (1.0, 0.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -167,8 +167,8 @@ def with_units(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checked, "FEWEST", 16)
     monkeypatch.setattr(checked, "SAMPLE", 8)
     monkeypatch.setattr(checked, "SMALLEST_BUILT", 1)
-    monkeypatch.setattr("backbones.classifier.agreement.LEAST_SHARE", 0.0)  # of very few images
-    monkeypatch.setattr("backbones.classifier.agreement.MOST_DIFFERENCE", 1.0)
+    monkeypatch.setattr("backbones.classifier.second_look.LEAST_SHARE", 0.0)  # of very few images
+    monkeypatch.setattr("backbones.classifier.second_look.MOST_DIFFERENCE", 1.0)
 
 
 @pytest.mark.usefixtures("with_units")
@@ -206,9 +206,8 @@ def test_an_evaluation_prints_both_figures_on_the_sample(tmp_path: Path) -> None
     assert document["num_rechecked"] >= 0
     sampled = document["sampled"]
     assert sampled["num_images"] == 8
-    low, high = sampled["difference_interval_percent"]
-    difference = sampled["top1_error_percent"] - sampled["exact_top1_error_percent"]
-    assert low <= difference <= high
+    low, high = sampled["top1_loss_interval_points"]
+    assert low <= sampled["top1_loss_points"] <= high
     assert "95 % interval of the difference" in found.to_text()
     exact = backbones.evaluate("lenet5.digits", tmp_path, device="cpu", precision="exact")
     assert exact.to_json()["agreement"] is None

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from backbones.classifier.agreement import Computed
 from backbones.classifier.packing import Part
 from backbones.classifier.preparing import Prepared, geometry_of
+from backbones.classifier.second_look import Computed
 from backbones.data.render import Pixels
 from backbones.protocols.classes import column_order
 from backbones.protocols.row import Protocol

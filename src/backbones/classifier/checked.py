@@ -15,20 +15,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from backbones.classifier.agreement import (
-    Agreement,
-    Computed,
-    measure_agreement,
-    near_ties,
-)
+from backbones.agreement import AccuracyLoss, accuracy_loss
 from backbones.classifier.assembly import Answer, Member
 from backbones.classifier.inference import Inference
 from backbones.classifier.options import InferenceOptions
 from backbones.classifier.preparing import Prepared
+from backbones.classifier.second_look import (
+    Computed,
+    SecondLook,
+    choose_second_look,
+    near_ties,
+)
 from backbones.classifier.source import Source
 from backbones.compute import instruction_set
 from backbones.engines.table import SMALLEST_BUILT
-from backbones.metrics import Interval, Labels, paired_interval
+from backbones.metrics import Labels
 from backbones.progress import Progress
 
 SAMPLE = 64  # images that are answered both ways
@@ -71,23 +72,23 @@ class CheckedInference(Inference):
         super().__init__(members, replace(options, compute=options.compute.exact))
         self._fast = Inference(members, replace(options, compute=options.compute.fast))
         self.sample = Sample()
-        self._agreement: Agreement | None = None
+        self._second_look: SecondLook | None = None
 
     @property
     def usual(self) -> Computed:
-        enough = self._agreement is not None and self._agreement.is_enough
+        enough = self._second_look is not None and self._second_look.is_enough
         return self._fast.computed if enough else self.computed
 
     def answers(self, source: Source, progress: Progress | None = None) -> Iterator[Answer]:
-        if self._agreement is None and source.num_images >= FEWEST:
+        if self._second_look is None and source.num_images >= FEWEST:
             self._check(source)
         yield from super().answers(source, progress)
 
     def answer_tensor(self, images: Tensor) -> Tensor:
-        if self._agreement is None or not self._agreement.is_enough:
+        if self._second_look is None or not self._second_look.is_enough:
             return super().answer_tensor(images)
         found = self._fast.answer_tensor(images)
-        again = near_ties(found, self._agreement.gap)
+        again = near_ties(found, self._second_look.gap)
         if again.any():
             found[again] = super().answer_tensor(images[again])
         return found
@@ -116,15 +117,15 @@ class CheckedInference(Inference):
 
     def _checked(self, chunk: Sequence[Prepared]) -> list[Answer]:
         """Answers to blocks, each in one precision or the other."""
-        if self._agreement is None:
+        if self._second_look is None:
             found = self._both_ways(chunk)
             if len(self.sample) >= SAMPLE:
                 self._judge()
             return found
-        if not self._agreement.is_enough:
+        if not self._second_look.is_enough:
             return self._exactly(chunk)
         found = self._faster(chunk)
-        gap = self._agreement.gap
+        gap = self._second_look.gap
         again = [
             each.log_probabilities is not None
             and bool(near_ties(each.log_probabilities[None], gap))
@@ -151,14 +152,14 @@ class CheckedInference(Inference):
     def _judge(self) -> None:
         compute = self._fast.options.compute
         slower = _TIMES_SLOWER.get(instruction_set(), _USUALLY_SLOWER)
-        found = measure_agreement(
+        found = choose_second_look(
             torch.stack(self.sample.fast),
             torch.stack(self.sample.exact),
             compute.agree,
             most_again=1 / (3 * slower),  # a quarter of the whole time
         )
-        self._agreement = found
-        self.computed = replace(self.computed, agreement=found)
+        self._second_look = found
+        self.computed = replace(self.computed, second_look=found)
         self._fast.computed = Computed(compute, found)
 
     def _exactly(self, chunk: Iterable[Prepared]) -> list[Answer]:
@@ -176,34 +177,29 @@ class SampledFigures:
     """Top-1 errors of the same images in a faster precision and exactly.
 
     Args:
-        agreement: of their answers.
-        fast_percent, exact_percent: the two errors.
-        difference_percent: the first less the second, as a 95 % interval.
+        second_look: what the sample led to.
+        loss: of accuracy in the faster precision.
     """
 
-    agreement: Agreement
-    fast_percent: float
-    exact_percent: float
-    difference_percent: Interval
+    second_look: SecondLook
+    loss: AccuracyLoss
 
     def to_json(self) -> dict[str, Any]:
-        """`num_images`, both errors, and the interval as `[low, high]`."""
-        interval = self.difference_percent
+        """`num_images`, `mean_probability_diff`, both accuracies and the loss with its interval."""
+        found = self.second_look.agreement
         return {
-            "num_images": self.agreement.num_images,
-            "num_equal": self.agreement.num_equal,
-            "mean_difference": self.agreement.mean_difference,
-            "top1_error_percent": self.fast_percent,
-            "exact_top1_error_percent": self.exact_percent,
-            "difference_interval_percent": [interval.low, interval.high],
+            "num_images": found.num_images,
+            "mean_probability_diff": found.mean_probability_diff,
+            **self.loss.to_json(),
         }
 
     def to_lines(self) -> list[str]:
         """For people."""
-        low, high = self.difference_percent.low, self.difference_percent.high
+        fast, exact = 100 * (1 - self.loss.faster), 100 * (1 - self.loss.exact)
+        low, high = self.loss.interval.low, self.loss.interval.high
         return [
-            *self.agreement.to_lines(),
-            f"top-1 error of these {self.fast_percent:.2f} %, in fp32 {self.exact_percent:.2f} %;"
+            *self.second_look.to_lines(),
+            f"top-1 error of these {fast:.2f} %, in fp32 {exact:.2f} %;"
             f" 95 % interval of the difference {low:+.2f} to {high:+.2f}",
         ]
 
@@ -215,20 +211,12 @@ def sampled_figures(inference: Inference, labels: Labels) -> SampledFigures | No
         inference: that has answered.
         labels: of all images of its source.
     """
-    agreement = inference.computed.agreement
-    if not isinstance(inference, CheckedInference) or agreement is None:
+    second_look = inference.computed.second_look
+    if not isinstance(inference, CheckedInference) or second_look is None:
         return None
     sample = inference.sample
-    truth = torch.from_numpy(labels[sample.positions])
-    fast, exact = (torch.stack(rows).argmax(1) != truth for rows in (sample.fast, sample.exact))
-    only_fast, only_exact = int((fast & ~exact).sum()), int((exact & ~fast).sum())
-    share = paired_interval(only_fast, only_exact, len(truth))
-    return SampledFigures(
-        agreement,
-        100 * float(fast.float().mean()),
-        100 * float(exact.float().mean()),
-        Interval(100 * share.low, 100 * share.high),
-    )
+    exact, fast = (torch.stack(rows).numpy() for rows in (sample.exact, sample.fast))
+    return SampledFigures(second_look, accuracy_loss(exact, fast, labels[sample.positions]))
 
 
 def inference_of(

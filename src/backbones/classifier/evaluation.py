@@ -92,7 +92,7 @@ class Evaluation:
             "reduction": self.protocol.reduction,
             "views_per_image": self.views_per_image,
             "forward_passes": self.num_passes,
-            "agreement": self.sampled.agreement.share if self.sampled else None,
+            "agreement": self._agreement,
             "num_rechecked": self.num_rechecked,
             **({"sampled": self.sampled.to_json()} if self.sampled else {}),
             "images_per_second": self.report.num_samples / self.seconds,
@@ -115,6 +115,10 @@ class Evaluation:
             computed=self._computed_lines(),
         )
         return evaluation_text(self.report, context)
+
+    @property
+    def _agreement(self) -> float | None:
+        return self.sampled.second_look.agreement.same_first_class if self.sampled else None
 
     def _computed_lines(self) -> tuple[str, ...]:
         how = f"{self.compute.precision} by {self.compute.engine}"

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backbones.classifier.agreement import Computed
 from backbones.classifier.assembly import Answer, Assembly, Member
 from backbones.classifier.options import InferenceOptions
 from backbones.classifier.packing import Packer, Part, tiles
 from backbones.classifier.placed import PlacedNetwork
 from backbones.classifier.preparing import Preparation, Prepared, geometry_of
+from backbones.classifier.second_look import Computed
 from backbones.classifier.source import Block, Source
 from backbones.data.finish import stacked
 from backbones.errors import WrongUse

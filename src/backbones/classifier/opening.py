@@ -122,7 +122,7 @@ def _as_exported(compute: Compute, precision: str, networks: Sequence[nn.Module 
         raise WrongUse(f"an exported file answers in {answers}; omit --precision {precision}")
     runtimes = {each.runtime for each in own}
     engine = runtimes.pop() if alone and len(runtimes) == 1 else "torch"
-    return replace(compute, precision=answers, engine=engine)
+    return replace(compute, precision=answers, engine=engine, faster=None)
 
 
 def _opened(

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from backbones.classifier.agreement import Computed
 from backbones.classifier.assembly import Answer
+from backbones.classifier.second_look import Computed
 from backbones.errors import WrongUse
 from backbones.text import shown, to_json
 

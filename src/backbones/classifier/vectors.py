@@ -15,7 +15,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from backbones.classifier.agreement import Computed
 from backbones.classifier.assembly import Member
 from backbones.classifier.options import InferenceOptions
 from backbones.classifier.preparing import (
@@ -25,6 +24,7 @@ from backbones.classifier.preparing import (
     geometry_of,
     squares_of,
 )
+from backbones.classifier.second_look import Computed
 from backbones.classifier.source import Source
 from backbones.classifier.writers import Tally, Written
 from backbones.data.finish import normalised

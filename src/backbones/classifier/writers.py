@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Protocol, TextIO, TypeVar
 
-from backbones.classifier.agreement import Computed
 from backbones.classifier.predictions import Guess, Prediction
+from backbones.classifier.second_look import Computed
 from backbones.errors import BadData, MissingExtra, WrongUse, nearest
 from backbones.files import write_atomic
 from backbones.text import raw_bytes, shown, spelled, to_json
@@ -220,7 +220,7 @@ def _csv(predictions: Iterable[Prediction]) -> Rows:
 
 def was_checked(prediction: Prediction) -> bool:
     """Whether answers may be in a faster precision, as far as that agrees with the exact one."""
-    return prediction.computed is not None and prediction.computed.agreement is not None
+    return prediction.computed is not None and prediction.computed.second_look is not None
 
 
 def precision_of(prediction: Prediction) -> str:

@@ -146,9 +146,9 @@ def predict(
 def tell_agreement(written: Written) -> None:
     """How answers in a faster precision agree with exact ones, where there were any."""
     how = written.computed
-    if how is None or how.agreement is None:
+    if how is None or how.second_look is None:
         return
-    for line in how.agreement.to_lines():
+    for line in how.second_look.to_lines():
         say(line)
     if written.num_rechecked:
         say(f"{written.num_rechecked:,} of {written.num_images:,} images were answered in fp32 too")

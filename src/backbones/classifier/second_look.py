@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from backbones.agreement import Agreement, agreement_of
 from backbones.compute import Compute
 
 LEAST_SHARE = 0.9
@@ -30,41 +31,36 @@ _NEAR = 1.0  # a gap in log-probability; below it gaps are taken as evenly distr
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """Answers to the same images in a faster precision and in the exact one.
+class SecondLook:
+    """Which images are answered again exactly, and why.
 
     Args:
-        num_images: that were answered both ways.
-        num_equal: of them with the same first class.
-        mean_difference: of the probability of the exact first class, on the mean.
+        agreement: of answers in a faster precision with exact ones, on a sample.
         gap: in log-probability between an image's two likeliest classes, below which it is
             answered exactly.
         share_again: of the images whose gap is below that.
         expected: the share of all images whose first class should be the exact one in the end.
     """
 
-    num_images: int
-    num_equal: int
-    mean_difference: float
+    agreement: Agreement
     gap: float
     share_again: float
     expected: float
 
     @property
-    def share(self) -> float:
-        """Of equal first classes."""
-        return self.num_equal / self.num_images
-
-    @property
     def is_enough(self) -> bool:
         """Whether the faster precision may be used."""
-        return self.share >= LEAST_SHARE and self.mean_difference <= MOST_DIFFERENCE
+        found = self.agreement
+        return (
+            found.same_first_class >= LEAST_SHARE and found.mean_probability_diff <= MOST_DIFFERENCE
+        )
 
     def to_lines(self) -> list[str]:
         """What the check found, for people."""
+        found = self.agreement
         lines = [
-            f"{self.num_equal} of {self.num_images} sampled images have the first class of fp32;"
-            f" its probability differs by {self.mean_difference:.3f} on the mean"
+            f"{found.same_first_class:.1%} of {found.num_images} sampled images have the first"
+            f" class of fp32; its probability differs by {found.mean_probability_diff:.3f}"
         ]
         if not self.is_enough:
             return [*lines, "that is too little: all images are answered in fp32"]
@@ -81,27 +77,32 @@ class Computed:
 
     Args:
         compute: device, precision, threads and engine.
-        agreement: what a check of the precision found; None where none was needed.
+        second_look: what a check of the faster precision found; None where there was none.
         again: whether it was answered in the faster precision first, or both ways for the check.
     """
 
     compute: Compute
-    agreement: Agreement | None = None
+    second_look: SecondLook | None = None
     again: bool = False
+
+    @property
+    def agreement(self) -> float | None:
+        """The share of equal first classes on the checked sample; None where there was no check."""
+        return None if self.second_look is None else self.second_look.agreement.same_first_class
 
     def to_json(self) -> dict[str, Any]:
         """`engine`, `precision`, `agreement` and `num_rechecked` (1 or 0) of one image."""
         return {
             "engine": self.compute.engine,
             "precision": self.compute.precision,
-            "agreement": None if self.agreement is None else self.agreement.share,
+            "agreement": self.agreement,
             "num_rechecked": int(self.again),
         }
 
 
-def measure_agreement(
+def choose_second_look(
     fast: Tensor, exact: Tensor, wanted: float | None, most_again: float
-) -> Agreement:
+) -> SecondLook:
     """Compare answers to the same images, and choose which later ones to answer again.
 
     Args:
@@ -113,20 +114,16 @@ def measure_agreement(
     Example:
         >>> import torch
         >>> answers = torch.tensor([[0.9, 0.1], [0.2, 0.8]]).log()
-        >>> measure_agreement(answers, answers, None, 0.1).share
+        >>> choose_second_look(answers, answers, None, 0.1).agreement.same_first_class
         1.0
     """
-    first = exact.argmax(1, keepdim=True)
-    difference = (fast.exp() - exact.exp()).gather(1, first).abs().mean()
     gaps, moved = _gaps(fast), _moved(fast, exact)
     changed, scale = _changed(gaps, moved), _scale(moved)
     gap = _gap_for(wanted or USUAL_SHARE, changed, scale)
     if wanted is None:
         gap = min(gap, _gap_of(most_again, gaps))
-    return Agreement(
-        num_images=len(fast),
-        num_equal=int((fast.argmax(1, keepdim=True) == first).sum()),
-        mean_difference=float(difference),
+    return SecondLook(
+        agreement_of(exact.exp().numpy(), fast.exp().numpy()),
         gap=gap,
         share_again=float((gaps < gap).float().mean()),
         expected=1 - changed * (math.exp(-gap / scale) if scale else 0.0),
