@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.compute import Compute
+from backbones.engines.kept import kept_model
 from backbones.engines.sizes import BySize
 from backbones.nn.evaluating import evaluating, finite
 
@@ -37,7 +38,7 @@ class Program:
 
     def _built(self, network: nn.Module, images: Tensor) -> Any:
         if self._model is None:
-            self._model = converted(network, images)
+            self._model = kept_model(network, lambda: converted(network, images))
         return _compiled(self._model, tuple(images.shape[1:]), self._compute)
 
 
