@@ -17,8 +17,10 @@ from backbones.classifier.inputs import Inputs, find_inputs
 from backbones.classifier.options import InferenceOptions
 from backbones.classifier.source import input_source
 from backbones.classifier.vectors import Features, check_target, usual_tap, write_features
+from backbones.compute import choose_compute
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import FileImages, Split
+from backbones.engines import find_engine
 from backbones.errors import MissingExtra, NotFound, WrongUse
 from backbones.models import build
 from backbones.spec import InputSpec
@@ -187,3 +189,20 @@ def test_a_network_of_somebody_else(photos: Path) -> None:
     assert name == "into:3"
     assert row.values is not None
     assert row.values.shape == (5,)
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+def test_every_engine_gives_the_same_features(photos: Path, vgg: Any, name: str) -> None:
+    if not find_engine(name).is_here:
+        pytest.skip(f"{name} is an extra")
+    inputs = find_inputs([photos / each for each in GOOD])
+    compute = choose_compute("cpu", "exact", threads=1, engine=name)
+    for layer in ("relu3_1", "into:fc8"):
+        ours = list(extract_features(vgg, inputs, layer))
+        theirs = list(extract_features(vgg, inputs, layer, compute=compute))
+        for one, other in zip(ours, theirs, strict=True):
+            scale = np.abs(one.values).max()
+            np.testing.assert_allclose(other.values, one.values, rtol=0, atol=1e-4 * scale)
+        assert {each.computed.compute.engine for each in theirs} == {name}
+    with pytest.raises(WrongUse, match="did not run relu3_1@2"):
+        list(extract_features(vgg, inputs, "relu3_1@2", compute=compute))

@@ -278,3 +278,13 @@ def test_wrong_use_is_one_line(backbones, tmp_path, monkeypatch, arguments, said
     assert said in answer.err
     assert answer.err.count("\n") == 1
     assert not list((tmp_path / "here").iterdir())
+
+
+def test_speed_is_that_of_the_engine_that_was_named(backbones) -> None:
+    pytest.importorskip("openvino", reason="openvino is an extra")
+    answer = backbones("compare", "vgg_tiny", "--engine", "openvino", "--json")
+    found = json.loads(answer.out)
+    assert found["engine"] == "openvino"
+    assert found["networks"][0]["ms"] > 0
+    usual = json.loads(backbones("compare", "vgg_tiny", "--json").out)
+    assert usual["engine"] == "torch"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.compute import Compute
-from backbones.engines.sizes import BySize
+from backbones.engines.sizes import BySize, own_error
 from backbones.nn.evaluating import evaluating, finite
 
 
@@ -35,7 +35,7 @@ class Program:
 def _exported(network: nn.Module, images: Tensor) -> bytes:
     """An ONNX graph of the network, for any number of images of this size."""
     example = images[:1].repeat(2, 1, 1, 1)  # an export takes a size of 1 for a constant
-    with evaluating(network), warnings.catch_warnings():
+    with evaluating(network), own_error(network, images), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             network,

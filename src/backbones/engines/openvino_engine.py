@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from backbones.compute import Compute
 from backbones.engines.kept import kept_model
-from backbones.engines.sizes import BySize
+from backbones.engines.sizes import BySize, own_error
 from backbones.nn.evaluating import evaluating, finite
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
@@ -55,7 +55,7 @@ def converted(network: nn.Module, images: Tensor) -> Any:
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    with evaluating(network), warnings.catch_warnings():
+    with evaluating(network), own_error(network, images), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tracing, about sizes that are numbers in the graph
         decoder = TorchScriptPythonDecoder(network, example_input=(images[:1].contiguous(),))
     frontend = FrontEndManager().load_by_framework("pytorch")

@@ -1,12 +1,13 @@
-"""Programs that are built for one size of image each."""
+"""Building programs, each for one size of image."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 SIZES_KEPT = 4
 
@@ -29,3 +30,18 @@ class BySize:
             self._programs[size] = make()
         self._programs.move_to_end(size)
         return self._programs[size]
+
+
+@contextmanager
+def own_error(network: nn.Module, images: Tensor) -> Iterator[None]:
+    """Where a network can't be recorded, what it says itself to these images, if it does.
+
+    Args:
+        network: in evaluation mode.
+        images: (N, C, H, W).
+    """
+    try:
+        yield
+    except Exception:
+        network(images[:1])
+        raise

@@ -14,6 +14,7 @@ from backbones.compute import Compute
 from backbones.engines import find_engine
 from backbones.errors import WrongUse
 from backbones.inspection.trace import last_field
+from backbones.nn.evaluating import evaluating
 from backbones.progress import Progress
 from backbones.report.compared import Accuracy, Compared
 from backbones.spec import Family
@@ -136,8 +137,12 @@ def _time(entry: ComparedNetwork, shape: tuple[int, ...], compute: Compute) -> f
     if where.type == "meta":
         raise WrongUse(f"{entry.name} has shapes and no numbers: nothing to time; measure=False")
     images = images.to(where)
-    passing = find_engine(compute.engine).build(network, compute)
-    return time_passes(lambda: passing(images), where.type)
+    if compute.engine != "torch":
+        program = find_engine(compute.engine).build(network, compute)
+        return time_passes(lambda: program(images), where.type)
+    bf16 = torch.autocast(where.type, torch.bfloat16, enabled=compute.precision == "bf16")
+    with evaluating(network), bf16:  # whatever it gives: not every network has scores alone
+        return time_passes(lambda: network(images), where.type)
 
 
 def _made(entry: ComparedNetwork, compute: Compute) -> nn.Module:
