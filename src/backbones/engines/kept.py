@@ -8,18 +8,18 @@ hash, which is looked at before it is used.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-import pickle
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
+from dataclasses import is_dataclass
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from torch import Tensor, nn
@@ -41,8 +41,7 @@ def kept_model(network: nn.Module, convert: Callable[[], Any]) -> Any:
     """A network's graph of OpenVINO: as it was kept, or converted and kept for the next time.
 
     Args:
-        network: that is converted; one that is not of this package, or cannot be pickled, is
-            converted each time.
+        network: that is converted; one that is not of this package is converted each time.
         convert: makes the graph.
     """
     try:
@@ -61,36 +60,53 @@ class _CannotBeNamed(Exception):
     """A network whose state cannot be told from another's."""
 
 
-class _Names(pickle.Pickler):
-    """Pickles a network with hashes in place of its tensors."""
-
-    def persistent_id(self, value: Any) -> Any:
-        if not isinstance(value, Tensor):
-            return None
-        data = value.detach().cpu().contiguous()
-        digest = hashlib.sha256(data.numpy().data)
-        return str(value.dtype), tuple(value.shape), digest.hexdigest()
-
-
 def _key(network: nn.Module) -> str:
     """Of everything that decides what the graph computes.
 
     Raises:
-        _CannotBeNamed: a module of somebody else's, whose code may change, or state that cannot be
-            pickled.
+        _CannotBeNamed: a module of somebody else's, whose code may change, or such state.
     """
     ours = (f"{backbones.__name__}.", "torch.nn.")
     foreign = {type(each).__module__ for each in network.modules()}
     if not all(f"{name}.".startswith(ours) for name in foreign):
         raise _CannotBeNamed
-    state = io.BytesIO()
-    try:
-        with evaluating(network):
-            _Names(state).dump(network)
-    except (pickle.PicklingError, TypeError, AttributeError, ValueError) as error:
-        raise _CannotBeNamed from error
+    with evaluating(network):
+        state = _described(network)
     made_with = [version("openvino"), version("torch"), instruction_set(), _code()]
-    return hashlib.sha256(state.getvalue() + json.dumps(made_with).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps([made_with, state]).encode()).hexdigest()[:32]
+
+
+def _described(value: Any) -> Any:
+    """A value as plain JSON, with hashes in place of tensors.
+
+    Raises:
+        _CannotBeNamed: it holds something of a kind that isn't known here.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Tensor):
+        data = value.detach().cpu().contiguous()
+        return [str(data.dtype), list(data.shape), hashlib.sha256(data.numpy().data).hexdigest()]
+    if isinstance(value, nn.Module) or is_dataclass(value):
+        return [_named(type(value)), _described(vars(value))]
+    if isinstance(value, Mapping):
+        return [[_described(key), _described(each)] for key, each in value.items()]
+    if isinstance(value, set | frozenset):
+        return sorted(json.dumps(_described(each)) for each in value)
+    if isinstance(value, Sequence):
+        return [_described(each) for each in value]
+    if isinstance(value, partial):
+        return [_described(value.func), _described(value.args), _described(value.keywords)]
+    if isinstance(value, type | FunctionType | BuiltinFunctionType):
+        return _named(value)
+    raise _CannotBeNamed
+
+
+def _named(what: Any) -> str:
+    name = f"{what.__module__}.{what.__qualname__}"
+    if "<" in name:  # a lambda, or one that was made in a function
+        raise _CannotBeNamed
+    return name
 
 
 @cache
