@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -72,8 +75,42 @@ def test_views_of_a_protocol_are_rectangles(visit, address, photo) -> None:
     page.select_option("#protocol", "ten_crop")
     page.set_input_files("#file", photo)
     page.locator("#views .view").nth(9).wait_for(state="attached")
-    assert page.locator("#viewed span").count() == 10
+    said = httpx.post(f"{address}/predict?protocol=ten_crop", content=photo.read_bytes()).json()
+    buttons = page.locator("#viewed button")
+    assert buttons.count() == 10
+    for button, view in zip(buttons.all(), said["images"][0]["views"], strict=True):
+        guess = view["prediction"]
+        text = f"{guess['names']['en']} {100 * guess['probability']:.1f} %"
+        assert text in button.inner_text()
+        assert ("mirrored" in button.inner_text()) == view["mirrored"]
     assert page.locator("#crop").count() == 0
+    buttons.nth(6).focus()
+    page.keyboard.press("Enter")
+    filled = page.locator('#views .view:not([fill="none"])')
+    assert filled.count() == 1
+    box = [float(filled.get_attribute(name)) for name in ("x", "y", "width", "height")]
+    assert box == pytest.approx(said["images"][0]["views"][6]["box_px"])
+
+
+def test_a_dense_view_has_a_grid_of_scores_on_the_photo(visit, address, photo, violations) -> None:
+    page = visit(address)
+    page.locator("#protocol option", has_text="vgg/dense").first.wait_for(state="attached")
+    page.select_option("#protocol", "vgg/dense")
+    page.set_input_files("#file", photo)
+    page.locator("#viewed button").nth(1).click()
+    cells = page.locator("#grid rect")
+    cells.first.wait_for(state="attached")
+    said = httpx.post(f"{address}/predict?protocol=vgg/dense", content=photo.read_bytes()).json()
+    (left, _, width, _), grid = (said["images"][0]["views"][1][key] for key in ("box_px", "grid"))
+    assert cells.count() == len(grid) * len(grid[0]) > 1
+    opacities = [float(each.get_attribute("fill-opacity")) for each in cells.all()]
+    values = [value for row in grid for value in row]
+    assert opacities == pytest.approx([0.85 * value / max(values) for value in values], abs=1e-3)
+    edges = [float(each.get_attribute("x")) for each in cells.all()]
+    assert left <= min(edges) < max(edges) < left + width
+    most = f"{len(grid)} × {len(grid[0])} places"
+    assert most in page.locator("#places").inner_text()
+    assert violations(page) == []
 
 
 def test_what_goes_wrong_is_told(visit, address, photo, tmp_path) -> None:
@@ -112,7 +149,7 @@ def test_pages_can_be_used_without_eyes_or_a_mouse(
     assert violations(visit(f"{address}/docs", color_scheme=scheme)) == []
 
 
-def test_two_networks_side_by_side(visit, address, photo) -> None:
+def test_two_networks_side_by_side(visit, address, photo, violations) -> None:
     page = visit(address)
     page.locator("#beside option", has_text="fashion").wait_for(state="attached")
     page.set_input_files("#file", photo)
@@ -125,6 +162,37 @@ def test_two_networks_side_by_side(visit, address, photo) -> None:
     name = said["predictions"][0]["names"]["en"]
     assert name in page.locator("#others .answer").first.inner_text()
     assert name in page.locator("#differs").inner_text()
+    digits = httpx.post(f"{address}/predict?model=digits", content=data).json()["images"][0]
+    theirs = {guess["name"] for guess in digits["predictions"]}
+    alone = [guess["name"] for guess in said["predictions"] if guess["name"] not in theirs]
+    assert page.locator("#others .only").count() == len(alone) > 0
+    page.locator("#others button").nth(2).click()
+    page.locator('#heat[data-model="fashion"][data-place="2"]').wait_for()
+    assert page.locator('#answers button[aria-pressed="true"]').count() == 0
+    assert violations(page) == []
+
+
+def test_the_request_is_copied_for_a_script_that_gives_the_same_answer(
+    visit, address, photo, tmp_path
+) -> None:
+    page = visit(address, permissions=["clipboard-read", "clipboard-write"])
+    page.set_input_files("#file", photo)
+    page.locator("#answers button").nth(4).wait_for()
+    page.locator("summary").click()
+    page.get_by_role("button", name="Copy as Python").click()
+    page.locator("#copied", has_text="Copied").wait_for()
+    script = page.evaluate("navigator.clipboard.readText()")
+    (tmp_path / "photo.jpg").write_bytes(photo.read_bytes())
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    said = httpx.post(f"{address}/predict", content=photo.read_bytes()).json()["images"][0]
+    best = json.loads(done.stdout)[0]
+    assert best["names"] == said["predictions"][0]["names"]
+    assert best["probability"] == pytest.approx(said["predictions"][0]["probability"])
+    page.get_by_role("button", name="Copy as curl").click()
+    page.wait_for_function("navigator.clipboard.readText().then(text => text.startsWith('curl'))")
+    assert f"'{address}/predict?" in page.evaluate("navigator.clipboard.readText()")
 
 
 def test_a_photo_from_the_camera(visit, address) -> None:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import base64
+import io
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 import backbones
+from backbones.data.finish import normalised
+from backbones.features.dense import dense
+from backbones.protocols.viewing import views
+from tests.serving.conftest import encoded
 
 
 def test_heat_maps_are_those_of_explain(serving, images) -> None:
@@ -40,6 +47,28 @@ def test_each_view_of_a_protocol_is_a_rectangle_with_an_answer(serving, bundle, 
     assert len(first) == 5
     mean = np.mean([view["prediction"]["probability"] for view in entry["views"]])
     assert mean >= wanted.predictions[0].probability - 1e-4
+
+
+def test_a_view_that_is_read_densely_has_a_grid_of_scores(serving, bundle) -> None:
+    ask = serving({"tiny": str(bundle)})
+    wide = encoded(np.random.default_rng(6).integers(0, 256, (40, 200, 3), dtype=np.uint8))
+    answer = ask("POST", "/predict?protocol=vgg/dense&top=1", content=wide).json()
+    (entry,) = answer["images"]
+    opened = backbones.open(bundle, device="cpu")
+    spec, network = opened.spec, opened.members[0].build().eval()
+    first = opened.classes.index(entry["predictions"][0]["name"])
+    photo = Image.open(io.BytesIO(wide))
+    as_it_is, mirrored = views("vgg/dense", photo, spec=spec)
+    assert [view["dense"] for view in entry["views"]] == [True, True]
+    for view, seen in zip(entry["views"], (as_it_is, mirrored), strict=True):
+        pixels = seen.permute(1, 2, 0).numpy()[None]
+        with torch.no_grad():
+            maps = dense(network, spec.size)(normalised(pixels, spec)).softmax(1)[0, first]
+        wanted = maps.flip(1) if view["mirrored"] else maps
+        assert np.array(view["grid"]) == pytest.approx(wanted.numpy(), abs=2e-4)
+        assert wanted.shape[1] > wanted.shape[0] >= 1
+    answer = ask("POST", "/predict?protocol=ten_crop", content=wide).json()
+    assert {view["grid"] for view in answer["images"][0]["views"]} == {None}
 
 
 def test_what_cannot_be_read_is_not_explained(serving, images) -> None:

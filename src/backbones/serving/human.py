@@ -180,8 +180,12 @@ def _entry(model: ServedModel, found: Found, asked: Asked) -> dict[str, Any]:
                 "mirrored": view.mirrored,
                 "dense": view.dense,
                 "prediction": model.guesses(answer, 1, asked.lang)[0],
+                "place_px": found.place_px(view, model.classifier.spec.size),
+                "grid": None if grid is None else [[round(v, 4) for v in r] for r in grid.tolist()],
             }
-            for box, (view, answer) in zip(found.boxes_px(), found.views, strict=True)
+            for box, (view, answer), grid in zip(
+                found.boxes_px(), found.views, found.grids, strict=True
+            )
         ]
     return entry
 

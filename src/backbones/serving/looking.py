@@ -6,17 +6,25 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from backbones.classifier.assembly import Answer
+from backbones.classifier.classifier import Classifier
 from backbones.classifier.explained import Explanation
 from backbones.classifier.explaining import Question, explain_images
 from backbones.classifier.inference import Inference
 from backbones.classifier.options import InferenceOptions
+from backbones.classifier.packing import DENSE_PIXELS
 from backbones.classifier.preparing import Cut, Prepared
 from backbones.classifier.source import source_of
+from backbones.data.finish import normalised
+from backbones.data.render import Pixels
 from backbones.explanation.run import Request as Wanted
 from backbones.explanation.subject import Subject
+from backbones.features.dense import dense
+from backbones.nn.evaluating import evaluating
 from backbones.protocols.table import find_protocol
-from backbones.protocols.viewing import View, plan
+from backbones.protocols.viewing import View, mirror, plan
 from backbones.serving.model import ServedModel, refuse_many_pixels
 from backbones.serving.refusals import Refusal
 
@@ -32,11 +40,14 @@ class Viewed:
         answer: of all views together.
         size: width and height of the image, px, upright.
         views: each with its own answer.
+        grids: of each view the first class's probability at every place of the map, (h, w), as the
+            image has them; None where a view gives no map, or several networks answer.
     """
 
     answer: Answer
     size: tuple[int, int]
     views: tuple[tuple[View, Answer], ...] = ()
+    grids: tuple[Tensor | None, ...] = ()
 
     def boxes_px(self) -> list[list[float]]:
         """Left, top, width and height of each view, px of the image."""
@@ -47,6 +58,16 @@ class Viewed:
             scales = (across, down, across, down)
             found.append([round(v * s, 2) for v, s in zip(view.box, scales, strict=True)])
         return found
+
+    def place_px(self, view: View, size: int) -> list[float]:
+        """Width and height of what one place of a view's map sees, px of the image.
+
+        Args:
+            view: one of them.
+            size: side of the square that the network sees, px.
+        """
+        pairs = zip(self.size, view.resized, strict=True)
+        return [round(size * whole / resized, 2) for whole, resized in pairs]
 
 
 def submit_views(model: ServedModel, image: bytes, protocol: str) -> Future[Viewed]:
@@ -74,10 +95,32 @@ def submit_views(model: ServedModel, image: bytes, protocol: str) -> Future[View
             return Viewed(Answer(0, whole.names[0], error=whole.error), whole.size)
         first, *each = inference.answer([whole, *_apart(whole)])
         views = next(iter(whole.cuts.values())).plan
-        return Viewed(first, whole.size, tuple(zip(views, each, strict=True)))
+        grids = _grids(classifier, whole, first)
+        return Viewed(first, whole.size, tuple(zip(views, each, strict=True)), grids)
 
     num_views = len(plan(row, *_USUAL_PHOTO, classifier.spec))
     return model.worker.submit(compute, 2 * num_views)
+
+
+def _grids(classifier: Classifier, whole: Prepared, answer: Answer) -> tuple[Tensor | None, ...]:
+    """As `Viewed` has them."""
+    ((spec, cut),) = list(whole.cuts.items())[:1]
+    seen = [view.dense and view.num_pixels <= DENSE_PIXELS for view in cut.plan]
+    if len(classifier.members) > 1 or not any(seen):
+        return (None,) * len(seen)
+    (member,) = classifier.members
+    assert answer.log_probabilities is not None
+    first, compute = int(answer.log_probabilities.argmax()), classifier.compute
+
+    def grid(view: View, pixels: Pixels) -> Tensor:
+        images = normalised(pixels, member.spec, compute.device)
+        found = score(images)[0].softmax(0)[first].cpu()
+        return mirror(found) if view.mirrored else found
+
+    reader = dense(member.build(), spec.size)
+    with compute.running(), evaluating(reader, compute.precision) as score:
+        views = zip(seen, cut.plan, cut.pixels, strict=True)
+        return tuple(grid(view, pixels) if wanted else None for wanted, view, pixels in views)
 
 
 def _apart(whole: Prepared) -> list[Prepared]:
