@@ -2,11 +2,11 @@
 
     python benchmarks/export.py [--networks resnet50 ...] [--to onnx openvino pt2] [--json FILE]
 
-Each network has random weights (He's start, seed 0), and takes whole images (crops of float32 where it is
-written for LiteRT). A row says how long `backbones export` took with its proof and `verify` after
-it, the largest difference of a logit by the image's largest, on how many of the proof's images
-every runtime has PyTorch's first class, and the images a second of every runtime that reads the
-file: photos of 500 x 375 px in batches of 8, with their preprocessing, median of five.
+Each network has random weights (He's start, seed 0), and takes whole images (crops of float32 where
+it is written for LiteRT). A row says how long `backbones export` took with its proof and `verify`
+after it, the largest difference of a logit by the image's largest, on how many of the proof's
+images every runtime has PyTorch's first class, and the images a second of every runtime that reads
+the file: photos of 500 x 375 px in batches of 8, with their preprocessing, median of five.
 """
 
 from __future__ import annotations
