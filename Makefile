@@ -9,12 +9,13 @@ BIN = .venv/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 
-.PHONY: help demo test test-isa lint types dist bench golden parity clean
+.PHONY: help demo test test-isa test-rounding lint types dist bench golden parity clean
 
 help:
 	@echo "make demo    train LeNet-5 on handwritten digits, evaluate it, predict: about a minute"
 	@echo "make test    the whole test suite"
 	@echo "make test-isa  a part of it with a lesser instruction set"
+	@echo "make test-rounding  its computing folders under another processor's rounding"
 	@echo "make lint    ruff        make types   mypy --strict      make dist   wheel and sdist"
 	@echo "make bench   benchmarks against torchvision and timm (needs a quiet machine)"
 	@echo "make golden  write the golden files anew      make parity  docs/parity.md anew"
@@ -32,6 +33,13 @@ ISA_TESTS = $(addprefix tests/,contract/test_backbone.py protocols/test_identiti
 test-isa: .venv/ready-dev
 	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OMP_NUM_THREADS=1 \
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q $(ISA_TESTS)
+
+# And as a processor computes it that nobody has here: tests/other_processor.py says how.
+COMPUTING = $(addprefix tests/,classifier cli contract engines explanation exporting features footprint \
+	golden inspection ledger models nn parity playground protocols report serving training weights workflows)
+test-rounding: .venv/ready-dev
+	BACKBONES_OTHER_ROUNDING=1 OMP_NUM_THREADS=1 \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q -m "not compiles" $(COMPUTING)
 
 lint: .venv/ready-dev
 	$(BIN)/ruff check .

@@ -24,6 +24,23 @@ ROOT = Path(__file__).parents[1]
 NO_DATA = "no real test data: set BACKBONES_TEST_DATA to its folder"
 
 
+def imported(name: str, file: Path) -> ModuleType:
+    """A file that lies in no package, as the module `name`."""
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look for it there
+    spec.loader.exec_module(module)
+    return module
+
+
+def pytest_configure() -> None:
+    """On demand the suite runs as on a processor that rounds otherwise (`make test-rounding`)."""
+    if os.environ.get("BACKBONES_OTHER_ROUNDING") == "1":
+        imported("other_processor", ROOT / "tests" / "other_processor.py").install()
+
+
 def pytest_collection() -> None:
     """What is imported and collected stays: a million objects, and nothing in them is garbage."""
     gc.disable()
@@ -239,15 +256,7 @@ def benchmark_module() -> Callable[[str], ModuleType]:
     """Import a file of `benchmarks` by its name."""
 
     def load(name: str) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(
-            f"backbones_{name}", ROOT / "benchmarks" / f"{name}.py"
-        )
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module  # dataclasses look for it there
-        spec.loader.exec_module(module)
-        return module
+        return imported(f"backbones_{name}", ROOT / "benchmarks" / f"{name}.py")
 
     return load
 
