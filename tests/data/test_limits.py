@@ -10,6 +10,7 @@ import sys
 import tarfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -228,20 +229,38 @@ for path in sys.argv[1:]:
         os._exit(0)
     os.wait()
 """
-MIXES = {
-    "large files": ("BMP", (5000, 2300), 4, 290_000_000),
-    "windows of wide images": ("JPEG", (60_000, 32), 50, 120_000_000),
+
+
+def on_its_side() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.new("RGBA", (4000, 3000), (90, 60, 30, 99))
+    return encoded(image, "PNG", compress_level=1, exif=exif)
+
+
+MIXES: dict[str, tuple[Callable[[], bytes], int, int]] = {
+    "large files": (
+        lambda: encoded(Image.new("RGB", (5000, 2300), (90, 60, 30)), "BMP"),
+        4,
+        290_000_000,
+    ),
+    "windows of wide images": (
+        lambda: encoded(Image.new("RGB", (60_000, 32), (90, 60, 30)), "JPEG"),
+        50,
+        120_000_000,
+    ),
+    "turned when Pillow's image is gone": (on_its_side, 2, 140_000_000),
 }
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are read from /proc")
 def test_memory_does_not_depend_on_how_many_large_images_there_are(tmp_path: Path) -> None:
     """The allowance (here 50 MB), what waits, one large file; each mix would take more at once."""
-    for mix, (kind, size, count, _) in MIXES.items():
-        data = encoded(Image.new("RGB", size, (90, 60, 30)), kind)
+    for mix, (make, count, _) in MIXES.items():
+        data = make()
         with tarfile.open(tmp_path / f"{mix}.tar", "w") as archive:
             for number in range(count):
-                member = tarfile.TarInfo(f"{number}.{kind.lower()}")
+                member = tarfile.TarInfo(f"{number}.jpg")
                 member.size = len(data)
                 archive.addfile(member, io.BytesIO(data))
     for number in range(12):  # training goes another way
@@ -265,11 +284,27 @@ def test_memory_does_not_depend_on_how_many_large_images_there_are(tmp_path: Pat
 def test_a_webp_which_takes_more_memory_a_pixel_may_have_fewer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(decoding, "_MOST_BYTES", 16 * 64 * 64)
+    monkeypatch.setattr(decoding, "MOST_BYTES", 16 * 64 * 64)
     assert decode(encoded(photo(), "WEBP")).shape == (64, 64, 3)
     assert decode(encoded(photo(90), "PNG")).shape == (90, 90, 3)
     with pytest.raises(BadImage, match="are more than the"):
         decode(encoded(photo(65), "WEBP"))
+
+
+def test_a_jpeg_of_several_scans_that_pillow_decodes_may_have_fewer_pixels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two bytes a component and pixel are kept until the last scan, besides Pillow's four."""
+    monkeypatch.setattr(decoding, "_simplejpeg", lambda: None)
+    monkeypatch.setattr(decoding, "MOST_BYTES", 10 * 64 * 64)
+    for mode, side, allowed in (("RGB", 64, True), ("RGB", 65, False), ("CMYK", 64, False)):
+        for progressive in (True, False):
+            data = encoded(photo(side).convert(mode), "JPEG", progressive=progressive)
+            if allowed or not progressive:
+                assert decode(data).shape == (side, side, 3)
+            else:
+                with pytest.raises(BadImage, match="are more than the"):
+                    decode(data)
 
 
 def test_a_jpeg_without_markers_has_a_limit_of_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,5 +55,8 @@ def _give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-DECODING = Allowance(735_000_000)
-"""As much as the largest image that is decoded takes, at 7 bytes a pixel."""
+MOST_BYTES = 945_000_000
+"""What one image may take while it is decoded, besides its file: 105 megapixels at 9 bytes."""
+
+DECODING = Allowance(MOST_BYTES)
+"""And all images together, so that none takes more than it was given."""

@@ -29,7 +29,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from backbones.data.allowance import DECODING
+from backbones.data.allowance import DECODING, MOST_BYTES
 from backbones.data.apart import decode_apart, is_worker, takes_long
 from backbones.data.files import read_bytes
 from backbones.data.jpeg_header import JpegHeader, num_scans, read_jpeg_header, unfinished
@@ -42,13 +42,13 @@ from backbones.signatures import what_is
 _T = TypeVar("_T")
 
 MAX_PIXELS = 105_000_000
-"""Larger images are refused by their header. Decoding takes 7 bytes a pixel (9 for a progressive
-JPEG) besides the file itself, so that all others stay under 1 GB; a 102-megapixel camera fits.
-WebP takes 16, so that it may have fewer."""
+"""Larger images are refused by their header; a 102-megapixel camera's fit. So are those that would
+take more than `MOST_BYTES`: WebP, and JPEGs of several scans that Pillow decodes, may have fewer
+pixels."""
 
-_PILLOW, _SIMPLEJPEG, _SCANS = 7, 3, 6  # bytes a pixel; coefficients are kept of several scans
-_OF_FORMAT = {"JPEG": _SIMPLEJPEG + _SCANS, "MPO": _SIMPLEJPEG + _SCANS, "WEBP": 16}
-_MOST_BYTES = 10**9
+# Bytes a pixel: decoded by simplejpeg; by Pillow, with what is made of it; by libwebp.
+_SIMPLEJPEG, _PILLOW, _WEBP = 3, 7, 16
+_COEFFICIENT = 2  # of each component and pixel, where a JPEG has several scans
 _LONG_SEARCH_BYTES = 4 * 2**20  # of a JPEG without markers; Pillow looks at each byte in Python
 
 MAX_SCANS = 100
@@ -119,7 +119,8 @@ def _decoded(data: bytes, shorter_px: int | None, held: contextlib.ExitStack) ->
     lost = header is None and data[:2] == b"\xff\xd8" and len(data) > _LONG_SEARCH_BYTES
     if lost and not is_worker():
         return decode_apart(data, shorter_px)
-    return _tried(data, lambda data: _decode_reference(data, shorter_px, held))
+    pixels, orientation = _tried(data, lambda data: _decode_reference(data, shorter_px, held))
+    return _upright(pixels, orientation)  # a copy: Pillow's image is gone and left the room
 
 
 def read_image(path: Path, *, shorter_px: int | None = None) -> Pixels:
@@ -219,7 +220,8 @@ def _decode_fast(data: bytes, header: JpegHeader, shorter_px: int | None) -> Pix
 def _fast_bytes(header: JpegHeader, shorter_px: int | None) -> int:
     factor = _shrink_factor(header.width, header.height, shorter_px)
     pixels = header.width * header.height
-    return pixels * _SIMPLEJPEG // factor**2 + (0 if header.one_scan else pixels * _SCANS)
+    kept = 0 if header.one_scan else _COEFFICIENT * header.components
+    return pixels * _SIMPLEJPEG // factor**2 + pixels * kept
 
 
 def _shrink_factor(width: int, height: int, shorter_px: int | None) -> int:
@@ -231,21 +233,36 @@ def _shrink_factor(width: int, height: int, shorter_px: int | None) -> int:
 # --- the reference ------------------------------------------------------------------------------
 
 
-def _decode_reference(data: bytes, shorter_px: int | None, held: contextlib.ExitStack) -> Pixels:
+def _decode_reference(
+    data: bytes, shorter_px: int | None, held: contextlib.ExitStack
+) -> tuple[Pixels, int]:
+    """The pixels as they are stored, and the orientation."""
     if tags := read_tags(data):
         check_tags(tags)
         data = readable(data, tags)
     with Image.open(io.BytesIO(data), formats=_formats()) as image:
-        each = _OF_FORMAT.get(str(image.format), _PILLOW)
+        each = _bytes_a_pixel(image, data)
         _check_size(*image.size, each)
         held.close()  # a file that is tried a second time
         held.enter_context(DECODING.taken(len(data) + each * image.width * image.height))
         if takes_long(_kind(image, data), *image.size):
-            return decode_apart(data, shorter_px)
+            return decode_apart(data, shorter_px), 1
         return _loaded(image, data, tags, shorter_px)
 
 
-def _loaded(image: Image.Image, data: bytes, tags: Tags | None, shorter_px: int | None) -> Pixels:
+def _bytes_a_pixel(image: Image.Image, data: bytes) -> int:
+    """What decoding takes at most, Pillow's image and ours of it included."""
+    if image.format == "WEBP":
+        return _WEBP
+    header = read_jpeg_header(data) if image.format in ("JPEG", "MPO") else None
+    if header is None or header.one_scan:
+        return _PILLOW
+    return max(_PILLOW, _COEFFICIENT * header.components + 4)  # four in Pillow's image
+
+
+def _loaded(
+    image: Image.Image, data: bytes, tags: Tags | None, shorter_px: int | None
+) -> tuple[Pixels, int]:
     if image.format in ("JPEG", "MPO"):
         _check_scans(data, *image.size)
         if shorter_px is not None:
@@ -255,7 +272,7 @@ def _loaded(image: Image.Image, data: bytes, tags: Tags | None, shorter_px: int 
     _check_size(*image.size)
     # asked after loading, because Pillow turns TIFFs by itself and then clears the tag
     orientation = _orientation(image)
-    return _upright(to_rgb(image, data, tags), orientation)
+    return to_rgb(image, data, tags), orientation
 
 
 @functools.cache
@@ -267,7 +284,7 @@ def _formats() -> tuple[str, ...]:
 def _check_size(width: int, height: int, bytes_a_pixel: int = _PILLOW) -> None:
     if width < 1 or height < 1:
         raise BadImage(f"the size is {width} x {height} pixels")
-    most = min(MAX_PIXELS, _MOST_BYTES // bytes_a_pixel)
+    most = min(MAX_PIXELS, MOST_BYTES // bytes_a_pixel)
     if width * height > most:
         raise BadImage(
             f"{width} x {height} pixels are more than the {most // 10**6} million allowed"
