@@ -232,6 +232,26 @@ def test_projection_shortcuts_are_dashed(name: str) -> None:
         assert {arc.target for arc in arcs} <= set(sums)
 
 
+def test_shortcuts_padded_with_zeros_are_dashed_as_well() -> None:
+    """The same figure, and section 4.1: option A increases dimensions without a layer."""
+    found = {str(step.index): step for step in steps("resnet18_a")}
+    arcs = [i for i in drawn("resnet18_a", "full").scene.items if isinstance(i, Line) and i.dashed]
+    grown = {
+        (source, target)
+        for target, step in found.items()
+        if step.kind == "add"
+        for source in map(str, step.inputs)
+        if found[source].shape != step.shape
+    }
+    assert {(arc.source, arc.target) for arc in arcs} == grown
+    assert len(grown) == 3
+    for style in ("blocks", "graph"):
+        items = drawn("resnet18_a", style).scene.items
+        assert len([i for i in items if isinstance(i, Line) and i.dashed]) == 3
+        told = [i.text for i in items if isinstance(i, Text) and "first:" in i.text]
+        assert told.count("first: zeros for new maps") == 3
+
+
 def edges(name: str, style: str) -> set[tuple[str, str]]:
     lines = [i for i in drawn(name, style).scene.items if isinstance(i, Line)]
     # a line without a head goes on into a fork, whose ways have heads

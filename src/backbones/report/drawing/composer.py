@@ -151,11 +151,12 @@ class Composer:
         if around:
             height = before + _ARC
             points = [(0.0, 0.0), (0.0, -height), (meet, -height), (meet, -glyphs[join].top)]
-            items.insert(0, self.line(points, keys[0], keys[join]))
+            arc = self.line(points, keys[0], keys[join])
+            items.insert(0, replace(arc, dashed=section.is_padded))
             before = height + 2.0
             if section.projection:
-                arc, before = self._projection(section.projection, points)
-                items = [replace(arc[0], source=keys[0], target=keys[join]), arc[1], *items]
+                (way, written), before = self._projection(section.projection, points)
+                items = [replace(way, source=keys[0], target=keys[join]), written, *items]
         leave = meet + glyphs[join].reach
         return Piece(tuple(items), end, before, after, 0.0, leave, False, keys[1], keys[-1])
 

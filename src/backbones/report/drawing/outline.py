@@ -28,12 +28,15 @@ class Section:
         join: where the branches meet.
         projection: what the first of several sections has in place of this one's identity, such as
             "1×1/2"; "" where that is the same.
+        is_padded: an identity comes from fewer maps than it leads to, and zeros stand for the new
+            ones: option A of ResNet.
     """
 
     source: int
     inner: tuple[DrawingStep, ...]
     join: DrawingStep
     projection: str = ""
+    is_padded: bool = False
 
     @property
     def steps(self) -> tuple[DrawingStep, ...]:
@@ -143,6 +146,9 @@ def trunk(steps: Sequence[DrawingStep], *, fold: bool = True) -> tuple[Element, 
     for cut in cuts:
         inner = tuple(steps[before + 1 : cut])
         section = Section(before, inner, steps[cut])
+        if section.is_around and section.join.kind == "add" and before >= 0:
+            padded = steps[before].shape[0] < section.join.shape[0]
+            section = replace(section, is_padded=padded)
         if not inner and len(steps[cut].inputs) <= 1:
             elements.append(steps[cut])
         else:
@@ -339,10 +345,16 @@ def _difference(first: Sequence[Element], typical: Sequence[Element]) -> str:
 def _with_projection(typical: Sequence[Element], first: Sequence[Element]) -> Iterator[Element]:
     """What stands for all times, with the layers that the first one's shortcuts have."""
     for number, element in enumerate(typical):
-        layers = shortcut_of(first[number]) if number < len(first) else ()
-        if layers and isinstance(element, Section) and element.is_around:
-            element = replace(element, projection=" · ".join(step.title for step in layers))
+        instead = _instead_of_identity(first[number]) if number < len(first) else ""
+        if instead and isinstance(element, Section) and element.is_around:
+            element = replace(element, projection=instead)
         yield element
+
+
+def _instead_of_identity(element: Element) -> str:
+    if isinstance(element, Section) and element.is_padded:
+        return "zeros for new maps"
+    return " · ".join(step.title for step in shortcut_of(element))
 
 
 def shortcut_of(element: Element) -> tuple[DrawingStep, ...]:
