@@ -7,12 +7,13 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from backbones.api.training import resume
+from backbones.api.training import resume, train_folds
 from backbones.api.training import train as begin_training
 from backbones.errors import BadWeights, Diverged, NotFound, RecipeError, TrainingStopped, WrongUse
 from backbones.models import build
@@ -40,8 +41,10 @@ def photos(tmp_path) -> Path:
     return tmp_path / "photos"
 
 
-def begin(photos: Path, out: Path, *settings: str, **more: object) -> TrainingRun:
-    return begin_training(
+def begin(
+    photos: Path, out: Path, *settings: str, how: Any = begin_training, **more: object
+) -> Any:
+    return how(
         photos,
         model="lenet5_tiny",
         recipe="scratch",
@@ -227,6 +230,41 @@ def test_a_run_that_diverged_after_its_last_step_is_told_so(photos, tmp_path):
     with pytest.raises(Diverged, match=r"diverged; begin anew .* lower optimizer\.lr") as caught:
         begin(photos, tmp_path / "run", *ways).run()
     one_line(caught)
+
+
+@pytest.mark.parametrize("when", ["later", "after the last step"])
+def test_a_run_that_diverged_is_set_aside_by_the_corrected_command(photos, tmp_path, when):
+    """Its checkpoint had kept the folder from another --set optimizer.lr."""
+    out = tmp_path / "run"
+    steps = "length=2steps" if when == "after the last step" else "length=9steps"
+    ways = ("evaluate_every=2steps", "checkpoint_every=1steps", steps)
+    for number in (1, 2):
+        with pytest.raises(Diverged) as caught:
+            begin(photos, out, *ways, "optimizer.lr=1e9").run()
+        kept = (out / "checkpoint.safetensors").read_bytes()
+        assert (out / "diverged.txt").read_text() == f"{caught.value}\n"
+        with pytest.raises(Diverged):
+            resume(out).run()  # which is still possible
+        assert (out / "diverged.txt").exists()
+        assert len(list(out.glob("diverged-*"))) == number - 1
+    records = list(begin(photos, out, *ways))
+    aside = out / "diverged-2"
+    assert records[0].notes == (f"the folder held a run that diverged: moved to {aside}",)
+    assert (aside / "checkpoint.safetensors").read_bytes() == kept
+    assert (aside / "recipe.json").read_bytes() != (out / "recipe.json").read_bytes()
+    assert (aside / "metrics.jsonl").exists()
+    assert not (out / "diverged.txt").exists()
+    with pytest.raises(WrongUse, match="holds a run already"):
+        list(begin(photos, out, *ways))
+
+
+def test_folds_of_which_one_diverged_are_set_aside_as_well(photos, tmp_path):
+    out, ways = tmp_path / "folds", ("folds=2", "length=2steps", "checkpoint_every=1steps")
+    with pytest.raises(Diverged):
+        begin(photos, out, *ways, "optimizer.lr=1e9", how=train_folds).run()
+    begin(photos, out, *ways, how=train_folds).run()
+    assert {"fold-1", "folds.json"} <= {each.name for each in (out / "diverged-1").iterdir()}
+    assert {"fold-1", "fold-2", "folds.json"} <= {each.name for each in out.iterdir()}
 
 
 def test_a_run_that_was_replaced_does_not_write(photos, tmp_path):

@@ -9,6 +9,8 @@ tensorboard/              the same figures for TensorBoard
 checkpoint.safetensors    all that a resume needs
 last.safetensors          the bundle as of the last evaluation
 best.safetensors          the bundle with the lowest top-1 error so far
+diverged.txt              why the run ended, where its loss was not finite any more
+diverged-1/               such a run, set aside for the one that began after it
 writer.lock               locked while a process writes, and which one that is or was
 """
 
@@ -28,11 +30,11 @@ from typing import Any, Literal, Self, TypeVar
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from backbones.errors import BadData, NotFound, TrainingStopped, WrongUse
+from backbones.errors import BadData, Diverged, NotFound, TrainingStopped, WrongUse
 from backbones.files import write_atomic
 from backbones.records import fitting
 from backbones.text import json_file, read_document
-from backbones.training import events
+from backbones.training import diverged, events
 from backbones.training.exactness import describe_gpu
 from backbones.training.images import ImageFingerprints
 from backbones.training.lines import as_line, lines_of
@@ -129,7 +131,8 @@ class RunFolder:
         weights: str = "",
         probe: Mapping[str, Any] | None = None,
     ) -> RunFolder:
-        """Begin a run in a new folder, or in one that holds no step of a run yet.
+        """Begin a run in a new folder, or in one that holds no step of a run yet, or one that
+        diverged, which is set aside.
 
         Args:
             path: the folder; made where it does not exist.
@@ -154,13 +157,13 @@ class RunFolder:
         }
         start = Start(recipe.to_json(), dict(data), images or ImageFingerprints({}, {}), weights)
         with new_folder(path, cls.refuse_taken):
+            notes = _room_for_another(path)
             (path / "tensorboard").mkdir(exist_ok=True)
-            replaced = _clear(path)
             start.write(path / START)
             write_atomic(path / "recipe.json", json_file(recipe.to_json()))
             write_atomic(path / "run.json", json_file(facts))  # last: from here on it is a run
         run = cls(path, recipe, facts)
-        run.start_notes = ("the folder held a run without a checkpoint: replaced",) * replaced
+        run.start_notes = notes
         run._begun = json_file(facts)
         return run
 
@@ -176,6 +179,8 @@ class RunFolder:
             raise WrongUse(f"{path} is a file; expected a folder for the run")
         if not (path / "run.json").exists():
             _refuse_to_overwrite(path)
+            return
+        if diverged.is_marked(path):
             return
         if any((path / name).exists() for name in _KEPT):
             raise WrongUse(
@@ -308,6 +313,7 @@ class RunFolder:
         self.lock.__enter__()
         try:
             self._refuse_replaced()
+            diverged.unmark(self.path)
             self._open_files()
         except BaseException:
             self.lock.__exit__()
@@ -331,7 +337,9 @@ class RunFolder:
             _appended(self.path / name) for name in _LEDGERS
         )
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
+        if isinstance(error, Diverged):
+            diverged.mark(self.path, error)
         for file in (self._metrics, self._timing, self._events):
             try:
                 file.close()
@@ -354,15 +362,19 @@ def _refuse_to_overwrite(path: Path) -> None:
 
 def _is_foreign(name: str) -> bool:
     """Whether a file in a run folder is not of the run."""
-    return name not in (*_OWN, "tensorboard", LOCK) and not name.endswith(".tmp")
+    own = (*_OWN, "tensorboard", LOCK)
+    return not (name in own or name.endswith(".tmp") or diverged.is_set_aside(name))
 
 
-def _clear(path: Path) -> bool:
-    """Remove a run that has kept nothing; whether there was one."""
-    was_there = (path / "run.json").exists()
-    for name in (*_OWN, *_LEDGERS) if was_there else ():
+def _room_for_another(path: Path) -> tuple[str, ...]:
+    """Set aside a run that diverged, and remove one that has kept nothing; what was done."""
+    if diverged.is_marked(path):
+        return (diverged.set_aside(path, (*_OWN, *_KEPT, "tensorboard")),)
+    if not (path / "run.json").exists():
+        return ()
+    for name in (*_OWN, *_LEDGERS):
         (path / name).unlink(missing_ok=True)
-    return was_there
+    return ("the folder held a run without a checkpoint: replaced",)
 
 
 def _appended(path: Path) -> Any:

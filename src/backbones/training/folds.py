@@ -21,6 +21,7 @@ from backbones.errors import NotFound, WrongUse
 from backbones.files import expanded, write_atomic
 from backbones.records import read_record, write_record
 from backbones.text import json_file
+from backbones.training import diverged
 from backbones.training.folder import RunFolder
 from backbones.training.images import ImageFingerprints
 from backbones.training.lock import FolderLock, new_folder
@@ -98,6 +99,9 @@ class FoldsFolder:
         }
         folder = cls(path, recipe, facts)
         with new_folder(path, cls.refuse_taken):
+            if holds_folds(path):
+                begun = [each.name for each in path.glob("fold-*")]
+                diverged.set_aside(path, (*begun, NAME, START, "recipe.json"))
             Start(recipe.to_json(), dict(data), images).write(path / START)
             write_atomic(path / "recipe.json", json_file(recipe.to_json()))
             folder.save()  # last: from here on it is a folder of folds
@@ -131,7 +135,7 @@ class FoldsFolder:
         Raises:
             WrongUse: it does.
         """
-        if holds_folds(path):
+        if holds_folds(path) and not any(map(diverged.is_marked, path.glob("fold-*"))):
             raise WrongUse(
                 f"{path} holds the runs of folds already; choose another --out, or go on with"
                 f" them: backbones train --resume {path}"

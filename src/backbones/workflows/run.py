@@ -22,6 +22,7 @@ from backbones.footprint.room import batch_advice
 from backbones.labels import shown
 from backbones.report.curves import draw_curves
 from backbones.training.checkpoint import file_names_digest
+from backbones.training.diverged import mark
 from backbones.training.folder import RunFolder
 from backbones.training.loop import fit
 from backbones.training.optim import kept_by
@@ -109,11 +110,13 @@ class TrainingRun:
             try:
                 self.finished = _finish(run, self.source, self.compute)
             except NotFinite as error:
-                raise Diverged(
+                diverged = Diverged(
                     f"the last weights answer {error.about} with {error.found}, and none before"
-                    " them were kept: the training diverged; begin anew in another folder with a"
-                    f" lower optimizer.lr (it is {self.recipe.optimizer.lr:g})"
-                ) from None
+                    " them were kept: the training diverged; begin anew with a lower optimizer.lr"
+                    f" (it is {self.recipe.optimizer.lr:g})"
+                )
+                mark(run.path, diverged)
+                raise diverged from None
 
     def run(self) -> Finished:
         """Train to the end; a run that is at its end stays as it is.
