@@ -36,10 +36,10 @@ test-isa: .venv/ready-dev
 
 # And as a processor computes it that nobody has here: tests/other_processor.py says how.
 COMPUTING = $(addprefix tests/,classifier cli contract engines explanation exporting features footprint \
-	golden inspection ledger models nn parity playground protocols report serving training weights workflows)
+	golden ledger models nn parity playground protocols report serving training weights workflows)
 test-rounding: .venv/ready-dev
 	BACKBONES_OTHER_ROUNDING=1 OMP_NUM_THREADS=1 \
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q -m "not compiles" $(COMPUTING)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q -m "not our_rounding" $(COMPUTING)
 
 lint: .venv/ready-dev
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ import importlib.util
 import io
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -67,6 +68,14 @@ def log_level_as_it_was() -> Iterator[None]:
     level = logger.level
     yield
     logger.setLevel(level)
+
+
+@pytest.fixture
+def hang_up_counts() -> Iterator[None]:
+    """Also where the tests run under `nohup`, which shuts that signal off."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="session")

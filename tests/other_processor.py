@@ -32,7 +32,9 @@ FUNCTIONS: list[tuple[Any, str]] = [
 
 
 @lru_cache(maxsize=256)
-def factor(name: str, shapes: tuple[torch.Size, ...], out: torch.Size, dtype: torch.dtype) -> Tensor:
+def factor(
+    name: str, shapes: tuple[torch.Size, ...], out: torch.Size, dtype: torch.dtype
+) -> Tensor:
     """What a result of this shape is multiplied by; the last dimensions decide, as a row's end."""
     numbers = torch.Generator().manual_seed(zlib.crc32(repr((name, shapes, dtype)).encode()))
     k = torch.randint(-2, 3, out[-2:], generator=numbers)

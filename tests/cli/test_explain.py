@@ -229,7 +229,9 @@ def test_an_upright_image_and_a_turned_one_with_a_note_are_explained_alike(digit
     upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "2.png", exif=exif)
     one, other = package.explain("lenet5.digits", tmp_path)
     assert one.size == other.size == (40, 28)
-    np.testing.assert_array_equal(one.over(one.maps[0]), other.over(other.maps[0]))
+    # the second of a batch may be added up in another order
+    maps = one.over(one.maps[0]), other.over(other.maps[0])
+    np.testing.assert_allclose(*maps, rtol=1e-4, atol=1e-6 * np.nanmax(maps[1]))
 
 
 def test_progress_counts_passes(digits: Path) -> None:

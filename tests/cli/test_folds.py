@@ -128,6 +128,7 @@ def same(one: Path, other: Path) -> None:
     assert facts[0]["out_of_fold"] == facts[1]["out_of_fold"]
 
 
+@pytest.mark.our_rounding
 def test_killed_by_the_machine_and_resumed_ends_in_the_same_bits(
     backbones, folds: Path, tmp_path: Path
 ) -> None:

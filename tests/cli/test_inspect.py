@@ -148,6 +148,7 @@ def test_what_needs_numbers_gets_them_and_says_so(backbones, nets: Path) -> None
     assert "numbers were computed" in found["notes"][0]
 
 
+@pytest.mark.our_rounding
 @pytest.mark.parametrize("verb", ["inspect", "memory", "draw"])
 def test_what_hides_its_layers_is_told(backbones, nets: Path, recwarn, verb: str) -> None:
     out = ["-o", nets.with_suffix(".svg")] if verb == "draw" else []

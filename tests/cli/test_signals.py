@@ -66,6 +66,7 @@ TRAIN = (
 )
 
 
+@pytest.mark.usefixtures("hang_up_counts")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_while_libraries_are_loaded(photos: Path, number: signal.Signals) -> None:
     code = f"""

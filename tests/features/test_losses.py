@@ -35,7 +35,7 @@ def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Ten
 def test_gram_by_hand() -> None:
     maps = torch.tensor([[[[1.0, 2.0], [0.0, -1.0]], [[3.0, 0.0], [1.0, 1.0]]]])
     # of 4 places: 1+4+0+1, 3+0+0-1, 9+0+1+1
-    assert gram(maps).tolist() == [[[1.5, 0.5], [0.5, 2.75]]]
+    torch.testing.assert_close(gram(maps), torch.tensor([[[1.5, 0.5], [0.5, 2.75]]]))
 
 
 def test_gram_does_not_see_where_things_are() -> None:

@@ -202,7 +202,7 @@ def test_saving_memory_in_evaluation_mode_moves_no_average() -> None:
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
-@pytest.mark.compiles
+@pytest.mark.our_rounding
 def test_saving_memory_leaves_the_choice_to_a_compiler() -> None:
     model = changed("densenet_tiny", memory_saving=True)
     x = noise(2, 3, 32, 32).float()

@@ -118,6 +118,7 @@ def test_pages_need_nothing_else(serving, path) -> None:
         assert word not in page.text
 
 
+@pytest.mark.our_rounding
 def test_layers_maps_and_fields_are_those_of_the_package(serving, bundle, images) -> None:
     ask = serving({"tiny": str(bundle)})
     opened = backbones.open(bundle, device="cpu")

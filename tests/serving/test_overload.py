@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 
 from backbones.errors import NotFinite
@@ -98,7 +99,9 @@ def test_what_waits_is_answered_as_one_batch(serving, images) -> None:
         release()
         found = [future.result(30) for future in work]
     assert sizes == [5]
-    assert len({tuple(each.answer.log_probabilities.tolist()) for each in found}) == 1
+    first, *others = (each.answer.log_probabilities for each in found)
+    for other in others:  # rows of a batch may be added up in another order
+        np.testing.assert_allclose(other, first, rtol=1e-5, atol=1e-6)
 
 
 def test_a_body_is_counted_while_it_comes(serving) -> None:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
 
 @contextmanager
@@ -46,6 +47,7 @@ def half_sent(url: httpx.URL, image: bytes) -> Iterator[socket.socket]:
         yield sender
 
 
+@pytest.mark.usefixtures("hang_up_counts")
 def test_sigterm_lets_requests_in_flight_end_and_sighup_loads_again(bundle, images) -> None:
     image = images[0]
     with (

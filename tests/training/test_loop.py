@@ -213,6 +213,7 @@ def test_a_loss_that_is_not_finite_names_step_and_files_and_what_to_try(
     assert all(bool(torch.isfinite(tensor.float()).all()) for tensor in tensors.values())
 
 
+@pytest.mark.usefixtures("hang_up_counts")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_saves_and_says_how_to_go_on(recipe, train, tmp_path, number):
     before = signal.getsignal(number)

@@ -28,6 +28,7 @@ def dtypes(network: nn.Module, precision: str) -> dict[bool, set[torch.dtype]]:
     return found
 
 
+@pytest.mark.our_rounding
 @pytest.mark.parametrize("variant", ["mobilenet_v1_tiny", "mobilenet_v2_tiny", "efficientnet_tiny"])
 def test_depthwise_convolutions_stay_in_fp32_where_others_take_bf16(variant: str) -> None:
     found = dtypes(build(variant, num_classes=3, seed=0), "bf16")

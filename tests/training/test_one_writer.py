@@ -43,6 +43,7 @@ def pause_when(writer: subprocess.Popen[bytes], file: Path, lines: int) -> None:
     assert os.waitid(os.P_PID, writer.pid, os.WSTOPPED | os.WNOWAIT) is not None
 
 
+@pytest.mark.our_rounding
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGSTOP and SIGKILL")
 def test_a_second_resume_is_refused_and_after_a_kill_it_goes_on(tmp_path):
     """Two processes that resumed one run each cut and wrote the other's metrics.jsonl."""

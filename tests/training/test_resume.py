@@ -349,6 +349,7 @@ def ending(parent: subprocess.Popen[str], patience: int, wait_s: float) -> int:
     raise AssertionError("the parent ended")
 
 
+@pytest.mark.our_rounding
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_a_run_killed_at_random_ends_in_the_same_bits(recipe, train, tmp_path):
     """Killed at random moments after random numbers of records, five times, until it is done."""

@@ -143,6 +143,7 @@ for each in begin(Path(sys.argv[1])):
 """
 
 
+@pytest.mark.our_rounding
 def test_a_search_that_is_killed_goes_on_as_if_it_had_not_been(whole, tmp_path) -> None:
     folder = tmp_path / "killed"
     done = subprocess.run(
