@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.classifier.packing import Part
-from backbones.classifier.preparing import Prepared, geometry_of
+from backbones.classifier.preparing import Prepared, WholeImages, geometry_of
 from backbones.classifier.second_look import Computed
 from backbones.data.render import Pixels
 from backbones.protocols.classes import column_order
@@ -31,12 +31,19 @@ class Member:
         spec: how images become what it sees.
         classes: its class names in the order of its outputs.
         name: what reports and messages call it.
+        cuts: whether it is an exported graph that takes whole images and cuts the square itself.
     """
 
     build: Callable[[], nn.Module]
     spec: InputSpec
     classes: tuple[str, ...]
     name: str = "network"
+    cuts: bool = False
+
+    def geometry(self, protocol: Protocol) -> InputSpec:
+        """What decides which pixels are cut for it: networks that share it share the cuts."""
+        found = geometry_of(self.spec)
+        return WholeImages(**vars(found)) if self.cuts and protocol.name == "single" else found
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ class Assembly:
         self, members: Sequence[Member], protocol: Protocol, computed: Computed | None = None
     ) -> None:
         first = members[0].classes
-        self._geometries = [geometry_of(each.spec) for each in members]
+        self._geometries = [each.geometry(protocol) for each in members]
         self._orders = [column_order(each.classes, first, each.name) for each in members]
         self._reduction = protocol.reduction
         self._computed = computed

@@ -15,7 +15,7 @@ from backbones.classifier.assembly import Answer, Assembly, Member
 from backbones.classifier.options import InferenceOptions
 from backbones.classifier.packing import Packer, Part, tiles
 from backbones.classifier.placed import PlacedNetwork
-from backbones.classifier.preparing import Preparation, Prepared, geometry_of
+from backbones.classifier.preparing import Preparation, Prepared
 from backbones.classifier.second_look import Computed
 from backbones.classifier.source import Block, Source
 from backbones.data.finish import stacked
@@ -70,7 +70,7 @@ class Inference:
         self._networks = [PlacedNetwork(each, options, alone=len(members) == 1) for each in members]
         self._by_geometry: dict[InputSpec, list[int]] = defaultdict(list)
         for number, each in enumerate(members):
-            self._by_geometry[geometry_of(each.spec)].append(number)
+            self._by_geometry[each.geometry(options.protocol)].append(number)
         self._size = max(each.size for each in self._by_geometry)
         self._batch_size = options.batch_of(self._size)
         self._preparation = Preparation(

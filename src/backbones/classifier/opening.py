@@ -13,7 +13,7 @@ from backbones.classifier.assembly import Member
 from backbones.classifier.classifier import Classifier
 from backbones.compute import Compute, choose_compute
 from backbones.errors import WrongUse
-from backbones.exporting.opened import is_exported, open_exported
+from backbones.exporting.opened import ExportedNetwork, is_exported, open_exported
 from backbones.files import expanded
 from backbones.nn.evaluating import RuntimeNetwork
 from backbones.progress import Downloading
@@ -89,8 +89,8 @@ def open_classifier(
         for where, each in zip(named, bundles, strict=True)
     ]
     members = tuple(
-        Member(cache(build), each.spec, each.classes, name)
-        for (each, build), name in zip(opened, called, strict=True)
+        Member(cache(build), each.spec, each.classes, name, own and _cuts(build()))
+        for own, (each, build), name in zip(exported, opened, called, strict=True)
     )
     for each in members:
         column_order(each.classes, members[0].classes, each.name)
@@ -123,6 +123,10 @@ def _as_exported(compute: Compute, precision: str, networks: Sequence[nn.Module 
     runtimes = {each.runtime for each in own}
     engine = runtimes.pop() if alone and len(runtimes) == 1 else "torch"
     return replace(compute, precision=answers, engine=engine, faster=None)
+
+
+def _cuts(network: nn.Module) -> bool:
+    return isinstance(network, ExportedNetwork) and network.cuts
 
 
 def _opened(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from backbones.classifier.assembly import Member
 from backbones.classifier.options import InferenceOptions
+from backbones.classifier.preparing import WholeImages
 from backbones.data.finish import normalised
 from backbones.data.render import Pixels
 from backbones.engines import find_engine
@@ -21,9 +22,10 @@ from backbones.errors import (
     is_short_of_memory,
     telling_of_memory,
 )
+from backbones.exporting.opened import ExportedNetwork
 from backbones.features.dense import dense
 from backbones.footprint.room import batch_advice
-from backbones.nn.evaluating import naming
+from backbones.nn.evaluating import finite, naming
 from backbones.protocols.row import Protocol
 from backbones.protocols.score import score_dense
 from backbones.spec import InputSpec
@@ -35,6 +37,7 @@ class PlacedNetwork:
     def __init__(self, member: Member, options: InferenceOptions, *, alone: bool) -> None:
         self._member, self._options, self._alone = member, options, alone
         compute, self._network = options.compute, options.compute.place(member.build())
+        self._whole = isinstance(member.geometry(options.protocol), WholeImages)
         engine = find_engine(compute.engine)
         self._score = engine.build(self._network, compute)
         self._dense: nn.Module | None = None
@@ -58,6 +61,10 @@ class PlacedNetwork:
         return torch.cat([first, self.scores(pixels[middle:], densely=densely)[0]]), places
 
     def _at_once(self, pixels: Pixels, densely: bool) -> tuple[Tensor, int]:
+        if self._whole:
+            assert isinstance(self._network, ExportedNetwork)
+            with self._options.compute.running():
+                return self._checked(finite(self._network.of_images(pixels))), 1
         images = normalised(pixels, self._member.spec, self._options.compute.device)
         if not densely:
             return self._checked(self._score(images)), 1

@@ -15,6 +15,7 @@ from PIL import Image
 from backbones.classifier.source import Block, Source
 from backbones.data.decoder_pool import DecoderPool, usable_cores
 from backbones.data.finish import stacked
+from backbones.data.geometry import Box, centre_crop_box, resized_size
 from backbones.data.render import Pixels, with_channels
 from backbones.errors import BadImage
 from backbones.protocols.row import Protocol
@@ -23,6 +24,11 @@ from backbones.spec import InputSpec
 
 _AHEAD_BYTES = 64 * 2**20  # of archives' members that wait, and of views that nobody took yet
 _USUAL_PHOTO = (500, 375)
+_MOST_WHOLE = (2**24, 2**14)  # pixels and px of a side, that a graph is given to resize
+
+
+class WholeImages(InputSpec):
+    """Of a network that resizes and cuts by itself, and is given images as they are."""
 
 
 def geometry_of(spec: InputSpec) -> InputSpec:
@@ -157,10 +163,32 @@ class Preparation:
         return made
 
     def _cut(self, pixels: Pixels, spec: InputSpec) -> Cut:
-        wanted = plan(self.protocol, pixels.shape[2], pixels.shape[1], spec)
+        sides = (pixels.shape[2], pixels.shape[1])
+        if isinstance(spec, WholeImages):
+            wanted: tuple[View, ...] = (whole_view(*sides, spec.resize),)
+            spec = replace(spec, size=max(spec.size, spec.resize))
+        else:
+            wanted = plan(self.protocol, *sides, spec)
         if pixels.shape[3] != spec.channels:
             pixels = np.stack([with_channels(each, spec.channels) for each in pixels])
         return Cut(wanted, tuple(cut_views(pixels, wanted, spec)))
+
+
+def whole_view(width: int, height: int, resize: int) -> View:
+    """What a graph that resizes by itself is given: the image as it is.
+
+    One that is too large for that is resized and cut to a square here, which the graph's own resize
+    leaves as it is.
+
+    Args:
+        width, height: of the image, px.
+        resize: px, the shorter side to which the graph resizes.
+    """
+    pixels, side = _MOST_WHOLE
+    if width * height <= pixels and max(width, height) <= side:
+        return View((width, height), Box(0, 0, width, height))
+    resized = resized_size(width, height, resize)
+    return View(resized, centre_crop_box(*resized, resize))
 
 
 def batches(stream: Iterator[Prepared], batch_size: int) -> Iterator[list[Prepared]]:

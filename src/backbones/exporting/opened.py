@@ -21,7 +21,8 @@ from backbones.weights.bundle import Bundle
 class ExportedNetwork(RuntimeNetwork):
     """An exported graph: normalised images in, logits out.
 
-    A graph that takes whole images is given the square on a black ground of the size to which it
+    A graph that takes whole images has `of_images`, and is there what its file is elsewhere. For
+    views that a protocol has cut it is given the square on a black ground of the size to which it
     would resize the image, so that its resize changes nothing and its crop gives the square back.
 
     Args:
@@ -36,6 +37,15 @@ class ExportedNetwork(RuntimeNetwork):
         super().__init__(find_target(description.target).runtime, description.precision)
         self._model = model
         self._spec, self._form = description.bundle.spec, description.form
+
+    @property
+    def cuts(self) -> bool:
+        """Whether the graph takes whole images, and resizes and cuts by itself."""
+        return self._form.cuts
+
+    def of_images(self, images: Array) -> Tensor:
+        """Logits (N, K) of whole images, uint8 (N, H, W, C), by a graph that cuts."""
+        return torch.from_numpy(self._model.session.run(np.ascontiguousarray(images))["logits"])
 
     def forward(self, x: Tensor) -> Tensor:
         found = self._model.session.run(self.fed(x))
