@@ -35,4 +35,5 @@ def engines(json: Json = False) -> None:
             for row in found.to_json()
         ],
     )
-    say(f"* what --engine auto takes for many photos; this processor has {found.instruction_set}")
+    for reason in found.reasons():
+        say(reason)
