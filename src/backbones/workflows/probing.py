@@ -58,7 +58,9 @@ def fit_head(
     path = linear_head(network, spec)
     assert path is not None, "`without_hopeless_probe` came before"
     options = InferenceOptions(
-        _protocol(probe), compute=replace(compute, precision="fp32"), workers=recipe.workers
+        _protocol(probe),
+        compute=replace(compute, precision="fp32", engine="auto"),
+        workers=recipe.workers,
     )
     member = Member(lambda: network, spec, train.classes)
     rows = extract_features(member, split_source(chosen), INTO + path, options, progress=progress)
