@@ -30,6 +30,7 @@ from backbones.exporting.program import program_of
 from backbones.quantization.images import choose_parts
 from backbones.quantization.result import QuantizationOptions, Quantized
 from backbones.weights.bundle import Bundle
+from tests.cli import conftest as cli
 
 pytest.importorskip("nncf")
 
@@ -39,6 +40,7 @@ from backbones.quantization import graph as graphs
 from backbones.quantization import judging, nncf_calls, quantize
 
 TENSOR = Form("tensor", "float32")
+command = cli.backbones
 LAYERS = ["c1", "c3", "c5", "f6", "output"]
 
 
@@ -285,6 +287,40 @@ def test_a_network_that_nncf_cannot_do_is_told_in_one_line(
     monkeypatch.setattr(nncf, "quantize", fail)
     with pytest.raises(QuantizationRefused, match=r"cannot quantise .* \(no such operation\)"):
         backbones.quantize(lenet, "digits", tmp_path / "small", num_images=30)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- the command line -----------------------------------------------------------------------------
+
+
+def test_the_command_writes_one_file_and_prints_its_card(
+    once, command, lenet: Bundle, tmp_path: Path
+) -> None:
+    path = tmp_path / "small.safetensors"
+    words = ("lenet5.digits", "digits", "-o", path, "--images", "30", "--max-loss", "2")
+    answer = command("quantize", *words, "--json")
+    assert answer.code == 0, answer.err
+    said = json.loads(answer.out)
+    assert (said["file"], said["bytes"]) == (str(path), path.stat().st_size)
+    assert said["allowed_loss_points"] == 2
+    assert list(tmp_path.iterdir()) == [path]
+    assert [line for line in answer.err.splitlines() if "wrote" in line]
+    answer = command("evaluate", path, "digits", "--split", "val", "--json")
+    found = json.loads(answer.out)
+    assert found["precision"] == "int8"
+    assert found["top1_error_percent"] == pytest.approx(100 * (1 - said["top1_accuracy"]))
+    answer = command("quantize", *words)
+    assert (answer.code, len(answer.err.splitlines())) == (2, 1)
+    assert "is there already" in answer.err
+
+
+def test_a_refusal_is_one_line_and_exit_code_1(once, losses, command, tmp_path: Path) -> None:
+    losses[:] = ["plain", "controlled"]
+    words = ("lenet5.digits", "digits", "-o", tmp_path / "small", "--images", "30")
+    answer = command("quantize", *words, "--quiet")
+    assert (answer.code, answer.out) == (1, "")
+    assert len(answer.err.splitlines()) == 1
+    assert "points of top-1 accuracy are lost" in answer.err
     assert list(tmp_path.iterdir()) == []
 
 
