@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from backbones import compare, find_learning_rate, resume, train, tune
+from backbones import open as open_classifier
 from backbones.errors import RecipeError, WrongUse
 
 TINY = {"model": "lenet5_tiny", "settings": ["limit=16"]}
@@ -86,3 +88,18 @@ def test_the_other_verbs_record_it(tmp_path: Path, backbones) -> None:
         tmp_path / "a.svg",
     )
     assert json.loads(answer.out)["threads"] == 1
+
+
+@pytest.mark.parametrize("method", ["grad_cam", "occlusion"])
+def test_an_explanation_computes_as_it_was_told_and_says_so(method: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
+    found = {}
+    for precision in ("exact", "bf16"):
+        reader = open_classifier("lenet5.digits", device="cpu", precision=precision, threads=1)
+        (found[precision],) = reader.explain(pixels, method=method)
+    assert found["exact"].to_json()["precision"] == "fp32"
+    rounded = found["bf16"].to_json()
+    assert (rounded["precision"], rounded["engine"], rounded["threads"]) == ("bf16", "torch", 1)
+    exact, bf16 = (each.predictions[0].probability for each in found.values())
+    assert exact != bf16
+    assert exact == pytest.approx(bf16, abs=0.05)

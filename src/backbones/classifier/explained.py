@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from backbones.classifier.predictions import Guess
+from backbones.compute import Compute
 from backbones.data.render import Pixels
 from backbones.errors import BadImage
 from backbones.explanation.maps import spread
@@ -64,6 +65,7 @@ class Explanation:
         image: its pixels, uint8 (H, W, 1 or 3), reduced to a longer side of at most 1,280 px.
         features: of the layer whose maps were asked for: its name, and (C, h, w).
         error: why the image could not be read, or None.
+        compute: device, precision and threads; None where there is an error.
     """
 
     path: str
@@ -74,6 +76,7 @@ class Explanation:
     image: Pixels | None = field(default=None, repr=False, compare=False)
     features: tuple[str, Values] | None = field(default=None, repr=False, compare=False)
     error: str | None = None
+    compute: Compute | None = field(default=None, repr=False, compare=False)
 
     def over(self, found: ClassMap, size: tuple[int, int] | None = None) -> Values:
         """A map laid over the whole image.
@@ -157,6 +160,7 @@ class Explanation:
             "seen_px": [round(value, 3) for value in self.seen],
             "predictions": [_guess_json(guess) for guess in self.predictions],
             "maps": [self._map_json(each) for each in self.maps],
+            **(self.compute.to_json() if self.compute else {}),
         }
 
     def _map_json(self, found: ClassMap) -> dict[str, Any]:

@@ -162,6 +162,7 @@ class _Explainer:
             telling_of_memory(lambda: _advice(network, spec, self._options)),
             naming([each.names[0] for each in batch]),
             compute.running(),
+            torch.autocast(compute.kind, torch.bfloat16, enabled=compute.precision == "bf16"),
         ):
             images = normalised(squares_of(batch, spec), spec, compute.device)
             found = answer(network, images, self._request, passed)
@@ -192,6 +193,7 @@ class _Explainer:
                 seen=source_box(evaluation_framing(*each.size, spec.resize, spec.size)),
                 image=each.images[0],
                 features=None if features is None else (str(self._feature_layer), features[place]),
+                compute=compute,
             )
 
     def _guess(self, index: int, probabilities: torch.Tensor) -> Guess:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from backbones.errors import WrongUse
 from backbones.explanation.maps import Maps, Targets, chosen
-from backbones.nn.evaluating import Network, evaluating
+from backbones.nn.evaluating import Network, evaluating, surrounding_precision
 
 Score = Literal["probability", "logit"]
 _PATCHES_A_SIDE = 7
@@ -124,7 +124,7 @@ def occlusion(
     square = occluder or Occluder()
     height, width = images.shape[-2:]
     places, patch = square.places(height, width), square.sides(height, width)[0]
-    with evaluating(network) as scored:
+    with evaluating(network, surrounding_precision(images.device.type)) as scored:
         logits = torch.cat([scored(some) for some in torch.split(images, batch_size)])
         classes = chosen(targets, logits)
         whole = _score(logits, score).gather(1, classes)

@@ -68,6 +68,11 @@ def evaluating(
             module.training = True
 
 
+def surrounding_precision(device: str) -> Literal["fp32", "bf16"]:
+    """In which the code around computes on a kind of device, "cpu" or "cuda"."""
+    return "bf16" if torch.is_autocast_enabled(device) else "fp32"
+
+
 def finite(answers: Tensor) -> Tensor:
     """What a network answered, unless a part of it is no number.
 
