@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import version
+from importlib import metadata
 from typing import Literal, TypedDict, TypeVar, get_args
 
 import torch
@@ -104,7 +104,7 @@ class Compute:
             "precision": self.precision,
             "threads": self.threads,
             "engine": self.engine,
-            "engine_version": None if self.engine == "auto" else version(self.engine),
+            "engine_version": None if self.engine == "auto" else _version(self.engine),
             "instruction_set": instruction_set(),
         }
 
@@ -256,6 +256,12 @@ def refuse_slow_bf16(device: str) -> None:
     """
     if device.startswith("cuda") and not has_bf16_units(device):
         raise WrongUse(f"{device} has no units for bf16 (Ampere and later have); use fp32")
+
+
+@cache
+def _version(package: str) -> str:
+    """Read once: that takes milliseconds, and a server says it with every answer."""
+    return metadata.version(package)
 
 
 @cache
