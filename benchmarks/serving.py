@@ -1,18 +1,22 @@
-"""A server under load, beside FastAPI with eager torchvision, in one run on one machine.
+"""A server under load, beside FastAPI and LitServe with eager torchvision, in one run.
 
     python benchmarks/serving.py [--model resnet50] [--seconds 15] [--rounds 3] [--json FILE]
+        [--litserve PYTHON] [--hey PATH]
 
-Three servers run in processes of their own, with the same random weights: `backbones serve`; the
-endpoint of the tutorials, FastAPI with eager torchvision (`async def`: one image at a time); and
-the same with `def`, which FastAPI runs in threads. Servers take turns in every round, those whose
-turn it is not are idle; figures are medians of the rounds. Client and server share the cores.
+Servers run in processes of their own, with the same random weights: `backbones serve`; the endpoint
+of the tutorials, FastAPI with eager torchvision (`async def`: one image at a time); the same with
+`def`, which FastAPI runs in threads; and, where PYTHON names an interpreter that has `litserve`,
+LitServe with batches of 8. Servers take turns in every round, those whose turn it is not are idle;
+figures are medians of the rounds. Client and server share the cores.
 
 * alone: one client, one request after the other. throughput: eight such clients, which wait 50 ms
-  after a 503.
+  after a 503; for ours in short turns with the engine alone (`backbones.predict` on the same file),
+  of which the median ratio is told, since other work on the machine then weighs on both alike.
+  `hey` asks with eight clients too, as a witness.
 * half load, 2x and 10x overload: an open loop. Requests are sent at the times of a Poisson process
   whose rate is a multiple of that server's own throughput, whatever the server does meanwhile, and
-  a latency counts from the time at which the request was due. The tutorials' servers are not asked
-  at 10x, since they would never end.
+  a latency counts from the time at which the request was due. The others' servers are not asked at
+  10x, since they would never end.
 * hostile (ours only): at half load, 100 senders that stop in the middle, 100 uploads that break
   off, and 30 clients that leave before their answer.
 
@@ -27,7 +31,10 @@ import asyncio
 import contextlib
 import io
 import json
+import os
 import random
+import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -35,16 +42,17 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fastapi import FastAPI, UploadFile
 from PIL import Image, ImageFilter
 
 CLIENTS, SLOW, BROKEN, LEAVING = 8, 100, 100, 30
+MAX_QUEUE_MS = 500  # of `backbones serve`, where nothing else is said
+TURN_S = 3.0  # of the engine and of the server, one after the other
 GIVE_UP_S = 60.0
 
 
@@ -202,65 +210,24 @@ def write_model(name: str, path: Path) -> None:
     write_bundle(path, bundle_of(build(name), classes=classes, spec=InputSpec(224, 256)))
 
 
-def serve_tutorial(bundle: Path, name: str, in_threads: bool) -> None:
-    """The endpoint of PyTorch's and FastAPI's tutorials, with torchvision's own network."""
-    import torch
-    import uvicorn
-    from peers import import_torchvision
-
-    from backbones.weights.opening import open_bundle
-
-    torchvision = import_torchvision()
-    network = torchvision.models.get_model(name)
-    network.load_state_dict(open_bundle(bundle).state)
-    network.eval()
-    transform = torchvision.transforms.Compose(
-        [
-            torchvision.transforms.Resize(256),
-            torchvision.transforms.CenterCrop(224),
-            torchvision.transforms.ToTensor(),
-            torchvision.transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-        ]
-    )
-    app = FastAPI()
-
-    def answer(data: bytes) -> dict[str, Any]:
-        image = Image.open(io.BytesIO(data)).convert("RGB")
-        with torch.no_grad():
-            scores = network(transform(image)[None]).softmax(dim=1)[0]
-        top = scores.topk(5)
-        return {"classes": top.indices.tolist(), "probabilities": top.values.tolist()}
-
-    if in_threads:
-
-        @app.post("/predict")
-        def predict(image: UploadFile) -> dict[str, Any]:
-            return answer(image.file.read())
-    else:
-
-        @app.post("/predict")
-        async def predict(image: UploadFile) -> dict[str, Any]:
-            return answer(await image.read())
-
-    config = uvicorn.Config(app, port=0, log_level="warning")
-    with config.bind_socket() as sock:
-        sys.stdout.write(f"serving on http://127.0.0.1:{sock.getsockname()[1]}\n")
-        sys.stdout.flush()
-        uvicorn.Server(config).run([sock])
-
-
 @contextlib.contextmanager
-def server(arguments: list[str]) -> Iterator[tuple[int, int]]:
+def server(command: list[str]) -> Iterator[tuple[int, int]]:
     """A process that says where it serves; gives its port and its id."""
     with subprocess.Popen(
-        [sys.executable, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
     ) as process:
         assert process.stdout is not None
-        port = int(process.stdout.readline().rpartition(":")[2])
+        line = next((line for line in process.stdout if line.startswith("serving on ")), "")
+        if not line:
+            raise SystemExit(f"this server did not start: {' '.join(command)}")
         try:
-            yield port, process.pid
+            yield int(line.rpartition(":")[2]), process.pid
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)  # LitServe's workers too
             process.wait(30)
 
 
@@ -341,16 +308,125 @@ def medians(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def engine_images_per_s(bundle: Path, seconds: float) -> float:
-    """What the networks alone give: the same way from bytes to answers, without a server."""
-    import backbones
+class Engine:
+    """What the network alone gives: from the same bytes to answers, without a server."""
 
-    classifier, image = backbones.open(bundle), photo()
-    len(classifier.predict([image] * 8))
-    count, start = 0, time.perf_counter()
-    while time.perf_counter() < start + seconds:
-        count += len(classifier.predict([image] * 32))
-    return round(count / (time.perf_counter() - start), 1)
+    def __init__(self, bundle: Path) -> None:
+        import backbones
+
+        self._classifier, self._image = backbones.open(bundle), photo()
+        self.images_per_s(0.1)
+
+    def images_per_s(self, seconds: float) -> float:
+        """In batches of 32."""
+        count, start = 0, time.perf_counter()
+        while time.perf_counter() < start + seconds:
+            count += len(self._classifier.predict([self._image] * 32))
+        return count / (time.perf_counter() - start)
+
+
+def in_turns(engine: Engine, port: int, seconds: float) -> list[dict[str, float]]:
+    """The engine alone and eight clients of the server, one after the other."""
+
+    async def served() -> float:
+        client = Client(port, *form(photo()), "/predict")
+        load = await closed_loop(client, CLIENTS, TURN_S)
+        client.close()
+        return len(load.latencies_s) / load.seconds
+
+    found = []
+    for _ in range(max(1, round(seconds / TURN_S))):
+        pair = {"engine": engine.images_per_s(TURN_S), "server": asyncio.run(served())}
+        found.append({name: round(value, 2) for name, value in pair.items()})
+    return found
+
+
+def asked_by_hey(hey: Path, port: int, seconds: float) -> dict[str, Any]:
+    """What another client measures."""
+    url = f"http://127.0.0.1:{port}/predict"
+    with tempfile.NamedTemporaryFile(suffix=".jpg") as file:
+        file.write(photo())
+        file.flush()
+        said = subprocess.run(
+            [
+                hey,
+                *f"-z {seconds:g}s -c {CLIENTS} -m POST -T image/jpeg -D".split(),
+                file.name,
+                url,
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    codes = re.findall(r"\[(\d+)\]\s+(\d+) responses", said)
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    assert rate is not None, said
+    return {"requests_per_s": float(rate[1]), "codes": {code: int(n) for code, n in codes}}
+
+
+def goals(rounds: list[dict[str, Any]], turns: list[dict[str, float]]) -> dict[str, float]:
+    """The figures that issue 14 names, each within one round, and their medians."""
+
+    def each(of: Callable[[dict[str, Any]], float]) -> float:
+        return round(statistics.median(of(found) for found in rounds), 3)
+
+    def allowed_ms(found: dict[str, Any]) -> float:
+        return float(MAX_QUEUE_MS + 2 * found["alone"]["p50_ms"])
+
+    def share(found: dict[str, Any]) -> float:
+        served = found["overload_10x"]["answered_per_s"] / found["throughput"]["answered_per_s"]
+        return float(served)
+
+    ratios = [turn["server"] / turn["engine"] for turn in turns]
+    return {
+        "throughput by the engine's": round(statistics.median(ratios), 3),
+        "p95 at half load by one request alone": each(
+            lambda found: found["half_load"]["p95_ms"] / found["alone"]["p50_ms"]
+        ),
+        "served at 10x by the throughput": each(share),
+        "p99 at 10x by what is allowed": each(
+            lambda found: found["overload_10x"]["p99_ms"] / allowed_ms(found)
+        ),
+    }
+
+
+def commands(options: argparse.Namespace, bundle: Path) -> dict[str, list[str]]:
+    """How each server is started."""
+    other = [str(Path(__file__).with_name("tutorial_servers.py")), str(bundle), options.model]
+    found = {
+        "backbones": [sys.executable, "-m", "backbones", "serve", str(bundle), "--port", "0"],
+        "tutorial, async def": [sys.executable, *other, "async"],
+        "tutorial, def": [sys.executable, *other, "def"],
+    }
+    if options.litserve:
+        script = str(Path(__file__).with_name("litserve_server.py"))
+        found["litserve"] = [options.litserve, script, *other[1:]]
+    return found
+
+
+def measured(options: argparse.Namespace, bundle: Path) -> dict[str, Any]:
+    """Everything, by server."""
+    with contextlib.ExitStack() as running:
+        servers = commands(options, bundle)
+        there = {name: running.enter_context(server(each)) for name, each in servers.items()}
+        answers = {name: first_class(port) for name, (port, _) in there.items()}
+        if len({name for name, _ in answers.values()}) > 1:
+            raise SystemExit(f"the servers answer differently: {answers}")
+        rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in servers}
+        port, pid = there["backbones"]
+        engine, turns = Engine(bundle), []
+        for _ in range(options.rounds):
+            turns += in_turns(engine, port, options.seconds)
+            for name, (own_port, own_pid) in there.items():
+                load = one_round(own_port, own_pid, options.seconds, name == "backbones")
+                rounds[name].append(asyncio.run(load))
+        found: dict[str, Any] = {name: medians(each) for name, each in rounds.items()}
+        rate = found["backbones"]["throughput"]["answered_per_s"]
+        found["backbones"]["hostile"] = asyncio.run(attacked(port, pid, rate, options.seconds))
+        if options.hey:
+            found["hey"] = asked_by_hey(options.hey, port, options.seconds)
+    goal = goals(rounds["backbones"], turns)
+    return {**found, "answers": answers, "turns": turns, "goals": goal, "load": os.getloadavg()}
 
 
 def main() -> None:
@@ -358,40 +434,14 @@ def main() -> None:
     parser.add_argument("--model", default="resnet50", help="of torchvision and of ours")
     parser.add_argument("--seconds", type=float, default=15.0, help="of each load")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--litserve", metavar="PYTHON", help="an interpreter that has litserve")
+    parser.add_argument("--hey", type=Path, metavar="PATH", help="the program")
     parser.add_argument("--json", type=Path, help="write the figures here too")
-    parser.add_argument("--tutorial", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.tutorial:
-        bundle, kind = options.tutorial
-        serve_tutorial(Path(bundle), options.model, kind == "def")
-        return
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
+    with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "model.safetensors"
         write_model(options.model, bundle)
-        tutorial = [__file__, "--model", options.model, "--tutorial", str(bundle)]
-        servers = {
-            "backbones": ["-m", "backbones", "serve", str(bundle), "--port", "0"],
-            "tutorial, async def": [*tutorial, "async"],
-            "tutorial, def": [*tutorial, "def"],
-        }
-        there = {name: running.enter_context(server(each)) for name, each in servers.items()}
-        answers = {name: first_class(port) for name, (port, _) in there.items()}
-        if len({name for name, _ in answers.values()}) > 1:
-            raise SystemExit(f"the servers answer differently: {answers}")
-        rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in servers}
-        alone = []
-        for _ in range(options.rounds):
-            alone.append(engine_images_per_s(bundle, options.seconds / 2))
-            for name, (port, pid) in there.items():
-                ours = name == "backbones"
-                rounds[name].append(asyncio.run(one_round(port, pid, options.seconds, ours)))
-        found: dict[str, Any] = {name: medians(each) for name, each in rounds.items()}
-        rate = found["backbones"]["throughput"]["answered_per_s"]
-        port, pid = there["backbones"]
-        found["backbones"]["hostile"] = asyncio.run(attacked(port, pid, rate, options.seconds))
-        found["answers"] = answers
-        found["without a server"] = statistics.median(alone)
-    text = json.dumps({"model": options.model, **found}, indent=1)
+        text = json.dumps({"model": options.model, **measured(options, bundle)}, indent=1)
     sys.stdout.write(text + "\n")
     if options.json:
         options.json.write_text(text + "\n", encoding="utf-8")

@@ -86,6 +86,20 @@ def test_overload_is_refused_before_the_body_is_read(serving, images) -> None:
     assert 'backbones_refused_total{reason="overload"} 1.0' in ask("GET", "/metrics").text
 
 
+def test_a_batch_that_takes_longer_than_usual_lets_nobody_else_in(serving, images) -> None:
+    """Its time was taken off the whole queue's, which seemed empty while the network was slow."""
+    ask = serving(max_queue_ms=100)
+    worker = ask.service.repository.get().worker
+    worker.image_s.value = 0.02
+    with held(ask):
+        for _ in range(3):
+            worker.submit(lambda: None, 1)
+        time.sleep(0.3)
+        assert worker.predicted_s >= 0.9  # three images of what one has taken
+        status, _, unread = call(ask.app, [part(images[0], more=False)])
+        assert (status, len(unread)) == (503, 1)
+
+
 def test_what_waits_is_answered_as_one_batch(serving, images) -> None:
     ask = serving(max_queue_ms=60_000)
     worker, sizes = ask.service.repository.get().worker, []

@@ -90,18 +90,24 @@ class Worker:
         self._pending = 0.0  # images of jobs that are not done
         self._ending = False
         self._changed = threading.Condition()
-        self._computing_since: float | None = None
+        self._computing = 0.0  # images of the batch that is computed
+        self._computing_since = 0.0
         self.decoding_s, self.image_s = RunningMean(), RunningMean()
         self._thread = threading.Thread(target=self._run, name=f"model {name}", daemon=True)
         self._thread.start()
 
     @property
     def predicted_s(self) -> float:
-        """How long a new image would wait for those before it."""
+        """How long a new image would wait for those before it.
+
+        A batch that takes longer than its images usually do is the latest measurement there is.
+        """
         with self._changed:
-            pending, since = self._pending, self._computing_since
+            pending, computing, since = self._pending, self._computing, self._computing_since
         each = self.image_s.value + self.decoding_s.value / max(1, self._decoders.workers)
-        done = 0.0 if since is None else time.perf_counter() - since
+        done = time.perf_counter() - since if computing else 0.0
+        if computing:
+            each = max(each, done / computing)
         return max(0.0, pending * each - done)
 
     @property
@@ -158,9 +164,11 @@ class Worker:
                 raise stopping()
             self._pending += job.num_images
 
-    def _done(self, jobs: Sequence[_Job]) -> None:
+    def _done(self, jobs: Sequence[_Job], *, computed: bool = False) -> None:
         with self._changed:
             self._pending -= sum(job.num_images for job in jobs)
+            if computed:
+                self._computing = 0.0
             self._changed.notify_all()
 
     def _prepare(self, job: _Job, prepare: Callable[[], Prepared]) -> None:
@@ -194,9 +202,7 @@ class Worker:
             wanted = [job for job in jobs if job.future.set_running_or_notify_cancel()]
             if wanted:
                 self._compute(wanted)
-            with self._changed:
-                self._computing_since = None
-            self._done(jobs)
+            self._done(jobs, computed=True)
 
     def _take(self) -> list[_Job] | None:
         """All that wait, as far as they go together; None at the end."""
@@ -212,6 +218,7 @@ class Worker:
                 and len(jobs) < self._max_batch
             ):
                 jobs.append(self._ready.popleft())
+            self._computing = sum(job.num_images for job in jobs)
             self._computing_since = time.perf_counter()
             return jobs
 
