@@ -309,6 +309,13 @@ def test_the_command_writes_one_file_and_prints_its_card(
     found = json.loads(answer.out)
     assert found["precision"] == "int8"
     assert found["top1_error_percent"] == pytest.approx(100 * (1 - said["top1_accuracy"]))
+    for mistaken, said in (
+        (("show", path), "is a network in int8, which answers"),
+        (("evaluate", "lenet5.digits", "digits", "--precision", "int8"), "run `backbones quantize"),
+    ):
+        answer = command(*mistaken)
+        assert len(answer.err.splitlines()) == 1
+        assert said in answer.err
     answer = command("quantize", *words)
     assert (answer.code, len(answer.err.splitlines())) == (2, 1)
     assert "is there already" in answer.err

@@ -182,10 +182,10 @@ class ComputeOptions:
         typer.Option(metavar="DEVICE", help="auto, cpu, cuda, cuda:1 or mps; auto is the fastest."),
     ] = "auto"
     precision: Annotated[
-        Literal["auto", "exact", "fp32", "bf16"],
+        Literal["auto", "exact", "fp32", "bf16", "int8"],
         typer.Option(
             help="Of the arithmetic; exact is fp32, bf16 is faster where there are units. auto"
-            " takes that as far as its answers agree with fp32."
+            " takes that as far as its answers agree with fp32; int8 needs what `quantize` leaves."
         ),
     ] = "auto"
     threads: Annotated[

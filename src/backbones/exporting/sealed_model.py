@@ -10,8 +10,7 @@ import torch
 
 from backbones.errors import BadWeights
 from backbones.exporting.openvino_model import GRAPH, NUMBERS, OpenVinoModel, read_graph
-from backbones.exporting.targets import KEY
-from backbones.weights.sealed import read_sealed, write_sealed
+from backbones.weights.sealed import GRAPH_KEY, read_sealed, write_sealed
 
 _FORMAT = 1
 
@@ -27,7 +26,7 @@ class SealedModel(OpenVinoModel):
             BadWeights: it is not whole, was changed, or is of another version.
         """
         try:
-            values, files = read_sealed(path, KEY)
+            values, files = read_sealed(path, GRAPH_KEY)
         except BadWeights as error:
             raise BadWeights(f"{path}: {error}") from error
         if values.get("format") != _FORMAT:
@@ -43,5 +42,5 @@ class SealedModel(OpenVinoModel):
                 name: torch.from_numpy(np.fromfile(Path(folder) / name, np.uint8))
                 for name in (GRAPH, NUMBERS)
             }
-        write_sealed(path, KEY, {"format": _FORMAT}, files)
+        write_sealed(path, GRAPH_KEY, {"format": _FORMAT}, files)
         return path.stat().st_size

@@ -15,7 +15,7 @@ from backbones.errors import NotFound, WrongUse, nearest
 from backbones.exporting.description import Description
 from backbones.exporting.form import Deployable, Form
 from backbones.exporting.session import Session
-from backbones.weights.sealed import begins_as
+from backbones.weights.sealed import GRAPH_KEY, begins_as
 
 
 class Model(Protocol):
@@ -120,8 +120,8 @@ class Target:
         return getattr(import_module(f"backbones.exporting.{module}"), name)
 
 
-SUFFIX, KEY = ".safetensors", "backbones_graph"
-"""Of a graph in one file, and what tells it from a bundle."""
+SUFFIX = ".safetensors"
+"""Of a graph in one file, which bundles have too."""
 
 TARGETS = (
     Target(
@@ -171,7 +171,7 @@ def target_of(path: Path) -> Target | None:
     """The format of a file or folder, by its name; None where it is no exported network."""
     if path.is_dir():
         return find_target("openvino") if (path / GRAPH).is_file() else None
-    if path.suffix == SUFFIX and path.is_file() and not begins_as(path, KEY):
+    if path.suffix == SUFFIX and path.is_file() and not begins_as(path, GRAPH_KEY):
         return None  # a bundle, or somebody's weights
     return next((each for each in TARGETS if each.suffix and each.suffix == path.suffix), None)
 

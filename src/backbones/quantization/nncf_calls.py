@@ -87,25 +87,16 @@ def quantized(graph: Any, calibration: Calibration, control: Control | None = No
         }
         fix = nncf.OverflowFix.FIRST_LAYER
         advanced = nncf.AdvancedQuantizationParameters(overflow_fix=fix)
-        images = nncf.Dataset(calibration.images, lambda item: item[0])
+        given = graph.clone(), nncf.Dataset(calibration.images, _image)
         try:
             if control is None:
-                return nncf.quantize(
-                    graph.clone(), images, advanced_parameters=advanced, **settings
-                )
+                return nncf.quantize(*given, advanced_parameters=advanced, **settings)
             return nncf.quantize_with_accuracy_control(
-                graph.clone(),
-                images,
-                nncf.Dataset(control.images, lambda item: item[0]),
+                *given,
+                nncf.Dataset(control.images, _image),
                 _top1_accuracy,
-                max_drop=control.max_loss_points / 100 + 1e-9,
-                drop_type=nncf.DropType.ABSOLUTE,
                 advanced_quantization_parameters=advanced,
-                advanced_accuracy_restorer_parameters=nncf.AdvancedAccuracyRestorerParameters(
-                    max_num_iterations=control.most_layers,
-                    ranking_subset_size=min(_MOST_RANKED, len(control.images)),
-                    num_ranking_workers=1,
-                ),
+                **_limits(nncf, control),
                 **settings,
             )
         except (BackbonesError, MemoryError, OSError):
@@ -115,6 +106,22 @@ def quantized(graph: Any, calibration: Calibration, control: Control | None = No
                 f"NNCF cannot quantise this network ({' '.join(str(error).split())[:200]});"
                 " use it in fp32 or bf16"
             ) from error
+
+
+def _image(item: tuple[Array, int]) -> Array:
+    return item[0]
+
+
+def _limits(nncf: Any, control: Control) -> dict[str, Any]:
+    return {
+        "max_drop": control.max_loss_points / 100 + 1e-9,  # what is just allowed is
+        "drop_type": nncf.DropType.ABSOLUTE,
+        "advanced_accuracy_restorer_parameters": nncf.AdvancedAccuracyRestorerParameters(
+            max_num_iterations=control.most_layers,
+            ranking_subset_size=min(_MOST_RANKED, len(control.images)),
+            num_ranking_workers=1,
+        ),
+    }
 
 
 def _preset(graph: Any, presets: Any) -> Any:

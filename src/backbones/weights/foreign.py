@@ -17,6 +17,7 @@ from backbones.weights.convert import bundle_from
 from backbones.weights.files import read_state
 from backbones.weights.fit import shapes_of
 from backbones.weights.nearest import nearest_variants, say_nearest
+from backbones.weights.sealed import GRAPH_KEY, begins_as
 from backbones.weights.table import WeightsRow
 
 _PHOTO_MARGIN = 256 / 224
@@ -121,6 +122,11 @@ def recognised(path: Path) -> WeightsRow | None:
 
 def unknown_network(path: Path) -> BadWeights:
     """Weights alone, of a network that nobody named: what makes a bundle of them."""
+    if begins_as(path, GRAPH_KEY):
+        return BadWeights(
+            f"{path} is a network in int8, which answers (predict, evaluate, serve) and holds no"
+            " weights to look into or to train; name the bundle that it was made from"
+        )
     nearest = nearest_variants(shapes_of(read_state(path)))
     variant = nearest.variants[0] if len(nearest.variants) == 1 else "NAME"
     several = f" (NAME is {' or '.join(nearest.variants)})" if len(nearest.variants) > 1 else ""

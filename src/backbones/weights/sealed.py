@@ -21,6 +21,9 @@ from backbones.errors import BadWeights
 from backbones.text import escaped, parse
 from backbones.weights.atomic import atomic_save_safetensors
 
+GRAPH_KEY = "backbones_graph"
+"""Of a file that holds a graph of another runtime, which is no bundle."""
+
 _TENSORS = "tensors_sha256"
 _BEGIN = re.compile(rb'.{8}\s*\{\s*"__metadata__"\s*:\s*\{\s*"(\w+)"', re.DOTALL)
 _BEGIN_BYTES = 64
