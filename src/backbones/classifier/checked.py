@@ -84,6 +84,9 @@ class CheckedInference(Inference):
             self._check(source)
         yield from super().answers(source, progress)
 
+    def forget(self) -> None:
+        self.sample, self._second_look = Sample(), None
+
     def answer_tensor(self, images: Tensor) -> Tensor:
         if self._second_look is None or not self._second_look.is_enough:
             return super().answer_tensor(images)

@@ -118,6 +118,9 @@ class Inference:
         """
         return [each for answers in self._answered(prepared) for each in answers]
 
+    def forget(self) -> None:
+        """Take no account of what was answered so far, such as a test image."""
+
     def check_tensor(self, images: Tensor) -> None:
         """See whether `answer_tensor` takes images.
 

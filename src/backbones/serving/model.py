@@ -90,6 +90,7 @@ class ServedModel:
             taken_s = time.perf_counter() - start
         if found.error is not None:
             raise BadData(f"{self.name} cannot answer a test image: {found.error}")
+        self._inference.forget()
         return taken_s
 
     def submit(self, image: bytes | np.ndarray[Any, Any]) -> list[Future[Answered]]:
