@@ -170,7 +170,8 @@ class Preparation:
         else:
             wanted = plan(self.protocol, *sides, spec)
         if pixels.shape[3] != spec.channels:
-            pixels = np.stack([with_channels(each, spec.channels) for each in pixels])
+            made = [with_channels(each, spec.channels) for each in pixels]
+            pixels = made[0][None] if len(made) == 1 else np.stack(made)
         return Cut(wanted, tuple(cut_views(pixels, wanted, spec)))
 
 

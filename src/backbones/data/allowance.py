@@ -44,12 +44,12 @@ class Allowance:
                     self._used += share
                 if self._used >= self._total // 6:
                     self._used = 0
-                    _give_back()
+                    give_back()
                 self._left += share
                 self._changed.notify_all()
 
 
-def _give_back() -> None:
+def give_back() -> None:
     """Have glibc return what was freed: it keeps hundreds of MB for each thread that decoded."""
     with contextlib.suppress(OSError, AttributeError, TypeError):  # other systems' libraries
         ctypes.CDLL(None).malloc_trim(0)
@@ -60,3 +60,14 @@ MOST_BYTES = 945_000_000
 
 DECODING = Allowance(MOST_BYTES)
 """And all images together, so that none takes more than it was given."""
+
+READING = Allowance(300_000_000)
+"""What files may take that wait to be decoded; taken before `DECODING`, never inside it."""
+
+_LARGE_VALUES = 60_000_000
+
+
+def give_back_after_large(num_values: int) -> None:
+    """The same after one step of several over a large image, before the next takes as much."""
+    if num_values >= _LARGE_VALUES:
+        give_back()

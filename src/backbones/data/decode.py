@@ -29,7 +29,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from backbones.data.allowance import DECODING, MOST_BYTES
+from backbones.data.allowance import DECODING, MOST_BYTES, give_back_after_large
 from backbones.data.apart import decode_apart, is_worker, takes_long
 from backbones.data.files import read_bytes
 from backbones.data.jpeg_header import JpegHeader, num_scans, read_jpeg_header, unfinished
@@ -99,7 +99,9 @@ def decode_then(data: bytes, use: Callable[[Pixels], _T], *, shorter_px: int | N
         BadImage: it cannot be decoded.
     """
     with contextlib.ExitStack() as held:
-        return use(_decoded(data, shorter_px, held))
+        pixels = _decoded(data, shorter_px, held)
+        give_back_after_large(pixels.size)
+        return use(pixels)
 
 
 def _decoded(data: bytes, shorter_px: int | None, held: contextlib.ExitStack) -> Pixels:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from backbones.data.allowance import READING
 from backbones.data.decode import decode_then
 from backbones.data.jpeg_header import read_jpeg_header
 from backbones.data.render import Pixels, with_channels
@@ -49,7 +50,10 @@ class FileReader:
 
     def read(self, index: int, needed: NeededPx | None, use: Callable[[Pixels], _T]) -> _T:
         """Decode image `index`; a JPEG at a fraction of its size where `needed` allows it."""
-        data = self.images.data(index)
+        with READING.taken(self.images.num_bytes(index)):
+            return self._decoded(self.images.data(index), needed, use)
+
+    def _decoded(self, data: bytes, needed: NeededPx | None, use: Callable[[Pixels], _T]) -> _T:
         shorter_px = None
         if needed is not None and (header := read_jpeg_header(data)) is not None:
             size = (header.width, header.height)

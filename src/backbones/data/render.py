@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from backbones.data.allowance import give_back_after_large
 from backbones.data.geometry import Box, Framing, cut_first, visible_part
 from backbones.spec import Interpolation
 
@@ -33,7 +34,9 @@ def with_channels(pixels: Pixels, channels: int) -> Pixels:
         return pixels
     if channels == 3:
         return np.repeat(pixels, 3, axis=2)
-    return np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
+    grey = np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
+    give_back_after_large(pixels.size)
+    return grey
 
 
 def resize_pixels(pixels: Pixels, width: int, height: int, interpolation: Interpolation) -> Pixels:

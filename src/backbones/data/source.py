@@ -46,6 +46,13 @@ class FileImages:
         """
         return read_bytes(self.path(index))
 
+    def num_bytes(self, index: int) -> int:
+        """How much `data` gives; 0 where it cannot be told, or is a part of what is read anyway."""
+        try:
+            return self.path(index).stat().st_size
+        except OSError:
+            return 0
+
     def take(self, indices: npt.NDArray[np.int64]) -> FileImages:
         """The images at `indices`, in that order."""
         return replace(self, paths=tuple(self.paths[i] for i in indices))
@@ -64,6 +71,10 @@ class RowImages(FileImages):
     def path(self, index: int) -> Path:
         """Where the table is."""
         return self.root / self.paths[index].rpartition("#")[0]
+
+    def num_bytes(self, index: int) -> int:
+        """Not known without reading the row."""
+        return 0
 
     def data(self, index: int) -> bytes:
         """What the image's file would hold."""
