@@ -14,6 +14,9 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_demo_reaches_the_accuracy_that_the_readme_promises(backbones, demo_folder) -> None:
+    """What `make demo` runs, so that CI need not run it once more."""
+    makefile = (Path(__file__).parents[2] / "Makefile").read_text(encoding="utf-8")
+    assert "demo: .venv/ready\n\t$(BIN)/backbones demo --out runs/demo\n" in makefile
     answer = backbones("demo", "--out", demo_folder)
     assert answer.code == 0, answer.err
     found = json.loads((demo_folder / "evaluation.json").read_text())

@@ -43,7 +43,7 @@ def test_both_readmes_show_the_same_code() -> None:
 
 def test_the_commands_of_the_readme_run(backbones, photos, trained, tmp_path, monkeypatch) -> None:
     """As printed, but offline: a tiny network's weights and a shipped network in place of public
-    ones; with `--smoke`, and two trials of 20."""
+    ones; with `--smoke`, two trials of 20, and two folds of 5."""
     shutil.copytree(photos, tmp_path / "photos")
     (tmp_path / "photos" / "disc" / "broken.jpg").unlink()
     shutil.copytree(tmp_path / "photos" / "disc", tmp_path / "test")
@@ -60,6 +60,8 @@ def test_the_commands_of_the_readme_run(backbones, photos, trained, tmp_path, mo
             arguments.append("--smoke")
         if arguments[0] == "tune":
             arguments[arguments.index("--trials") + 1] = "2"
+        if "--folds" in arguments:
+            arguments[arguments.index("--folds") + 1] = "2"
         answer = backbones(*arguments)
         assert answer.code == 0, (command, answer.err)
         ran += 1
