@@ -139,7 +139,7 @@ def test_images_without_labels(tmp_path: Path) -> None:
     for i in range(3):
         save(photo(i), tmp_path / f"holiday{i}.jpg")
     found = check_data(tmp_path, workers=0)
-    assert (found.kind, found.files, found.classes, found.splits) == ("pictures", 3, {}, {})
+    assert (found.kind, found.files, found.classes, found.splits) == ("images", 3, {}, {})
     assert not found.ok  # nothing can be trained on it
     assert found.problems[0].startswith("no labels: ")
 

@@ -105,7 +105,7 @@ class Check:
 
     Args:
         where: the path or name that was checked.
-        kind: the layout that was recognised; "pictures" where there is none.
+        kind: the layout that was recognised; "images" where there is none.
         ok: whether there are no problems.
         problems: sentences about what makes an answer wrong or a training fail.
         remarks: sentences about what is only good to know.
@@ -196,7 +196,7 @@ def check_data(
             raise
         items = [_Item("", "", path) for path in paths]
         found = examine_all([root / path for path in paths], workers=workers, progress=progress)
-        return _report(str(where), "pictures", items, found, [f"no labels: {error}"], [])
+        return _report(str(where), "images", items, found, [f"no labels: {error}"], [])
     items, found = _look_at(source, workers, progress)
     return _report(str(where), source.kind, items, found, [], list(source.notes))
 
