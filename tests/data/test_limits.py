@@ -272,7 +272,7 @@ def test_memory_does_not_depend_on_how_many_large_images_there_are(tmp_path: Pat
         [sys.executable, "-c", PEAK, *map(str, places)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=True,
     )
     peaks = dict(line.rsplit(" ", 1) for line in run.stdout.splitlines())
