@@ -27,11 +27,6 @@ from backbones.exporting.session import Array, Session
 from backbones.files import write_atomic
 from backbones.text import to_json
 
-try:
-    from ai_edge_litert.interpreter import Interpreter
-except ImportError:
-    raise MissingExtra("ai_edge_litert", "litert", "the format litert") from None
-
 _GRAPH_MARK = slice(4, 8), b"TFL3"  # of FlatBuffers that are LiteRT's
 
 
@@ -121,9 +116,16 @@ class LiteRtSession:
 
     Args:
         data: of the file.
+
+    Raises:
+        MissingExtra: `ai_edge_litert` is absent.
     """
 
     def __init__(self, data: bytes) -> None:
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError:
+            raise MissingExtra("ai_edge_litert", "litert", "the format litert") from None
         interpreter = Interpreter(model_content=data, num_threads=torch.get_num_threads())
         self._network = interpreter.get_signature_runner()
         (self._input,) = self._network.get_input_details()
