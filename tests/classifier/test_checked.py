@@ -85,6 +85,23 @@ def test_close_answers_are_those_of_the_exact_network_to_the_last_bit() -> None:
     assert inference.usual.compute.precision == "bf16"
 
 
+def test_a_sample_knows_its_places_whatever_cannot_be_read() -> None:
+    """Of the spread sample hardly one can be read: the first ones that can be are taken."""
+    images: list[object] = [
+        b"broken" if row % 5 == 0 else each for row, each in enumerate(pixels())
+    ]
+    options = InferenceOptions(compute=AUTO, batch_size=4)  # so that the sample takes several
+    inference = inference_of([member()], options, NUM)
+    assert isinstance(inference, CheckedInference)
+    found = list(inference.answers(source_of(images)))
+    exact = inference_of([member()], InferenceOptions(compute=EXACT), NUM)
+    rows = [each.log_probabilities for each in exact.answers(source_of(images))]
+    assert len(found) == NUM
+    assert len(inference.sample) >= checked.SAMPLE
+    for place, answer in zip(inference.sample.positions, inference.sample.exact, strict=True):
+        torch.testing.assert_close(answer, rows[place], rtol=0, atol=1e-3)  # a grey level is 0.2
+
+
 def test_agree_asks_for_more() -> None:
     _, usual, _ = answered(AUTO)
     wanted = Compute("cpu", "fp32", 1, "torch", faster="bf16", agree=0.99999)

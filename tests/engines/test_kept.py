@@ -93,6 +93,14 @@ def test_networks_of_others_are_not_kept(folder: Path) -> None:
     assert not folder.exists()
 
 
+def test_state_that_has_no_name_does_not_matter(folder: Path) -> None:
+    half, within_itself = build("vgg_tiny", seed=0), build("vgg_tiny", seed=0)
+    half.register_buffer("unused", torch.ones(2, dtype=torch.bfloat16))
+    within_itself.parts = [within_itself]
+    assert torch.equal(answers(half), answers(within_itself))
+    assert not folder.exists()
+
+
 def test_a_folder_that_cannot_be_written_does_not_matter(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

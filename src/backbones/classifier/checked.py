@@ -86,6 +86,7 @@ class CheckedInference(Inference):
 
     def forget(self) -> None:
         self.sample, self._second_look = Sample(), None
+        self.computed = replace(self.computed, second_look=None)
 
     def answer_tensor(self, images: Tensor) -> Tensor:
         if self._second_look is None or not self._second_look.is_enough:
@@ -105,6 +106,8 @@ class CheckedInference(Inference):
                 first += len(self._both_ways(chunk, first, step))
         if len(self.sample) >= SAMPLE // 2:
             self._judge()
+        else:
+            self.forget()
 
     @property
     def _chunk_bytes(self) -> int:
@@ -114,14 +117,14 @@ class CheckedInference(Inference):
     def _answered(self, stream: Iterable[Prepared]) -> Iterator[list[Answer]]:
         first = 0
         for chunk in _chunks(stream, self._chunk_bytes):
-            found = self._checked(chunk)
+            found = self._checked(chunk, first)
             yield [replace(each, index=first + place) for place, each in enumerate(found)]
             first += len(found)
 
-    def _checked(self, chunk: Sequence[Prepared]) -> list[Answer]:
-        """Answers to blocks, each in one precision or the other."""
+    def _checked(self, chunk: Sequence[Prepared], first: int) -> list[Answer]:
+        """Answers to blocks, each in one precision or the other; `first` images came before."""
         if self._second_look is None:
-            found = self._both_ways(chunk)
+            found = self._both_ways(chunk, first)
             if len(self.sample) >= SAMPLE:
                 self._judge()
             return found
@@ -141,7 +144,7 @@ class CheckedInference(Inference):
             for looked, each in zip(again, found, strict=True)
         ]
 
-    def _both_ways(self, chunk: Sequence[Prepared], first: int = 0, step: int = 1) -> list[Answer]:
+    def _both_ways(self, chunk: Sequence[Prepared], first: int, step: int = 1) -> list[Answer]:
         """Exact answers, which are put into the sample beside the faster ones."""
         exact, fast = self._exactly(chunk), self._faster(chunk)
         sample = self.sample

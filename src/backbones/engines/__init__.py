@@ -1,5 +1,5 @@
 """Engines: what turns a network into a function from images to logits."""
 
-from backbones.engines.table import ENGINES, Engine, choose_engine, find_engine, settled
+from backbones.engines.table import ENGINES, Engine, find_engine, settled
 
-__all__ = ["ENGINES", "Engine", "choose_engine", "find_engine", "settled"]
+__all__ = ["ENGINES", "Engine", "find_engine", "settled"]

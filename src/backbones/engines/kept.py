@@ -46,7 +46,7 @@ def kept_model(network: nn.Module, convert: Callable[[], Any]) -> Any:
     """
     try:
         folder = cache_folder() / "engines" / _key(network)
-    except (_CannotBeNamed, OSError):
+    except (_CannotBeNamed, OSError, TypeError, RecursionError):  # state of an unusual kind
         return convert()
     model = _read(folder)
     if model is None:
