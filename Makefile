@@ -12,7 +12,7 @@ WORKERS ?= 2
 .PHONY: help demo test test-isa test-rounding lint types dist bench golden parity clean
 
 help:
-	@echo "make demo    train LeNet-5 on handwritten digits, evaluate it, predict: about a minute"
+	@echo "make demo    train LeNet-5 on handwritten digits, evaluate it, predict: about two minutes"
 	@echo "make test    the whole test suite"
 	@echo "make test-isa  a part of it with a lesser instruction set"
 	@echo "make test-rounding  its computing folders under another processor's rounding"

@@ -433,3 +433,13 @@ def test_export_in_int8_needs_images_and_openvino(lenet, tmp_path, options, said
     with pytest.raises(WrongUse, match=said):
         backbones.export(lenet, tmp_path / "small", **wanted)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_openvino_too_it_is_the_extra_that_brings_both(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "backbones.quantization.quantize", None)  # needs OpenVINO
+    monkeypatch.setattr(nncf_calls, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"classic-backbones\[quantize\]"):
+        backbones.quantize("lenet5.digits", "digits", tmp_path / "small")
+    assert not (tmp_path / "small").exists()

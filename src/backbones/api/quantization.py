@@ -10,6 +10,7 @@ from backbones.exporting.opened import is_exported
 from backbones.exporting.targets import find_target
 from backbones.files import expanded
 from backbones.progress import Downloading, Staged, unseen
+from backbones.quantization.nncf_calls import require_nncf
 from backbones.quantization.result import QuantizationOptions, Quantized
 from backbones.weights.bundle import Bundle
 from backbones.weights.opening import open_bundle
@@ -66,7 +67,8 @@ def quantize(
         raise WrongUse(
             f"{bundle} is an exported or quantised network; name the bundle that it was made from"
         )
-    from backbones.quantization.quantize import quantize_bundle  # needs OpenVINO
+    require_nncf()  # whose extra brings OpenVINO too, which the next line needs
+    from backbones.quantization.quantize import quantize_bundle
 
     return quantize_bundle(
         open_bundle(bundle, downloading=downloading),

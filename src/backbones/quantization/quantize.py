@@ -27,7 +27,7 @@ from backbones.quantization.card import Card, named
 from backbones.quantization.graph import folded, layers_in_int8, layers_of, preparing_of
 from backbones.quantization.images import FedImages, Parts, choose_parts
 from backbones.quantization.judging import Judged, Pair
-from backbones.quantization.nncf_calls import Calibration, Control, quantized, require_nncf
+from backbones.quantization.nncf_calls import Calibration, Control, quantized
 from backbones.quantization.result import QuantizationOptions, Quantized
 from backbones.weights.bundle import Bundle
 
@@ -63,7 +63,6 @@ def quantize_bundle(
         MissingExtra: a library is absent.
         ExportMismatch: the translation to OpenVINO itself answers otherwise than PyTorch.
     """
-    require_nncf()
     parts = choose_parts(bundle, wanted, options.num_images, options.seed)
     staged("translating", 0, 1)
     network = Deployable(bundle.build(), bundle.spec, options.form).eval()
