@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from backbones import signals
 from backbones.errors import Interrupted, TrainingStopped
 from backbones.models import build
 from backbones.training.checkpoint import fingerprint, read_checkpoint
@@ -215,7 +216,8 @@ def test_a_loss_that_is_not_finite_names_step_and_files_and_what_to_try(
 
 @pytest.mark.usefixtures("hang_up_counts")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_saves_and_says_how_to_go_on(recipe, train, tmp_path, number):
+def test_a_signal_saves_and_says_how_to_go_on(recipe, train, tmp_path, number, monkeypatch):
+    monkeypatch.setattr(signals, "ECHO_S", 600.0)  # however long this process waits between two
     before = signal.getsignal(number)
 
     def ask(record):
