@@ -255,3 +255,24 @@ def test_memory_of_a_network(backbones, nets: Path) -> None:
     assert backbones("memory", "vgg16", "--optimizer", "sdg").code == 2
     small = json.loads(backbones("memory", "vgg16", "--budget", "1MB", "--json").out)
     assert small["largest_batch"] == {"evaluation": 0, "training": 0}
+
+
+def test_sums_by_hand_are_told_and_refuses_what_they_do_not_go_with(backbones) -> None:
+    answer = backbones("inspect", "lenet5", "--explain", "--explain-field")
+    assert answer.code == 0
+    assert "5*5*1*6 + 6 = 156" in answer.out
+    assert "r = 1 + (5-1)*1 = 5" in answer.out
+    answer = backbones("inspect", "lenet5", "--explain", "--explain-field", "--json")
+    found = json.loads(answer.out)
+    assert found["formulas"][0]["params"] == 156
+    assert found["field_steps"][0]["formula"] == "r = 1 + (5-1)*1 = 5"
+    answer = backbones("inspect", "lenet5", "--explain", "--csv")
+    assert answer.code == 2
+    assert "--explain" in answer.err
+
+
+def test_memory_explains_its_figures(backbones) -> None:
+    answer = backbones("memory", "lenet5", "--explain")
+    assert answer.code == 0
+    assert "lenet5: which figure is which" in answer.out
+    assert "note:" not in answer.out

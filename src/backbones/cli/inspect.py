@@ -16,6 +16,24 @@ if TYPE_CHECKING:
 
 
 UNIT = "What one unit sees"
+BY_HAND = "By hand"
+
+Explain = Annotated[
+    bool,
+    typer.Option(
+        "--explain",
+        help="Show the sums: each layer's parameters and MACs with the numbers in them.",
+        rich_help_panel=BY_HAND,
+    ),
+]
+ExplainField = Annotated[
+    bool,
+    typer.Option(
+        "--explain-field",
+        help="Show how the receptive field grows, line by line: r = r + (k-1)*j.",
+        rich_help_panel=BY_HAND,
+    ),
+]
 
 BatchTotal = Annotated[
     int | None,
@@ -59,6 +77,8 @@ def inspect(
     memory: Annotated[
         bool, typer.Option("--memory", help="Show the memory that it needs too.")
     ] = False,
+    explain: Explain = False,
+    explain_field: ExplainField = False,
     layer: Layer = None,
     at: At = None,
     draw: Draw = None,
@@ -76,6 +96,8 @@ def inspect(
         backbones inspect vgg16
         backbones inspect resnet50 --depth 2
         backbones inspect mynet.py:build --input 3,64,64 --json
+        backbones inspect vgg16 --explain
+        backbones inspect vgg16 --explain-field
         backbones inspect resnet50 --memory
         backbones inspect vgg16 --layer conv5_3 --at 7,7 --draw photo.jpg -o seen.png
     """
@@ -88,6 +110,9 @@ def inspect(
         raise WrongUse("--layer names the layer of a unit; add --at Y,X")
     if draw is not None and (at is None or out is None):
         raise WrongUse("--draw paints what a unit sees; add --at LAYER,Y,X and -o FILE")
+    by_hand = explain or explain_field
+    if by_hand and (csv or markdown or at is not None or depth is not None or memory):
+        raise WrongUse("--explain and --explain-field go with --json, --input, --batch-size only")
     shape, needs = shape_of(input), None
     if memory and at is None:
         found, needs = inspect_with_memory(network, shape, batch=batch_size, functions=functions)
@@ -95,6 +120,9 @@ def inspect(
         found = look(network, shape, batch=batch_size or 1, functions=functions)
     if at is not None:
         _tell_box(found, at if layer is None else f"{layer},{at}", draw, out, json)
+        return
+    if by_hand:
+        _explain(found, explain, explain_field, json)
         return
     layers = found.layers if depth is None else found.folded(depth)
     if json:
@@ -107,6 +135,17 @@ def inspect(
         print_text(found.to_text(layers, terminal_width()))
     if needs is not None and not csv:
         print_text("\n" + needs.to_text())
+
+
+def _explain(found: Inspection, counts: bool, fields: bool, json: bool) -> None:
+    if json:
+        formulas = {"formulas": found.formulas()} if counts else {}
+        steps = {"field_steps": [step.to_json() for step in found.field_steps]} if fields else {}
+        print_json({"name": found.name, "input": list(found.input), **formulas, **steps})
+        return
+    parts = [found.explain()] if counts else []
+    parts += [found.explain_field()] if fields else []
+    print_text("\n\n".join(parts))
 
 
 def _tell_box(found: Inspection, at: str, draw: Path | None, out: Path | None, json: bool) -> None:

@@ -34,6 +34,10 @@ def memory(
     budget: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Find the batch that fits, such as 8GiB.")
     ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Say which published figure counts what."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show how much memory a network needs, and which batch fits.
@@ -41,6 +45,7 @@ def memory(
     Counts what is alive at once, without computing anything; and the sum that tutorials print.
 
     Examples:
+        backbones memory vgg16 --explain
         backbones memory resnet50 --batch-size 64 --optimizer adamw --budget 8GiB
     """
     from backbones import memory as need
@@ -56,7 +61,7 @@ def memory(
     if json:
         print_json(found.to_json())
     else:
-        print_text(found.to_text())
+        print_text(found.explain() if explain else found.to_text())
 
 
 def _bytes(text: str) -> int:

@@ -16,6 +16,7 @@ from backbones.footprint.estimates import (
     training_memory,
 )
 from backbones.footprint.passes import Precision
+from backbones.footprint.printed import PrintedFigures, explain_figures, printed_figures
 from backbones.footprint.torchsummary import TorchsummaryTotal, add_up, hearing_outputs
 from backbones.units import human_bytes
 
@@ -30,6 +31,7 @@ class Memory:
             there was none.
         budget: bytes.
         torchsummary: the sum that tutorials print.
+        figures: what else is printed as the memory of a network.
     """
 
     evaluation: InferenceMemory
@@ -37,6 +39,7 @@ class Memory:
     largest: tuple[int, int] | None
     budget: int | None
     torchsummary: TorchsummaryTotal
+    figures: PrintedFigures
 
     def to_json(self) -> dict[str, Any]:
         """One dictionary, in bytes but for the torchsummary-style total."""
@@ -48,7 +51,18 @@ class Memory:
             if self.largest is None
             else {"evaluation": self.largest[0], "training": self.largest[1]},
             "classic": self.torchsummary.to_json(),
+            "printed": self.figures.to_json(),
         }
+
+    def explain(self) -> str:
+        """The figures that are printed as the memory of a network, and what each one counts.
+
+        Example:
+            >>> from backbones.models import build
+            >>> print(memory_of(build("lenet5"), (1, 32, 32)).explain().splitlines()[4])
+            outputs, by hand         9,118   35.6 KiB
+        """
+        return explain_figures(self.figures, self.evaluation, self.training, self.torchsummary)
 
     def to_text(self) -> str:
         """Short tables for people."""
@@ -90,4 +104,5 @@ def memory_of(
         largest,
         budget,
         add_up(network, shape, heard),
+        printed_figures(network, shape, heard),
     )

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from backbones.footprint.estimates import network_and_shape
 from backbones.footprint.passes import run_pass
@@ -94,12 +95,15 @@ class HeardOutput:
     """What came out of a layer or block.
 
     Args:
-        pools: it is a pooling layer's.
+        pools: it is a max pooling layer's.
         num_values: of one image.
+        printed: it stands in the tables that papers and lecture notes print: the output of a
+            convolution, of a fully connected layer, or of a pooling that makes maps smaller.
     """
 
     pools: bool
     num_values: int
+    printed: bool = False
 
 
 def add_up(
@@ -125,11 +129,13 @@ def hearing_outputs(network: nn.Module) -> Iterator[list[HeardOutput]]:
     """Note how many numbers come out of every layer and block, each time that it runs."""
     heard: list[HeardOutput] = []
 
-    def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
+    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
         pools = any(each.__module__ == nn.MaxPool2d.__module__ for each in type(module).__mro__)
         several = output if isinstance(output, list | tuple) else (output,)
+        smaller = pools and inputs[0].shape != getattr(output, "shape", None)
+        printed = smaller or isinstance(module, _ConvNd | nn.Linear)
         heard.extend(
-            HeardOutput(pools, math.prod(tensor.shape[1:]))
+            HeardOutput(pools, math.prod(tensor.shape[1:]), printed)
             for tensor in several
             if isinstance(tensor, Tensor)
         )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from backbones.inspection.arguments import Inputs, Rule, argument, each_axis
+from backbones.inspection.arguments import Inputs, Rule, argument
 from backbones.inspection.graph import Node
-from backbones.inspection.index_maps import of_windows, through
+from backbones.inspection.index_maps import through
 from backbones.inspection.spans import BOUND, EXACT, MERGED, Field, Span, hull, span_of
 from backbones.inspection.uneven_rules import (
     adaptive_pool,
@@ -22,6 +22,7 @@ from backbones.inspection.uneven_rules import (
     transposed_convolution,
     unshuffled,
 )
+from backbones.inspection.windows import WINDOWED, windows_of
 
 
 def _lost(inputs: Inputs, doubt: int = BOUND) -> Field:
@@ -99,32 +100,10 @@ def _aligned(known: Field, shape: Sequence[int], output: Sequence[int]) -> tuple
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """Unit i sees `size` units of the input from `i * stride - padding`, each `gap` apart."""
-
-    size: int
-    stride: int
-    padding: int
-    gap: int = 1
-
-    def over(self, span: Span, units: int, count: int) -> Span:
-        """What the `count` units of the output see, by what those of the input see."""
-        if span.fixed:
-            return replace(span, jump=span.jump * self.stride)
-        if span.each:
-            how = (self.size, self.stride, self.padding, self.gap)
-            found = through(span, units, of_windows(units, count, *how))
-            return replace(found, jump=span.jump * self.stride) if found.each else found
-        low = span.low - self.padding * span.jump
-        size = span.size + (self.size - 1) * self.gap * span.jump
-        return Span(size, span.jump * self.stride, low, doubt=span.doubt)
-
-
-def _windowed(node: Node, inputs: Inputs, windows: Sequence[_Window]) -> Field:
+def _windowed(node: Node, inputs: Inputs) -> Field:
     """Windows over the last axes of the first input."""
     known, shape = inputs[0]
-    spans = list(known.spans)
+    spans, windows = list(known.spans), windows_of(node)
     for dim, axis in enumerate(known.axes):
         place = -1 if axis is None else axis - (len(shape) - len(windows))
         if axis is not None and place >= 0:
@@ -132,36 +111,6 @@ def _windowed(node: Node, inputs: Inputs, windows: Sequence[_Window]) -> Field:
         elif axis is not None and axis == len(shape) - len(windows) - 1:
             spans[dim] = spans[dim].of_all(shape[axis])  # the unit moved along the channels
     return Field(known.axes, tuple(spans))
-
-
-def _convolution(node: Node, inputs: Inputs) -> Field:
-    kernel = argument(node, 1, "weight")[2:]
-    rank = len(kernel)
-    stride = each_axis(argument(node, 3, "stride", 1), rank)
-    gap = each_axis(argument(node, 5, "dilation", 1), rank)
-    padding = argument(node, 4, "padding", 0)
-    if padding == "same":
-        padding = [d * (k - 1) // 2 for d, k in zip(gap, kernel, strict=True)]
-    pads = each_axis(0 if padding == "valid" else padding, rank)
-    windows = [_Window(*sides) for sides in zip(kernel, stride, pads, gap, strict=True)]
-    return _windowed(node, inputs, windows)
-
-
-def _max_pool(node: Node, inputs: Inputs) -> Field:
-    return _pool(node, inputs, argument(node, 4, "dilation", 1))
-
-
-def _avg_pool(node: Node, inputs: Inputs) -> Field:
-    return _pool(node, inputs, 1)
-
-
-def _pool(node: Node, inputs: Inputs, dilation: Any) -> Field:
-    rank = int(node.op[-2]) if node.op.endswith("d") else int(node.op.split("d_")[0][-1])
-    kernel = each_axis(argument(node, 1, "kernel_size"), rank)
-    stride = argument(node, 2, "stride", ()) or kernel
-    pads = each_axis(argument(node, 3, "padding", 0), rank)
-    sides = zip(kernel, each_axis(stride, rank), pads, each_axis(dilation, rank), strict=True)
-    return _windowed(node, inputs, [_Window(*side) for side in sides])
 
 
 def _indexed(node: Node, inputs: Inputs) -> Field:
@@ -317,7 +266,6 @@ def _everything(node: Node, inputs: Inputs) -> Field:
     return _lost(inputs)
 
 
-_POOLS = ("max_pool1d", "max_pool2d", "max_pool3d")
 _RESHAPES = ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as")
 _MIX_ALL = (
     *("matmul", "mm", "bmm", "einsum", "tensordot", "scaled_dot_product_attention", "roll"),
@@ -334,9 +282,7 @@ PLACED = frozenset(
     ]
 )
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), _convolution),
-    **dict.fromkeys((*_POOLS, *(f"{name}_with_indices" for name in _POOLS)), _max_pool),
-    **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _avg_pool),
+    **dict.fromkeys(WINDOWED, _windowed),
     **{
         f"adaptive_{kind}_pool{rank}d": adaptive_pool
         for kind in ("avg", "max")

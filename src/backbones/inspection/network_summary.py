@@ -9,6 +9,8 @@ from itertools import groupby
 from typing import Any
 
 from backbones.errors import NotFound, WrongUse, nearest
+from backbones.inspection.formulas import sum_of_products
+from backbones.inspection.recurrence import FieldStep
 from backbones.inspection.spans import Span
 from backbones.inspection.stages import Stage, fold, parts_of, path_begin
 from backbones.inspection.trace import Layer
@@ -50,6 +52,7 @@ class NetworkSummary:
         stages: the same layers, part by part.
         every: the layers with all functions among them, by which parts end.
         depth: layers with weights on the longest way through, as papers count; see `depth`.
+        field_steps: how the receptive field grows, axis by axis; see `recurrence`.
         paper_names: module path -> the paper's name, for every part that has one.
         notes: what papers print and why it differs, and what else a reader must know.
         missing: columns that cannot be told for this network.
@@ -70,6 +73,7 @@ class NetworkSummary:
     not_counted: tuple[NotCounted, ...] = ()
     every: tuple[Layer, ...] = ()
     depth: int = 0
+    field_steps: tuple[FieldStep, ...] = ()
 
     @property
     def macs(self) -> int:
@@ -161,6 +165,21 @@ class NetworkSummary:
                 **_field_columns(layer),
             }
             for layer in (self.layers if layers is None else layers)
+        ]
+
+    def formulas(self) -> list[dict[str, Any]]:
+        """For each layer that counts something, the sums that its numbers come from."""
+        return [
+            {
+                "name": layer.name,
+                "paper_name": self._called(layer),
+                "params": layer.params + layer.frozen,
+                "params_formula": sum_of_products(layer.weights),
+                "macs": layer.macs,
+                "macs_formula": sum_of_products(layer.products),
+            }
+            for layer in self.layers
+            if layer.macs or layer.weights
         ]
 
     def to_json(self) -> dict[str, Any]:

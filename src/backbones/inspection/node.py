@@ -87,3 +87,11 @@ class Graph:
     def num_unseen(self) -> int:
         """Parts that hid what they do."""
         return sum(node.op == "unseen" for node in self.nodes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """For every node, the layer that called it; "module:function" outside layers."""
+        found = [f"{node.module}:{node.op}" for node in self.nodes]
+        for call in self.calls:
+            found[call.begin : call.end] = [call.name] * (call.end - call.begin)
+        return tuple(found)

@@ -11,9 +11,12 @@ from torch import nn
 
 from backbones.errors import BackbonesError, WrongUse
 from backbones.inspection.depth import depth
+from backbones.inspection.explanation import explain_counts, explain_fields
+from backbones.inspection.fields import receptive_fields
 from backbones.inspection.graph import Graph, record
 from backbones.inspection.network_summary import NetworkSummary, NotCounted
 from backbones.inspection.printed import PRINTED
+from backbones.inspection.recurrence import recurrence
 from backbones.inspection.stages import stages_of
 from backbones.inspection.text import to_csv, to_markdown, to_text
 from backbones.inspection.trace import Layer, layers_of, on_meta
@@ -38,6 +41,19 @@ class Inspection(NetworkSummary):
         """One line a layer, numbers without units."""
         return to_csv(self, layers)
 
+    def explain(self) -> str:
+        """The sums of parameters and MACs by hand: each layer's formula with the numbers in it.
+
+        Example:
+            >>> print(inspect("vgg11").explain().splitlines()[4])
+            conv2_1  parameters  3*3*64*128 + 128 = 73,856
+        """
+        return explain_counts(self)
+
+    def explain_field(self) -> str:
+        """The receptive field by hand: r = r + (k-1)*j and j = j*s, line by line."""
+        return explain_fields(self)
+
     def __str__(self) -> str:
         return self.to_text()
 
@@ -58,7 +74,8 @@ def inspect(
     if batch < 1 or not shape or any(side < 1 for side in shape):
         raise WrongUse(f"batch {batch} of {shape}: expected whole numbers of at least 1")
     graph = _followed(network, shape, batch)
-    every = layers_of(graph, fields=True, functions=True)
+    fields = receptive_fields(graph)
+    every = layers_of(graph, fields, functions=True)
     layers = every if functions else tuple(layer for layer in every if not layer.is_mere_function)
     name = network.row.name if hasattr(network, "row") else type(network).__name__
     named = paper_names(network)
@@ -82,6 +99,7 @@ def inspect(
         left_out,
         every,
         depth(graph),
+        recurrence(graph, fields, graph.names),
     )
 
 

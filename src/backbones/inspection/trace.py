@@ -14,7 +14,8 @@ from typing import Any
 
 from torch import nn
 
-from backbones.inspection.fields import receptive_fields
+from backbones.inspection.detail import layer_detail
+from backbones.inspection.formulas import Factors, mac_factors, read_maps, weight_factors
 from backbones.inspection.graph import Call, Graph, record
 from backbones.inspection.spans import Field
 from backbones.models import find_row, make
@@ -38,6 +39,8 @@ class Layer:
         detail: kernel, stride, padding, groups, as far as there are any: "3x3/2 pad 1".
         field: what its units see of the input; None where it was not asked for or is hidden.
         shared: it ran before, with the same weights.
+        weights: the sides of each parameter that is counted here; see `weight_factors`.
+        products: the sides of what it multiplies; see `mac_factors`.
     """
 
     name: str
@@ -51,6 +54,8 @@ class Layer:
     detail: str = ""
     field: Field | None = None
     shared: bool = False
+    weights: tuple[Factors, ...] = ()
+    products: tuple[Factors, ...] = ()
 
     @property
     def is_mere_function(self) -> bool:
@@ -95,16 +100,18 @@ def trace(model: nn.Module | str, input_px: int | None = None) -> tuple[Layer, .
     return layers_of(record(network, (network.in_channels, side, side)))
 
 
-def layers_of(graph: Graph, *, fields: bool = False, functions: bool = False) -> tuple[Layer, ...]:
+def layers_of(
+    graph: Graph, fields: Sequence[Field | None] = (), *, functions: bool = False
+) -> tuple[Layer, ...]:
     """The layers of a recorded pass.
 
     Args:
         graph: see `record`.
-        fields: work out receptive fields too.
+        fields: what each node's output sees, as `receptive_fields` has it; unknown where left out.
         functions: also those functions outside layers that neither have weights nor multiply
             matrices, such as the sum at the end of a residual block; the others are always there.
     """
-    seen_fields = receptive_fields(graph) if fields else (None,) * len(graph.nodes)
+    seen_fields = fields or (None,) * len(graph.nodes)
     found: list[Layer] = []
     counted: set[int] = set()  # parameters, by identity: shared ones count once
     ran: set[nn.Module] = set()
@@ -120,19 +127,23 @@ def layers_of(graph: Graph, *, fields: bool = False, functions: bool = False) ->
 
 def _layer(graph: Graph, call: Call, counted: set[int], shared: bool, seen: Field | None) -> Layer:
     own = [parameter for parameter in call.layer._parameters.values() if parameter is not None]
-    trained, frozen = _newly_counted(own, counted)
+    maps = read_maps(graph, graph.nodes[call.node]) if isinstance(call.layer, nn.Linear) else ()
+    trained, frozen, weights = _newly_counted(own, counted, maps)
+    nodes = graph.nodes[call.begin : call.end]
     return Layer(
         call.name,
         type(call.layer).__name__,
         call.output[1:],
         trained,
-        sum(node.macs for node in graph.nodes[call.begin : call.end]),
+        sum(node.macs for node in nodes),
         _connections(call.layer, call.output),
         frozen,
         graph.nodes[call.node].num_bytes,
-        _detail(call.layer),
+        layer_detail(call.layer),
         seen,
         shared,
+        weights,
+        tuple(mac_factors(graph, node) for node in nodes if node.macs),
     )
 
 
@@ -148,7 +159,7 @@ def _functions(
     for place in places:
         node = graph.nodes[place]
         own = [graph.parameters[name] for name in node.reads if name in graph.parameters]
-        trained, frozen = _newly_counted(own, counted)
+        trained, frozen, weights = _newly_counted(own, counted)
         if node.op == "input" or not (node.macs or trained or frozen or every):
             continue
         found.append(
@@ -162,23 +173,29 @@ def _functions(
                 frozen,
                 node.num_bytes,
                 field=fields[place],
+                weights=weights,
+                products=(mac_factors(graph, node),) if node.macs else (),
             )
         )
     return found
 
 
-def _newly_counted(parameters: Sequence[nn.Parameter], counted: set[int]) -> tuple[int, int]:
-    """(trained, frozen) numbers among parameters that were not counted before."""
+def _newly_counted(
+    parameters: Sequence[nn.Parameter], counted: set[int], maps: Factors = ()
+) -> tuple[int, int, tuple[Factors, ...]]:
+    """(trained, frozen, sides) of parameters that were not counted before."""
     trained = frozen = 0
+    sides: list[Factors] = []
     for parameter in parameters:
         if id(parameter) in counted:
             continue
         counted.add(id(parameter))
+        sides.append(weight_factors(parameter.shape, maps))
         if parameter.requires_grad:
             trained += parameter.numel()
         else:
             frozen += parameter.numel()
-    return trained, frozen
+    return trained, frozen, tuple(sides)
 
 
 def count(model: nn.Module | str, input_px: int | None = None) -> Count:
@@ -215,7 +232,9 @@ def last_field(layers: Sequence[Layer]) -> tuple[tuple[int | float, ...], bool] 
         squeeze-and-excitation. None where no field is known.
 
     Example:
-        >>> last_field(layers_of(record(on_meta("vgg16"), (3, 224, 224)), fields=True))
+        >>> from backbones.inspection.fields import receptive_fields
+        >>> graph = record(on_meta("vgg16"), (3, 224, 224))
+        >>> last_field(layers_of(graph, receptive_fields(graph)))
         ((212, 212), False)
     """
     found: list[Field] = []
@@ -264,30 +283,3 @@ def _connections(layer: nn.Module, output: tuple[int, ...]) -> int:
 @cache
 def _counts_connections(kind: type[nn.Module]) -> bool:
     return issubclass(kind, CountsConnections)
-
-
-def _detail(layer: nn.Module) -> str:
-    """Kernel, stride and what else is not PyTorch's default, as papers write it: "7x7/2 pad 3"."""
-    kernel: Any = getattr(layer, "kernel_size", None)
-    if kernel is None or callable(kernel):
-        return ""
-    sides = kernel if isinstance(kernel, tuple) else (kernel, kernel)
-    words = ["x".join(map(str, sides))]
-    stride: Any = getattr(layer, "stride", 1) or kernel
-    if _told(stride, 1):
-        words[0] += f"/{_told(stride, 1)}"
-    words += [f"pad {_told(layer.padding, 0)}"] if _told(getattr(layer, "padding", 0), 0) else []
-    dilation: Any = getattr(layer, "dilation", 1)
-    words += [f"dilation {_told(dilation, 1)}"] if _told(dilation, 1) else []
-    groups: Any = getattr(layer, "groups", 1)
-    words += [f"groups {groups}"] if groups != 1 else []
-    words += ["ceil"] if getattr(layer, "ceil_mode", False) else []
-    return " ".join(words)
-
-
-def _told(value: Any, default: int) -> str:
-    """A setting of one or several sides in one word; nothing where it is the default."""
-    sides = value if isinstance(value, tuple | list) else (value,)
-    if all(side == default for side in sides):
-        return ""
-    return str(sides[0]) if len(set(sides)) == 1 else "x".join(map(str, sides))
