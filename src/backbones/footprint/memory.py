@@ -60,7 +60,7 @@ class Memory:
         Example:
             >>> from backbones.models import build
             >>> print(memory_of(build("lenet5"), (1, 32, 32)).explain().splitlines()[4])
-            outputs, by hand         9,118   35.6 KiB
+            outputs, by hand      9,118   35.6 KiB
         """
         return explain_figures(self.figures, self.evaluation, self.training, self.torchsummary)
 

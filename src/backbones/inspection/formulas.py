@@ -62,13 +62,22 @@ def mac_factors(graph: Graph, node: Node) -> Factors:
     return factors if math.prod(factors) == node.macs else (node.macs,)
 
 
+def products(terms: Sequence[Factors], times: str = "*") -> str:
+    """A sum as people write it by hand.
+
+    Example:
+        >>> products([(3, 3, 64, 64), (64,)], times="×")
+        '3×3×64×64 + 64'
+    """
+    return " + ".join(times.join(map(str, factors)) for factors in terms)
+
+
 def sum_of_products(terms: Sequence[Factors]) -> str:
-    """A sum as people write it by hand, and as Python reads it, with what it comes to.
+    """A sum as Python reads it, with what it comes to.
 
     Example:
         >>> sum_of_products([(3, 3, 64, 64), (64,)])
         '3*3*64*64 + 64 = 36,928'
     """
-    total = sum(math.prod(factors) for factors in terms)
-    written = " + ".join("*".join(map(str, factors)) for factors in terms)
+    total, written = sum(math.prod(factors) for factors in terms), products(terms)
     return f"{total:,}" if written in ("", str(total)) else f"{written} = {total:,}"

@@ -40,17 +40,6 @@ def drawing_of(network: nn.Module, found: Inspection) -> dict[str, Any]:
     return {"svg": drawing.svg, "size": size, "boxes": boxes}
 
 
-def formula_of(network: nn.Module, layer: str) -> str:
-    """A layer's parameters with the products written out.
-
-    Example:
-        >>> formula_of(nn.Sequential(nn.Conv2d(3, 8, 5)), "0")
-        '8×3×5×5 + 8'
-    """
-    own = network.get_submodule(layer).parameters(recurse=False)
-    return " + ".join("×".join(map(str, each.shape)) for each in own)
-
-
 def _outline(box: Cuboid) -> list[float]:
     """Left, top, width and height of a box with its receding faces, pt."""
     return [box.x, box.y - box.depth, box.width + box.depth, box.height + box.depth]

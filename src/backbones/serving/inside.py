@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 from fastapi import APIRouter, Query, Request
-from torch import nn
 
 from backbones.classifier.assembly import Member
+from backbones.inspection.formulas import products
 from backbones.inspection.summary import Inspection, inspect
-from backbones.serving.drawing import drawing_of, formula_of
+from backbones.serving.drawing import drawing_of
 from backbones.serving.model import ServedModel, refuse_many_pixels
 from backbones.serving.refusals import Refusal
 from backbones.serving.service import Service
@@ -44,7 +44,7 @@ def inside(service: Service) -> APIRouter:
     @router.get("/layers", summary="The layers that give maps, with what they cost")
     async def layers(request: Request, model: Model = None) -> dict[str, Any]:
         served, found = await summary(request, model)
-        listed = _listed(found, _alone(served).build())
+        listed = _listed(found)
         return {"model": served.name, "params": found.params, "macs": found.macs, "layers": listed}
 
     @router.get("/drawing", summary="The network's drawing, and where its layers are on it")
@@ -123,7 +123,7 @@ def _grey(values: npt.NDArray[np.float32]) -> bytes:
     return np.round((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8).tobytes()
 
 
-def _listed(found: Inspection, network: nn.Module) -> list[dict[str, Any]]:
+def _listed(found: Inspection) -> list[dict[str, Any]]:
     """The layers that give maps, with their numbers."""
     return [
         {
@@ -132,7 +132,7 @@ def _listed(found: Inspection, network: nn.Module) -> list[dict[str, Any]]:
             "kind": f"{each.kind} {each.detail}".strip(),
             "shape": list(each.output),
             "params": each.params + each.frozen,
-            "formula": formula_of(network, each.name),
+            "formula": products(each.weights, "×"),
             "macs": each.macs,
             "bytes": each.num_bytes,
         }
