@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from backbones.api.networks import create, read_bundle, show
     from backbones.api.opening import Classifier, open
     from backbones.api.playground import write_playground
-    from backbones.api.prediction import Submission, predict, predict_files
+    from backbones.api.prediction import Submission, predict, predict_files, predict_parts
     from backbones.api.quantization import quantize
     from backbones.api.recipes import compare_recipes, dump_recipe, view_recipe
     from backbones.api.reproduction import reproduce
@@ -115,7 +115,7 @@ _NAMES = {
     "api.engines": "list_engines",
     "api.evaluation": "evaluate",
     "classifier.evaluation_files": "write_evaluation",
-    "api.prediction": "predict predict_files Submission",
+    "api.prediction": "predict predict_files predict_parts Submission",
     "api.explanation": "explain write_explanations filters_image Occluder",
     "api.features": "extract_features features_to_file",
     "api.export": "export verify_export write_export_report",
@@ -187,6 +187,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "write_evaluation",
     "predict",
     "predict_files",
+    "predict_parts",
     "explain",
     "write_explanations",
     "filters_image",

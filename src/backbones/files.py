@@ -101,6 +101,28 @@ def copy_atomic(source: Path, path: Path) -> None:
         shutil.copyfileobj(original, file)
 
 
+def create_atomic(path: Path, data: bytes) -> bool:
+    """Make a file that holds `data`, where there is none of that name.
+
+    Of several that try at the same moment, on one machine or on many that share a folder, exactly
+    one makes it.
+
+    Args:
+        path: the file; its folder is there.
+        data: the whole content.
+
+    Returns:
+        whether this call made it.
+
+    Raises:
+        OSError: as `write_atomic`.
+    """
+    with _Draft(path.parent, None) as draft:
+        draft.file.write(data)
+        draft.file.flush()
+        return draft.take_a_free_name(path)
+
+
 @contextmanager
 def replacing(path: Path, *, parents: bool = True) -> Iterator[IO[bytes]]:
     """A file to write; at the end of the block it takes the name `path`, or disappears.
@@ -175,17 +197,40 @@ class _Draft:
         if os.name == "posix":  # elsewhere a folder cannot be opened, and need not be
             _force_to_disk(target.parent)
 
+    def take_a_free_name(self, target: Path) -> bool:
+        """Become `target`, all at once, unless something has that name; whether it did."""
+        os.fsync(self.file.fileno())
+        try:
+            self._link(target)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without links: the same, but for a moment in between
+            if os.path.lexists(target):
+                return False
+            self._replace(target)
+        if os.name == "posix":
+            _force_to_disk(target.parent)
+        return True
+
     def _becomes(self, name: Path) -> bool:
         """Give the nameless file a name; not where that is taken, or the system cannot."""
+        try:
+            self._link(name)
+        except OSError:
+            return False
+        return True
+
+    def _link(self, name: Path) -> None:
+        """Give the file a name that is free."""
+        if self._hidden is not None:
+            os.link(self._hidden, name)
+            return
         folder = os.open(name.parent, os.O_RDONLY)
         source = str(_OPEN_FILES / str(self.file.fileno()))
         try:  # with the folder's handle Python follows the link in /proc, and else not
             os.link(source, name.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=True)
-        except OSError:
-            return False
         finally:
             os.close(folder)
-        return True
 
     def _replace(self, target: Path) -> None:
         hidden = self._hidden or target.with_name(_hidden_name())

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from backbones.errors import BadData
 from backbones.files import write_atomic
-from backbones.text import name_bytes, read_document, to_json
+from backbones.text import decoded, name_bytes, parse, read_document, to_json
 
 Schema = TypeVar("Schema")
 _SUM = "sha256"
@@ -32,8 +32,13 @@ def write_record(path: Path, values: Mapping[str, Any], *, parents: bool = False
     Raises:
         OSError: as `write_atomic`.
     """
+    write_atomic(path, record_bytes(values), parents=parents)
+
+
+def record_bytes(values: Mapping[str, Any]) -> bytes:
+    """What `write_record` writes."""
     text = to_json({**values, _SUM: _sum(values)}, indent=2)
-    write_atomic(path, (text + "\n").encode(), parents=parents)
+    return (text + "\n").encode()
 
 
 def read_record(path: Path, schema: type[Schema]) -> Schema:
@@ -47,13 +52,30 @@ def read_record(path: Path, schema: type[Schema]) -> Schema:
         NotFound: there is no such file.
         BadData: it was changed, or is something else.
     """
-    values = read_document(path)
+    return _checked(read_document(path), schema, str(path))
+
+
+def record_of(data: bytes, schema: type[Schema], where: str) -> Schema:
+    """The values in what `record_bytes` gave.
+
+    Args:
+        data: the content of the file.
+        schema: as of `read_record`.
+        where: what messages call the file.
+
+    Raises:
+        BadData: as `read_record`.
+    """
+    return _checked(parse(decoded(data, where), "json", where), schema, where)
+
+
+def _checked(values: Any, schema: type[Schema], where: str) -> Schema:
     if not isinstance(values, dict) or values.pop(_SUM, None) != _sum(values):
         raise BadData(
-            f"{path} is not as it was written (its SHA-256 differs); put it back as it was, or"
+            f"{where} is not as it was written (its SHA-256 differs); put it back as it was, or"
             " start anew"
         )
-    return fitting(values, schema, str(path))
+    return fitting(values, schema, where)
 
 
 def fitting(values: Any, schema: type[Schema], where: str) -> Schema:

@@ -168,6 +168,10 @@ class Members:
     """An archive whose members are told one by one."""
 
     tell: Callable[[], Iterator[Waiting]]
+    number: int
+
+    def count(self) -> int:
+        return self.number
 
     def images(self) -> Iterator[Waiting]:
         return self.tell()
@@ -196,7 +200,7 @@ def test_large_members_of_archives_do_not_pile_up(
             most = max(most, given - read)
             yield Waiting(str(number), take, num_bytes=100)
 
-    listed = Inputs((Members(members),), 12)  # type: ignore[arg-type]
+    listed = Inputs((Members(members, 12),))  # type: ignore[arg-type]
     found = list(predict(network, listed, spec, classes, workers=1, batch_size=12))
     assert [each.path for each in found] == [str(number) for number in range(12)]
     assert most <= 2

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from backbones.classifier.predictions import Guess, Prediction
 from backbones.classifier.template import fill, read_template, submission_for, write_filled
-from backbones.classifier.writers import Guess, Prediction, Submission
+from backbones.classifier.writers import Submission
 from backbones.errors import BadData, NotFound, WrongUse
 
 CLASSES = ("cat", "dog")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from backbones.classifier.writers import FORMATS, Guess, Prediction, Submission, write_predictions
+from backbones.classifier.predictions import Guess, Prediction
+from backbones.classifier.writers import FORMATS, Submission, write_predictions
 from backbones.errors import BadData, MissingExtra, WrongUse
 
 ANSWERS = (

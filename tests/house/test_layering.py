@@ -38,7 +38,7 @@ LEVELS = [
         *("report", "scaling", "ledger"),
     },
     {"classifier"},
-    {"workflows", "serving", "playground", "quantization"},
+    {"workflows", "cluster", "serving", "playground", "quantization"},
     {"api"},
     {"cli"},
 ]

@@ -10,19 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from backbones.classifier.assembly import Member
-from backbones.classifier.checked import inference_of
 from backbones.classifier.evaluation import Evaluation, evaluate_together
 from backbones.classifier.explained import Explanation
 from backbones.classifier.explaining import Question, Target, explain_images, targets_of
 from backbones.classifier.held_out import Wanted, images_for_all, spread, was_chosen_by
 from backbones.classifier.options import InferenceOptions
-from backbones.classifier.predictions import (
-    KEPT_PX,
-    Prediction,
-    Predictions,
-    class_names,
-    predictions_of,
-)
+from backbones.classifier.predictions import KEPT_PX, Prediction, Predictions
+from backbones.classifier.predictor import Predictor
 from backbones.classifier.processes import together
 from backbones.classifier.source import source_of
 from backbones.classifier.vectors import Features, extract_features, usual_tap
@@ -136,12 +130,9 @@ class Classifier:
         progress: Progress | None = None,
     ) -> Iterator[Prediction]:
         """`predict` for more images than memory holds: each prediction is handed out once."""
-        if top is not None and top < 1:
-            raise WrongUse(f"top is {top}, expected at least 1")
-        names = class_names(self.classes, shown(self.classes, lang))
         source = source_of(images, stdin=sys.stdin.buffer)
-        answers = inference_of(self.members, options, source.num_images).answers(source, progress)
-        return predictions_of(answers, names, None if top is None else min(top, len(names)))
+        ready = Predictor(self.members, options, source.num_images, top=top, lang=lang)
+        return ready.predictions(source, progress)
 
     def evaluate(
         self,

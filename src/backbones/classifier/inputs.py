@@ -1,4 +1,4 @@
-"""Where images to predict come from: files, folders, patterns, archives, standard input.
+"""Where images to predict come from: files, folders, patterns, archives, tables, standard input.
 
 What is named is looked up before any work begins; images are read one after the other.
 """
@@ -9,13 +9,18 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
 
 from backbones.classifier.archives import ARCHIVES, Waiting, count_in, images_in, nothing_in
+from backbones.classifier.tables import SUFFIX as TABLE
+from backbones.classifier.tables import count_in_table, images_in_table, nothing_in_table
 from backbones.data.files import MAX_FILE_BYTES, read_bytes
 from backbones.data.sets.listing import (
     is_image_name,
+    look,
     of_the_system,
     walk_images,
 )
@@ -33,21 +38,53 @@ class Inputs:
     """All images that were asked for.
 
     Args:
-        parts: one per file or archive, in order.
-        num_images: how many there are; a tar file counts as one, for it has no index.
+        parts: one per file, archive or table, in order.
     """
 
     parts: tuple[_Part, ...]
-    num_images: int
+
+    @cached_property
+    def num_images(self) -> int:
+        """How many there are; a tar file counts as one, for it has no index."""
+        return sum(part.count() for part in self.parts)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the files, archives and tables are called."""
+        return tuple(part.name for part in self.parts)
 
     def __iter__(self) -> Iterator[Waiting]:
         for part in self.parts:
             yield from part.images()
 
+    def shards(self, num_files: int) -> Iterator[Inputs]:
+        """The same in pieces that can be answered apart.
+
+        Args:
+            num_files: that lie one by one, in a piece; an archive or a table is one by itself.
+
+        Raises:
+            WrongUse: standard input is among them, which no other process can read.
+        """
+        for kind, group in groupby(self.parts, type):
+            if kind is _Bytes:
+                raise WrongUse("- is one image of standard input, which cannot be divided")
+            parts = list(group)
+            most = num_files if kind is _File else 1
+            for first in range(0, len(parts), most):
+                yield Inputs(tuple(parts[first : first + most]))
+
 
 @dataclass(frozen=True)
 class _File:
     path: Path
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    def count(self) -> int:
+        return 1
 
     def images(self) -> Iterator[Waiting]:
         yield Waiting(str(self.path), lambda: read_bytes(self.path))
@@ -58,6 +95,9 @@ class _Bytes:
     name: str
     data: bytes
 
+    def count(self) -> int:
+        return 1
+
     def images(self) -> Iterator[Waiting]:
         yield Waiting(self.name, lambda: self.data)
 
@@ -66,21 +106,50 @@ class _Bytes:
 class _Archive:
     path: Path
 
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    def count(self) -> int:
+        return count_in(self.path)
+
+    def nothing(self) -> str:
+        return nothing_in(self.path)
+
     def images(self) -> Iterator[Waiting]:
         return images_in(self.path)
 
 
-_Part = _File | _Bytes | _Archive
+@dataclass(frozen=True)
+class _Table:
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    def count(self) -> int:
+        return count_in_table(self.path)
+
+    def nothing(self) -> str:
+        return nothing_in_table(self.path)
+
+    def images(self) -> Iterator[Waiting]:
+        return images_in_table(self.path)
+
+
+_Part = _File | _Bytes | _Archive | _Table
 
 
 def find_inputs(inputs: Sequence[str | Path], *, stdin: BinaryIO | None = None) -> Inputs:
     """Look up everything that was named, before any image is read.
 
     Args:
-        inputs: files; folders (every image below, sorted by path); patterns such as
-            `photos/**/*.jpg`; .zip and .tar archives, compressed or not (every image in them,
-            in their own order); `-` for standard input, which holds one image or else a list
-            of any of these, a line each or separated by NUL.
+        inputs: files; folders (every image below, sorted by path; where there is none, the
+            archives and tables that lie in it); patterns such as `photos/**/*.jpg`; .zip and .tar
+            archives, compressed or not (every image in them, in their own order); Parquet tables
+            with a column of image files; `-` for standard input, which holds one image or else a
+            list of any of these, a line each or separated by NUL.
         stdin: standard input; needed for `-`.
 
     Raises:
@@ -92,22 +161,24 @@ def find_inputs(inputs: Sequence[str | Path], *, stdin: BinaryIO | None = None) 
         parts.extend(_standard_input(stdin) if str(each) == "-" else _named(str(each)))
     if not parts:
         raise WrongUse("no images were named; expected files, folders, patterns, archives or -")
-    return Inputs(tuple(parts), sum(map(_count, parts)))
+    return Inputs(tuple(parts))
 
 
 def _named(name: str) -> Iterator[_Part]:
     path = Path(name)
     if path.is_dir():
         found, others = walk_images(path)
-        if not found:
+        shards = [] if found else list(_shards_in(path))
+        if not found and not shards:
             raise NotFound(
                 f"{name} holds no images ({others} other files); expected files such as .jpg"
             )
         yield from (_File(path / inside) for inside in found)
-    elif name.lower().endswith(ARCHIVES) and path.is_file():
-        if reason := nothing_in(path):
+        yield from shards
+    elif (packed := _packed(path)) is not None and path.is_file():
+        if reason := packed.nothing():
             raise NotFound(f"{name} {reason}")
-        yield _Archive(path)
+        yield packed
     elif os.path.lexists(path):
         yield _File(path)
     elif glob.has_magic(name):
@@ -118,8 +189,23 @@ def _named(name: str) -> Iterator[_Part]:
         raise NotFound(f"there is no file or folder {name}." + nearest_file(path.name, beside))
 
 
+def _shards_in(folder: Path) -> Iterator[_Archive | _Table]:
+    """The archives and tables of a folder that have images in them."""
+    for name in look(folder).others:
+        packed = _packed(folder / name)
+        if packed is not None and not packed.nothing():
+            yield packed
+
+
+def _packed(path: Path) -> _Archive | _Table | None:
+    """A file that holds many images, by its name; None for any other."""
+    if path.name.lower().endswith(ARCHIVES):
+        return _Archive(path)
+    return _Table(path) if path.suffix.lower() == TABLE else None
+
+
 def _matching(pattern: str) -> Iterator[_Part]:
-    """Images, archives and folders that match; other files are passed over."""
+    """Images, archives, tables and folders that match; other files are passed over."""
     found = False
     said = Path(pattern).parts
     for name in sorted(glob.glob(pattern, recursive=True)):
@@ -130,10 +216,10 @@ def _matching(pattern: str) -> Iterator[_Part]:
             if "**" not in pattern and walk_images(Path(name))[0]:
                 found = True
                 yield from _named(name)
-        elif name.lower().endswith(ARCHIVES):
-            if not nothing_in(Path(name)):
+        elif (packed := _packed(Path(name))) is not None:
+            if not packed.nothing():
                 found = True
-                yield _Archive(Path(name))
+                yield packed
         elif is_image_name(name):
             found = True
             yield from _named(name)
@@ -173,7 +259,3 @@ def _as_text(data: bytes) -> str | None:
         listed = os.fsdecode(data)
         first = listed.replace("\0", "\n").split("\n", 1)[0].strip("\r")
         return listed if first and os.path.lexists(first) else None
-
-
-def _count(part: _Part) -> int:
-    return count_in(part.path) if isinstance(part, _Archive) else 1

@@ -30,7 +30,8 @@ class Output:
     """Where predictions go, and in which form.
 
     Args:
-        format: "text", "json" (one object a line), "csv", "parquet" or "submission".
+        format: "text", "jsonl" (or "json": one object a line), "csv", "parquet" or
+            "submission".
         target: a file, or an open text stream.
         images: folder for annotated copies and a page of them, or None.
         submission: how a submission looks; id and likeliest class where None.

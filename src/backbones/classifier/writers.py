@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, Protocol, TextIO, TypeVar
+from typing import Literal, Protocol, TextIO, TypeVar
 
-from backbones.classifier.predictions import Guess, Prediction
+from backbones.classifier.prediction_tables import (
+    Columns,
+    csv_row,
+    csv_rows,
+    in_digits,
+    parquet_table,
+)
+from backbones.classifier.predictions import Prediction
 from backbones.classifier.second_look import Computed
-from backbones.errors import BadData, MissingExtra, WrongUse, nearest
+from backbones.errors import BadData, WrongUse, nearest
 from backbones.files import write_atomic
-from backbones.text import raw_bytes, shown, spelled, to_json
+from backbones.text import raw_bytes, shown, to_json
 
 Rows = Iterator[str]
 
@@ -69,6 +74,32 @@ class Written:
     num_rechecked: int = 0
 
 
+def encode_predictions(
+    predictions: Iterable[Prediction],
+    format: str,
+    *,
+    submission: Submission | None = None,
+    columns: Columns | None = None,
+) -> tuple[bytes, Written]:
+    """The content of a file of predictions, and what is in it.
+
+    Args:
+        predictions, format, submission: as of `write_predictions`.
+        columns: of a table; None for those that the predictions need.
+
+    Raises:
+        WrongUse, MissingExtra, BadData: as `write_predictions`.
+    """
+    _refuse_unknown(format)
+    seen = Tally()
+    counted = seen.count(predictions)
+    if format == "parquet":
+        data = parquet_table(counted, columns)
+    else:
+        data = raw_bytes("".join(_rows_of(counted, format, submission, columns)))
+    return data, seen.written()
+
+
 def write_predictions(
     predictions: Iterable[Prediction],
     format: str,
@@ -80,7 +111,7 @@ def write_predictions(
 
     Args:
         predictions: in the order to write.
-        format: one of `FORMATS`. "text" is for people; "json" has one object a line with `path`
+        format: one of `FORMATS`. "text" is for people; "jsonl" has one object a line with `path`
             and `predictions` or `error`, and an `id` beside a name where the network calls the
             class something else; "csv" one row an image; "parquet" the same as "json" in columns;
             "submission" what `submission` says. For a submission of probabilities the
@@ -93,29 +124,36 @@ def write_predictions(
         MissingExtra: Parquet without pyarrow.
         BadData: a submission in which two images have one id.
     """
+    _refuse_unknown(format)
+    if isinstance(target, Path):
+        data, written = encode_predictions(predictions, format, submission=submission)
+        write_atomic(target, data)
+        return written
+    if format == "parquet":
+        raise WrongUse("parquet is binary; name a file to write it to")
+    seen = Tally()
+    for row in _rows_of(seen.count(predictions), format, submission, None):
+        _say(target, row)
+    return seen.written()
+
+
+def _refuse_unknown(format: str) -> None:
     if format not in FORMATS:
         raise WrongUse(
             f"there is no format {format!r}; there are {', '.join(FORMATS)}."
             + nearest(format, FORMATS)
         )
-    seen = Tally()
-    counted = seen.count(predictions)
-    if format == "parquet":
-        if not isinstance(target, Path):
-            raise WrongUse("parquet is binary; name a file to write it to")
-        write_atomic(target, _parquet(counted))
-        return seen.written()
-    rows: Rows
+
+
+def _rows_of(
+    predictions: Iterable[Prediction],
+    format: str,
+    submission: Submission | None,
+    columns: Columns | None,
+) -> Rows:
     if format == "submission":
-        rows = _submission(counted, submission or Submission())
-    else:
-        rows = _ROWS[format](counted)
-    if isinstance(target, Path):
-        write_atomic(target, raw_bytes("".join(rows)))
-    else:
-        for row in rows:
-            _say(target, row)
-    return seen.written()
+        return _submission(predictions, submission or Submission())
+    return csv_rows(predictions, columns) if format == "csv" else _LINES[format](predictions)
 
 
 class Row(Protocol):
@@ -174,11 +212,6 @@ def _say(stream: TextIO, text: str) -> None:
     stream.flush()
 
 
-def _number(probability: float) -> str:
-    """Six significant digits: enough for any ranking, and small ones do not become zero."""
-    return f"{probability:.6g}"
-
-
 def _text(predictions: Iterable[Prediction]) -> Rows:
     for each in predictions:
         lines = [shown(each.path)]
@@ -197,49 +230,12 @@ def _json(predictions: Iterable[Prediction]) -> Rows:
         yield to_json(each.to_json()) + "\n"
 
 
-def _csv(predictions: Iterable[Prediction]) -> Rows:
-    """Columns path, error, name_1, probability_1 and so on; the precision, where it varies."""
-    waiting: list[Prediction] = []
-    source = iter(predictions)
-    for each in source:
-        waiting.append(each)
-        if each.predictions:  # the first readable image tells how many answers there are
-            break
-    places = range(1, 1 + (len(waiting[-1].predictions) if waiting else 0))
-    header = ["path", "error", *(f"{what}_{i}" for i in places for what in ("name", "probability"))]
-    varies = bool(waiting) and was_checked(waiting[-1])
-    yield _csv_row([*header, *["precision"] * varies])
-    for group in (waiting, source):
-        for each in group:
-            cells = [each.path, each.error or ""]
-            for guess in each.predictions:
-                cells += [guess.name, _number(guess.probability)]
-            cells += [""] * (len(header) - len(cells))
-            yield _csv_row([*cells, *[precision_of(each)] * varies])
-
-
-def was_checked(prediction: Prediction) -> bool:
-    """Whether answers may be in a faster precision, as far as that agrees with the exact one."""
-    return prediction.computed is not None and prediction.computed.second_look is not None
-
-
-def precision_of(prediction: Prediction) -> str:
-    """That an image was answered in; empty where it was not answered."""
-    return "" if prediction.computed is None else prediction.computed.compute.precision
-
-
-def _csv_row(cells: Iterable[str]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue()
-
-
-_ROWS: dict[str, Callable[[Iterable[Prediction]], Rows]] = {
+_LINES: dict[str, Callable[[Iterable[Prediction]], Rows]] = {
     "text": _text,
     "json": _json,
-    "csv": _csv,
+    "jsonl": _json,
 }
-FORMATS = (*_ROWS, "parquet", "submission")
+FORMATS = (*_LINES, "csv", "parquet", "submission")
 
 
 def _submission(predictions: Iterable[Prediction], wanted: Submission) -> Rows:
@@ -251,7 +247,7 @@ def _submission(predictions: Iterable[Prediction], wanted: Submission) -> Rows:
     paths: dict[str, str] = {}
     unreadable: list[str] = []
     if wanted.content != "all":
-        yield _csv_row(header)
+        yield csv_row(header)
     for each in predictions:
         key = PurePosixPath(each.path.replace("\\", "/")).stem
         if key in paths:
@@ -265,12 +261,12 @@ def _submission(predictions: Iterable[Prediction], wanted: Submission) -> Rows:
             continue
         if wanted.content == "all" and names is None:
             names = tuple(sorted(guess.class_name for guess in each.predictions))
-            yield _csv_row([header[0], *(dict(wanted.labels).get(name, name) for name in names)])
-        yield _csv_row([key, *submitted(each, wanted, names)])
+            yield csv_row([header[0], *(dict(wanted.labels).get(name, name) for name in names)])
+        yield csv_row([key, *submitted(each, wanted, names)])
     if wanted.unreadable is not None:
         width = len(names) if names is not None else 1
         for key in unreadable:
-            yield _csv_row([key, *[wanted.unreadable] * width])
+            yield csv_row([key, *[wanted.unreadable] * width])
 
 
 def submitted(each: Prediction, wanted: Submission, names: tuple[str, ...] | None) -> list[str]:
@@ -293,44 +289,4 @@ def submitted(each: Prediction, wanted: Submission, names: tuple[str, ...] | Non
             f" and use one of the network's names.{nearest(missing[0], found)}"
         )
     low = wanted.clip or 0.0
-    return [_number(min(max(found[name], low), 1 - low)) for name in columns]
-
-
-def _spelled(guess: Guess) -> dict[str, Any]:
-    """An answer in Parquet's strings, which are UTF-8."""
-    id_ = None if guess.id is None else spelled(guess.id)
-    answer = replace(guess, name=spelled(guess.name), id=id_).to_json()
-    return {**answer, "probability": guess.probability}
-
-
-def _parquet(predictions: Iterable[Prediction]) -> bytes:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise MissingExtra("pyarrow", "parquet", "the Parquet format") from None
-    kinds = {"name": pyarrow.string(), "id": pyarrow.string(), "probability": pyarrow.float32()}
-    answered = list(predictions)
-    if all(guess.id is None for each in answered for guess in each.predictions):
-        del kinds["id"]
-    guess = pyarrow.struct(list(kinds.items()))
-    schema = pyarrow.schema(
-        [
-            ("path", pyarrow.string()),
-            ("predictions", pyarrow.list_(guess)),
-            ("error", pyarrow.string()),
-            ("precision", pyarrow.string()),
-        ]
-    )
-    rows = [
-        {
-            "path": spelled(each.path),
-            "predictions": [_spelled(one) for one in each.predictions],
-            "error": None if each.error is None else spelled(each.error),
-            "precision": precision_of(each) or None,
-        }
-        for each in answered
-    ]
-    data = io.BytesIO()
-    parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), data)
-    return data.getvalue()
+    return [in_digits(min(max(found[name], low), 1 - low)) for name in columns]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -20,6 +20,7 @@ from backbones.cli.options import (
     Top,
     complete_protocols,
 )
+from backbones.cli.parts import PartsOptions, write_parts
 from backbones.cli.submission import SubmissionOptions
 from backbones.errors import WrongUse
 
@@ -46,20 +47,22 @@ Views = Annotated[
     ),
 ]
 Form = Annotated[
-    Literal["text", "json", "csv", "parquet", "submission"],
+    Literal["text", "json", "jsonl", "csv", "parquet", "submission"] | None,
     typer.Option(
-        help="json is one object a line; submission is a competition's CSV.",
+        help="json and jsonl are one object a line; submission is a competition's CSV. Default:"
+        " text, and parquet for parts.",
         rich_help_panel=OUTPUT,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="As --format json.", rich_help_panel=OUTPUT)]
 Out = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--out",
         "-o",
         metavar="FILE",
-        help="Write here instead of standard output.",
+        help="Write here instead of standard output; a folder (DIR/, or shards as images) gets"
+        " a part for each shard.",
         rich_help_panel=OUTPUT,
     ),
 ]
@@ -79,12 +82,13 @@ def predict(
     also: Also = None,
     protocol: Views = "single",
     top: Top = 5,
-    format: Form = "text",
+    format: Form = None,
     json: AsJson = False,
     out: Out = None,
     pictures: Annotate = None,
     *,
     options: SubmissionOptions,
+    many: PartsOptions,
     lang: Language = "en",
     batch_size: BatchSize = None,
     compute: CheckedOptions,
@@ -99,48 +103,69 @@ def predict(
     columns of a template is recognised by their names and contents; where that is not certain,
     --probability-of or --class-as decides.
 
+    Where --out is a folder, each archive, table, or 1,024 images in files are a shard, and each
+    shard becomes a part there, made once and whole, whatever is killed. The same command, begun
+    again or on more machines that share the folder, does what is missing.
+
     Examples:
         backbones predict runs/demo photos --json
         backbones predict vgg16.tv_in1k photo.jpg --top 3 --lang zh
         backbones predict runs/five test.zip --submission answers.csv
+        backbones predict runs/demo 'shards/*.tar' --out answers/ --format parquet
     """
-    if json:
-        if format not in ("text", "json"):
-            raise WrongUse(f"--json and --format {format} exclude each other; choose one")
-        format = "json"
-    if options.submission is not None:
-        if out is not None or format not in ("text", "submission"):
-            raise WrongUse("--submission says where and in which form; omit --out and --format")
-        format, out = "submission", options.submission
-    if format != "submission":
-        options.refuse_without_file()
-    from backbones import predict_files
-
-    wanted = options.wanted if format == "submission" else None
+    form, out = _form_and_place(format, out, options, json=json)
+    asked: dict[str, Any] = {"protocol": protocol, "top": top, "lang": lang}
+    asked |= {"batch_size": batch_size}
+    parts = form != "submission" and many.wanted(out, images)
+    if parts and pictures is not None:
+        raise WrongUse("--pictures needs one --out file; annotate a few images by themselves")
+    wanted = options.wanted if form == "submission" else None
     networks = opened([classifier, *(also or [])], lang, compute)
-    # answers that come to the terminal one by one are a progress of their own
-    shown = sys.stdout.isatty() and out is None
-    with progress("predicting", quiet=shown) as report_progress:
-        written = predict_files(
-            networks,
-            images,
-            out or sys.stdout,
-            format=format,
-            annotated=pictures,
-            submission=wanted,
-            template=options.template,
-            protocol=protocol,
-            top=top,
-            lang=lang,
-            batch_size=batch_size,
-            progress=report_progress,
-        )
+    if parts and out is not None:
+        write_parts(networks, images, out, format=form or "parquet", share=many.place, **asked)
+        return
+    asked |= {"format": form or "text", "annotated": pictures, "submission": wanted}
+    written = _write_file(networks, images, out, {**asked, "template": options.template})
     if out:
         say(f"wrote {written.num_images - len(written.extra)} predictions to {out}")
     if pictures:
         say(f"annotated copies are in {pictures}; open {pictures / 'index.html'}")
     tell_agreement(written)
     tell_failures(written)
+
+
+def _form_and_place(
+    format: str | None, out: str | None, options: SubmissionOptions, *, json: bool
+) -> tuple[str | None, str | None]:
+    """In which form predictions are written, None for the usual one, and where.
+
+    Raises:
+        WrongUse: options that exclude each other.
+    """
+    if json:
+        if format not in (None, "json"):
+            raise WrongUse(f"--json and --format {format} exclude each other; choose one")
+        format = "json"
+    if options.submission is not None:
+        if out is not None or format not in (None, "submission"):
+            raise WrongUse("--submission says where and in which form; omit --out and --format")
+        return "submission", str(options.submission)
+    if format != "submission":
+        options.refuse_without_file()
+    return format, out
+
+
+def _write_file(
+    networks: Any, images: list[str], out: str | None, asked: dict[str, Any]
+) -> Written:
+    """Predict into one file, or to standard output."""
+    from backbones import predict_files
+
+    # answers that come to the terminal one by one are a progress of their own
+    shown = sys.stdout.isatty() and out is None
+    with progress("predicting", quiet=shown) as report_progress:
+        target = sys.stdout if out is None else Path(out)
+        return predict_files(networks, images, target, progress=report_progress, **asked)
 
 
 def tell_agreement(written: Written) -> None:

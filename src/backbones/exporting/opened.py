@@ -35,6 +35,7 @@ class ExportedNetwork(RuntimeNetwork):
 
     def __init__(self, model: Model, description: Description) -> None:
         super().__init__(find_target(description.target).runtime, description.precision)
+        self.description = description
         self._model = model
         self._spec, self._form = description.bundle.spec, description.form
 

@@ -88,7 +88,7 @@ def read_tables(root: Path, paths: Sequence[Path], holdout: Holdout, where: str)
 
     def read_row(place: str) -> bytes:
         table, _, row = place.rpartition("#")
-        return _bytes(cells[table][int(row)].as_py())
+        return encoded_bytes(cells[table][int(row)].as_py())
 
     parts = {
         name: replace(split, images=RowImages(root, tuple(_names(split)), read_row))
@@ -145,7 +145,12 @@ def _images(path: Path, column: str) -> Any:
         raise BadData(f"{path} is not a readable Parquet table: {error}") from error
 
 
-def _bytes(cell: Any) -> bytes:
+def encoded_bytes(cell: Any) -> bytes:
+    """The image file that a cell holds.
+
+    Raises:
+        BadImage: it holds none.
+    """
     data = cell.get("bytes") if isinstance(cell, dict) else cell
     if not isinstance(data, bytes):
         raise BadImage("the table holds no bytes for it")
