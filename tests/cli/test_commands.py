@@ -198,6 +198,8 @@ def test_train_leaves_everything_in_the_run_folder(trained: Path) -> None:
         "evaluation.json",
         "confusion.png",
         "confusion.csv",
+        "answers.csv",
+        "mistakes.html",
     }
     found = json.loads((trained / "evaluation.json").read_text())
     assert found["top1_error_percent"] <= 30  # 0.0 to 12.5 over five seeds; a guess is wrong on 50

@@ -22,7 +22,7 @@ def test_demo_reaches_the_accuracy_that_the_readme_promises(backbones, demo_fold
     found = json.loads((demo_folder / "evaluation.json").read_text())
     assert found["num_samples"] == 359
     assert found["top1_error_percent"] <= 3  # 0.0 to 0.84 over five seeds; a guess is wrong on 90
-    for name in ("best.safetensors", "metrics.jsonl", "curves.png", "images.html"):
+    for name in ("best.safetensors", "metrics.jsonl", "curves.png", "images.html", "mistakes.html"):
         assert (demo_folder / name).stat().st_size > 1000, name
     assert "Try next" in answer.err
 

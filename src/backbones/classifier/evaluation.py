@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from backbones.classifier.assembly import Member
 from backbones.classifier.checked import SampledFigures, inference_of, sampled_figures
+from backbones.classifier.evaluated import EvaluatedImages
 from backbones.classifier.inference import Inference, Outputs, collected
 from backbones.classifier.options import InferenceOptions
 from backbones.classifier.processes import gather, place
@@ -53,6 +54,8 @@ class Evaluation:
             answers are exact, or were asked for in one precision.
         num_rechecked: images that were answered in the faster precision and again exactly.
         data: what was understood of the data, and which split was measured; empty if not told.
+        images: each with its truth and its answer; None where they are not at hand. Not in the
+            JSON.
     """
 
     protocol: Protocol
@@ -67,6 +70,7 @@ class Evaluation:
     data: str = ""
     sampled: SampledFigures | None = None
     num_rechecked: int = 0
+    images: EvaluatedImages | None = field(default=None, repr=False, compare=False)
 
     @property
     def views_per_image(self) -> int:
@@ -213,6 +217,7 @@ def evaluate_together(
         models=tuple(each.name for each in members),
         sampled=sampled_figures(inference, matched.labels),
         num_rechecked=answers.num_rechecked,
+        images=EvaluatedImages(matched.take(answers.indices), answers.log_probabilities),
     )
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 
 from backbones.classifier.classifier import Classifier
 from backbones.classifier.options import InferenceOptions
-from backbones.classifier.predictions import KEPT_PX, Prediction
+from backbones.classifier.predictions import KEPT_PX, Prediction, class_names
 from backbones.classifier.template import read_template, submission_for, write_filled
 from backbones.classifier.writers import Submission, Written, write_predictions
 from backbones.errors import NotFound, WrongUse, nearest
-from backbones.labels import Lang
+from backbones.labels import Lang, shown
 from backbones.progress import Progress
 from backbones.report.fonts import font_note
 from backbones.report.images import annotate, save_image
@@ -94,7 +95,10 @@ def write_answers(
         progress=progress,
     )
     if output.images is not None:
-        predictions = _annotated(predictions, output.images, top)
+        classes = classifier.classes
+        names = [name for name, _ in class_names(classes, shown(classes, lang))]
+        truths = _Truths(classes, names)
+        predictions = _annotated(predictions, output.images, top, truths)
     if template is not None and wanted is not None and isinstance(output.target, Path):
         return write_filled(template, wanted, predictions, output.target)
     return write_predictions(predictions, output.format, output.target, submission=wanted)
@@ -118,7 +122,33 @@ def _wanted(submission: Submission | None, classes: Sequence[str]) -> Submission
     return submission
 
 
-def _annotated(predictions: Iterator[Prediction], folder: Path, top: int) -> Iterator[Prediction]:
+@dataclass(frozen=True)
+class _Truths:
+    """Which class an image is of, where the folder that holds it has the name of a class.
+
+    Args:
+        classes: of the network.
+        names: what answers call them.
+    """
+
+    classes: Sequence[str]
+    names: Sequence[str]
+
+    def of(self, path: str) -> str | None:
+        folder = PurePosixPath(path.replace("::", "/").replace("\\", "/")).parent.name
+        return self._by_folder.get(same_name(folder).casefold())
+
+    @cached_property
+    def _by_folder(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for spelling in (self.names, self.classes):
+            found |= {same_name(s).casefold(): n for s, n in zip(spelling, self.names, strict=True)}
+        return found
+
+
+def _annotated(
+    predictions: Iterator[Prediction], folder: Path, top: int, truths: _Truths
+) -> Iterator[Prediction]:
     """Write a copy of every image that passes, with its answers, and at the end the page."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,14 +158,17 @@ def _annotated(predictions: Iterator[Prediction], folder: Path, top: int) -> Ite
     taken: set[str] = set()
     for each in predictions:
         guesses = tuple((guess.name, guess.probability) for guess in each.predictions[:top])
+        true_name = truths.of(each.path)
         if each.image is not None:
-            copy = annotate(each.image, guesses)
+            copy = annotate(each.image, guesses, true_name=true_name)
             save_image(copy, folder / free_name(each.path, taken, ".jpg"))
         if len(cells) < _PAGE_LIMIT:
-            cells.append(ShownImage(each.path, each.image, guesses, error=each.error))
+            cells.append(ShownImage(each.path, each.image, guesses, true_name, each.error))
         yield each
     names = sorted({name for cell in cells for name, _ in cell.predictions})
     notes = [note for note in (font_note(names),) if note]
+    if any(cell.true_name for cell in cells):
+        notes.append("The true class is the name of the folder that holds the image.")
     if len(cells) == _PAGE_LIMIT:
         notes.append(f"The page shows the first {_PAGE_LIMIT} images.")
     write_page(cells, folder / "index.html", title="Predictions", notes=notes)

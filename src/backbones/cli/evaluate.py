@@ -54,7 +54,21 @@ Split = Annotated[
 ]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", "-o", metavar="FOLDER", help="For the report and the confusion matrix."),
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FOLDER",
+        help="For the report, the confusion matrix, every answer (answers.csv) and a page of the"
+        " mistakes (mistakes.html).",
+    ),
+]
+HeatMaps = Annotated[
+    bool,
+    typer.Option(
+        "--heat-maps",
+        help="With --out: on the page, where the network saw the class that it named and the true"
+        " one, for the worst mistakes.",
+    ),
 ]
 
 
@@ -70,6 +84,7 @@ def evaluate(
     *,
     compute: CheckedOptions,
     out: Out = None,
+    heat_maps: HeatMaps = False,
     output: OutputOptions,
 ) -> None:
     """Measure a trained network, or several averaged.
@@ -92,7 +107,11 @@ def evaluate(
             "evaluate needs a classifier and data: backbones evaluate CLASSIFIER... DATA;"
             " `backbones evaluate --protocol list` shows the protocols"
         )
+    if heat_maps and not out:
+        raise WrongUse("--heat-maps belong to a page: name its folder with --out")
     classifier = opened(given[:-1], lang, compute)
+    if heat_maps and len(classifier.members) > 1:
+        raise WrongUse("--heat-maps show what one network saw; leave them out for several")
     with progress("evaluating") as report_progress:
         found = classifier.evaluate(
             given[-1],
@@ -111,7 +130,7 @@ def evaluate(
         from backbones import write_evaluation
         from backbones.report.fonts import font_note
 
-        for path in write_evaluation(found, out):
+        for path in write_evaluation(found, out, explainer=classifier if heat_maps else None):
             say(f"wrote {path}")
         if note := font_note([row.name for row in found.report.per_class]):
             say(note)

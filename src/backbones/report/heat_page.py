@@ -12,6 +12,16 @@ import numpy.typing as npt
 from backbones.report.heat import HeatMap, colour_bar, heat_overlay, panel_image
 from backbones.report.page import answers, document, embedded
 
+OVER_STYLE = """
+.over { position: relative; }
+.over img:last-child { position: absolute; inset: 0; transition: opacity .15s; }
+.over:hover img:last-child, .over:focus img:last-child { opacity: 0; }
+article .bar img { height: 10px; border-radius: 3px; object-fit: fill; }
+.bar { font-size: 12px; color: var(--faint); }
+.bar span { display: flex; justify-content: space-between; column-gap: 12px; }
+.bar i:last-child { text-align: right; }
+"""
+"""Of what `overlay` draws."""
 _STYLE = """
 main { display: block; }
 article { display: grid; gap: 14px 22px; margin-bottom: 18px; padding: 14px;
@@ -24,13 +34,6 @@ figure { margin: 0; min-width: 0; }
 figcaption { font-weight: 600; overflow-wrap: anywhere; }
 figcaption small { display: block; font-weight: 400; color: var(--faint); }
 article figure img { aspect-ratio: auto; height: auto; }
-.over { position: relative; }
-.over img:last-child { position: absolute; inset: 0; transition: opacity .15s; }
-.over:hover img:last-child, .over:focus img:last-child { opacity: 0; }
-article .bar img { height: 10px; border-radius: 3px; object-fit: fill; }
-.bar { font-size: 12px; color: var(--faint); }
-.bar span { display: flex; justify-content: space-between; column-gap: 12px; }
-.bar i:last-child { text-align: right; }
 @media (max-width: 640px) { article { grid-template-columns: 1fr; } }
 """
 
@@ -66,7 +69,7 @@ def heat_page(shown: Iterable[ExplainedImage], *, title: str, notes: Sequence[st
         notes: sentences below it.
     """
     rows = "\n".join(_row(each) for each in shown)
-    return document(rows, title=title, notes=notes, style=_STYLE)
+    return document(rows, title=title, notes=notes, style=_STYLE + OVER_STYLE)
 
 
 def _row(shown: ExplainedImage) -> str:
@@ -74,18 +77,28 @@ def _row(shown: ExplainedImage) -> str:
     if shown.image is None:
         why = escape(shown.error or "")
         return f'<article><figure>{head}</figure><div class="error">{why}</div></article>'
-    panel = panel_image(shown.image)
-    below = embedded(panel, shown.caption)
-    figures = [f"<figure>{head}{below}</figure>"]
-    for each in shown.maps:
-        over = embedded(heat_overlay(panel, each.values, signed=each.signed), each.title)
-        figures.append(
-            f"<figure>{_caption(each.title, each.note)}"
-            f'<div class="over" tabindex="0">{below}{over}</div>{_bar(each)}</figure>'
-        )
+    figures = [f"<figure>{head}{embedded(panel_image(shown.image), shown.caption)}</figure>"]
+    figures += [overlay(shown.image, shown.caption, each) for each in shown.maps]
     return (
         f'<article><div class="maps">{"".join(figures)}</div>'
         f"<div>{answers(shown.predictions)}</div></article>"
+    )
+
+
+def overlay(image: npt.NDArray[np.uint8], caption: str, heat: HeatMap) -> str:
+    """HTML of a map over its image, which shows where the pointer is over it.
+
+    Args:
+        image: uint8 (H, W, 3 or 1).
+        caption: the image's name or path.
+        heat: over the panel that `panel_image` makes of it.
+    """
+    panel = panel_image(image)
+    below = embedded(panel, caption)
+    over = embedded(heat_overlay(panel, heat.values, signed=heat.signed), heat.title)
+    return (
+        f"<figure>{_caption(heat.title, heat.note)}"
+        f'<div class="over" tabindex="0">{below}{over}</div>{_bar(heat)}</figure>'
     )
 
 

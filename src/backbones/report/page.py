@@ -82,7 +82,7 @@ def image_page(shown: Iterable[ShownImage], *, title: str, notes: Sequence[str] 
         title: the heading.
         notes: sentences below it.
     """
-    return document("\n".join(_cell(each) for each in shown), title=title, notes=notes)
+    return document("\n".join(cell(each) for each in shown), title=title, notes=notes)
 
 
 def document(cells: str, *, title: str, notes: Sequence[str] = (), style: str = "") -> str:
@@ -116,7 +116,13 @@ def write_page(
     return path
 
 
-def _cell(shown: ShownImage) -> str:
+def cell(shown: ShownImage, below: str = "") -> str:
+    """HTML of an image with its answers.
+
+    Args:
+        shown: the image.
+        below: HTML that follows them.
+    """
     verdict = ""
     if shown.true_name is not None and shown.predictions:
         verdict = "right" if shown.predictions[0][0] == shown.true_name else "wrong"
@@ -133,7 +139,7 @@ def _cell(shown: ShownImage) -> str:
         text = {"right": "right", "wrong": "wrong, it is"}.get(verdict, "it is")
         name = "" if verdict == "right" else f" <strong>{escape(shown.true_name)}</strong>"
         parts.append(f'<div class="truth">{text}{name}</div>')
-    return "".join([*parts, "</article>"])
+    return "".join([*parts, below, "</article>"])
 
 
 def answers(predictions: Sequence[tuple[str, float]]) -> str:
