@@ -34,3 +34,9 @@ def photographs(real_data: Path | None, tmp_path_factory: pytest.TempPathFactory
             exif=exif,
         )
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Indexes of shards are kept for the session, and not in the user's cache."""
+    monkeypatch.setenv("BACKBONES_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))

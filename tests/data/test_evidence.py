@@ -12,7 +12,7 @@ from PIL import Image
 from backbones.data.check import check_data
 from backbones.data.pipeline import Pipeline
 from backbones.data.sets import open_data
-from backbones.data.source import DataSource, FileImages
+from backbones.data.source import DataSource, EncodedImages
 from backbones.errors import BadData, NotFound, WrongUse
 from backbones.spec import InputSpec
 
@@ -35,9 +35,9 @@ def labelled(source: DataSource, *splits: str) -> dict[str, str]:
     found = {}
     for split in splits or tuple(source.splits):
         images = source.splits[split].images
-        assert isinstance(images, FileImages)
+        assert isinstance(images, EncodedImages)
         labels = source.splits[split].labels
-        found |= {p: source.classes[x] for p, x in zip(images.paths, labels, strict=True)}
+        found |= {p: source.classes[x] for p, x in zip(images.names(), labels, strict=True)}
     return found
 
 

@@ -76,6 +76,7 @@ def split_source(split: Split) -> Source:
 
     def of_files(most: int) -> Iterator[Block]:
         assert not isinstance(images, ArrayImages)
+        images.expect(np.arange(len(images)))
         for index in range(len(images)):
             yield _encoded(images.name(index), partial(images.data, index))
 

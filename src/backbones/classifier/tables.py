@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from backbones.classifier.archives import Waiting
-from backbones.data.sets.parquet_images import encoded_bytes, image_column
+from backbones.data.shards.parquet import encoded_bytes, image_column
 from backbones.errors import BadData, BadImage
 
 SUFFIX = ".parquet"

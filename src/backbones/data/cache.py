@@ -36,9 +36,10 @@ import numpy.typing as npt
 
 from backbones.data.decoder_pool import DecoderPool
 from backbones.data.geometry import resized_size
+from backbones.data.random import Integers
 from backbones.data.readers import FileReader, NeededPx
 from backbones.data.render import Pixels, resize_pixels
-from backbones.data.source import FileImages
+from backbones.data.source import EncodedImages
 from backbones.errors import BackbonesError, BadImage
 from backbones.progress import Progress
 from backbones.spec import Interpolation
@@ -79,7 +80,7 @@ class CachedImages:
         form: what is stored of each.
     """
 
-    def __init__(self, file: _CacheFile, images: FileImages, form: CacheForm) -> None:
+    def __init__(self, file: _CacheFile, images: EncodedImages, form: CacheForm) -> None:
         self._file, self._form = file, form
         self._reader = FileReader(images, form.channels)
         self._good = np.zeros(len(images), dtype=bool)
@@ -109,6 +110,9 @@ class CachedImages:
         if isinstance(stored, BadImage):
             raise stored
         return use(stored)
+
+    def expect(self, indices: Integers) -> None:
+        """Nothing: the file is here."""
 
     def size(self, index: int) -> tuple[int, int] | None:
         """Width and height of image `index`, as stored; None for a bad one."""
@@ -179,7 +183,7 @@ class _CacheFile:
 def open_cache(
     folder: Path,
     name: str,
-    images: FileImages,
+    images: EncodedImages,
     form: CacheForm,
     *,
     pool: DecoderPool,
@@ -218,25 +222,22 @@ def open_cache(
 # --- keys ---------------------------------------------------------------------------------------
 
 
-def _place_key(images: FileImages, form: CacheForm) -> str:
+def _place_key(images: EncodedImages, form: CacheForm) -> str:
     """Which images, in which form: names the file, so that a stale cache is replaced."""
-    words = [str(images.root.resolve()), repr(form), *images.paths]
+    words = [images.place, repr(form), *images.names()]
     return hashlib.sha256(name_bytes("\0".join(words))).hexdigest()[:12]
 
 
-def _content_key(images: FileImages, form: CacheForm) -> str:
+def _content_key(images: EncodedImages, form: CacheForm) -> str:
     """The same, with each file's size and times: differs as soon as a file was changed.
 
     Whoever changes a file can set the time of its contents back, but not that of its entry.
     """
     digest = hashlib.sha256(f"{VERSION} {form!r}".encode())
-    for index, relative in enumerate(images.paths):
-        try:
-            facts = images.path(index).stat()
-            stamp = f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}"
-        except OSError:
-            stamp = "missing"
-        digest.update(name_bytes(f"{relative}\0{stamp}\n"))
+    for index, name in enumerate(images.names()):
+        size, *times = images.status(index)
+        stamp = "missing" if size < 0 else f"{size} {times[0]} {times[1]}"
+        digest.update(name_bytes(f"{name}\0{stamp}\n"))
     return digest.hexdigest()
 
 
@@ -282,7 +283,7 @@ def _tail(file: BinaryIO, size: int) -> tuple[bytes, dict[str, Any]]:
 
 def _build(
     path: Path,
-    images: FileImages,
+    images: EncodedImages,
     form: CacheForm,
     key: str,
     pool: DecoderPool,
@@ -317,10 +318,11 @@ def _build(
 
 
 def _prepared(
-    images: FileImages, form: CacheForm, pool: DecoderPool
+    images: EncodedImages, form: CacheForm, pool: DecoderPool
 ) -> Iterator[Pixels | BadImage]:
     """The images in order, decoded by the pool a little ahead of the writing."""
     reader = FileReader(images, form.channels)
+    reader.expect(np.arange(len(images)))
 
     def prepare(first: int) -> list[Pixels | BadImage]:
         last = min(first + _IMAGES_A_TASK, len(images))

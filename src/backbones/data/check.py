@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from backbones.data.alike import equal_groups, near_groups
-from backbones.data.examine import Examined, examine_all, examine_rows
+from backbones.data.examine import Examined, examine_all, examine_records
 from backbones.data.sets import open_data
 from backbones.data.sets.listing import count_of, walk_images
 from backbones.data.sets.splitting import ordered
-from backbones.data.source import ArrayImages, DataSource, Images, RowImages
+from backbones.data.shards.manifest import changed_shards
+from backbones.data.source import ArrayImages, DataSource, FileImages, Images
 from backbones.errors import BadData
 from backbones.files import expanded
 from backbones.progress import Progress
@@ -198,7 +199,8 @@ def check_data(
         found = examine_all([root / path for path in paths], workers=workers, progress=progress)
         return _report(str(where), "images", items, found, [f"no labels: {error}"], [])
     items, found = _look_at(source, workers, progress)
-    return _report(str(where), source.kind, items, found, [], list(source.notes))
+    problems = changed_shards(where) if source.kind in ("tar", "parquet") else []
+    return _report(source.where, source.kind, items, found, problems, list(source.notes))
 
 
 def _look_at(
@@ -214,6 +216,9 @@ def _look_at(
             _Item(split.name, label, name) for label, name in zip(labels, names, strict=True)
         )
         found.extend(_examined(split.images, workers, _shifted(progress, len(found), total)))
+    for name, reason in source.damaged:
+        items.append(_Item("", "", name))
+        found.append(Examined(reason=reason))
     return items, found
 
 
@@ -224,11 +229,11 @@ def _shifted(progress: Progress | None, before: int, total: int) -> Progress | N
 
 
 def _examined(images: Images, workers: int | None, progress: Progress | None) -> list[Examined]:
-    if isinstance(images, RowImages):
-        return list(examine_rows(images, progress))
-    if not isinstance(images, ArrayImages):
+    if isinstance(images, FileImages):
         paths = [images.path(i) for i in range(len(images))]
         return examine_all(paths, workers=workers, progress=progress)
+    if not isinstance(images, ArrayImages):
+        return list(examine_records(images, workers, progress))
     height, width, channels = images.array.shape[1:]
     mode = "RGB" if channels == 3 else "L"
     same = Examined(format="array", mode=mode, width=width, height=height)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from backbones.data.source import ArrayImages, DataSource, FileImages, Images, Split
+from backbones.data.source import ArrayImages, DataSource, Images, Split
 from backbones.errors import BadData, WrongUse
 from backbones.text import name_bytes
 
@@ -165,13 +165,9 @@ def _pooled(source: DataSource) -> Split:
 
 def _joined(where: str, parts: Sequence[Images]) -> Images:
     """The images of several splits of one data set, one after the other."""
-    files = [part for part in parts if isinstance(part, FileImages)]
-    arrays = [part for part in parts if isinstance(part, ArrayImages)]
-    if len(files) == len(parts) and len({part.root for part in files}) == 1:
-        return replace(files[0], paths=tuple(path for part in files for path in part.paths))
-    if len(arrays) == len(parts) and len({part.array.shape[1:] for part in arrays}) == 1:
-        origin = "+".join(dict.fromkeys(part.origin for part in arrays))
-        return ArrayImages(np.concatenate([part.array for part in arrays]), origin)
+    joined = parts[0].joined(parts[1:])
+    if joined is not None:
+        return joined
     raise BadData(
         f"the train and val images of {where} are stored differently, so that no folds can be"
         " made of both; expected files below one folder, or arrays of one size"

@@ -36,7 +36,7 @@ from backbones.data.decoder_pool import DecoderPool, usable_cores
 from backbones.data.finish import Finisher
 from backbones.data.geometry import Framing, evaluation_framing, shorter_px, tighten
 from backbones.data.memory import MemorySquares, can_cut_at_once
-from backbones.data.random import Integers, shuffled
+from backbones.data.random import Integers
 from backbones.data.readers import Reader, open_reader
 from backbones.data.render import Pixels, render
 from backbones.data.source import ArrayImages, Split
@@ -180,7 +180,11 @@ class Pipeline:
     def _orders(self, epoch: int, start: int) -> Iterator[_Order]:
         """What each batch is made of; sampled for many batches at once, which is cheaper."""
         count, size, augment = len(self.split), self.batch_size, self.augment
-        order = np.arange(count) if augment is None else shuffled(self.seed, epoch, count)
+        order = np.arange(count)
+        if augment is not None:
+            order = self.split.images.order(self.seed, epoch)
+        if self._reader is not None:
+            self._reader.expect(order[start * size :])
         stride = max(1, _DRAWN_AT_ONCE // size)
         for first in range(start, self.steps_per_epoch, stride):
             steps = range(first, min(first + stride, self.steps_per_epoch))

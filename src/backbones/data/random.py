@@ -70,3 +70,30 @@ def shuffled(seed: int, epoch: int, count: int) -> Integers:
     """The numbers 0 to count - 1 in an order that depends on the seed and the epoch alone."""
     words = _words(seed, epoch, np.arange(count, dtype=np.int64), _ORDER_SLOT)
     return np.argsort(words, kind="stable").astype(np.int64)
+
+
+def shuffled_in_windows(
+    seed: int, epoch: int, blocks: Integers, sizes: Integers, window: int
+) -> Integers:
+    """The numbers of images in an order that reads what lies together at about one time.
+
+    Blocks are shuffled as wholes, and then the images of so many blocks in a row as fill a window;
+    so whoever keeps two windows reads each block once. Where one window takes them all, the images
+    are shuffled evenly.
+
+    Args:
+        seed, epoch: as of `shuffled`.
+        blocks: the block of each image, from 0, int64 (N,).
+        sizes: the bytes of each image, int64 (N,).
+        window: bytes.
+    """
+    count = len(blocks)
+    words = _words(seed, epoch, np.arange(count, dtype=np.int64), _ORDER_SLOT)
+    if int(sizes.sum()) <= window:
+        return np.argsort(words, kind="stable").astype(np.int64)
+    bytes_of = np.bincount(blocks, weights=sizes).astype(np.int64)
+    order = shuffled(seed, epoch, len(bytes_of))
+    before = np.cumsum(bytes_of[order]) - bytes_of[order]
+    window_of = np.empty(len(order), dtype=np.int64)
+    window_of[order] = before // window
+    return np.lexsort((words, window_of[blocks])).astype(np.int64)

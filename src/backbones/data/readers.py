@@ -9,8 +9,9 @@ from typing import Protocol, TypeVar
 from backbones.data.allowance import READING
 from backbones.data.decode import decode_then
 from backbones.data.jpeg_header import read_jpeg_header
+from backbones.data.random import Integers
 from backbones.data.render import Pixels, with_channels
-from backbones.data.source import ArrayImages, FileImages
+from backbones.data.source import ArrayImages, EncodedImages
 
 _T = TypeVar("_T")
 
@@ -35,17 +36,21 @@ class Reader(Protocol):
         """Width and height of image `index`, px, where they are known without reading it."""
         ...
 
+    def expect(self, indices: Integers) -> None:
+        """Say which images will be read next, in order."""
+        ...
+
 
 @dataclass(frozen=True)
 class FileReader:
-    """Decodes each file anew.
+    """Decodes each image anew.
 
     Args:
-        images: the files.
+        images: the encoded ones.
         channels: 1 (grey) or 3 (RGB).
     """
 
-    images: FileImages
+    images: EncodedImages
     channels: int
 
     def read(self, index: int, needed: NeededPx | None, use: Callable[[Pixels], _T]) -> _T:
@@ -64,6 +69,10 @@ class FileReader:
         return decode_then(
             data, lambda pixels: use(with_channels(pixels, channels)), shorter_px=shorter_px
         )
+
+    def expect(self, indices: Integers) -> None:
+        """What is far away is fetched before it is asked for."""
+        self.images.expect(indices)
 
     def size(self, index: int) -> None:
         """Not known: a file may be damaged, and what is decoded may be smaller than it says."""
@@ -86,14 +95,17 @@ class ArrayReader:
         """Image `index`, as it is."""
         return use(with_channels(self.images.array[index], self.channels))
 
+    def expect(self, indices: Integers) -> None:
+        """Nothing: they are here."""
+
     def size(self, index: int) -> tuple[int, int]:
         """Width and height, the same for all."""
         height, width = self.images.array.shape[1:3]
         return width, height
 
 
-def open_reader(images: FileImages | ArrayImages, channels: int) -> Reader:
+def open_reader(images: EncodedImages | ArrayImages, channels: int) -> Reader:
     """The reader for this kind of images."""
-    if isinstance(images, FileImages):
+    if isinstance(images, EncodedImages):
         return FileReader(images, channels)
     return ArrayReader(images, channels)

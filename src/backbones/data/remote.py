@@ -7,9 +7,7 @@ pauses; what fails all the same is one error that names the address, without its
 
 from __future__ import annotations
 
-import errno
 import os
-import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +16,7 @@ from typing import Any
 
 from backbones.data.stores import code_of, is_address, plain, store_of, tried
 from backbones.errors import BadData, NotFound, WrongUse
-from backbones.files import copy_atomic, write_atomic
+from backbones.files import copy_atomic, create_atomic, write_atomic
 
 _TAKEN = ("PreconditionFailed", "412")
 _TAGS = ("ETag", "etag", "md5Hash", "md5", "blob_id", "mtime", "LastModified", "created")
@@ -182,7 +180,7 @@ def create(place: str | Path, data: bytes) -> bool:
         OSError: the folder here cannot be written.
     """
     if not is_address(place):
-        return _create_here(Path(place), data)
+        return create_atomic(Path(place), data)
     system, path = store_of(str(place))
     if path.startswith(("http://", "https://")):
         raise WrongUse(f"{plain(place)}: a web server makes no file that only one writer gets")
@@ -271,29 +269,3 @@ def _read_here(path: Path, start: int, end: int | None) -> bytes:
     if end is not None and len(data) < end - start:
         raise BadData(f"{path} ends before byte {end:,}: it was cut or replaced")
     return data
-
-
-def _create_here(path: Path, data: bytes) -> bool:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        write_atomic(draft, data)
-        os.link(draft, path)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
-            raise
-        return _create_without_links(path, data)
-    finally:
-        draft.unlink(missing_ok=True)
-    return True
-
-
-def _create_without_links(path: Path, data: bytes) -> bool:
-    try:
-        with path.open("xb") as file:
-            file.write(data)
-    except FileExistsError:
-        return False
-    return True

@@ -2,22 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import stat
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from backbones.data.files import read_bytes
+from backbones.data.random import shuffled
 from backbones.errors import BadData, NotFound, nearest
 
 _CLASSES_SAID = 8  # by name; of more, only how many there are
 
 
+class EncodedImages(ABC):
+    """Images that are decoded when they are needed, wherever their bytes lie."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where they are: the whole path of a folder, or an address."""
+
+    @property
+    def near(self) -> bool:
+        """Whether reading them all takes no network."""
+        return True
+
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """What messages call the image."""
+
+    def names(self) -> Iterator[str]:
+        """All names, in order."""
+        return map(self.name, range(len(self)))
+
+    @abstractmethod
+    def data(self, index: int) -> bytes:
+        """What the image's file holds.
+
+        Raises:
+            BadImage: it cannot be read.
+        """
+
+    def num_bytes(self, index: int) -> int:
+        """How much `data` gives; 0 where it cannot be told, or is a part of what is read anyway."""
+        return max(0, self.status(index)[0])
+
+    @abstractmethod
+    def status(self, index: int) -> tuple[int, int, int]:
+        """Bytes, and two numbers that change with the content; (-1, 0, 0) of what is no file."""
+
+    @abstractmethod
+    def take(self, indices: npt.NDArray[np.int64]) -> Self:
+        """The images at `indices`, in that order."""
+
+    @abstractmethod
+    def joined(self, others: Sequence[Images]) -> Self | None:
+        """These images and others behind them; None where they lie somewhere else."""
+
+    def order(self, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+        """The order in which an epoch of training meets them."""
+        return shuffled(seed, epoch, len(self))
+
+    @abstractmethod
+    def expect(self, indices: npt.NDArray[np.int64]) -> None:
+        """Say which will be read next, in order; what is far away is then fetched before."""
+
+
 @dataclass(frozen=True)
-class FileImages:
-    """Images in files, decoded when they are needed.
+class FileImages(EncodedImages):
+    """Images in files.
 
     Args:
         root: the folder that `paths` are relative to.
@@ -30,6 +91,11 @@ class FileImages:
     def __len__(self) -> int:
         return len(self.paths)
 
+    @property
+    def place(self) -> str:
+        """The folder."""
+        return str(self.root.resolve())
+
     def name(self, index: int) -> str:
         """What messages call the image: its path below the root."""
         return self.paths[index]
@@ -39,46 +105,34 @@ class FileImages:
         return self.root / self.paths[index]
 
     def data(self, index: int) -> bytes:
-        """What the image's file holds.
-
-        Raises:
-            BadImage: it cannot be read.
-        """
+        """What the image's file holds."""
         return read_bytes(self.path(index))
 
-    def num_bytes(self, index: int) -> int:
-        """How much `data` gives; 0 where it cannot be told, or is a part of what is read anyway."""
+    def status(self, index: int) -> tuple[int, int, int]:
+        """Bytes, and when the content and the entry were changed, in nanoseconds."""
         try:
-            return self.path(index).stat().st_size
+            facts = self.path(index).stat()
         except OSError:
-            return 0
+            return -1, 0, 0
+        if not stat.S_ISREG(facts.st_mode):
+            return -1, 0, 0
+        return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
     def take(self, indices: npt.NDArray[np.int64]) -> FileImages:
         """The images at `indices`, in that order."""
         return replace(self, paths=tuple(self.paths[i] for i in indices))
 
+    def expect(self, indices: npt.NDArray[np.int64]) -> None:
+        """Nothing: they are here."""
 
-@dataclass(frozen=True)
-class RowImages(FileImages):
-    """Encoded images in the rows of tables; each is called `table#row`.
-
-    Args:
-        read: gives the bytes of an image by its name, or raises BadImage.
-    """
-
-    read: Callable[[str], bytes] = field(default=str.encode, repr=False)
-
-    def path(self, index: int) -> Path:
-        """Where the table is."""
-        return self.root / self.paths[index].rpartition("#")[0]
-
-    def num_bytes(self, index: int) -> int:
-        """Not known without reading the row."""
-        return 0
-
-    def data(self, index: int) -> bytes:
-        """What the image's file would hold."""
-        return self.read(self.paths[index])
+    def joined(self, others: Sequence[Images]) -> FileImages | None:
+        """These images and others of the same folder behind them."""
+        paths = list(self.paths)
+        for other in others:
+            if not isinstance(other, FileImages) or other.root != self.root:
+                return None
+            paths.extend(other.paths)
+        return replace(self, paths=tuple(paths))
 
 
 @dataclass(frozen=True)
@@ -114,8 +168,22 @@ class ArrayImages:
         """The images at `indices`, in that order (a copy)."""
         return ArrayImages(self.array[indices], self.origin, self.numbers[indices])
 
+    def joined(self, others: Sequence[Images]) -> ArrayImages | None:
+        """These images and others of the same size behind them."""
+        arrays, origins = [self.array], [self.origin]
+        for other in others:
+            if not isinstance(other, ArrayImages) or other.array.shape[1:] != self.array.shape[1:]:
+                return None
+            arrays.append(other.array)
+            origins.append(other.origin)
+        return ArrayImages(np.concatenate(arrays), "+".join(dict.fromkeys(origins)))
 
-Images = FileImages | ArrayImages
+    def order(self, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+        """The order in which an epoch of training meets them."""
+        return shuffled(seed, epoch, len(self))
+
+
+Images = EncodedImages | ArrayImages
 
 
 @dataclass(frozen=True)
@@ -153,11 +221,12 @@ class DataSource:
 
     Args:
         kind: what it was recognised as: "class folders", "flat folder", "manifest", "idx",
-            "cifar", "digits", "imagenet", "imagenet names", "parquet", "label pattern".
+            "cifar", "digits", "imagenet", "imagenet names", "parquet", "tar", "label pattern".
         where: the path or name that was opened.
         classes: class names, in the order of the labels.
         splits: by name; always "train", where there is anything to learn from.
         notes: what a person should know about how it was read ("split by seed 0: 10 % val").
+        damaged: records of shards of which no more than a name is known, and why.
     """
 
     kind: str
@@ -165,6 +234,7 @@ class DataSource:
     classes: tuple[str, ...]
     splits: Mapping[str, Split]
     notes: tuple[str, ...] = ()
+    damaged: tuple[tuple[str, str], ...] = ()
 
     def summary(self) -> str:
         """What was understood, in one line.

@@ -174,7 +174,7 @@ def fingerprint(split: Split) -> dict[str, Any]:
         digest.update(repr(images.array.shape).encode())
         digest.update(np.ascontiguousarray(images.array).data)
     else:
-        digest.update(name_bytes("\0".join(images.paths)))
+        digest.update(name_bytes("\0".join(images.names())))
     return {
         "classes": list(split.classes),
         "num_pictures": len(split),
@@ -187,7 +187,7 @@ def file_names_digest(split: Split) -> str:
     images = split.images
     if isinstance(images, ArrayImages):
         return str(fingerprint(split)["sha256"])
-    names = [path.rpartition("/")[2] for path in images.paths]
+    names = [path.rpartition("/")[2] for path in images.names()]
     text = "\0".join([*names, *split.classes, *map(str, split.labels.tolist())])
     return hashlib.sha256(name_bytes(text)).hexdigest()
 

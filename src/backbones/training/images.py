@@ -7,7 +7,6 @@ seconds; then the times do not count, and a copy of the data is as good as the d
 from __future__ import annotations
 
 import hashlib
-import stat
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,12 +17,12 @@ import torch
 from torch import Tensor
 
 from backbones.data.decoder_pool import usable_cores
-from backbones.data.source import FileImages, Split
+from backbones.data.source import EncodedImages, Split
 from backbones.errors import BadImage, WrongUse
 from backbones.training.checkpoint import fingerprint, refuse_other_data
 
 READ_AT_MOST = 8 << 30
-"""Bytes of one split; more are known by size and time of change alone."""
+"""Bytes of one split; more, and what is far away, are known by size and time of change alone."""
 _DIGEST = 16
 _LISTED = 3
 
@@ -51,7 +50,7 @@ def describe_images(splits: Iterable[Split]) -> ImageFingerprints:
     files: dict[str, Tensor] = {}
     for split in splits:
         known[split.name] = fingerprint(split)
-        if isinstance(split.images, FileImages):
+        if isinstance(split.images, EncodedImages):
             found = _look_at_files(split.images)
             files |= {f"{split.name}.{name}": tensor for name, tensor in found.items()}
     return ImageFingerprints(known, files)
@@ -102,11 +101,12 @@ def _refuse_changed(then: Mapping[str, Tensor], now: Mapping[str, Tensor], split
         )
 
 
-def _look_at_files(images: FileImages) -> dict[str, Tensor]:
+def _look_at_files(images: EncodedImages) -> dict[str, Tensor]:
     status = np.array([_status(images, place) for place in range(len(images))], dtype=np.int64)
     sizes, times = (torch.from_numpy(column.copy()) for column in status.reshape(-1, 2).T)
     found = {"bytes": sizes, "time_ns": times}
-    if int(sizes.clamp(min=0).sum()) <= READ_AT_MOST:
+    if images.near and int(sizes.clamp(min=0).sum()) <= READ_AT_MOST:
+        images.expect(np.arange(len(images)))
         regular = (sizes >= 0).tolist()
         with ThreadPoolExecutor(usable_cores()) as pool:
             hashes = list(
@@ -119,16 +119,13 @@ def _look_at_files(images: FileImages) -> dict[str, Tensor]:
     return found
 
 
-def _status(images: FileImages, place: int) -> tuple[int, int]:
+def _status(images: EncodedImages, place: int) -> tuple[int, int]:
     """Size and time of change; (-1, 0) of what is no file, or cannot be looked at."""
-    try:
-        found = images.path(place).stat()
-    except OSError:
-        return -1, 0
-    return (found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else (-1, 0)
+    size, changed, _ = images.status(place)
+    return size, changed
 
 
-def _hash(images: FileImages, place: int) -> bytes:
+def _hash(images: EncodedImages, place: int) -> bytes:
     """Of the file's contents; zeros where they cannot be read, which training says for itself."""
     try:
         return hashlib.sha256(images.data(place)).digest()[:_DIGEST]

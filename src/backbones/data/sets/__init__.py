@@ -6,11 +6,14 @@ A folder is tried against these layouts in this order, and the first that fits i
     2. CIFAR                  data_batch_1.bin, train.bin, or the binary version's .tar.gz
     3. ImageNet               train/n01440764/*.JPEG, val/ in folders or flat with its label file
     4. Parquet                train-00000-of-00002.parquet with the images in it
-    5. manifest               tables that name the images: labels.csv, train/_classes.csv, ...
-    6. splits in classes      cat/train/ cat/val/ dog/train/ dog/val/
-    7. class folders          train/ (val/ test/) holding class folders; or only class folders
-    8. ImageNet names         n01440764_tench.JPEG: images that begin with their WordNet id
-    9. flat folder            cat.0.jpg, dog_12.jpg; or train/ (val/ test/) holding such
+    5. tar                    train-000000.tar with 17.jpg and 17.cls (or .json) in it
+    6. manifest               tables that name the images: labels.csv, train/_classes.csv, ...
+    7. splits in classes      cat/train/ cat/val/ dog/train/ dog/val/
+    8. class folders          train/ (val/ test/) holding class folders; or only class folders
+    9. ImageNet names         n01440764_tench.JPEG: images that begin with their WordNet id
+   10. flat folder            cat.0.jpg, dog_12.jpg; or train/ (val/ test/) holding such
+
+Shards may also be named by a pattern (`train-{000..127}.tar`) or lie at an address (`s3://`).
 
 The stronger evidence comes first: a table that names the images, then folders, then file names.
 A table that says what the class folders around the images say is a description of them. Where
@@ -33,14 +36,16 @@ from backbones.data.sets import (
     imagenet,
     imagenet_names,
     manifest,
-    parquet_images,
     pattern,
+    sharded,
 )
 from backbones.data.sets.listing import count_of, has_image, look, some, walk_images
 from backbones.data.sets.named import SETS, fetch
 from backbones.data.sets.splitting import Holdout
 from backbones.data.sets.tables import SUFFIXES
+from backbones.data.shards.finding import is_pattern
 from backbones.data.source import DataSource
+from backbones.data.stores import is_address, plain
 from backbones.errors import BadData, NotFound, WrongUse, nearest, nearest_file
 from backbones.files import expanded
 from backbones.progress import Downloading
@@ -75,7 +80,8 @@ LAYOUTS = (
     Layout("idx", idx.LOOKS_LIKE, idx.recognise, idx.read),
     Layout("cifar", cifar.LOOKS_LIKE, cifar.recognise, cifar.read),
     Layout("imagenet", imagenet.LOOKS_LIKE, imagenet.recognise, imagenet.read),
-    Layout("parquet", parquet_images.LOOKS_LIKE, parquet_images.recognise, parquet_images.read),
+    Layout("parquet", sharded.LOOKS_LIKE_PARQUET, sharded.recognise_parquet, sharded.read_parquet),
+    Layout("tar", sharded.LOOKS_LIKE_TAR, sharded.recognise_tar, sharded.read_tar),
     Layout("manifest", manifest.LOOKS_LIKE, manifest.recognise, manifest.read),
     Layout(
         "splits-in-classes",
@@ -123,7 +129,8 @@ def open_data(
 
     Args:
         where: `digits`, `mnist`, `fashion-mnist`, `cifar10`, `cifar100`, or the path of a folder,
-            a manifest or a CIFAR archive. A name is a name: a folder called so is `./mnist`.
+            a manifest, a shard or a CIFAR archive; or a pattern or an address of shards. A name is
+            a name: a folder called so is `./mnist`.
         val_fraction: the share of each class that is held out as "val" where the set has no
             held-out part of its own; 0 to below 1, and 0 holds nothing out.
         seed: which images those are.
@@ -148,6 +155,10 @@ def open_data(
         raise WrongUse(f"val_fraction is {val_fraction:g}; expected 0 to below 1")
     holdout = Holdout(val_fraction, seed)
     read = _said(layout, label_pattern)
+    if is_address(where) or (is_pattern(str(where)) and not Path(where).exists()):
+        if read is not None:
+            raise WrongUse(f"{plain(where)}: a layout or a label pattern is for folders of files")
+        return sharded.read_shards(where, holdout, progress)
     path = expanded(where)
     table = layout is not None and _layout(layout).name == "manifest"
     if read is not None and not table and (where in NAMES or path.is_file()):
@@ -221,8 +232,8 @@ def _inside(folder: Path) -> Path | None:
 
 def _open_file(path: Path, holdout: Holdout) -> DataSource:
     name = path.name.lower()
-    if name.endswith(".parquet") and parquet_images.image_column(path):
-        return parquet_images.read_tables(path.parent, [path], holdout, str(path))
+    if name.endswith((".parquet", ".tar")) and sharded.holds_images(path):
+        return sharded.read_shards(path, holdout)
     if name.endswith((*SUFFIXES, ".txt")):
         return manifest.read_manifest(path, holdout)
     if name.endswith((".tar.gz", ".tgz", ".tar")):

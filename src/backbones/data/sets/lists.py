@@ -9,7 +9,7 @@ from backbones.errors import BadData
 from backbones.text import decoded
 
 SUFFIX = ".txt"
-_NAMES_FILES = ("classes.txt", "class_names.txt", "labels.txt", "names.txt")
+NAMES_FILES = ("classes.txt", "class_names.txt", "labels.txt", "names.txt")
 _CUB = ("images.txt", "image_class_labels.txt")
 
 
@@ -80,7 +80,7 @@ def _names_of(labels: list[str], folder: Path) -> dict[str, str]:
     if not labels or not all(label.isdigit() for label in labels):
         return {}
     lowest, highest = min(map(int, labels)), max(map(int, labels))
-    for file in _NAMES_FILES:
+    for file in NAMES_FILES:
         path = folder / file
         names = [line.strip() for line in _lines(path) if line.strip()] if path.is_file() else []
         first = 1 if lowest and highest == len(names) else 0

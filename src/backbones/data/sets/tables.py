@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from backbones.data.sets.listing import is_image_name, split_of
 from backbones.errors import BadData, MissingExtra
@@ -65,7 +65,8 @@ def read_table(path: Path) -> LabelTable:
     """
     suffix = path.suffix.lower()
     if suffix == ".parquet":
-        return _parquet(path)
+        with path.open("rb") as file:
+            return parquet_table(path, file)
     data = path.read_bytes()
     text = decoded(data, str(path))
     if suffix in (".json", ".jsonl", ".ndjson"):
@@ -184,13 +185,23 @@ def _is_pair(value: object) -> bool:
     )
 
 
-def _parquet(path: Path) -> LabelTable:
+def parquet_table(path: Path, file: IO[bytes]) -> LabelTable:
+    """The columns of a Parquet table that hold numbers or text.
+
+    Args:
+        path: what messages call it.
+        file: open, to read and seek in.
+
+    Raises:
+        BadData: it is none.
+        MissingExtra: without pyarrow.
+    """
     try:
         from pyarrow import ArrowException, parquet, types
     except ImportError as error:
         raise MissingExtra("pyarrow", "parquet", "reading a Parquet manifest") from error
     try:
-        schema = parquet.read_schema(path)
+        schema = parquet.read_schema(file)
         plain = [
             name
             for name in schema.names
@@ -198,7 +209,8 @@ def _parquet(path: Path) -> LabelTable:
             and not types.is_binary(schema.field(name).type)
             and not types.is_large_binary(schema.field(name).type)
         ]
-        table = parquet.read_table(path, columns=plain)
+        file.seek(0)
+        table = parquet.read_table(file, columns=plain)
     except (ArrowException, OSError) as error:
         raise BadData(f"{path} is not a readable Parquet table: {error}") from error
     rows = tuple({name: _cell(row[name]) for name in plain} for row in table.to_pylist())
