@@ -180,6 +180,7 @@ def create(place: str | Path, data: bytes) -> bool:
         OSError: the folder here cannot be written.
     """
     if not is_address(place):
+        Path(place).parent.mkdir(parents=True, exist_ok=True)
         return create_atomic(Path(place), data)
     system, path = store_of(str(place))
     if path.startswith(("http://", "https://")):
