@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from backbones.weights.managing import convert_weights, import_weights, verify_weights
     from backbones.weights.opening import get_weights, holds_folds
     from backbones.weights.table import published_weights, shipped_weights
+    from backbones.workflows.data_page import write_data_page
     from backbones.workflows.demonstration import predict_demo, start_demo
     from backbones.workflows.fold_figures import FoldsFinished
     from backbones.workflows.folds import FoldsTraining
@@ -127,6 +128,7 @@ _NAMES = {
     "features.taps": "tap",
     "features.pyramid": "as_backbone FeaturePyramid",
     "api.stylization": "stylize",
+    "workflows.data_page": "write_data_page",
     "workflows.demonstration": "start_demo predict_demo",
     "api.playground": "write_playground",
     "weights.table": "published_weights shipped_weights",
@@ -184,6 +186,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "Classifier",
     "list_engines",
     "evaluate",
+    "write_data_page",
     "write_evaluation",
     "predict",
     "predict_files",

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
 from backbones.classifier.classifier import Classifier
 from backbones.classifier.evaluated import EvaluatedImages
 from backbones.classifier.predictions import KEPT_PX
-from backbones.classifier.preparing import reduced
-from backbones.classifier.source import Block, split_source
-from backbones.data.decoder_pool import usable_cores
+from backbones.classifier.source import split_source
+from backbones.classifier.thumbnails import thumbnails
 from backbones.data.render import Pixels
-from backbones.errors import BadImage
 from backbones.report.mistakes_page import ClassRow, Mistake, mistakes_page
 from backbones.report.page import ShownImage
 
@@ -95,12 +91,8 @@ class MistakesPage:
     def _shown(self, places: Sequence[int], longer_px: int) -> dict[int, ShownImage]:
         """Images with their answers, by place; each is decoded once."""
         once = list(dict.fromkeys(places))
-        blocks = split_source(self.images.split.take(once)).blocks(1)
-        with ThreadPoolExecutor(usable_cores()) as pool:
-            pixels = pool.map(partial(_pixels, longer_px), blocks)
-            return {
-                place: self._cell(place, each) for place, each in zip(once, pixels, strict=True)
-            }
+        pixels = thumbnails(self.images.split, once, longer_px)
+        return {place: self._cell(place, each) for place, each in zip(once, pixels, strict=True)}
 
     def _cell(self, place: int, pixels: Pixels | str) -> ShownImage:
         found = self.images.likeliest(place, min(_TOP, len(self.names)))
@@ -111,12 +103,3 @@ class MistakesPage:
             self.names[int(self.images.true[place])],
             pixels if isinstance(pixels, str) else None,
         )
-
-
-def _pixels(longer_px: int, block: Block) -> Pixels | str:
-    """Of an image, reduced; why there are none, where it has gone in the meantime."""
-    try:
-        made: Pixels = block.apply(lambda pixels: reduced(pixels[0], longer_px))
-    except BadImage as error:
-        return str(error)
-    return made

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from backbones.cli.command import Command, new_group
-from backbones.cli.console import print_json, print_text, progress
+from backbones.cli.console import print_json, print_text, progress, say
 from backbones.cli.options import Data, Json, LabelPattern, Layout, Quiet
 
 app = new_group("Look at a data set.")
@@ -24,6 +24,14 @@ def check(
         Path | None,
         typer.Option("--out", "-o", metavar="FILE", help="Write the JSON report here too."),
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--page",
+            metavar="FILE",
+            help="Write an HTML page here: images of each class, odd ones, copies side by side.",
+        ),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Threads; default: one per core.")
     ] = None,
@@ -36,9 +44,10 @@ def check(
 
     Examples:
         backbones data check photos
+        backbones data check photos --page photos.html
         backbones data check photos --json -o report.json
     """
-    from backbones import check_data
+    from backbones import check_data, write_data_page
     from backbones.files import write_atomic
     from backbones.report.check import check_text
     from backbones.text import json_file
@@ -54,6 +63,8 @@ def check(
     document = found.to_json()
     if out:
         write_atomic(out, json_file(document))
+    if page:
+        say(f"wrote {write_data_page(found, page, layout=layout, label_pattern=label_pattern)}")
     if json:
         print_json(document)
     else:

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from backbones.data.alike import equal_groups, near_groups
 from backbones.data.examine import Examined, examine_all, examine_records
+from backbones.data.findings import (
+    DARK,
+    Check,
+    Conflict,
+    Leak,
+    Sizes,
+    Spread,
+    Unreadable,
+    WrongExtension,
+)
 from backbones.data.sets import open_data
 from backbones.data.sets.listing import count_of, walk_images
 from backbones.data.sets.splitting import ordered
@@ -27,8 +36,11 @@ SMALLEST_FOR_NEAR_PX = 64
 
 LARGE_IMBALANCE = 10.0
 
-DARK = 64
-"""Images without a brighter value are remarked on: 14 bits stored as if they were 16 end here."""
+SMALL = 0.1
+"""Of the median's pixels: what has fewer is listed."""
+
+ELONGATED = 3.0
+"""Longer side over the shorter one: what has more loses most of itself in a square."""
 
 _SUFFIXES = {
     "JPEG": ".jpg .jpeg .jpe .jfif",
@@ -41,118 +53,6 @@ _SUFFIXES = {
     "JPEG2000": ".jp2 .j2k .jpx",
     "PPM": ".ppm .pgm .pbm .pnm",
 }
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """An image that cannot be decoded, and why."""
-
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class WrongExtension:
-    """An image whose content is of another format than its name says."""
-
-    path: str
-    extension: str
-    format: str
-
-
-@dataclass(frozen=True)
-class Spread:
-    """The smallest, the median and the largest of some numbers."""
-
-    min: int
-    median: float
-    max: int
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """The upright sizes of the readable images, in pixels."""
-
-    width: Spread
-    height: Spread
-
-
-@dataclass(frozen=True)
-class Leak:
-    """One image that is in the training split and in another one.
-
-    Args:
-        train: its names in the training split.
-        held_out: its names in the others.
-        near: whether it is nearly the same only.
-    """
-
-    train: tuple[str, ...]
-    held_out: tuple[str, ...]
-    near: bool
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """One and the same image that stands under two labels."""
-
-    paths: tuple[str, ...]
-    classes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Check:
-    """What a check found.
-
-    Args:
-        where: the path or name that was checked.
-        kind: the layout that was recognised; "images" where there is none.
-        ok: whether there are no problems.
-        problems: sentences about what makes an answer wrong or a training fail.
-        remarks: sentences about what is only good to know.
-        files: how many images there are.
-        readable: how many of them decode.
-        unreadable: the others.
-        classes: images of each class, readable or not.
-        splits: for each split, images of each class.
-        imbalance: the largest class over the smallest; 0 where there are fewer than two.
-        sizes: of the readable images; None where there are none.
-        formats: images of each format, by content.
-        modes: images of each pixel mode.
-        wrong_extensions: see `WrongExtension`.
-        exact_duplicates: groups of names of equal files (or equal images of an array).
-        near_duplicates: groups of names of images that look the same.
-        blank: images of one colour.
-        nearly_black: others without a value above `DARK` of 255.
-        leaks: the same image in train and in another split.
-        conflicts: the same file under two labels.
-    """
-
-    where: str
-    kind: str
-    ok: bool
-    problems: tuple[str, ...]
-    remarks: tuple[str, ...]
-    files: int
-    readable: int
-    unreadable: tuple[Unreadable, ...]
-    classes: Mapping[str, int]
-    splits: Mapping[str, Mapping[str, int]]
-    imbalance: float
-    sizes: Sizes | None
-    formats: Mapping[str, int]
-    modes: Mapping[str, int]
-    wrong_extensions: tuple[WrongExtension, ...]
-    exact_duplicates: tuple[tuple[str, ...], ...]
-    near_duplicates: tuple[tuple[str, ...], ...]
-    blank: tuple[str, ...]
-    nearly_black: tuple[str, ...]
-    leaks: tuple[Leak, ...]
-    conflicts: tuple[Conflict, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything, in lists and dictionaries that `json.dumps` takes."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -293,6 +193,8 @@ def _report(
         nearly_black=tuple(
             items[i].name for i in readable if found[i].brightest <= DARK and not found[i].blank
         ),
+        small=tuple(items[i].name for i in _small(found, readable)),
+        elongated=tuple(items[i].name for i in readable if _ratio(found[i]) > ELONGATED),
         leaks=tuple(_leaks(exact, near, items)),
         conflicts=tuple(_conflicts(exact, items)),
     )
@@ -314,6 +216,18 @@ def _near(found: Sequence[Examined], readable: Sequence[int]) -> list[list[int]]
     thumbnails = np.stack([found[i].grey() for i in chosen])
     groups = near_groups([found[i].brightness for i in chosen], thumbnails)
     return [[chosen[i] for i in group] for group in groups]
+
+
+def _small(found: Sequence[Examined], readable: Sequence[int]) -> list[int]:
+    if not readable:
+        return []
+    pixels = {i: found[i].width * found[i].height for i in readable}
+    limit = SMALL * float(np.median(list(pixels.values())))
+    return sorted((i for i in readable if pixels[i] < limit), key=pixels.__getitem__)
+
+
+def _ratio(image: Examined) -> float:
+    return max(image.width, image.height) / max(1, min(image.width, image.height))
 
 
 def _wrong_extensions(
@@ -363,6 +277,10 @@ def _judged(result: Check, problems: list[str], remarks: list[str]) -> Check:
         remarks.append(
             f"{count_of(number, 'image')} nearly black: were 10 to 14 bits stored as if 16?"
         )
+    if number := len(result.small):
+        remarks.append(f"{count_of(number, 'image')} far smaller than the others")
+    if number := len(result.elongated):
+        remarks.append(f"{count_of(number, 'image')} over three times as long as wide")
     if list(result.splits) == ["train"] and (result.exact_duplicates or result.near_duplicates):
         remarks.append("a val split made from it may hold copies of training images")
     if result.imbalance >= LARGE_IMBALANCE:

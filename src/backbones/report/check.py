@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from backbones.data.check import Check
+from backbones.data.findings import Check
 
 _SHOWN = 10
 
@@ -45,6 +45,8 @@ def check_text(found: Check) -> str:
     lines += _listing("equal images", [" = ".join(group) for group in found.exact_duplicates])
     lines += _listing("one colour", found.blank)
     lines += _listing("nearly black", found.nearly_black)
+    lines += _listing("far smaller than the others", found.small)
+    lines += _listing("over three times as long as wide", found.elongated)
     lines += _listing("look the same", [" ~ ".join(group) for group in found.near_duplicates])
     return "\n".join(lines)
 
