@@ -1,7 +1,15 @@
 """The classic image-classification networks, built as their papers print them.
 
-Four tables (variants, weights, recipes, protocols) and the verbs that act on them. Each name is
-loaded when it is first used, so that `import backbones` is instant.
+The verbs, as on the command line; `help(backbones.train)` tells more of each:
+
+    look     names, show, inspect, memory, compare, draw
+    train    open_data, check_data, train, resume, train_folds, tune, find_learning_rate, reproduce
+    use      open, predict, evaluate, explain, extract_features, stylize, dense, tap, as_backbone
+    ship     quantize, export, serve, write_playground, list_engines
+    manage   published_weights, get_weights, verify_weights, load_recipe, view_recipe
+
+They act on tables of variants, weights, recipes and protocols. Each name is loaded when it is
+first used, so that `import backbones` is instant.
 
 Example:
     >>> import backbones

@@ -15,7 +15,8 @@ import math
 import os
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -317,3 +318,27 @@ def _refuse_monsters(values: Any) -> None:
 def setting_text(value: Any) -> str:
     """A field's value as it would be written after `--set field=`."""
     return value if isinstance(value, str) else to_json(value)
+
+
+def preformatted(text: str) -> str:
+    """Lines of text as a notebook shows them.
+
+    Example:
+        >>> preformatted("a < b")
+        '<pre>a &lt; b</pre>'
+    """
+    return f"<pre>{escape(spelled(text))}</pre>"
+
+
+def html_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table as a notebook shows it.
+
+    Example:
+        >>> html_table(["a"], [["1"]])
+        '<table><tr><th>a</th></tr><tr><td>1</td></tr></table>'
+    """
+    head = "".join(f"<th>{escape(spelled(each))}</th>" for each in headings)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{escape(spelled(cell))}</td>' for cell in row)}</tr>" for row in rows
+    )
+    return f"<table><tr>{head}</tr>{body}</table>"

@@ -31,6 +31,7 @@ from backbones.protocols.table import Protocol, find_protocol
 from backbones.protocols.text import ReportContext, evaluation_text
 from backbones.protocols.viewing import plan
 from backbones.spec import InputSpec
+from backbones.text import preformatted
 
 _USUAL_PHOTO = (500, 375)  # the number of views is the same for every image
 
@@ -119,6 +120,9 @@ class Evaluation:
             computed=self._computed_lines(),
         )
         return evaluation_text(self.report, context)
+
+    def _repr_html_(self) -> str:
+        return preformatted(self.to_text())
 
     @property
     def _agreement(self) -> float | None:

@@ -6,6 +6,7 @@ import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from html import escape
 from pathlib import Path
 from typing import Self
 
@@ -15,7 +16,9 @@ import numpy.typing as npt
 from backbones.data.files import read_bytes
 from backbones.data.random import shuffled
 from backbones.errors import BadData, NotFound, nearest
+from backbones.text import html_table, spelled
 
+_ROWS_SHOWN = 100  # of classes, in a notebook
 _CLASSES_SAID = 8  # by name; of more, only how many there are
 
 
@@ -255,6 +258,19 @@ class DataSource:
         splits = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
         chosen = next((note.split(":")[0] for note in self.notes if "split by seed" in note), "")
         return f"{self.kind}: {said}; {splits}{chosen and f' ({chosen})'}"
+
+    def _repr_html_(self) -> str:
+        counts = [
+            np.bincount(split.labels, minlength=len(self.classes)) for split in self.splits.values()
+        ]
+        shown = range(min(len(self.classes), _ROWS_SHOWN))
+        rows = [[self.classes[n], *(f"{count[n]:,}" for count in counts)] for n in shown]
+        rows.append(["all", *(f"{len(split):,}" for split in self.splits.values())])
+        said = [f"{self.kind}: {self.where}", *self.notes]
+        if len(self.classes) > _ROWS_SHOWN:
+            said.append(f"the first {_ROWS_SHOWN} of {len(self.classes):,} classes")
+        notes = "".join(f"<p>{escape(spelled(note))}</p>" for note in said)
+        return notes + html_table(["class", *self.splits], rows)
 
     def split(self, name: str) -> Split:
         """The split called `name`.

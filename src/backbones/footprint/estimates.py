@@ -21,6 +21,7 @@ from backbones.footprint.passes import Course, Precision, run_pass
 from backbones.models import find_row, make
 from backbones.nn.held import own_tensors
 from backbones.nn.meta import ShapesOnly
+from backbones.text import preformatted
 from backbones.units import human_bytes
 
 Optimizer = Literal["sgd", "sgd_momentum", "adam", "adamw", "rmsprop", "rmsprop_momentum"]
@@ -73,6 +74,9 @@ class InferenceMemory:
             ],
         )
 
+    def _repr_html_(self) -> str:
+        return preformatted(self.to_text())
+
 
 @dataclass(frozen=True)
 class TrainingMemory:
@@ -121,6 +125,9 @@ class TrainingMemory:
                 ("peak", self.peak, f"in {self.fullest}"),
             ],
         )
+
+    def _repr_html_(self) -> str:
+        return preformatted(self.to_text())
 
 
 def inference_memory(

@@ -18,6 +18,7 @@ from backbones.footprint.estimates import (
 from backbones.footprint.passes import Precision
 from backbones.footprint.printed import PrintedFigures, explain_figures, printed_figures
 from backbones.footprint.torchsummary import TorchsummaryTotal, add_up, hearing_outputs
+from backbones.text import preformatted
 from backbones.units import human_bytes
 
 
@@ -73,6 +74,9 @@ class Memory:
                 f" {self.largest[1]} in training"
             )
         return "\n\n".join([*parts, self.torchsummary.to_text()])
+
+    def _repr_html_(self) -> str:
+        return preformatted(self.to_text())
 
 
 def memory_of(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 from torch import nn
@@ -22,6 +21,7 @@ from backbones.inspection.text import to_csv, to_markdown, to_text
 from backbones.inspection.trace import Layer, layers_of, on_meta
 from backbones.nn.naming import paper_names
 from backbones.nn.refusals import refusal
+from backbones.text import preformatted
 
 _DEFAULT_SHAPE = (3, 224, 224)
 
@@ -58,7 +58,7 @@ class Inspection(NetworkSummary):
         return self.to_text()
 
     def _repr_html_(self) -> str:
-        return f"<pre>{escape(str(self))}</pre>"
+        return preformatted(self.to_text())
 
 
 def inspect(

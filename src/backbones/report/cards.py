@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backbones.spec import InputSpec
+from backbones.text import preformatted
 from backbones.units import human_bytes
 from backbones.weights.bundle import Bundle
 from backbones.weights.table import Published, WeightsRow
@@ -45,6 +46,9 @@ class WeightsCard:
         lines += [f"note         {row.notes}"] if row.notes else []
         lines.append(f"here         {self.path or f'no; `backbones weights get {row.id}`'}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return preformatted(self.to_text())
 
 
 def published_text(result: Published) -> str:
@@ -143,3 +147,6 @@ class BundleCard:
         versions = ", ".join(f"{name} {version}" for name, version in bundle.versions.items())
         lines.append(f"written by   {versions}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return preformatted(self.to_text())

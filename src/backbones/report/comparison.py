@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from backbones.report.columns import (
 )
 from backbones.report.compared import Accuracy, Compared, ComparedNetworks
 from backbones.report.scatter import draw_comparison
+from backbones.text import html_table
 from backbones.units import aligned, human_bytes
 
 _BUSY = 1.25  # the slowest round took so many times the fastest one: somebody else was computing
@@ -163,6 +165,11 @@ class Comparison(ComparedNetworks):
         headings, cells = self._cells()
         right = [column.heading for column in COLUMNS if column.right]
         return "\n".join([*aligned(headings, cells, right), "", *self.notes()])
+
+    def _repr_html_(self) -> str:
+        headings, cells = self._cells()
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes())
+        return html_table(headings, cells) + notes
 
     def to_markdown(self) -> str:
         """A Markdown table, and what the figures mean."""

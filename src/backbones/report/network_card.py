@@ -14,6 +14,7 @@ from backbones.inspection.trace import last_field
 from backbones.models import Row, find_row
 from backbones.report.rows import row_lines
 from backbones.spec import Family
+from backbones.text import preformatted
 from backbones.units import aligned, human_bytes, human_count
 from backbones.weights import table
 from backbones.weights.rows import row_to_json
@@ -89,6 +90,9 @@ class NetworkCard:
             ],
         ]
         return "\n\n".join("\n".join(part) for part in parts if part)
+
+    def _repr_html_(self) -> str:
+        return preformatted(self.to_text())
 
     def _counts(self) -> list[str]:
         facts = self.facts
