@@ -12,7 +12,7 @@ from pathlib import Path
 
 from backbones.cluster import claims
 from backbones.cluster.claims import Claims
-from backbones.cluster.store import FolderStore
+from backbones.cluster.store import Store
 from backbones.files import create_atomic
 
 ELSEWHERE = {"machine": "elsewhere", "pid": 1, "began": "1"}
@@ -37,7 +37,7 @@ def test_one_of_many_makes_a_file(tmp_path: Path) -> None:
 
 
 def test_a_claim_keeps_others_off_while_it_lives(tmp_path: Path) -> None:
-    store = FolderStore(tmp_path)
+    store = Store(str(tmp_path))
     mine, theirs = Claims(store, lease_s=0.2), Claims(store, lease_s=0.2)
     with mine.first(["a", "b"]) as key:
         assert key == "a"
@@ -54,7 +54,7 @@ def test_a_claim_keeps_others_off_while_it_lives(tmp_path: Path) -> None:
 
 
 def test_a_claim_of_another_machine_ends_after_a_lease_without_a_sign(tmp_path: Path) -> None:
-    store = FolderStore(tmp_path)
+    store = Store(str(tmp_path))
     store.create("claims/a.0", json.dumps({**ELSEWHERE, "beat": 0}).encode())
     mine, began = Claims(store, lease_s=0.3), time.monotonic()
     while True:
@@ -69,7 +69,7 @@ def test_a_claim_of_another_machine_ends_after_a_lease_without_a_sign(tmp_path: 
 def test_a_claim_of_a_process_that_is_gone_ends_at_once(tmp_path: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     note = {**claims._worker(child.pid), "beat": 0}
-    store = FolderStore(tmp_path)
+    store = Store(str(tmp_path))
     store.create("claims/a.0", json.dumps(note).encode())
     with Claims(store).first(["a"]) as key:
         assert key is None
@@ -80,7 +80,7 @@ def test_a_claim_of_a_process_that_is_gone_ends_at_once(tmp_path: Path) -> None:
 
 def test_a_number_that_another_process_has_now_is_no_sign_of_life(tmp_path: Path) -> None:
     note = {**claims._worker(os.getpid()), "began": "1", "beat": 0}
-    store = FolderStore(tmp_path)
+    store = Store(str(tmp_path))
     store.create("claims/a.0", json.dumps(note).encode())
     with Claims(store).first(["a"]) as key:
         assert key == "a"

@@ -20,7 +20,7 @@ from backbones.classifier.inputs import find_inputs
 from backbones.cluster.claims import Claims
 from backbones.cluster.job import Asked, Job
 from backbones.cluster.parts import Manifest, Worker, count_rows, write_part
-from backbones.cluster.store import FolderStore
+from backbones.cluster.store import Store
 from backbones.errors import BadData, WrongUse
 
 NUM_SHARDS, ROWS = 4, 20  # of the fixture
@@ -60,7 +60,7 @@ def test_parts_hold_what_one_file_would(digits: Classifier, shards: Path, parts:
 def test_two_workers_divide_the_work(
     digits: Classifier, shards: Path, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job, store = job_of(digits, shards), FolderStore(tmp_path)
+    job, store = job_of(digits, shards), Store(str(tmp_path))
     written: list[int] = []
     monkeypatch.setattr(
         "backbones.cluster.parts.write_part",
@@ -93,7 +93,7 @@ def test_shares_need_nobody(digits: Classifier, shards: Path, parts: Path, tmp_p
 def test_of_two_who_answer_a_shard_one_part_stays(
     digits: Classifier, shards: Path, tmp_path: Path
 ) -> None:
-    job, store = job_of(digits, shards), FolderStore(tmp_path)
+    job, store = job_of(digits, shards), Store(str(tmp_path))
     assert write_part(job, store, 0)
     before = (tmp_path / "part-00000.jsonl").stat()
     assert not write_part(job, store, 0)
@@ -157,7 +157,7 @@ def test_a_shard_that_is_gone_is_no_part(
     digits: Classifier, noise: Noise, write_tar: WriteTar, tmp_path: Path
 ) -> None:
     write_tar(tmp_path / "0.tar", {"0.png": noise(0)})
-    job, store = job_of(digits, tmp_path), FolderStore(tmp_path / "parts")
+    job, store = job_of(digits, tmp_path), Store(str(tmp_path / "parts"))
     (tmp_path / "0.tar").unlink()
     with pytest.raises(BadData, match=r"0\.tar was there when the work began"):
         list(Worker(job, store).run())

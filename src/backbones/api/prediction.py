@@ -16,7 +16,7 @@ from backbones.classifier.writers import Submission, Written
 from backbones.cluster.claims import LEASE_S
 from backbones.cluster.job import IMAGES_IN_A_SHARD, Asked, Job
 from backbones.cluster.parts import Manifest, Worker
-from backbones.cluster.store import FolderStore
+from backbones.cluster.store import Store
 from backbones.compute import CheckedChoice
 from backbones.labels import Lang
 from backbones.progress import Progress
@@ -134,7 +134,8 @@ def predict_parts(
         bundle, protocol, device, precision, threads, engine, agree: as of `predict`.
         shards: files, folders, patterns, archives and tables, as of `predict`; the same for all
             workers, and read by all of them.
-        out: the folder of the parts, which all workers share.
+        out: the folder of the parts, which all workers share; or an address that fsspec opens,
+            such as "s3://bucket/answers".
         format: "parquet", "csv" or "jsonl".
         share: (i, n): only the i-th of every n shards, counted from 1, and nobody is waited for.
         lease_s: seconds without a sign of life after which a worker's shard is taken by another.
@@ -168,7 +169,7 @@ def predict_parts(
         Asked(format, row, top, lang, batch_size),
         tuple(find_inputs(named).shards(IMAGES_IN_A_SHARD)),
     )
-    worker = Worker(job, FolderStore(Path(out)), share, lease_s)
+    worker = Worker(job, Store(str(out).rstrip("/"), divided=share is not None), share, lease_s)
     for done in worker.run():
         if progress is not None:
             progress(done, len(job.shards))

@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from backbones.cluster.store import Store
+from backbones.errors import DownloadFailed
 
 LEASE_S = 60.0
 """Seconds without a sign of life after which another machine takes a worker's shard."""
@@ -56,8 +59,9 @@ class Claims:
             if there and not self._is_dead(_file(key, there[-1])):
                 continue
             number = there[-1] + 1 if there else 0
-            if self._store.create(_file(key, number), _note(0)):
-                with _Beating(self._store, _file(key, number), self._lease_s / _BEATS):
+            beating = _Beating(self._store, _file(key, number), self._lease_s / _BEATS)
+            if self._store.create(_file(key, number), beating.note()):
+                with beating:
                     try:
                         yield key
                     finally:
@@ -94,6 +98,7 @@ class _Beating:
     def __init__(self, store: Store, file: str, every_s: float) -> None:
         self._store, self._file, self._every_s = store, file, every_s
         self._over = threading.Event()
+        self._token = secrets.token_hex(8)  # no two claims are alike, whoever makes them
         self._thread = threading.Thread(target=self._beat, name="claim", daemon=True)
 
     def __enter__(self) -> None:
@@ -103,20 +108,21 @@ class _Beating:
         self._over.set()
         self._thread.join()
 
+    def note(self, beat: int = 0) -> bytes:
+        """What the claim says: whose it is, and that this is another sign of life."""
+        return json.dumps({**_worker(os.getpid()), "token": self._token, "beat": beat}).encode()
+
     def _beat(self) -> None:
-        count = 0
-        while not self._over.wait(self._every_s):
-            count += 1
-            with suppress(OSError):  # the next one may go through; if none does, the lease ends
-                self._store.replace(self._file, _note(count))
+        for beat in count(1):
+            if self._over.wait(self._every_s):
+                return
+            # the next one may go through; if none does, the lease ends
+            with suppress(OSError, DownloadFailed):
+                self._store.replace(self._file, self.note(beat))
 
 
 def _file(key: str, number: int) -> str:
     return f"claims/{key}.{number}"
-
-
-def _note(beat: int) -> bytes:
-    return json.dumps({**_worker(os.getpid()), "beat": beat}).encode()
 
 
 def _is_gone(note: bytes) -> bool:

@@ -142,12 +142,12 @@ class Job:
         facts = self.facts()
         if store.create(NAME, record_bytes(facts)):
             return
-        where = f"{store.name}/{NAME}"
+        where = f"{store.place}/{NAME}"
         there: Mapping[str, Any] = record_of(store.read(NAME) or b"", dict[str, Any], where)
         for name, now in facts.items():
             if there.get(name) != now:
                 raise WrongUse(
-                    f"{store.name} holds the parts of another command: its {name} is"
+                    f"{store.place} holds the parts of another command: its {name} is"
                     f" {_shown(there.get(name))}, and now {_shown(now)}; name another folder"
                     " with --out, or give the command that began there"
                 )

@@ -116,7 +116,7 @@ class Worker:
                 else:
                     self.store.create(MANIFEST, record_bytes(asdict(self._counted())))
                     claims.clear()
-        return record_of(data, Manifest, f"{self.store.name}/{MANIFEST}")
+        return record_of(data, Manifest, f"{self.store.place}/{MANIFEST}")
 
     def _mine(self) -> Sequence[str]:
         place, number = self.share or (1, 1)

@@ -8,6 +8,7 @@ pauses; what fails all the same is one error that names the address, without its
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -83,8 +84,7 @@ def listed(folder: str | Path) -> list[Stored]:
         DownloadFailed: the store gives no answer.
     """
     if not is_address(folder):
-        here = Path(folder)
-        return [_look_here(here / name) for name in _names_here(here) if (here / name).is_file()]
+        return list(_listed_here(Path(folder)))
     entries = _entries(str(folder))
     files = [name for name in sorted(entries) if entries[name]["type"] == "file"]
     places = [(below(folder, name), entries[name]) for name in files]
@@ -250,6 +250,14 @@ def _stored(place: str, facts: Any) -> Stored:
 
 def _names_here(folder: Path) -> list[str]:
     return sorted(os.listdir(folder)) if folder.is_dir() else []
+
+
+def _listed_here(folder: Path) -> Iterator[Stored]:
+    """What is removed meanwhile is not there."""
+    for name in _names_here(folder):
+        with suppress(NotFound):
+            if (folder / name).is_file():
+                yield _look_here(folder / name)
 
 
 def _look_here(path: Path) -> Stored:
