@@ -63,6 +63,9 @@ def test_a_file_is_still_a_file(backbones, trained, photos, archive, tmp_path) -
     ("arguments", "said"),
     [
         (("--share", "1/2"), "--share is for parts in a folder; name it with --out"),
+        (("--cluster", "ray"), "--cluster is for parts in a folder; name it with --out"),
+        (("--out", "p/", "--address", "auto"), "--address is of a cluster; say --cluster ray"),
+        (("--out", "p/", "--cluster", "ray", "--share", "1/2"), "a cluster divides it by itself"),
         (("--out", "parts/", "--share", "0/2"), "share is 0/2, expected 1/2 to 2/2"),
         (("--out", "parts/", "--share", "two"), "--share is 'two', expected I/N such as 1/8"),
         (("--out", "parts/", "--format", "text"), "parts are parquet, csv or jsonl, not text"),

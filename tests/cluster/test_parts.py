@@ -224,6 +224,24 @@ def test_count_rows_of_nothing() -> None:
     assert count_rows("part-00000.jsonl", b"") == (0, 0)
 
 
+def test_parts_at_an_address(digits: Classifier, shards: Path, parts: Path) -> None:
+    import fsspec
+
+    out = "memory://answers/of-shards"
+    manifest = backbones.predict_parts(digits, f"{shards}/*.tar", out, format="jsonl")
+    assert manifest is not None
+    files = fsspec.filesystem("memory")
+    there = {name: files.cat(f"/answers/of-shards/{name}") for name in contents(parts)}
+    assert there == contents(parts)
+    assert not [path for path in files.find("/answers") if "claims" in path]
+    assert backbones.predict_parts(digits, f"{shards}/*.tar", out, format="jsonl") == manifest
+
+
+def test_an_open_classifier_cannot_travel(digits: Classifier, shards: Path, tmp_path: Path) -> None:
+    with pytest.raises(WrongUse, match="each machine of a cluster opens the classifier by itself"):
+        backbones.predict_parts(digits, shards, tmp_path / "parts", cluster="ray")
+
+
 def test_standard_input_cannot_be_divided(noise: Noise) -> None:
     inputs = find_inputs(["-"], stdin=io.BytesIO(noise(0)))
     with pytest.raises(WrongUse, match="cannot be divided"):

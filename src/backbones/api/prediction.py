@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO, Unpack
+from typing import Any, Literal, TextIO, Unpack
 
 from backbones.classifier.classifier import Classifier
 from backbones.classifier.inputs import find_inputs
@@ -16,8 +16,10 @@ from backbones.classifier.writers import Submission, Written
 from backbones.cluster.claims import LEASE_S
 from backbones.cluster.job import IMAGES_IN_A_SHARD, Asked, Job
 from backbones.cluster.parts import Manifest, Worker
+from backbones.cluster.ray_data import Opening, run_on_ray
 from backbones.cluster.store import Store
 from backbones.compute import CheckedChoice
+from backbones.errors import WrongUse
 from backbones.labels import Lang
 from backbones.progress import Progress
 from backbones.protocols.own import load_protocol
@@ -116,6 +118,8 @@ def predict_parts(
     *,
     format: str = "parquet",
     share: tuple[int, int] | None = None,
+    cluster: Literal["ray"] | None = None,
+    address: str = "auto",
     lease_s: float = LEASE_S,
     protocol: str | Path | Protocol = "single",
     top: int = 5,
@@ -138,6 +142,9 @@ def predict_parts(
             such as "s3://bucket/answers".
         format: "parquet", "csv" or "jsonl".
         share: (i, n): only the i-th of every n shards, counted from 1, and nobody is waited for.
+        cluster: "ray" has the actors of a Ray cluster do all shards that are missing.
+        address: of the cluster: "auto", "local" (it begins and ends with this call) or
+            "ray://HOST:PORT".
         lease_s: seconds without a sign of life after which a worker's shard is taken by another.
         top: answers an image.
         lang: of the names.
@@ -149,9 +156,9 @@ def predict_parts(
 
     Raises:
         NotFound, ProtocolError: as of `predict`.
-        WrongUse: the folder holds the parts of another call; no such format or share.
+        WrongUse: the folder holds the parts of another call; no such format, share or cluster.
         BadData: a shard is gone.
-        MissingExtra: Parquet without pyarrow.
+        MissingExtra: Parquet without pyarrow, or a cluster without Ray.
 
     Example:
         >>> import tempfile
@@ -170,7 +177,12 @@ def predict_parts(
         tuple(find_inputs(named).shards(IMAGES_IN_A_SHARD)),
     )
     worker = Worker(job, Store(str(out).rstrip("/"), divided=share is not None), share, lease_s)
-    for done in worker.run():
+    if cluster is not None and share is not None:
+        raise WrongUse("a share is of work that is divided by hand; a cluster divides it by itself")
+    steps = worker.run()
+    if cluster is not None:
+        steps = run_on_ray(worker, Opening(bundle, compute), address)
+    for done in steps:
         if progress is not None:
             progress(done, len(job.shards))
     return worker.finish()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -19,6 +19,20 @@ if TYPE_CHECKING:
 
 PANEL = "Millions of images"
 _SHARDS = (".zip", ".tar", ".tgz", ".gz", ".tbz2", ".bz2", ".txz", ".xz", ".parquet")
+
+
+Cluster = Annotated[
+    Literal["ray"] | None,
+    typer.Option(help="Have a Ray cluster do the work.", rich_help_panel=PANEL),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Of the cluster: auto (default), local, or ray://HOST:PORT.",
+        rich_help_panel=PANEL,
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -34,29 +48,41 @@ class PartsOptions:
         ),
     ] = None
 
+    cluster: Cluster = None
+    address: Address = None
+
     def wanted(self, out: str | None, images: Sequence[str]) -> bool:
         """Whether parts in a folder are meant, and not one file.
 
         Raises:
-            WrongUse: a share of no folder.
+            WrongUse: many workers and no folder, or an address of no cluster.
         """
-        if self.share is not None:
-            if out is None:
-                raise WrongUse("--share is for parts in a folder; name it with --out")
-            return True
+        if self.address is not None and self.cluster is None:
+            raise WrongUse("--address is of a cluster; say --cluster ray")
+        many = [name for name in ("share", "cluster") if getattr(self, name) is not None]
         if out is None:
+            if many:
+                raise WrongUse(f"--{many[0]} is for parts in a folder; name it with --out")
             return False
+        if many:
+            return True
         shards = all(image.lower().endswith(_SHARDS) for image in images)
         named = out.endswith(("/", os.sep)) or "://" in out or os.path.isdir(out)
         return named or (shards and not Path(out).suffix)
 
     @property
-    def place(self) -> tuple[int, int] | None:
-        """What --share says.
+    def keywords(self) -> dict[str, Any]:
+        """Of `backbones.predict_parts`.
 
         Raises:
-            WrongUse: it is no share.
+            WrongUse: --share is no share.
         """
+        cluster = {"cluster": self.cluster, "address": self.address or "auto"}
+        return {"share": self._place, **cluster}
+
+    @property
+    def _place(self) -> tuple[int, int] | None:
+        """What --share says."""
         if self.share is None:
             return None
         found = re.fullmatch(r"(\d+)/(\d+)", self.share)
@@ -65,7 +91,7 @@ class PartsOptions:
         return int(found[1]), int(found[2])
 
 
-def write_parts(networks: Any, images: Sequence[str], out: str, **options: Any) -> None:
+def write_parts(networks: Any, images: Sequence[str], out: str, options: dict[str, Any]) -> None:
     """Write the parts that are missing, and say what all of them hold.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -120,9 +121,15 @@ def predict(
     if parts and pictures is not None:
         raise WrongUse("--pictures needs one --out file; annotate a few images by themselves")
     wanted = options.wanted if form == "submission" else None
-    networks = opened([classifier, *(also or [])], lang, compute)
+    named = [classifier, *(also or [])]
+    if many.cluster is not None and out is not None:  # each machine of it opens the networks
+        asked |= {"format": form or "parquet", **many.keywords}
+        write_parts(named, images, out, {**asked, **asdict(compute)})
+        return
+    networks = opened(named, lang, compute)
     if parts and out is not None:
-        write_parts(networks, images, out, format=form or "parquet", share=many.place, **asked)
+        asked |= {"format": form or "parquet", **many.keywords}
+        write_parts(networks, images, out, asked)
         return
     asked |= {"format": form or "text", "annotated": pictures, "submission": wanted}
     written = _write_file(networks, images, out, {**asked, "template": options.template})

@@ -88,7 +88,7 @@ class Job:
             self.classifier.members, self.options, top=self.asked.top, lang=self.asked.lang
         )
 
-    @property
+    @cached_property
     def parts(self) -> tuple[str, ...]:
         """The file of each shard's part."""
         suffix = FORMATS[self.asked.format]

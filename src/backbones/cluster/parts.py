@@ -89,12 +89,11 @@ class Worker:
             WrongUse: the store holds the parts of another job.
             BadData, NotFinite, OutOfMemory, MissingExtra: as `write_part`.
         """
-        numbers = {part: number for number, part in enumerate(self.job.parts)}
         claims = Claims(self.store, self.lease_s)
         self.job.begin(self.store)
         while True:
             missing = self._missing(self.job.parts)
-            yield len(numbers) - len(missing)
+            yield len(self.job.parts) - len(missing)
             wanted = [part for part in self._mine() if part in missing]
             if not wanted:
                 return
@@ -102,7 +101,12 @@ class Worker:
                 if part is None:
                     claims.wait()
                 elif self._missing([part]):  # its last owner may have made it since
-                    write_part(self.job, self.store, numbers[part])
+                    write_part(self.job, self.store, self.job.parts.index(part))
+
+    def missing(self) -> list[int]:
+        """The numbers of the shards whose parts are not there."""
+        missing = self._missing(self.job.parts)
+        return [number for number, part in enumerate(self.job.parts) if part in missing]
 
     def finish(self) -> Manifest | None:
         """The manifest, which one of the workers writes; None where a part is missing yet."""
