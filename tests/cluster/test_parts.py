@@ -21,7 +21,7 @@ from backbones.cluster.claims import Claims
 from backbones.cluster.job import Asked, Job
 from backbones.cluster.parts import Manifest, Worker, count_rows, write_part
 from backbones.cluster.store import Store
-from backbones.errors import BadData, WrongUse
+from backbones.errors import BadData, NotFound, WrongUse
 
 NUM_SHARDS, ROWS = 4, 20  # of the fixture
 Noise = Callable[[int], bytes]
@@ -227,14 +227,34 @@ def test_count_rows_of_nothing() -> None:
 def test_parts_at_an_address(digits: Classifier, shards: Path, parts: Path) -> None:
     import fsspec
 
-    out = "memory://answers/of-shards"
-    manifest = backbones.predict_parts(digits, f"{shards}/*.tar", out, format="jsonl")
-    assert manifest is not None
     files = fsspec.filesystem("memory")
-    there = {name: files.cat(f"/answers/of-shards/{name}") for name in contents(parts)}
-    assert there == contents(parts)
+    files.put(f"{shards}/", "/shards/", recursive=True)
+    named, out = "memory://shards/*.tar", "memory://answers/of-shards"
+    manifest = backbones.predict_parts(digits, named, out, format="jsonl")
+    assert manifest is not None
+    assert manifest.parts[0].images == "memory://shards/0.tar"
+    for name, here in contents(parts).items():
+        there = files.cat(f"/answers/of-shards/{name}")
+        assert there == here.replace(f"{shards}/".encode(), b"memory://shards/")
     assert not [path for path in files.find("/answers") if "claims" in path]
-    assert backbones.predict_parts(digits, f"{shards}/*.tar", out, format="jsonl") == manifest
+    again = backbones.predict_parts(digits, "memory://shards/{0..3}.tar", out, format="jsonl")
+    assert again == manifest
+
+
+def test_a_list_in_braces_and_an_image_at_an_address(
+    digits: Classifier, shards: Path, noise: Noise
+) -> None:
+    import fsspec
+
+    found = find_inputs([f"{shards}/{{0..2}}.tar"])
+    assert found.names == tuple(f"{shards}/{number}.tar" for number in range(3))
+    with fsspec.open("memory://one/image.png", "wb") as file:
+        file.write(noise(0))
+    (answer,) = digits.predict("memory://one/image.png")
+    assert answer.path == "memory://one/image.png"
+    assert answer.predictions == digits.predict(noise(0))[0].predictions
+    with pytest.raises(NotFound, match="holds no shards"):
+        digits.predict("memory://nothing")
 
 
 def test_an_open_classifier_cannot_travel(digits: Classifier, shards: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from backbones.classifier.archives import ARCHIVES, Waiting, count_in, images_in, nothing_in
+from backbones.classifier.fetched import FetchedFile, FetchedShard, at_address
 from backbones.classifier.tables import SUFFIX as TABLE
 from backbones.classifier.tables import count_in_table, images_in_table, nothing_in_table
 from backbones.data.files import MAX_FILE_BYTES, read_bytes
@@ -24,6 +25,8 @@ from backbones.data.sets.listing import (
     of_the_system,
     walk_images,
 )
+from backbones.data.shards.finding import expanded_braces, is_pattern
+from backbones.data.stores import is_address
 from backbones.errors import BadData, NotFound, WrongUse, nearest_file
 from backbones.text import decoded
 
@@ -70,7 +73,7 @@ class Inputs:
             if kind is _Bytes:
                 raise WrongUse("- is one image of standard input, which cannot be divided")
             parts = list(group)
-            most = num_files if kind is _File else 1
+            most = num_files if kind in (_File, FetchedFile) else 1
             for first in range(0, len(parts), most):
                 yield Inputs(tuple(parts[first : first + most]))
 
@@ -138,7 +141,7 @@ class _Table:
         return images_in_table(self.path)
 
 
-_Part = _File | _Bytes | _Archive | _Table
+_Part = _File | _Bytes | _Archive | _Table | FetchedShard | FetchedFile
 
 
 def find_inputs(inputs: Sequence[str | Path], *, stdin: BinaryIO | None = None) -> Inputs:
@@ -148,8 +151,9 @@ def find_inputs(inputs: Sequence[str | Path], *, stdin: BinaryIO | None = None) 
         inputs: files; folders (every image below, sorted by path; where there is none, the
             archives and tables that lie in it); patterns such as `photos/**/*.jpg`; .zip and .tar
             archives, compressed or not (every image in them, in their own order); Parquet tables
-            with a column of image files; `-` for standard input, which holds one image or else a
-            list of any of these, a line each or separated by NUL.
+            with a column of image files; lists in braces (`shards/{000..127}.tar`); addresses
+            such as `s3://bucket/shards/*.tar` of shards or one image; `-` for standard input, which
+            holds one image or else a list of any of these, a line each or separated by NUL.
         stdin: standard input; needed for `-`.
 
     Raises:
@@ -166,7 +170,12 @@ def find_inputs(inputs: Sequence[str | Path], *, stdin: BinaryIO | None = None) 
 
 def _named(name: str) -> Iterator[_Part]:
     path = Path(name)
-    if path.is_dir():
+    if is_address(name):
+        yield from at_address(name)
+    elif is_pattern(name) and (names := expanded_braces(name)) != [name]:
+        for each in names:
+            yield from _named(each)
+    elif path.is_dir():
         found, others = walk_images(path)
         shards = [] if found else list(_shards_in(path))
         if not found and not shards:

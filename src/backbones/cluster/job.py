@@ -14,6 +14,7 @@ from backbones.classifier.inputs import Inputs
 from backbones.classifier.options import InferenceOptions
 from backbones.classifier.predictor import Predictor
 from backbones.cluster.store import Store
+from backbones.data.stores import is_address
 from backbones.errors import BadData, WrongUse
 from backbones.exporting.opened import ExportedNetwork
 from backbones.labels import Lang
@@ -104,8 +105,8 @@ class Job:
             BadData: it is an archive or a table that is gone, or that nobody may read.
         """
         names = self.shards[number].names
-        if len(names) > 1:  # files, of which each that cannot be read has its row
-            return
+        if len(names) > 1 or is_address(names[0]):
+            return  # files, of which each that cannot be read has its row; or a store says so
         try:
             Path(names[0]).open("rb").close()
         except OSError as error:
