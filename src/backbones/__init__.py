@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from backbones.classifier.evaluation_files import write_evaluation
     from backbones.compute import choose_compute
     from backbones.data.check import check_data
+    from backbones.data.pack import pack_data
     from backbones.data.sets import open_data
     from backbones.download import cache_folder
     from backbones.errors import BackbonesError
@@ -111,6 +112,7 @@ _NAMES = {
     "api.drawing": "draw",
     "data.sets": "open_data",
     "data.check": "check_data",
+    "data.pack": "pack_data",
     "training.settings": "recipe_names load_recipe",
     "api.recipes": "view_recipe compare_recipes dump_recipe",
     "api.training": "choose_recipe find_learning_rate train resume train_folds resume_folds",
@@ -171,6 +173,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "draw",
     "open_data",
     "check_data",
+    "pack_data",
     "recipe_names",
     "load_recipe",
     "view_recipe",

@@ -40,7 +40,16 @@ def recognise_tar(folder: Path) -> bool:
 
 def recognise_parquet(folder: Path) -> bool:
     """Whether there are tables with images in them, here or in folders for splits."""
-    return any(_is(shard, ".parquet") and image_column(shard) for shard in _shards(folder))
+    unreadable: BadData | None = None
+    for shard in _shards(folder):
+        try:
+            if _is(shard, ".parquet") and image_column(shard):
+                return True
+        except BadData as error:  # its neighbours may tell what it is
+            unreadable = error
+    if unreadable is not None:
+        raise unreadable
+    return False
 
 
 def read_tar(folder: Path, holdout: Holdout) -> DataSource:
