@@ -9,7 +9,7 @@ BIN = .venv/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 2
 
-.PHONY: help demo test test-isa test-rounding lint types dist bench golden parity clean
+.PHONY: help demo test test-isa test-rounding lint types dist docs bench golden parity clean
 
 help:
 	@echo "make demo    train LeNet-5 on handwritten digits, evaluate it, predict: about two minutes"
@@ -18,7 +18,8 @@ help:
 	@echo "make test-rounding  its computing folders under another processor's rounding"
 	@echo "make lint    ruff        make types   mypy --strict      make dist   wheel and sdist"
 	@echo "make bench   benchmarks against torchvision and timm (needs a quiet machine)"
-	@echo "make golden  write the golden files anew      make parity  docs/parity.md anew"
+	@echo "make golden  write the golden files anew      make parity  docs/en/why/parity.md anew"
+	@echo "make docs    the documentation: docs/_build/en/index.html, docs/_build/zh/index.html"
 	@echo "make clean   remove .venv and build outputs"
 
 demo: .venv/ready
@@ -51,6 +52,9 @@ types: .venv/ready-dev
 dist: .venv/ready-dev
 	$(BIN)/python -m build --outdir dist .
 
+docs: .venv/ready-dev
+	OMP_NUM_THREADS=1 $(BIN)/python docs/build.py
+
 bench: .venv/ready-dev
 	$(BIN)/python benchmarks/pipeline.py
 	$(BIN)/python benchmarks/training.py
@@ -62,7 +66,7 @@ parity: .venv/ready-dev
 	BACKBONES_REGENERATE=1 $(BIN)/python -m pytest -q tests/parity/test_oracles.py -k equals
 
 clean:
-	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv dist build docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # The stamps are older than pyproject.toml or constraints.txt after a `git pull` that changed them.
 .venv/bin/python:

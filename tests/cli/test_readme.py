@@ -117,7 +117,7 @@ def test_the_parameter_counts_of_the_readme_are_the_catalog_s() -> None:
 
 @pytest.mark.parametrize("readme", READMES)
 def test_the_measured_numbers_of_the_readme_are_in_the_results(readme: str) -> None:
-    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    results = (ROOT / "docs" / "en" / "why" / "results.md").read_text(encoding="utf-8")
     (shown,) = [block for block in blocks(readme, "") if "accuracy" in block]
     numbers = re.findall(r"\d+\.\d+", shown)
     assert len(numbers) >= 3
@@ -150,10 +150,10 @@ def test_every_environment_variable_is_listed_in_one_place() -> None:
     source = "".join(
         path.read_text(encoding="utf-8") for path in (ROOT / "src" / "backbones").rglob("*.py")
     )
-    page = (ROOT / "docs" / "environment.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "en" / "know" / "environment.md").read_text(encoding="utf-8")
     named = r"BACKBONES_[A-Z]+"
     assert set(re.findall(rf"^\| `({named})`", page, re.MULTILINE)) == set(
         re.findall(named, source)
     )
     for readme in READMES:
-        assert "docs/environment.md" in (ROOT / readme).read_text(encoding="utf-8")
+        assert "docs/en/know/environment.md" in (ROOT / readme).read_text(encoding="utf-8")

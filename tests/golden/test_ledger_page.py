@@ -1,4 +1,4 @@
-"""docs/reproduce.md is what the ledger says. BACKBONES_REGENERATE=1 writes it and its charts."""
+"""The page of the ledger is what the ledger says. BACKBONES_REGENERATE=1 writes it and charts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from backbones.ledger.table import entries, find_entry, shipped
 from backbones.ledger.text import file_name, page_text
 from backbones.workflows.reproduction import draw_measured
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "en" / "why"
 
 
 def test_the_page_equals_the_ledger() -> None:

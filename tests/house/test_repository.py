@@ -54,7 +54,7 @@ def test_few_tests_need_what_a_fresh_clone_lacks() -> None:
 def test_tests_lie_where_the_part_has_its_name() -> None:
     """`tests/data` tests `src/backbones/data`; a few suites go across all parts."""
     parts = {path.name for path in (ROOT / "src" / "backbones").iterdir()}
-    across = {"browser", "contract", "golden", "gpu", "house", "parity"}
+    across = {"browser", "contract", "documentation", "golden", "gpu", "house", "parity"}
     tests = [path.relative_to(ROOT / "tests") for path in tracked_files() if "tests" in path.parts]
     folders = {path.parts[0] for path in tests if len(path.parts) > 1}
     assert folders <= parts | across, sorted(folders - parts - across)

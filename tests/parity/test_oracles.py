@@ -1,7 +1,7 @@
 """With the same weights, our networks and independent ones give the same logits and gradients.
 
 The rows are in `oracles/`, one file a family. BACKBONES_REGENERATE=1 (without -n) writes
-`docs/parity.md` anew from what was measured.
+`docs/en/why/parity.md` anew from what was measured.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ GRADIENT_TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-3}  # of the tensor
 GRADIENT_FLOOR = {torch.float64: 1e-4, torch.float32: 1e-2}  # of the network's largest
 HEAVY_PARAMS = 4_000_000  # in fp64 grouped convolutions take PyTorch up to a minute
 AUXILIARY_WEIGHT = 0.3
-TABLE = Path(__file__).parents[2] / "docs" / "parity.md"
+TABLE = Path(__file__).parents[2] / "docs" / "en" / "why" / "parity.md"
 RENAMES = json.loads((Path(__file__).parent / "renames.json").read_text(encoding="utf-8"))
 Measured = dict[tuple[str, str], tuple[float, float]]
 
@@ -313,7 +313,7 @@ for the ledger's small experiments are in no paper; their counts are our own.
 
 
 def table_text(found: Measured) -> str:
-    """The whole of `docs/parity.md`."""
+    """The whole of `docs/en/why/parity.md`."""
     compared = {oracle.variant for oracle in ORACLES}
     rows = [
         f"{_counts(key[0])} {key[1]} | {found[key][0]:.0e} | {found[key][1]:.0e} |"

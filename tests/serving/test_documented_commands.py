@@ -14,7 +14,7 @@ import pytest
 from backbones.cli.app import app_for
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/serving.md")
+PAGES = ("README.md", "docs/en/do/serving.md")
 
 
 def lines(page: str, program: str) -> list[str]:

@@ -10,7 +10,7 @@ import backbones
 from backbones.weights import table
 from backbones.weights.opening import open_bundle
 
-# Accuracy that their recipes reached when they were trained (docs/results.md has the figures).
+# Accuracy that their recipes reached when trained (figures: docs/en/why/results.md).
 AT_LEAST = {"lenet5.digits": 0.985, "lenet5_1998.digits": 0.975, "lenet5.fashion": 0.915}
 
 

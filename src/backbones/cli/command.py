@@ -172,14 +172,14 @@ def write_parameters(parameters: Iterable[Any], ctx: Any, formatter: Any) -> Non
             continue
         own = getattr(each, "rich_help_panel", None)
         kind = "Arguments" if each.param_type_name == "argument" else own or "Options"
-        panels.setdefault(kind, []).append((_spelling(each, ctx), " ".join(_said(each, ctx))))
+        panels.setdefault(kind, []).append((spelling(each, ctx), " ".join(meaning(each, ctx))))
     for title, rows in panels.items():
         if rows:
             with formatter.section(title):
                 formatter.write_dl(rows, col_max=26)
 
 
-def _spelling(parameter: Any, ctx: Any) -> str:
+def spelling(parameter: Any, ctx: Any) -> str:
     """How it is typed: every name, and what its value is."""
     if parameter.param_type_name == "argument":
         more = parameter.nargs != 1 and "..." not in parameter.metavar
@@ -191,7 +191,7 @@ def _spelling(parameter: Any, ctx: Any) -> str:
     return f"{names} {_KINDS.get(kind, 'PATH' if kind == 'path' else kind)}"
 
 
-def _said(parameter: Any, ctx: Any) -> Iterator[str]:
+def meaning(parameter: Any, ctx: Any) -> Iterator[str]:
     """Its help, and what it is where it isn't typed."""
     yield parameter.help or ""
     default = parameter.default

@@ -1,6 +1,6 @@
 """Tables that name the images: in a folder, in each of its split folders, or on their own.
 
-What forms and columns are understood stands in docs/data.md.
+What forms and columns are understood stands in docs/en/know/data.md.
 """
 
 from __future__ import annotations
