@@ -52,7 +52,7 @@ def test_the_name_is_not_somebody_elses() -> None:
     """`pip install backbones` installs a stranger's code."""
     assert PROJECT["name"] == "classic-backbones"
     assert set(PROJECT["scripts"]) == {"backbones"}
-    old = re.compile(r"(install|uv add|pipx)[^\n]*[\s'\"]backbones(\[|['\"`]|\s|$)")
+    old = re.compile(r"(install|uv add|pipx)[^\n]*[ \t'\"]backbones(\[|['\"`]|\s|$)")
     for folder in ("src", "docs", "benchmarks", "."):
         paths = (ROOT / folder).glob("*") if folder == "." else (ROOT / folder).rglob("*")
         for path in paths:
