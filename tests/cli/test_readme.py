@@ -155,5 +155,6 @@ def test_every_environment_variable_is_listed_in_one_place() -> None:
     assert set(re.findall(rf"^\| `({named})`", page, re.MULTILINE)) == set(
         re.findall(named, source)
     )
-    for readme in READMES:
-        assert "docs/en/know/environment.md" in (ROOT / readme).read_text(encoding="utf-8")
+    for readme, lang in zip(READMES, ("en", "zh"), strict=True):
+        text = (ROOT / readme).read_text(encoding="utf-8")
+        assert f"docs/{lang}/know/environment.md" in text

@@ -123,6 +123,13 @@ def test_the_curve_is_what_a_run_would_do():
     assert min(plateau.rates) == pytest.approx(1e-5)
 
 
+def test_a_recipe_without_steps_is_drawn(backbones, tmp_path):
+    """`probe` takes no optimiser step: an IndexError came out of its chart."""
+    answer = backbones("recipe", "show", "probe", "-o", tmp_path / "probe.png")
+    assert answer.code == 0, answer.err
+    assert rate_curve(load_recipe("probe"), 100).total_steps == 0
+
+
 def test_the_deeper_networks_of_the_table_have_the_layers_that_are_taken():
     for name in ("vgg13", "vgg16", "vgg19"):
         with ShapesOnly():

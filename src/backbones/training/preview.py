@@ -52,6 +52,8 @@ def rate_curve(recipe: Recipe, num_images: int) -> RateCurve:
     size = recipe.batch_size
     per_epoch = max(1, -(-num_images // size))
     total = recipe.length.steps(steps_per_epoch=per_epoch, batch_size=size)
+    if not total:
+        return RateCurve((0.0,), (0.0,), 0, "no optimizer steps: the probe alone is fitted")
     every = max(
         1,
         recipe.evaluate_every.steps(steps_per_epoch=per_epoch, batch_size=size, total_steps=total),
