@@ -77,3 +77,18 @@ def test_ray_writes_the_same_parts_though_a_node_is_killed(
     for part in sorted(local.glob("part-*")):
         assert (out / part.name).read_bytes() == part.read_bytes()
     assert (out / "manifest.json").read_bytes() == (local / "manifest.json").read_bytes()
+
+
+def test_ray_runs_the_trials_of_a_search(two_nodes: tuple[Any, Any], tmp_path: Path) -> None:
+    """On the node that is left: two places of one thread."""
+    asked: dict[str, Any] = {"trials": 2, "smoke_run": True, "device": "cpu", "threads": 1}
+    here, there = (
+        backbones.tune("digits", out=tmp_path / name, **where, **asked)
+        for name, where in (("here", {}), ("there", {"cluster": "ray"}))
+    )
+    for search in (here, there):
+        search.run()
+    assert [row.state for row in there.book.rows] == ["finished", "finished"]
+    for one, other in zip(here.book.rows, there.book.rows, strict=True):
+        assert (one.parameters, one.measured) == (other.parameters, other.measured)
+    assert here.files.best.read_bytes() == there.files.best.read_bytes()

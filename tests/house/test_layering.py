@@ -19,7 +19,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LEVELS = [
     {"errors", "signals", "units", "signatures", "progress"},
     {"text", "files"},
-    {"spec", "download", "records", "labels", "settings"},
+    {"spec", "download", "records", "labels", "settings", "ray_session"},
     {"nn"},
     {"models", "catalog"},
     {

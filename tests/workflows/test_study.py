@@ -109,6 +109,15 @@ def test_a_trial_that_diverged_is_avoided_and_not_forgotten() -> None:
     assert states[-8:].count("diverged") <= 2
 
 
+def test_trials_of_one_round_differ() -> None:
+    rows = play(PLAN, 8)
+    for _ in range(4):
+        rows.append(TrialRow(len(rows), propose(PLAN, rows).parameters))  # all run
+    assert len({repr(row.parameters) for row in rows[8:]}) == 4
+    ended = [replace(row, state="finished") for row in rows[:8]]
+    assert propose(PLAN, ended).parameters == rows[8].parameters
+
+
 def test_importances_find_what_matters() -> None:
     shares = importances(PLAN, play(PLAN, 20))
     assert sum(shares.values()) == pytest.approx(1)
@@ -125,9 +134,12 @@ def test_the_book_reads_what_it_wrote(tmp_path: Path) -> None:
         book.put(row)
     again = TrialBook.open(tmp_path, "loss")
     assert repr(again.rows) == repr(rows)
-    assert again.broken_off() is None
+    assert again.broken_off() == []
     book.put(TrialRow(5, rows[0].parameters))
-    assert TrialBook.open(tmp_path, "loss").broken_off().restarts == 1
+    book.put(TrialRow(6, rows[0].parameters))  # of a cluster, where several run at a time
+    again = TrialBook.open(tmp_path, "loss")
+    assert [(row.number, row.restarts) for row in again.broken_off()] == [(5, 1), (6, 1)]
+    assert repr(again.ended()) == repr(rows)
     (tmp_path / "trials.json").write_text('{"trials": [{"numb')
     with pytest.raises(BadData, match=r"trials\.json cannot be read as JSON"):
         TrialBook.open(tmp_path, "loss")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 from backbones.progress import Callbacks, Downloading, Progress
 from backbones.workflows.request import RecipeOptions, TrainingRequest
@@ -24,6 +24,8 @@ def tune(
     monitor: str = "top1_error_percent",
     seed: int = 0,
     smoke_run: bool = False,
+    cluster: Literal["ray"] | None = None,
+    address: str = "auto",
     progress: Progress | None = None,
     downloading: Downloading | None = None,
     **options: Unpack[RecipeOptions],
@@ -44,13 +46,17 @@ def tune(
         monitor: metric to minimise, top1_error_percent or loss of the validation images.
         seed: of the search sampler. The trainings take the recipe's.
         smoke_run: tiny trainings, to see that everything fits together.
+        cluster: "ray" trains as many trials at a time as a Ray cluster has room for, in rounds;
+            all its machines share the folder and the data.
+        address: of the cluster: "auto", "local" (it begins and ends with this search) or
+            "ray://HOST:PORT".
         progress: progress callback of the cache, while it is built.
         downloading: download progress callback.
         options: model, recipe, settings, layout, label_pattern, weights, epochs, lr, batch_size,
             image_size, device, precision and threads, as of `train`.
 
     Raises:
-        MissingExtra: without Optuna.
+        MissingExtra: without Optuna, or a cluster without Ray.
         RecipeError: the recipe refuses a setting or something that is searched.
         WrongUse: the folder is taken, nothing can be searched so, or the data has no
             validation images.
@@ -63,6 +69,7 @@ def tune(
         time_s=time_s,
         out=out,
         callbacks=Callbacks(progress, downloading),
+        address=None if cluster is None else address,
     )
 
 
@@ -73,6 +80,8 @@ def resume_tuning(
     trials: int | None = None,
     time_s: float | None = None,
     asked: Mapping[str, Any] | None = None,
+    cluster: Literal["ray"] | None = None,
+    address: str = "auto",
     progress: Progress | None = None,
     downloading: Downloading | None = None,
 ) -> TuningRun:
@@ -89,10 +98,10 @@ def resume_tuning(
         asked: model, recipe, settings, layout, label_pattern, weights, search, monitor, seed or
             smoke; refused where it is not what the search began with. None, False and empty lists
             ask for nothing.
-        progress, downloading: as of `tune`.
+        cluster, address, progress, downloading: as of `tune`.
 
     Raises:
-        MissingExtra: without Optuna.
+        MissingExtra: without Optuna, or a cluster without Ray.
         NotFound: the folder holds no search, or the data is gone.
         WrongUse: the data, or what is asked for, is not what the search began with.
         Busy: another process writes to the folder; raised by the iteration too.
@@ -105,4 +114,5 @@ def resume_tuning(
         time_s=time_s,
         asked=asked or {},
         callbacks=Callbacks(progress, downloading),
+        address=None if cluster is None else address,
     )

@@ -172,6 +172,9 @@ Quiet = Annotated[
 ]
 
 
+MANY = "Many machines"
+
+
 # groups of options: see `cli.command.with_groups`
 @dataclass(frozen=True)
 class ComputeOptions:
@@ -216,6 +219,38 @@ class CheckedOptions(AnswerOptions):
             " such as 0.999.",
         ),
     ] = None
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """Who does the work, where that is not this process."""
+
+    cluster: Annotated[
+        Literal["ray"] | None,
+        typer.Option(help="Have a Ray cluster do the work.", rich_help_panel=MANY),
+    ] = None
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Of the cluster: auto (default), local, or ray://HOST:PORT.",
+            rich_help_panel=MANY,
+        ),
+    ] = None
+
+    def refuse_lone_address(self) -> None:
+        """Refuse an address of no cluster.
+
+        Raises:
+            WrongUse: it is one.
+        """
+        if self.address is not None and self.cluster is None:
+            raise WrongUse("--address is of a cluster; say --cluster ray")
+
+    @property
+    def place_of_work(self) -> dict[str, str | None]:
+        """`cluster` and `address`, as the verbs take them."""
+        return {"cluster": self.cluster, "address": self.address or "auto"}
 
 
 @dataclass(frozen=True)

@@ -7,36 +7,22 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from backbones.cli.console import progress, say, warn
+from backbones.cli.options import MANY, ClusterOptions
 from backbones.errors import WrongUse
 
 if TYPE_CHECKING:
     from backbones.cluster.parts import Manifest
 
-PANEL = "Millions of images"
 _SHARDS = (".zip", ".tar", ".tgz", ".gz", ".tbz2", ".bz2", ".txz", ".xz", ".parquet")
 
 
-Cluster = Annotated[
-    Literal["ray"] | None,
-    typer.Option(help="Have a Ray cluster do the work.", rich_help_panel=PANEL),
-]
-Address = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ADDRESS",
-        help="Of the cluster: auto (default), local, or ray://HOST:PORT.",
-        rich_help_panel=PANEL,
-    ),
-]
-
-
 @dataclass(frozen=True)
-class PartsOptions:
+class PartsOptions(ClusterOptions):
     """What the options say of many workers; a field for each."""
 
     share: Annotated[
@@ -44,12 +30,9 @@ class PartsOptions:
         typer.Option(
             metavar="I/N",
             help="Only the I-th of every N shards, counted from 1: for a scheduler's array.",
-            rich_help_panel=PANEL,
+            rich_help_panel=MANY,
         ),
     ] = None
-
-    cluster: Cluster = None
-    address: Address = None
 
     def wanted(self, out: str | None, images: Sequence[str]) -> bool:
         """Whether parts in a folder are meant, and not one file.
@@ -57,8 +40,7 @@ class PartsOptions:
         Raises:
             WrongUse: many workers and no folder, or an address of no cluster.
         """
-        if self.address is not None and self.cluster is None:
-            raise WrongUse("--address is of a cluster; say --cluster ray")
+        self.refuse_lone_address()
         many = [name for name in ("share", "cluster") if getattr(self, name) is not None]
         if out is None:
             if many:
@@ -77,8 +59,7 @@ class PartsOptions:
         Raises:
             WrongUse: --share is no share.
         """
-        cluster = {"cluster": self.cluster, "address": self.address or "auto"}
-        return {"share": self._place, **cluster}
+        return {"share": self._place, **self.place_of_work}
 
     @property
     def _place(self) -> tuple[int, int] | None:

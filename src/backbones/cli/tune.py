@@ -11,6 +11,7 @@ import typer
 
 from backbones.cli.console import preparing, print_json, print_table, progress, say
 from backbones.cli.options import (
+    ClusterOptions,
     ComputeOptions,
     Epochs,
     LearningRate,
@@ -92,6 +93,7 @@ def tune(
     out: Out = None,
     smoke: Smoke = False,
     compute: ComputeOptions,
+    machines: ClusterOptions,
     resume: Resume = None,
     output: OutputOptions,
 ) -> None:
@@ -105,14 +107,17 @@ def tune(
         backbones tune photos --model resnet18 --recipe finetune --trials 30
         backbones tune photos --search optimizer.lr=1e-4..1e-1:log
         backbones tune --resume runs/tune-photos-resnet18
+        backbones tune photos --model resnet18 --trials 64 --cluster ray
     """
+    machines.refuse_lone_address()
     options = {**asdict(recipe), "epochs": epochs, "lr": lr, **asdict(compute)}
     if resume is not None:
         if out is not None:
             raise WrongUse("--resume names the folder already; omit --out")
-        study = _go_on(resume, data, options, search, smoke)
+        study = _go_on(resume, data, options, search, {"smoke": smoke, **machines.place_of_work})
     elif data is not None:
-        study = _begin(data, {**options, "out": out, "smoke_run": smoke}, search)
+        options |= {"out": out, "smoke_run": smoke, **machines.place_of_work}
+        study = _begin(data, options, search)
     else:
         raise WrongUse("no data given: backbones tune DATA, or backbones tune --resume FOLDER")
     follow(study)
@@ -136,9 +141,11 @@ def _go_on(
     data: str | None,
     options: dict[str, Any],
     search: SearchOptions,
-    smoke: bool,
+    how: dict[str, Any],
 ) -> TuningRun:
     from backbones import resume_tuning
+
+    smoke = how.pop("smoke")
 
     asked = {name: options.pop(name) for name in _BEGAN_WITH}
     if any(each not in (None, "auto") for each in options.values()):
@@ -154,6 +161,7 @@ def _go_on(
             trials=search.trials,
             time_s=search.time_s,
             asked={**asked, "smoke": smoke},
+            **how,
             progress=bars.working,
             downloading=bars.downloading,
         )

@@ -55,6 +55,7 @@ def begin_search(
     time_s: float | None,
     out: str | Path | None,
     callbacks: Callbacks,
+    address: str | None = None,
 ) -> TuningRun:
     """A new search; arguments and errors as of `backbones.tune`."""
     need_optuna()
@@ -91,7 +92,7 @@ def begin_search(
     known = {name: fingerprint(source.split(name)) for name in ("train", "val")}
     study = study.model_copy(update=known)
     make = partial(_new_folder, folder, study, source)
-    return TuningRun(folder, study, source, compute, time_s, make)
+    return TuningRun(folder, study, source, compute, time_s, make, address)
 
 
 def _new_folder(folder: Path, study: Study, source: DataSource) -> None:
@@ -110,6 +111,7 @@ def continue_search(
     time_s: float | None,
     asked: Mapping[str, Any],
     callbacks: Callbacks,
+    address: str | None = None,
 ) -> TuningRun:
     """Go on with a search; arguments and errors as of `backbones.resume_tuning`."""
     need_optuna()
@@ -132,7 +134,7 @@ def continue_search(
     if study != before:
         with FolderLock(folder):
             study.write(folder)
-    return TuningRun(folder, study, source, compute, time_s)
+    return TuningRun(folder, study, source, compute, time_s, address=address)
 
 
 def _usual(recipe: Recipe) -> tuple[str, ...]:

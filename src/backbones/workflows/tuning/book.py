@@ -130,11 +130,14 @@ class TrialBook:
         rows = [asdict(each) for each in self.rows]
         write_record(self.path, {"monitor": self.monitor, "trials": rows})
 
-    def broken_off(self) -> TrialRow | None:
-        """The trial that was running when the study stopped, marked as taken up again."""
-        if self.rows and self.rows[-1].state == "running":
-            return replace(self.rows[-1], restarts=self.rows[-1].restarts + 1)
-        return None
+    def ended(self) -> list[TrialRow]:
+        """The trials that are over."""
+        return [row for row in self.rows if row.state != "running"]
+
+    def broken_off(self) -> list[TrialRow]:
+        """The trials that were running when the study stopped, marked as taken up again."""
+        running = (row for row in self.rows if row.state == "running")
+        return [replace(row, restarts=row.restarts + 1) for row in running]
 
     def write_csv(self, fields: Sequence[str]) -> Path:
         """The rows as a table, in `trials.csv`.

@@ -10,12 +10,14 @@ from pathlib import Path
 from backbones.compute import Compute
 from backbones.data.source import DataSource
 from backbones.errors import Interrupted, WrongUse
+from backbones.ray_session import Needs
 from backbones.training.lock import FolderLock
 from backbones.training.recipe import Recipe, smoke
 from backbones.training.settings import apply_settings
 from backbones.workflows.tuning.book import TrialBook, TrialRow, ranked
 from backbones.workflows.tuning.results import TunedFiles, write_results
-from backbones.workflows.tuning.sampler import is_exhausted, propose, take_up
+from backbones.workflows.tuning.runners import InThisProcess, OnRay, Runner
+from backbones.workflows.tuning.sampler import LiveTrial, is_exhausted, propose, take_up
 from backbones.workflows.tuning.search import settings_of
 from backbones.workflows.tuning.study import Study
 from backbones.workflows.tuning.trial import Trial, TrialProgress
@@ -34,6 +36,7 @@ class TuningRun:
         compute: where and how its recipe is computed; a trial may leave another choice open.
         time_s: no trial begins after so many seconds; None = no limit.
         make: makes the folder of a new search when it starts; None where it is there.
+        address: of a Ray cluster that runs the trials; one after the other here where None.
 
     Attributes:
         book: of the trials so far.
@@ -58,6 +61,7 @@ class TuningRun:
         compute: Compute,
         time_s: float | None,
         make: Callable[[], None] | None = None,
+        address: str | None = None,
     ) -> None:
         self.folder = folder
         self.source = source
@@ -74,6 +78,10 @@ class TuningRun:
         self._smoke = study.smoke
         self._started = False
         self._make = make
+        self._runner: Runner = InThisProcess()
+        if address is not None:
+            needs = Needs(compute.threads, int(compute.kind == "cuda"))
+            self._runner = OnRay(self.plan, needs, address, self.book.rows)
 
     def __repr__(self) -> str:
         what = f"TuningRun({self.recipe.model} on {self.source.where}, folder {self.folder}): "
@@ -101,21 +109,17 @@ class TuningRun:
 
     def _trials(self, lock: FolderLock) -> Iterator[TrialProgress | TrialRow]:
         began = time.monotonic()
-        while not self._is_over(time.monotonic() - began):
-            trial = self._next()
-            self.book.put(trial.row)
-            try:
-                row = yield from trial.run()
-            except Interrupted as error:
-                raise Interrupted(
-                    f"trial {trial.row.number} was {str(error).partition(';')[0]}; go on with:"
-                    f" backbones tune --resume {self.folder}",
-                    error.exit_code,
-                ) from None
-            lock.refuse_lost()
-            self.book.put(row)
-            yield row
-            self._refuse_hopeless(row)
+        with self._runner as runner:
+            while not self._is_over(time.monotonic() - began):
+                trials = self._round(runner.num_places)
+                for each in trials:
+                    self.book.put(each.row)
+                for step in self._stopped_in_order(runner.run(trials)):
+                    if isinstance(step, TrialRow):
+                        lock.refuse_lost()
+                        self.book.put(step)
+                    yield step
+                self._refuse_hopeless()
         best = self.best()
         recipe = self.recipe if best is None else self.tuned(best)
         title = f"{self.recipe.model} on {self.source.where}, recipe {self.recipe.name}"
@@ -137,14 +141,38 @@ class TuningRun:
         """The recipe that was searched, with a trial's parameters."""
         return apply_settings(self.recipe, settings_of(self.plan.searches, row.parameters))
 
-    def _next(self) -> Trial:
-        """The trial that was broken off, else a new one."""
-        row = self.book.broken_off()
-        if row is not None:
-            live = take_up(self.plan, self.book.rows[:-1], row.parameters)
-        else:
-            live = propose(self.plan, self.book.rows)
-            row = TrialRow(len(self.book.rows), live.parameters)
+    def _stopped_in_order(
+        self, steps: Iterator[TrialProgress | TrialRow]
+    ) -> Iterator[TrialProgress | TrialRow]:
+        """The same; a wish to stop says how to go on."""
+        try:
+            yield from steps
+        except Interrupted as error:
+            raise Interrupted(
+                f"{str(error).partition(';')[0]}; go on with: backbones tune --resume"
+                f" {self.folder}",
+                error.exit_code,
+            ) from None
+
+    def _round(self, num_places: int) -> list[Trial]:
+        """The trials that run next, at the same time: those that were broken off, else new ones."""
+        ended = self.book.ended()
+        trials = [
+            self._trial(row, take_up(self.plan, ended, row.parameters))
+            for row in self.book.broken_off()[:num_places]
+        ]
+        rows = list(self.book.rows)
+        while (
+            len(trials) < num_places
+            and len(rows) < self.num_trials
+            and not is_exhausted(self.plan, rows)
+        ):
+            live = propose(self.plan, rows)
+            rows.append(TrialRow(len(rows), live.parameters))
+            trials.append(self._trial(rows[-1], live))
+        return trials
+
+    def _trial(self, row: TrialRow, live: LiveTrial) -> Trial:
         recipe = self.tuned(row)
         return Trial(
             row,
@@ -155,8 +183,8 @@ class TuningRun:
         )
 
     def _is_over(self, seconds: float) -> bool:
-        broken_off = self.book.broken_off() is not None
-        ended = len(self.book.rows) - broken_off
+        broken_off = bool(self.book.broken_off())
+        ended = len(self.book.ended())
         self.ending = ""
         if ended >= self.num_trials:
             self.ending = f"all {ended} trials are done"
@@ -166,9 +194,11 @@ class TuningRun:
             self.ending = f"the time is up after {ended} of {self.num_trials} trials"
         return bool(self.ending)
 
-    def _refuse_hopeless(self, row: TrialRow) -> None:
+    def _refuse_hopeless(self) -> None:
         """Stop where nothing works: the trials are not to blame then."""
         states = {each.state for each in self.book.rows}
         enough = min(_FAILURES_BORNE, self.num_trials)
         if states == {"failed"} and len(self.book.rows) >= enough:
-            raise WrongUse(f"all {len(self.book.rows)} trials failed; the last one: {row.note}")
+            raise WrongUse(
+                f"all {len(self.book.rows)} trials failed; the last one: {self.book.rows[-1].note}"
+            )

@@ -95,7 +95,7 @@ def propose(plan: SearchPlan, rows: Sequence[TrialRow]) -> LiveTrial:
 
     Args:
         plan: of the study.
-        rows: of every trial before it, all ended.
+        rows: of every trial before it, those included that run at the same time.
     """
     if not rows and plan.first:
         return _ask(plan, rows, attempt=0, given=plan.first)
@@ -116,7 +116,7 @@ def take_up(plan: SearchPlan, rows: Sequence[TrialRow], parameters: Parameters) 
 
     Args:
         plan: of the study.
-        rows: of every trial before it.
+        rows: of every trial that ended before it.
         parameters: of the trial.
     """
     return _ask(plan, rows, attempt=0, given=parameters)
@@ -169,7 +169,8 @@ def _frozen(plan: SearchPlan, row: TrialRow) -> optuna.trial.FrozenTrial:
     import optuna
 
     states = optuna.trial.TrialState
-    state = {"finished": states.COMPLETE, "failed": states.FAIL}.get(row.state, states.PRUNED)
+    known = {"finished": states.COMPLETE, "failed": states.FAIL, "running": states.RUNNING}
+    state = known.get(row.state, states.PRUNED)
     best = row.best(plan.monitor)
     finished = state == states.COMPLETE and best is not None
     if state == states.COMPLETE and not finished:
