@@ -16,26 +16,6 @@ from tests.data.web import Web, web_server
 pytest.importorskip("fsspec")
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """A bucket of moto's server, with credentials that mean nothing."""
-    pytest.importorskip("s3fs")
-    moto = pytest.importorskip("moto.server")
-    import boto3
-
-    server = moto.ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        boto3.client("s3").create_bucket(Bucket="shards")
-        yield "s3://shards"
-    server.stop()
-
-
 @pytest.fixture(params=["here", "memory", "s3"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A folder that is empty, in each kind of store."""

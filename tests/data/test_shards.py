@@ -253,6 +253,7 @@ def test_damaged_shards_and_records_are_named_with_the_reason(folder: Path) -> N
     assert damaged["train-003.tar"] == "cut off: the mark of its end is missing"
     assert len(damaged) == 4
     assert len(source.split("train")) == 7 + 5 + 8
+    assert source.summary().endswith("; damaged and left out: 4")
     assert any("4 damaged records left out: train-000.tar (" in note for note in source.notes)
     found = check_data(folder)
     assert not found.ok
@@ -305,6 +306,18 @@ def test_faults_that_pass_change_nothing_and_others_end_in_one_line(folder: Path
         epoch(split)
     assert "secret" not in str(e.value)
     assert "secret" not in json.dumps(list(split.images.names()))  # type: ignore[union-attr]
+
+
+@pytest.mark.usefixtures("small")
+def test_shards_in_an_s3_store_give_the_batches_of_those_here(
+    folder: Path, tmp_path: Path, s3: str
+) -> None:
+    address = f"{s3}/{tmp_path.name}"
+    for path in folder.iterdir():
+        remote.put(path, f"{address}/{path.name}")
+    there = open_data(f"{address}/train-{{000..003}}.tar", val_fraction=0).split("train")
+    assert there.classes == CLASSES
+    assert epoch(there, start=2) == epoch(open_data(folder).split("train"), start=2)
 
 
 def test_a_folder_at_an_address_is_read_as_one_here(folder: Path, tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-"""`backbones data check`: look at a data set before anything is trained on it."""
+"""`backbones data`: look at a data set before anything is trained on it, or write it as shards."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,7 +12,7 @@ from backbones.cli.command import Command, new_group
 from backbones.cli.console import print_json, print_text, progress, say
 from backbones.cli.options import Data, Json, LabelPattern, Layout, Quiet
 
-app = new_group("Look at a data set.")
+app = new_group("Look at a data set, or write it as shards.")
 
 
 @app.command(cls=Command)
@@ -70,4 +71,64 @@ def check(
     else:
         print_text(check_text(found))
     if not found.ok:
+        raise typer.Exit(1)
+
+
+@app.command(cls=Command)
+def pack(
+    data: Data,
+    out: Annotated[
+        str,
+        typer.Option("--out", "-o", metavar="DIR", help="Folder or address of the shards."),
+    ],
+    format: Annotated[
+        Literal["tar", "parquet"],
+        typer.Option(help="tar (WebDataset) or parquet (Hugging Face)."),
+    ] = "tar",
+    size: Annotated[
+        str, typer.Option(metavar="SIZE", help="About how large a shard becomes.")
+    ] = "256MB",
+    resize: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="PX", help="Store larger images with this shorter side."),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Order of the training images.")] = 0,
+    layout: Layout = None,
+    label_pattern: LabelPattern = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Threads; default: one per core.")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a data set as tar or Parquet shards, with a manifest of counts and SHA-256.
+
+    Training images are shuffled; the data's own splits stay. A call that was killed goes on where
+    it was. An image whose bytes cannot be read is left out by name; the exit code is 1 then.
+
+    Examples:
+        backbones data pack photos -o shards --resize 512
+        backbones data pack photos -o s3://bucket/shards --format parquet
+    """
+    from backbones import pack_data
+    from backbones.report.check import packed_text
+
+    with progress("packing") as report_progress:
+        packed = pack_data(
+            data,
+            out,
+            format=format,
+            size=size,
+            resize=resize,
+            seed=seed,
+            layout=layout,
+            label_pattern=label_pattern,
+            workers=workers,
+            progress=report_progress,
+        )
+    if json:
+        print_json(asdict(packed))
+    else:
+        print_text(packed_text(out, packed))
+    if packed.left_out:
         raise typer.Exit(1)

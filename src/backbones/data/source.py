@@ -257,7 +257,8 @@ class DataSource:
             said = f"{len(each):,} classes, {fewest:,} to {most:,} images each"
         splits = ", ".join(f"{name} {len(split):,}" for name, split in self.splits.items())
         chosen = next((note.split(":")[0] for note in self.notes if "split by seed" in note), "")
-        return f"{self.kind}: {said}; {splits}{chosen and f' ({chosen})'}"
+        lost = f"; damaged and left out: {len(self.damaged):,}" if self.damaged else ""
+        return f"{self.kind}: {said}; {splits}{chosen and f' ({chosen})'}{lost}"
 
     def _repr_html_(self) -> str:
         counts = [

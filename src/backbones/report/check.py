@@ -1,10 +1,14 @@
-"""A data check as lines of text."""
+"""A data check, and what was packed, as lines of text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from backbones.data.findings import Check
+from backbones.data.sets.listing import count_of
+from backbones.data.shards.manifest import Manifest
+from backbones.data.stores import plain
+from backbones.units import human_bytes
 
 _SHOWN = 10
 
@@ -80,3 +84,21 @@ def _listing(title: str, rows: Sequence[str]) -> list[str]:
         return []
     more = [f"  and {len(rows) - _SHOWN} more (--json lists all)"] if len(rows) > _SHOWN else []
     return ["", f"{title}:", *(f"  {row}" for row in rows[:_SHOWN]), *more]
+
+
+def packed_text(out: str, packed: Manifest) -> str:
+    """What was written, the images that were left out behind it.
+
+    Args:
+        out: where.
+        packed: what `pack_data` returned.
+    """
+    size = human_bytes(sum(each.bytes for each in packed.shards))
+    splits: dict[str, int] = {}
+    for each in packed.shards:
+        splits[each.split] = splits.get(each.split, 0) + each.images
+    said = ", ".join(f"{name} {images:,}" for name, images in splits.items())
+    shards = count_of(len(packed.shards), f"{packed.format} shard")
+    lines = [f"{plain(out)}: {shards}, {size}; {len(packed.classes):,} classes; {said}"]
+    lines += _listing("left out", [f"{name}: {reason}" for name, reason in packed.left_out])
+    return "\n".join(lines)

@@ -14,8 +14,8 @@ from backbones.data.shards.tar import BLOCK_BYTES
 from backbones.errors import MissingExtra
 from backbones.text import spelled
 
-TAR_OVERHEAD = 2048
-"""Bytes that an image takes in a tar beside its own: three headers, and what fills blocks up."""
+TAR_OVERHEAD = 2816
+"""Bytes that an image takes in a tar beside its own: three headers, label, facts, full blocks."""
 
 
 @dataclass(frozen=True)
