@@ -84,7 +84,7 @@ class BlockReader:
 
     def _read_one_of(self, number: int, block: Future[Block]) -> None:
         self._left[number] -= 1
-        failed = block.exception() is not None
+        failed = block.done() and block.exception() is not None
         if (failed or self._left[number] == 0) and self._held.get(number) is block:
             self._drop(number)
         self._fetch_ahead()

@@ -104,15 +104,14 @@ def find_shards(where: str | Path) -> Found:
         NotFound: a shard that was named is not there, or a pattern meets none.
         DownloadFailed: a store gives no answer.
     """
-    name = str(where)
+    name = str(where) if is_address(where) else str(expanded(where))
     if is_pattern(name):
         shards = sorted(_matching(name), key=lambda each: each.place)
         return Found(_shared_folder([each.place for each in shards]), tuple(shards))
     if plain(name).lower().endswith(SUFFIXES):
-        shard = look(where)
+        shard = look(name)
         return Found(_folder_of(shard.place), (shard,))
-    folder = name if is_address(name) else str(expanded(where))
-    return Found(folder, tuple(_in_folder(folder)), whole=True)
+    return Found(name, tuple(_in_folder(name)), whole=True)
 
 
 def _in_folder(folder: str) -> Iterator[Stored]:
@@ -137,7 +136,7 @@ def _matching(pattern: str) -> list[Stored]:
         elif is_address(name):
             found.extend(_matching_at(name))
         else:
-            found.extend(map(look, glob.glob(str(expanded(name)), recursive=True)))
+            found.extend(map(look, glob.glob(name, recursive=True)))
     found.extend(_each(named))
     if not found:
         raise NotFound(f"no shard matches {plain(pattern)}")

@@ -109,12 +109,17 @@ class Shards:
             raise BadData(f"{error}: it was there when its index was made") from error
 
     def _pieces(self, shard: Stored, rows: Integers) -> Mapping[int, bytes | BadImage]:
+        large = self.sizes[rows] > MAX_FILE_BYTES
+        found: dict[int, bytes | BadImage] = {
+            row: BadImage(f"larger than {MAX_FILE_BYTES // 2**20} MiB")
+            for row in rows[large].tolist()
+        }
+        rows = rows[~large]
         starts, ends = self.starts[rows], self.starts[rows] + self.sizes[rows]
         parts = np.split(
             np.arange(len(rows)), 1 + np.flatnonzero(starts[1:] - ends[:-1] > _GAP_BYTES)
         )
-        found: dict[int, bytes | BadImage] = {}
-        for part in parts:
+        for part in parts if len(rows) else ():
             first, last = int(starts[part[0]]), int(ends[part[-1]])
             data = memoryview(read(shard.place, first, last))
             for i in part.tolist():

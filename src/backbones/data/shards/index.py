@@ -68,7 +68,7 @@ class ShardIndex:
             row group. A part is read as a whole where it is far away.
         labels: of each image, as the shard has them.
         splits: of each image, where the shard says; "" where it does not.
-        damaged: (name, reason) of what could not be read.
+        damaged: (name, reason) of what could not be read; such an index is not kept.
         column: the column of a Parquet table that holds the images.
         unlabelled: why there are no labels; empty where that is not known, or there are some.
     """
@@ -120,6 +120,8 @@ def index_of(shard: Stored) -> ShardIndex:
     index = _loaded(path, key)
     if index is None:
         index = _reader_of(shard)(shard)
+        if index.damaged:  # it may be mended by then
+            return index
         try:
             write_atomic(path, _saved(index, key))
         except OSError as error:
@@ -158,7 +160,6 @@ def _saved(index: ShardIndex, key: str) -> bytes:
         "key": key,
         "labels": index.labels.words,
         "splits": index.splits.words,
-        "damaged": index.damaged,
         "column": index.column,
         "unlabelled": index.unlabelled,
         "crc32": _checksum(tensors),
@@ -185,7 +186,6 @@ def _loaded(path: Path, key: str) -> ShardIndex | None:
             blocks=found["blocks"],
             labels=Words(tuple(about["labels"]), found["labels"]),
             splits=Words(tuple(about["splits"]), found["splits"]),
-            damaged=tuple((name, reason) for name, reason in about["damaged"]),
             column=about["column"],
             unlabelled=about["unlabelled"],
         )
