@@ -30,12 +30,21 @@ def test_draw_the_graph_of_ones_own_file(backbones, tmp_path: Path) -> None:
     assert "7×7×7" in out.read_text(encoding="utf-8")
 
 
+def test_shapes_are_written_as_asked(backbones, tmp_path: Path) -> None:
+    out = tmp_path / "net.svg"
+    answer = backbones("draw", "lenet5_tiny", "--shape", "hwc", "-o", out)
+    assert answer.code == 0, answer.err
+    text = out.read_text(encoding="utf-8")
+    assert "input 16×16×1" in text, "Matplotlib leaves each text in a comment"
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["lenet5", "-o", "net.gif"], "expected one of .svg, .png, .pdf"),
         (["lenet5", "-o", "net"], "expected one of .svg, .png, .pdf"),
         (["lenet6", "-o", "net.svg"], "Did you mean lenet5"),
+        (["lenet5", "-o", "net.svg", "--shape", "nhwc"], "chw"),
         (["lenet5", "-o", "net.svg", "--unfold"], "--graph --unfold"),
         (["lenet5", "-o", "net.svg", "--input", "big"], "expected C,H,W"),
         (["lenet5", "-o", "net.svg", "--input", "1,7,7"], "7x7 px"),

@@ -26,6 +26,7 @@ from backbones.models import build
 from backbones.nn.meta import ShapesOnly
 from backbones.report.drawing.drawing import Drawing
 from backbones.report.drawing.layered import Room, place
+from backbones.report.drawing.lettering import SMALLEST, WIDEST
 from backbones.report.drawing.outline import outline
 from backbones.report.drawing.scene import ACTIVATION, Cuboid, Line, Plate, Scene, Text
 from backbones.report.drawing.steps import DrawingStep, steps_of, with_softmax
@@ -72,6 +73,21 @@ def test_every_network_is_drawn_and_nothing_overlaps(name: str) -> None:
         assert bottom <= scene.height, item
     assert str(catalog.facts(name).num_classes) in scene.texts
     assert 0.4 < scene.width / scene.height < 4, "no screen is like that"
+    assert scene.width <= WIDEST, "no label under 9 px where it is shown 1280 px wide"
+    assert min(item.size for item in scene.items if isinstance(item, Text)) >= SMALLEST
+
+
+@pytest.mark.parametrize("style", ["blocks", "graph"])
+@pytest.mark.parametrize("name", ["inception_v1", "efficientnet_b0", "resnet_tiny"])
+def test_every_letter_of_the_file_has_9_px_on_a_slide(name: str, style: str) -> None:
+    """Read from the SVG itself: letters are shapes of 100 units, scaled to the size of the font."""
+    root = ElementTree.fromstring(drawn(name, style).svg)
+    width = float(root.attrib["viewBox"].split()[2])
+    sizes = [
+        100 * float(scale) for scale in re.findall(r"scale\(([\d.]+) -", drawn(name, style).svg)
+    ]
+    assert len(sizes) >= len(drawn(name, style).scene.texts) > 10
+    assert min(sizes) * 1280 / width >= 9.0
 
 
 @pytest.mark.parametrize("name", [*TINY, *POSTERS])
@@ -101,7 +117,8 @@ def test_lines_connect_what_the_graph_connects(name: str) -> None:
 
     What only training runs is tested in `test_heads`.
     """
-    softmax = "softmax2" if name in ("inception_v1", "googlenet_tiny") else ""
+    with ShapesOnly():
+        softmax = getattr(build(name), "figure_softmax", {}).get("", "")
     scene, expected = drawn(name, "full").scene, with_softmax(in_towers(steps(name)), softmax)
     ways = ((i.source, i.target) for i in scene.items if isinstance(i, Line))
     lines = {(source, target) for source, target in ways if "/" not in target}
@@ -145,6 +162,65 @@ def test_a_first_block_that_differs_is_told() -> None:
     assert texts.count("first: 3×3/2") == texts.count("first: 1×1/2") == 3
     assert texts.count("first: 1×1") == 1
     assert "first: 1×1 96, 3×3/2 96, no shortcut" in drawn("efficientnet_b0").scene.texts
+
+
+def test_a_stage_that_repeats_as_a_whole_has_one_frame_and_one_count() -> None:
+    for style in ("blocks", "graph"):
+        texts = drawn("inception_v4", style).scene.texts
+        assert {"Inception-A", "× 4"} <= set(texts)
+        assert "4 x Inception-A" not in texts
+
+
+def test_stage_9_of_efficientnet_is_one_panel() -> None:
+    """Table 1: "9 Conv1x1 & Pooling & FC"."""
+    for style in ("blocks", "graph"):
+        items = drawn("efficientnet_b0", style).scene.items
+        (title,) = [i for i in items if isinstance(i, Text) and i.text == "9 Conv1x1 & FC"]
+        panels = [
+            i.area
+            for i in items
+            if isinstance(i, Plate) and i.is_ground and i.x < title.x < i.x + i.width
+        ]
+        (panel,) = [area for area in panels if area[1] < title.y < area[3]]
+        last = [i for i in items if isinstance(i, Cuboid | Plate) and i.key][-3:]
+        assert len(last) == 3
+        for box in last:
+            assert panel[0] < box.x < panel[2]
+            assert panel[1] < box.y < panel[3]
+
+
+@pytest.mark.parametrize("style", ["blocks", "graph", "full"])
+def test_shapes_are_written_as_papers_print_them(style: str) -> None:
+    pictures = {
+        order: backbones.draw("vgg_tiny", style=style, shape=order).scene.texts  # type: ignore[arg-type]
+        for order in ("chw", "hwc")
+    }
+    first = steps("vgg_tiny")[1].shape
+    assert "×".join(map(str, first)) in pictures["chw"]
+    assert "×".join(map(str, (*first[1:], first[0]))) in pictures["hwc"]
+    assert any(text.startswith("input 32×32×3 ·") for text in pictures["hwc"])
+
+
+def test_dense_connections_have_arrowheads() -> None:
+    arcs = [i for i in drawn("densenet121").scene.items if isinstance(i, Line) and i.smooth]
+    assert len(arcs) == 4 * 15  # source, three layers, the last one, and the concatenation
+    assert all(arc.head for arc in arcs)
+
+
+def test_a_dense_block_in_a_graph_is_no_residual_one() -> None:
+    """Its first and its last layer are drawn with all ways between them."""
+    found = steps("densenet121")
+    block = [step for step in found if "denseblock1" in step.module]
+    lines = {(i.source, i.target) for i in drawn("densenet121", "graph").scene.items
+             if isinstance(i, Line)}  # fmt: skip
+    convolutions = [step.index for step in block if step.kind == "convolution"]
+    source, join = block[0].index - 1, block[-1].index
+    (first_begin, first), (last_begin, last) = convolutions[:2], convolutions[-2:]
+    ways = {
+        *((source, first_begin), (source, last_begin), (source, join)),
+        *((first, last_begin), (first, join), (last, join)),
+    }
+    assert {(str(a), str(b)) for a, b in ways} <= lines
 
 
 def test_boxes_grow_with_the_maps() -> None:
@@ -264,7 +340,7 @@ def test_alexnets_towers_are_two_columns_that_cross_where_the_papers_do(style: s
     """Figure 2: the third convolution and the fully connected layers see both towers."""
     columns = [(number, number + 1) for number in range(1, 21, 2)]
     crossing = {columns[4], columns[8], columns[9]}  # conv3, fc6, fc7
-    expected = {("0", "1"), ("0", "2"), ("19", "21"), ("20", "21")}
+    expected = {("0", "1"), ("0", "2"), ("19", "21"), ("20", "21"), ("21", "22")}  # and softmax
     for before, here in pairwise(columns):
         ways = (
             [(a, b) for a in before for b in here]
@@ -386,6 +462,8 @@ def test_other_libraries_networks_are_drawn(torchvision) -> None:
 def test_an_unknown_style_or_suffix_is_wrong_use(tmp_path: Path) -> None:
     with pytest.raises(WrongUse, match="blocks, graph or full"):
         backbones.draw("lenet5", style="poster")  # type: ignore[arg-type]
+    with pytest.raises(WrongUse, match="chw or hwc"):
+        backbones.draw("lenet5", shape="whc")  # type: ignore[arg-type]
     with pytest.raises(WrongUse, match=r"\.gif.*expected one of \.svg, \.png, \.pdf"):
         drawn("lenet5").save(tmp_path / "lenet.gif")
     assert not list(tmp_path.iterdir())

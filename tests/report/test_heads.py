@@ -134,15 +134,33 @@ def test_what_is_in_a_head_is_written_on_it() -> None:
 
 @pytest.mark.parametrize("style", STYLES)
 def test_the_flow_is_drawn_as_it_is_without_heads(style: Style) -> None:
-    """Boxes keep their sizes, colours and places along the flow."""
+    """Boxes keep their sizes, colours and order; a head takes room behind what it reads."""
 
     def boxes(name: str) -> list[Cuboid | Plate]:
-        axis = "y" if style == "blocks" else "x"
         found = [i for i in scene_of(name, style).items if isinstance(i, Cuboid | Plate)]
-        return [replace(i, **{axis: 0.0}) for i in found if i.key and "/" not in i.key]
+        return [replace(i, x=0.0, y=0.0) for i in found if i.key and "/" not in i.key]
 
     assert boxes("inception_v1") == boxes("inception_v1_noaux")
     assert not dashed(scene_of("inception_v1_noaux", style))
+
+
+@pytest.mark.parametrize("name", ["inception_v1", "inception_v3", "googlenet_tiny"])
+def test_heads_leave_no_empty_band(name: str) -> None:
+    """They stand beside the way to the next part: a line is hardly higher for them."""
+    items = scene_of(name, "blocks").items
+    grounds = [i for i in items if isinstance(i, Plate) and i.is_ground]
+    heads = [i for i in grounds if i.dashed and any(
+        _inside(box, i) for box in items if isinstance(box, Plate) and "/" in box.key)]  # fmt: skip
+    assert len(heads) == len(HEADS[name])
+    for head in heads:
+        beside = [i for i in grounds if i is not head and i.y < head.y < i.y + i.height]
+        assert beside
+        assert head.y + head.height < max(i.y + i.height for i in beside) + 25.0
+
+
+def _inside(box: Plate, ground: Plate) -> bool:
+    (left, top, right, bottom), (x, y, far, low) = box.area, ground.area
+    return x <= left and y <= top and right <= far and bottom <= low
 
 
 def test_a_head_that_small_images_do_not_reach_is_left_out_and_told() -> None:

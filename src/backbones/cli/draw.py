@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,6 +21,10 @@ def draw(
     unfold: Annotated[
         bool, typer.Option("--unfold", help="With --graph: draw every repeat.")
     ] = False,
+    shape: Annotated[
+        Literal["chw", "hwc"],
+        typer.Option(help="Shapes as PyTorch has them, or as most papers print them."),
+    ] = "chw",
     input: InputShape = None,
     dots: Annotated[
         int,
@@ -39,11 +43,15 @@ def draw(
     """
     if unfold and not graph:
         raise WrongUse("--unfold draws every layer of the graph; say --graph --unfold")
-    shape = shape_of(input)
     from backbones import draw as make
     from backbones.report.drawing.drawing import format_of
 
     format_of(out)  # a wrong suffix is told before the work, not after
-    drawing = make(network, shape, style="full" if unfold else "graph" if graph else "blocks")
+    drawing = make(
+        network,
+        shape_of(input),
+        style="full" if unfold else "graph" if graph else "blocks",
+        shape=shape,
+    )
     drawing.save(out, dots=dots)
     say(f"wrote {out}")

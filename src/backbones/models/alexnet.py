@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from itertools import count
+from types import MappingProxyType
 from typing import ClassVar, Literal
 
 import torch
@@ -321,6 +322,9 @@ class AlexNet(nn.Module):
         self.avgpool = AveragePoolTo(row.pool_to_px)
         self.classifier = fully_connected(row, self.num_classes)
         initialise_as_section_5(self, row.init)
+
+    figure_softmax = MappingProxyType({"": "softmax"})
+    """What section 3.5 feeds the last layer to; the loss holds it here."""
 
     @property
     def stages(self) -> tuple[tuple[str, str], ...]:

@@ -16,6 +16,7 @@ logits (N, classes).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import ClassVar
 
 import torch
@@ -323,6 +324,9 @@ class InceptionResNet(nn.Module):
         return nn.Sequential(
             *(Residual(maps, text, row.scales[grid]) for _ in range(row.repeats[grid]))
         )
+
+    figure_softmax = MappingProxyType({"": "Softmax"})
+    """What figure 15 draws behind the last layer; the loss holds it here."""
 
     @property
     def stages(self) -> tuple[tuple[str, str], ...]:

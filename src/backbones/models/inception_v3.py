@@ -17,6 +17,7 @@ logits (N, classes).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -269,6 +270,9 @@ class InceptionV3(nn.Module):
         self.dropout = nn.Dropout(row.dropout)
         self.fc = nn.Linear(maps, self.num_classes)
         initialise_as_released(self)
+
+    figure_softmax = MappingProxyType({"": "softmax"})
+    """What table 1 has behind the last layer; the loss holds it here."""
 
     @property
     def stages(self) -> tuple[tuple[str, str], ...]:

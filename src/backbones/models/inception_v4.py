@@ -18,6 +18,7 @@ logits (N, classes).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -184,6 +185,9 @@ class InceptionV4(nn.Module):
         self.dropout = nn.Dropout(row.dropout)
         self.last_linear = nn.Linear(maps, self.num_classes)
         initialise_as_released(self)
+
+    figure_softmax = MappingProxyType({"": "Softmax"})
+    """What figure 9 draws behind the last layer; the loss holds it here."""
 
     @property
     def stages(self) -> tuple[tuple[str, str], ...]:

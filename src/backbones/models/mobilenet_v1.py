@@ -21,6 +21,7 @@ logits (N, classes).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar, Literal
 
 from torch import Tensor, nn
@@ -216,6 +217,9 @@ class MobileNetV1(nn.Module):
             self.blocks.append(blocks)
         self.classifier = nn.Linear(maps, self.num_classes)
         initialise_as_released(self)
+
+    figure_softmax = MappingProxyType({"": "Softmax"})
+    """What table 1 has behind the last layer; the loss holds it here."""
 
     @property
     def stages(self) -> tuple[tuple[str, str], ...]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import ClassVar, Literal
 
 from torch import Tensor, nn
@@ -249,6 +250,9 @@ class NIN(nn.Module):
         self.classifier = mlpconv(row.table[-1], channels, self.num_classes)
         if row.init != "pytorch":
             initialise_as_released(self)
+
+    figure_softmax = MappingProxyType({"": "softmax"})
+    """What section 3.2 feeds the averages to; the loss holds it here."""
 
     @property
     def stages(self) -> tuple[tuple[str, str], ...]:

@@ -18,6 +18,7 @@ Shapes: N images, C channels, H x W px; features are (N, maps, H/32, W/32), roun
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -233,6 +234,9 @@ class ResNet(nn.Module):
     @property
     def _layers(self) -> list[str]:
         return [f"layer{number}" for number in range(1, len(self.row.blocks) + 1)]
+
+    figure_softmax = MappingProxyType({"": "softmax"})
+    """What table 1 has behind the last layer; the loss holds it here."""
 
     @property
     def stages(self) -> tuple[tuple[str, str], ...]:

@@ -16,6 +16,7 @@ Shapes: N images, C channels, H x W px; features are (N, 64, H/4, W/4), rounded 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar
 
 import torch
@@ -162,6 +163,9 @@ class ResNetCifar(nn.Module):
     @property
     def _layers(self) -> list[str]:
         return [f"layer{number}" for number in range(1, len(self.row.stages) + 1)]
+
+    figure_softmax = MappingProxyType({"": "softmax"})
+    """What section 4.2 ends the network with; the loss holds it here."""
 
     @property
     def stages(self) -> tuple[tuple[str, str], ...]:

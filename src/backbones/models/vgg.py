@@ -15,6 +15,7 @@ Shapes: N images, C channels, H x W px; features are (N, 512, H/32, W/32), logit
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -250,6 +251,9 @@ class VGG(nn.Module):
             nn.Linear(row.hidden, self.num_classes),
         )
         initialise_as_section_3_1(self, row.init)
+
+    figure_softmax = MappingProxyType({"": "soft-max"})
+    """What table 1 has behind the last layer; the loss holds it here."""
 
     @property
     def stages(self) -> tuple[tuple[str, str], ...]:

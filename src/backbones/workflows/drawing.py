@@ -9,6 +9,7 @@ from backbones.inspection.graph import Graph, record
 from backbones.inspection.summary import Inspection
 from backbones.report.drawing.heads import Auxiliary
 from backbones.report.drawing.sheet import Words
+from backbones.report.drawing.steps import DrawingStep, ShapeOrder
 from backbones.units import human_count
 
 
@@ -33,7 +34,9 @@ def auxiliaries_of(network: Any, graph: Graph) -> tuple[Auxiliary, ...]:
     return tuple(found)
 
 
-def caption_of(network: Any, found: Inspection, heads: Sequence[Auxiliary]) -> Words:
+def caption_of(
+    network: Any, found: Inspection, heads: Sequence[Auxiliary], order: ShapeOrder
+) -> Words:
     """Title and caption: whose network it is, and what it costs."""
     row = getattr(network, "row", None)
     caption = []
@@ -41,8 +44,9 @@ def caption_of(network: Any, found: Inspection, heads: Sequence[Auxiliary]) -> W
         citation = row.citation
         caption.append(f"{citation.authors} ({citation.year}). {citation.title}.")
         caption.append(row.summary)
+    image = DrawingStep(0, "input", "input", tuple(found.input), (), ())
     numbers = [
-        f"input {'×'.join(map(str, found.input))}",
+        f"input {image.shape_text(order)}",
         f"{human_count(found.params)} parameters",
         f"{human_count(found.macs)} multiply-accumulates",
     ]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import cast
 
 from backbones.report.drawing.layered import Placement, Room, place
-from backbones.report.drawing.lettering import text_width
+from backbones.report.drawing.lettering import SMALLEST, text_width, wrapped
 from backbones.report.drawing.looks import FAINT, INK, Glyph, GlyphStyle, key_of
 from backbones.report.drawing.outline import Section, shortcut_of
 from backbones.report.drawing.pieces import Piece, key_at
@@ -22,7 +22,7 @@ _ARC = 8.0  # pt between a branch and the shortcut around it
 _ASIDE = 3.0  # pt between two arrows that meet at one sum
 _PAD = 7.0  # pt inside a frame
 _STRIP = 12.0  # pt of a frame's heading
-_NOTE, _NOTE_LINE = 6.0, 7.6  # pt: size of notes, and from line to line
+_NOTE_LINE = 8.0  # pt from line to line of a note
 
 
 class Composer:
@@ -168,7 +168,7 @@ class Composer:
         Returns:
             the way and what is written on it, and how far they reach from the axis.
         """
-        text, size = f"first: {layers}", 5.6
+        text, size = f"first: {layers}", SMALLEST
         wide = text_width(text, size)
         (_, _), (_, height), (meet, _), (_, top) = identity
         far, end = height - _ARC, meet + _ASIDE
@@ -206,34 +206,29 @@ class Composer:
         badge: str = "",
         note: str = "",
         dashed: bool = False,
-        at_least: tuple[float, float] = (0.0, 0.0),
     ) -> Piece:
-        """A piece in a frame with a heading, a count, and a note below.
-
-        Args:
-            at_least: across the flow, how far the frame reaches on either side of the axis.
-        """
+        """A piece in a frame with a heading, a count, and a note below."""
         down = self.look.downwards
         heading = text_width(title, 8.0, True) + text_width(badge, 9.0, True)
         wide = inside.before + inside.after if down else inside.length
         need = max(wide, heading + (8.0 if title and badge else 0.0))
         # Downwards, the way out runs through the middle of the frame; a note keeps to its right.
-        beside = max(inside.after + _PAD - 9.0, 44.0)
-        lines = _wrapped(note, beside if down else max(need, 60.0))
-        longest = max([0.0, *(text_width(line, _NOTE) for line in lines)])
+        beside = max(inside.after + _PAD - 9.0, text_width(note, SMALLEST) / 2 + 8.0)
+        lines = wrapped(note, SMALLEST, beside if down else max(need, 60.0))
+        longest = max([0.0, *(text_width(line, SMALLEST) for line in lines)])
         top = _STRIP if title or badge else 0.0
         bottom = _NOTE_LINE * len(lines) + (2.0 if lines else 0.0)
         if down:
             before, after = _widened(inside, need)
             # Title and count keep to either side of the way in.
             title_wide, badge_wide = text_width(title, 8.0, True), text_width(badge, 9.0, True)
-            before = max(before, title_wide + 5.0, at_least[0] - _PAD) + _PAD
-            after = max(after, badge_wide + 5.0, at_least[1] - _PAD, longest + 7.0) + _PAD
+            before = max(before, title_wide + 5.0) + _PAD
+            after = max(after, badge_wide + 5.0, longest + 7.0) + _PAD
             start, length = _PAD + top, inside.length + 2 * _PAD + top + bottom
             left, up, width, height = -before, 0.0, before + after, length
         else:
-            before = max(inside.before + _PAD - 2 + top, at_least[0])
-            after = max(inside.after + _PAD - 2 + bottom, at_least[1])
+            before = inside.before + _PAD - 2 + top
+            after = inside.after + _PAD - 2 + bottom
             length = width = max(need, longest) + 2 * _PAD
             start = (width - inside.length) / 2
             left, up, height = 0.0, -before, before + after
@@ -246,9 +241,8 @@ class Composer:
         for number, text in enumerate(lines):
             y = up + height - _PAD - _NOTE_LINE * (len(lines) - 1 - number) + 1.5
             x, anchor = (7.0, "start") if down else (width / 2, "middle")
-            items.append(
-                Text(x, y, text, _NOTE, text_width(text, _NOTE), False, FAINT, cast(Anchor, anchor))
-            )
+            wide = text_width(text, SMALLEST)
+            items.append(Text(x, y, text, SMALLEST, wide, False, FAINT, cast(Anchor, anchor)))
         items += self.moved(inside.items, start, 0.0)
         return replace(
             inside,
@@ -283,15 +277,3 @@ def _written(
     x: float, y: float, text: str, size: float, colour: str, anchor: Anchor = "start"
 ) -> Text:
     return Text(x, y, text, size, text_width(text, size, True), True, colour, anchor)
-
-
-def _wrapped(note: str, width: float) -> list[str]:
-    """A note in lines that are no wider than they have to be."""
-    lines: list[str] = []
-    for word in note.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and text_width(longer, _NOTE) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines

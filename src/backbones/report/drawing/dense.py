@@ -7,11 +7,12 @@ from dataclasses import replace
 from itertools import pairwise
 
 from backbones.report.drawing.composer import Composer
-from backbones.report.drawing.lettering import text_width
+from backbones.report.drawing.lettering import SMALLEST, text_width
 from backbones.report.drawing.looks import FAINT, INK, key_of
-from backbones.report.drawing.outline import DenseOutline
+from backbones.report.drawing.outline import DenseOutline, Section
 from backbones.report.drawing.pieces import Piece, key_at
 from backbones.report.drawing.scene import Cuboid, Item, Line, Plate, Text
+from backbones.report.drawing.steps import ShapeOrder
 
 _SHOWN_LAYERS = 5
 _LEAD, _DOTS = 13.0, "· · ·"  # pt between layers, and what stands for those not shown
@@ -40,7 +41,7 @@ def dense_map(composer: Composer, block: DenseOutline) -> Piece:
         items += _renamed(composer.moved(glyph.items, at, 0.0), key)
         stops.append((at, -glyph.room.before, key, glyph.reach))
         at += glyph.reach + _LEAD
-    texts = _dense_labels(block)
+    texts = _dense_labels(block, composer.look.order)
     middle = at / 2
     wide = max(text.width for text in texts)
     end = max(at, middle + wide / 2 + 6.0)
@@ -68,27 +69,23 @@ def dense_map(composer: Composer, block: DenseOutline) -> Piece:
 
 
 def dense_graph(composer: Composer, block: DenseOutline) -> Piece:
-    """A dense block as one layer in a frame, and the way around it."""
-    layer = composer.series(
-        [composer.single(composer.glyph(s), key_of(s)) for s in block.layers[-1]]
-    )
-    note = "each layer reads everything before it"
-    inside = composer.framed(layer, badge=f"× {len(block.layers)}", note=note, dashed=True)
-    joined = composer.single(composer.glyph(block.join), key_of(block.join))
-    lead = Piece((), 0.0, 0.0, 0.0, 0.0, 0.0, False, inside.first, key_at(block.source))
-    whole = composer.series([lead, inside, joined])
-    side = whole.before + _ARC
-    meet = whole.exit - (joined.exit - joined.entry) / 2
-    points = [(0.0, 0.0), (0.0, -side), (meet, -side), (meet, -joined.before)]
-    arc = composer.line(points, key_at(block.source), key_of(block.join))
-    return replace(whole, items=(arc, *whole.items), before=side + 2.0, entry=0.0, head=False)
+    """A dense block's first and last layer and all their connections, in a frame with the count."""
+    first, last = block.layers[0], block.layers[-1]
+    ends = (block.source, first[-1].index, last[-1].index)
+    steps = (*first, replace(last[0], inputs=ends[:2]), *last[1:])
+    inside = composer.section(Section(block.source, steps, replace(block.join, inputs=ends)))
+    note = "each layer reads all before it"
+    if len(block.layers) > 2:
+        note += ": the first and the last are drawn"
+    badge = f"× {len(block.layers)}"
+    return composer.framed(inside, badge=badge, note=note, dashed=True)
 
 
 def _arc(start: Stop, end: Stop) -> Line:
     """A bow from one thing's top to another's."""
     peak = min(start[1], end[1]) - 8.0 - 0.3 * (end[0] - start[0])
     points = ((start[0], start[1]), (start[0], peak), (end[0], peak), (end[0], end[1]))
-    return Line(points, "#8aa4c0", False, start[2], end[2], width=0.7, smooth=True)
+    return Line(points, "#8aa4c0", True, start[2], end[2], width=0.7, smooth=True)
 
 
 def _renamed(items: Sequence[Item], key: str) -> list[Item]:
@@ -96,12 +93,12 @@ def _renamed(items: Sequence[Item], key: str) -> list[Item]:
     return [replace(item, key=key) if isinstance(item, Cuboid | Plate) else item for item in items]
 
 
-def _dense_labels(block: DenseOutline) -> tuple[Text, ...]:
+def _dense_labels(block: DenseOutline, order: ShapeOrder) -> tuple[Text, ...]:
     """How many layers, and what each of them is; from y = 0 downwards."""
     texts: list[tuple[str, float, bool, float]] = [(f"× {len(block.layers)}", 9.0, True, 2.0)]
     for number, step in enumerate(block.layers[-1]):
         words = f"{', '.join((*step.before, step.title))}"
-        texts.append((f"{words}  {step.shape_text}", 6.4, False, 13.0 + 8.2 * number))
+        texts.append((f"{words}  {step.shape_text(order)}", SMALLEST, False, 13.0 + 8.2 * number))
     return tuple(
         Text(0.0, y, text, size, text_width(text, size, bold), bold, INK if bold else FAINT)
         for text, size, bold, y in texts

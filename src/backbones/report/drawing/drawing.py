@@ -17,7 +17,7 @@ from backbones.report.drawing.outline import DenseOutline, Repeat, StageOutline,
 from backbones.report.drawing.render import FORMATS, Format, rendered
 from backbones.report.drawing.scene import Scene
 from backbones.report.drawing.sheet import Words, compose, single_titles
-from backbones.report.drawing.steps import DrawingStep, steps_of, with_softmax
+from backbones.report.drawing.steps import DrawingStep, ShapeOrder, steps_of, with_softmax
 from backbones.report.drawing.towers import has_towers, in_towers
 
 _LONGEST_NAME = 12  # letters of a layer's name under its box
@@ -84,6 +84,8 @@ def draw_blocks(
     stages: Sequence[tuple[str, str]] = (),
     names: Mapping[str, str] | None = None,
     auxiliaries: Sequence[Auxiliary] = (),
+    *,
+    order: ShapeOrder = "chw",
 ) -> Drawing:
     """The block diagram: feature maps as boxes of their sizes, repeats folded.
 
@@ -93,9 +95,10 @@ def draw_blocks(
         stages: (title, module path) of the end of each stage.
         names: module path -> the paper's name of a layer.
         auxiliaries: heads that only training runs, drawn as side branches.
+        order: of the numbers of a shape.
     """
     steps = with_softmax(in_towers(steps_of(graph)), words.softmax)
-    return _drawn(MapLook(steps), graph, words, stages, names, auxiliaries, fold=True)
+    return _drawn(MapLook(steps, order), graph, words, stages, names, auxiliaries, fold=True)
 
 
 def draw_graph(
@@ -106,14 +109,15 @@ def draw_graph(
     auxiliaries: Sequence[Auxiliary] = (),
     *,
     fold: bool = True,
+    order: ShapeOrder = "chw",
 ) -> Drawing:
     """The graph: a node a layer, connections as they are, stages framed.
 
     Args:
-        graph, words, stages, names, auxiliaries: as for `draw_blocks`.
+        graph, words, stages, names, auxiliaries, order: as for `draw_blocks`.
         fold: repeats are drawn once, with a count.
     """
-    return _drawn(NodeLook(), graph, words, stages, names, auxiliaries, fold=fold)
+    return _drawn(NodeLook(order), graph, words, stages, names, auxiliaries, fold=fold)
 
 
 def _drawn(
@@ -128,7 +132,9 @@ def _drawn(
 ) -> Drawing:
     whole = steps_of(graph)
     steps = with_softmax(in_towers(whole), words.softmax)
-    stages = () if has_towers(whole) else stages  # one section, from the image to the answer
+    stages = (
+        () if has_towers(whole) else _one_a_number(stages)
+    )  # one section, from the image to the answer
     found = outline(steps, graph.kinds, stages, fold=fold)
     if fold and _fold_away(found, sources(steps, auxiliaries)):
         found = outline(steps, graph.kinds, stages, fold=False)
@@ -137,7 +143,18 @@ def _drawn(
     known = {path: name for path, name in short.items() if not _repeats(name, found)}
     known |= single_titles(found) if stages else {}
     composer = Composer(look, known)
-    return Drawing(compose(composer, found, words, heads_of(composer, steps, auxiliaries)))
+    return Drawing(compose(composer, found, words, heads_of(steps, auxiliaries, look.order)))
+
+
+def _one_a_number(stages: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Stages that a table gives one number as one: EfficientNet's 9 is Conv1x1 & Pooling & FC."""
+    found: list[tuple[str, str]] = []
+    for title, path in stages:
+        number, _, rest = title.partition(" ")
+        if found and number.isdigit() and found[-1][0].startswith(f"{number} "):
+            title = f"{found.pop()[0]} & {rest}"
+        found.append((title, path))
+    return found
 
 
 def _fold_away(stages: Sequence[StageOutline], wanted: set[int]) -> bool:

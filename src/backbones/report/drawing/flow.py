@@ -13,11 +13,8 @@ from backbones.report.drawing.steps import DrawingStep
 def piece_of(composer: Composer, element: Element) -> Piece:
     """Draw an element; what repeats is drawn once, with its count."""
     if isinstance(element, Repeat):
-        # The last time stands for all: the paper's name of its layers would mislead.
-        nameless = Composer(composer.look, {})
-        inside = nameless.series([piece_of(nameless, each) for each in element.elements])
         badge = f"× {element.count}"
-        return composer.framed(inside, badge=badge, note=element.note, dashed=True)
+        return composer.framed(once(composer, element), badge=badge, note=element.note, dashed=True)
     if isinstance(element, DrawingStep):
         return composer.single(composer.glyph(element), key_of(element))
     if isinstance(element, Section):
@@ -25,3 +22,12 @@ def piece_of(composer: Composer, element: Element) -> Piece:
     if composer.look.downwards:
         return dense_graph(composer, element)
     return dense_map(composer, element)
+
+
+def once(composer: Composer, repeat: Repeat) -> Piece:
+    """What repeats, without its frame.
+
+    The last time stands for all: the paper's names of its layers would mislead.
+    """
+    nameless = Composer(composer.look, {})
+    return nameless.series([piece_of(nameless, each) for each in repeat.elements])

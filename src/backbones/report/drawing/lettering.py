@@ -1,4 +1,4 @@
-"""How wide a text is, in the font that Matplotlib carries and every drawing is written in."""
+"""How large and how wide text is, in the font that Matplotlib carries: every drawing has it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from functools import lru_cache
 from PIL import ImageFont
 
 FONT = "DejaVu Sans"
+SMALLEST = 6.4  # pt: no text is smaller
+WIDEST = 1280 * SMALLEST / 9  # pt, of a sheet: 1280 px wide, its smallest text has 9 px
 _MEASURED_AT = 200  # px; widths are proportional to the size
 
 
@@ -23,3 +25,15 @@ def _font(bold: bool) -> ImageFont.FreeTypeFont:
 def text_width(text: str, size: float, bold: bool = False) -> float:
     """Width in pt of a line of text of a size in pt."""
     return float(_font(bold).getlength(text)) / _MEASURED_AT * size
+
+
+def wrapped(text: str, size: float, width: float) -> list[str]:
+    """A text in lines that are no wider than they have to be."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and text_width(longer, size) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines

@@ -9,9 +9,9 @@ from typing import Protocol
 
 from backbones.report.drawing.calls import ACTIVATIONS, Kind
 from backbones.report.drawing.layered import Room
-from backbones.report.drawing.lettering import text_width
+from backbones.report.drawing.lettering import SMALLEST, text_width
 from backbones.report.drawing.scene import ACTIVATION, Cuboid, Item, Plate, Text
-from backbones.report.drawing.steps import DrawingStep
+from backbones.report.drawing.steps import DrawingStep, ShapeOrder
 
 INK, FAINT = "#1f2328", "#59636e"
 COLOURS: dict[Kind, str] = {
@@ -38,13 +38,14 @@ NAMES: dict[Kind, str] = {
     "norm": "normalisation",
     "activation": "activation",
     "softmax": "softmax, left to the loss",
-    "gate": "squeeze-and-excitation",
+    "gate": "squeeze-and-excitation (SE n: n units weigh the maps)",
     "attention": "attention",
     "add": "sum",
     "concat": "concatenation",
     "other": "other",
 }
-_LABEL, _LINE = 6.4, 8.2  # pt: size of labels, and from line to line
+_LINE = 8.2  # pt from line to line of a label
+_LAYER = 6.7  # pt, what is written first on a plate
 _TALLEST, _WIDEST = 104.0, 34.0  # pt: of a front face
 _RECEDES = 0.2  # depth of a cuboid, of its height
 _ACTIVE = {"convolution", "depthwise", "linear", "norm", "concat", "pooling", "other"}
@@ -73,6 +74,7 @@ class GlyphStyle(Protocol):
     downwards: bool
     gap_along: float
     gap_across: float
+    order: ShapeOrder
 
     def glyph(self, step: DrawingStep, name: str, *, labels: bool = True) -> Glyph:
         """Draw a step; `name` is the paper's, or empty."""
@@ -92,13 +94,15 @@ class MapLook:
 
     Args:
         steps: all that will be drawn; the largest of them set the scale.
+        order: of the numbers of a shape.
     """
 
     downwards = False
     gap_along = 13.0
     gap_across = 5.0
 
-    def __init__(self, steps: Sequence[DrawingStep]) -> None:
+    def __init__(self, steps: Sequence[DrawingStep], order: ShapeOrder = "chw") -> None:
+        self.order = order
         sizes = [_size(step) for step in steps]
         self._side = max([max(high, wide) for _, high, wide in sizes] or [1])
         self._maps = max([64, *(maps for maps, high, _ in sizes if high > 1)])
@@ -132,7 +136,7 @@ class MapLook:
             key_of(step),
         )
         lines = [(name, True)] if name else []
-        lines += [(_short(step), not name), (step.shape_text, False)]
+        lines += [(_short(step), not name), (step.shape_text(self.order), False)]
         texts = _lines(lines, half + 6.5) if labels else ()
         longest = max([width + depth, *(text.width for text in texts)])
         below = half + (3.0 + _LINE * len(texts) if texts else 0.0)
@@ -144,7 +148,10 @@ class NodeLook:
 
     downwards = True
     gap_along = 13.0
-    gap_across = 9.0
+    gap_across = 6.0
+
+    def __init__(self, order: ShapeOrder = "chw") -> None:
+        self.order = order
 
     def glyph(self, step: DrawingStep, name: str, *, labels: bool = True) -> Glyph:
         if step.kind == "add" or (step.kind == "other" and step.title == "×"):
@@ -152,17 +159,42 @@ class NodeLook:
         first = _long(step)
         if name:
             first = f"{name}: {first}"
-        second = step.shape_text
-        widths = (text_width(first, 7.0, True), text_width(second, 6.6))
-        width, height = max(widths) + 16.0, 23.0
+        second = step.shape_text(self.order)
+        widths = (text_width(first, _LAYER, True), text_width(second, SMALLEST))
+        width, height = max(widths) + 9.0, 23.0
         left, top = -width / 2, -height / 2
         body = Plate(left, top, width, height, pale(COLOURS[step.kind]), COLOURS[step.kind], 4.0,
                      key=key_of(step))  # fmt: skip
         texts = (
-            Text(0.0, -4.6, first, 7.0, widths[0], bold=True),
-            Text(0.0, 5.0, second, 6.6, widths[1], colour=FAINT),
+            Text(0.0, -4.6, first, _LAYER, widths[0], bold=True),
+            Text(0.0, 5.0, second, SMALLEST, widths[1], colour=FAINT),
         )
         return Glyph((body, *texts), Room(height, width / 2, width / 2), height / 2, width / 2)
+
+
+class RowLook:
+    """Low plates with a layer and its shape side by side, for what stands beside the flow."""
+
+    downwards = True
+    gap_along = 8.5
+    gap_across = 9.0
+
+    def __init__(self, order: ShapeOrder = "chw") -> None:
+        self.order = order
+
+    def glyph(self, step: DrawingStep, name: str, *, labels: bool = True) -> Glyph:
+        if step.kind == "add" or (step.kind == "other" and step.title == "×"):
+            return _disc(step, self.downwards)
+        layer, shape = _long(step), step.shape_text(self.order)
+        wide, apart = text_width(layer, SMALLEST, True), text_width(shape, SMALLEST)
+        half, high = (wide + apart + 16.0) / 2, 6.2
+        body = Plate(-half, -high, 2 * half, 2 * high, pale(COLOURS[step.kind]),
+                     COLOURS[step.kind], 3.0, key=key_of(step))  # fmt: skip
+        texts = (
+            Text(5.0 - half, 0.0, layer, SMALLEST, wide, bold=True, anchor="start"),
+            Text(half - 5.0, 0.0, shape, SMALLEST, apart, colour=FAINT, anchor="end"),
+        )
+        return Glyph((body, *texts), Room(2 * high, half, half), high, half)
 
 
 def _acts(folded: Sequence[str]) -> bool:
@@ -179,7 +211,7 @@ def _disc(step: DrawingStep, downwards: bool) -> Glyph:
         return Glyph((body, sign), Room(2 * r, r, r), r, r)
     out = r + 2.2
     ring = Plate(-out, -out, 2 * out, 2 * out, ACTIVATION, ACTIVATION, out, is_ground=True)
-    named, size = " · ".join(step.after), 5.6
+    named, size = " · ".join(step.after), SMALLEST
     wide = text_width(named, size)
     if downwards:
         name = Text(out + 2.0, 0.0, named, size, wide, colour=FAINT, anchor="start")
@@ -196,8 +228,8 @@ def _lines(lines: Sequence[tuple[str, bool]], begin: float) -> tuple[Text, ...]:
             0.0,
             begin + number * _LINE,
             text,
-            _LABEL,
-            text_width(text, _LABEL, bold),
+            SMALLEST,
+            text_width(text, SMALLEST, bold),
             bold=bold,
             colour=INK if bold or number == 0 else FAINT,
         )

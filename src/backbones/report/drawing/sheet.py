@@ -10,21 +10,24 @@ from itertools import pairwise
 
 from backbones.report.drawing.calls import Kind
 from backbones.report.drawing.composer import Composer
-from backbones.report.drawing.flow import piece_of
+from backbones.report.drawing.flow import once, piece_of
 from backbones.report.drawing.heads import Head, with_heads
-from backbones.report.drawing.lettering import text_width
+from backbones.report.drawing.lettering import WIDEST, text_width, wrapped
 from backbones.report.drawing.looks import COLOURS, FAINT, INK, NAMES
-from backbones.report.drawing.outline import StageOutline, steps_in
+from backbones.report.drawing.outline import Repeat, StageOutline, steps_in
 from backbones.report.drawing.pieces import Piece
 from backbones.report.drawing.scene import Item, Line, Plate, Scene, Text, area_of, moved
 from backbones.report.drawing.steps import DrawingStep
 
 _MARGIN = 20.0
-_BETWEEN_LINES = 26.0
+_BETWEEN_LINES = 24.0
 _TURN = 11.0  # pt, how far the way from line to line swings out
 _ASPECT, _ASPECT_DOWN = 1.9, 1.2  # width to height that lines are broken for
 _MOST_LINES = 12
 _AROUND = 70.0  # pt of height for title, caption and legend
+_MOST = WIDEST - 2 * (_MARGIN + _TURN) - 1.0  # pt, of the flow
+_NARROWEST = 300.0  # pt, of title and legend
+_CAPTION = 8.5  # pt
 
 
 @dataclass(frozen=True)
@@ -47,17 +50,11 @@ class _Part:
     """A stage's pieces; a stage that is too long for a line becomes several of these.
 
     Args:
-        title: over its frame.
-        piece: what is in it.
-        framed: whether it has a frame.
-        room: the same in its frame, as low as it can be.
+        piece: in a frame where the stage needs one, with the heads that read it.
         first: says which of the network's pieces comes first.
     """
 
-    title: str
     piece: Piece
-    framed: bool
-    room: Piece
     first: tuple[int, int]
 
 
@@ -65,9 +62,9 @@ def compose(
     composer: Composer, stages: Sequence[StageOutline], words: Words, heads: Sequence[Head] = ()
 ) -> Scene:
     """Lay out a network on a sheet, its auxiliary heads beside it."""
-    loose = [(stage, [piece_of(composer, e) for e in stage.elements]) for stage in stages]
-    lines = [_line_piece(composer, line) for line in _best_lines(composer, loose)]
-    parts = [with_heads(composer, line, heads) for line in lines]
+    loose = [(stage, _pieces(composer, stage)) for stage in stages]
+    lines = _best_lines(composer, loose, heads)
+    parts = [composer.series([part.piece for part in line]) for line in lines]
     items: list[Item] = []
     offset = 0.0
     ends: list[tuple[float, Piece]] = []
@@ -83,35 +80,51 @@ def compose(
     return _sheet(items, words, kinds, active and not composer.look.downwards)
 
 
+def _pieces(composer: Composer, stage: StageOutline) -> list[Piece]:
+    """What is in a stage; its own frame says how often where it repeats as a whole."""
+    repeat = _repeat(stage)
+    if repeat:
+        return [once(composer, repeat)]
+    return [piece_of(composer, element) for element in stage.elements]
+
+
+def _repeat(stage: StageOutline) -> Repeat | None:
+    """What a stage repeats, and nothing else is in it."""
+    first = stage.elements[0]
+    return first if stage.title and len(stage.elements) == 1 and isinstance(first, Repeat) else None
+
+
 def _best_lines(
-    composer: Composer, stages: Sequence[tuple[StageOutline, list[Piece]]]
+    composer: Composer,
+    stages: Sequence[tuple[StageOutline, list[Piece]]],
+    heads: Sequence[Head],
 ) -> list[list[_Part]]:
     """Break the flow into lines, so that the sheet gets a shape that a screen and a poster have.
 
     Of all widths that are tried, the one that comes nearest to that shape with few lines of about
-    one length.
+    one length; no wider than its labels can be read on a slide.
     """
     gap = composer.look.gap_along
     total = sum(piece.length + gap for _, pieces in stages for piece in pieces)
     best: list[list[_Part]] = []
     score = math.inf
     tried = set()
-    part = cache(partial(_part, composer, stages))
+    part = cache(partial(_part, composer, stages, heads))
     for tenths in range(10, 10 * _MOST_LINES + 1):
         lines = _broken(stages, 1.04 * total * 10 / tenths, gap, part)
         shape = tuple(tuple(part.first for part in line) for line in lines)
         if shape in tried:
             continue
         tried.add(shape)
-        lengths = [sum(part.room.length + gap for part in line) for line in lines]
-        across = [max(part.room.before for part in line) for line in lines]
-        across += [max(part.room.after for part in line) + _BETWEEN_LINES for line in lines]
+        lengths = [sum(part.piece.length + gap for part in line) for line in lines]
+        across = [max(part.piece.before for part in line) for line in lines]
+        across += [max(part.piece.after for part in line) + _BETWEEN_LINES for line in lines]
         wide, high, wanted = max(lengths), sum(across) + _AROUND, _ASPECT
         if composer.look.downwards:
             wide, high, wanted = sum(across), max(lengths) + _AROUND, _ASPECT_DOWN
         ragged = 1.0 - sum(lengths) / (len(lengths) * max(lengths))
         miss = max(0.0, abs(math.log(wide / high / wanted)) - 0.35)
-        miss += 0.03 * len(lines) + 1.2 * ragged
+        miss += 0.03 * len(lines) + 1.2 * ragged + 30.0 * max(0.0, wide / _MOST - 1.0)
         if miss < score - 1e-9:
             best, score = lines, miss
     return best
@@ -120,17 +133,24 @@ def _best_lines(
 def _part(
     composer: Composer,
     stages: Sequence[tuple[StageOutline, list[Piece]]],
+    heads: Sequence[Head],
     number: int,
     begin: int,
     end: int,
 ) -> _Part:
     """Some of the pieces of a stage, in a frame where the stage needs one."""
     stage, pieces = stages[number]
-    title = stage.title if not begin else f"{stage.title} (continued)"
-    framed = bool(stage.title) and not _is_single(stage)
-    inside = composer.series(pieces[begin:end])
-    room = composer.framed(inside, title=title) if framed else inside
-    return _Part(title, inside, framed, room, (number, begin))
+    *before, last = pieces[begin:end]
+    piece = composer.series([*(with_heads(composer, each, heads) for each in before), last])
+    repeat = _repeat(stage)
+    if repeat:
+        title = stage.title.removeprefix(f"{repeat.count} x ")
+        badge = f"× {repeat.count}"
+        piece = composer.framed(piece, title=title, badge=badge, note=repeat.note)
+    elif stage.title and not _is_single(stage):
+        title = stage.title if not begin else f"{stage.title} (continued)"
+        piece = composer.framed(piece, title=title)
+    return _Part(with_heads(composer, piece, heads), (number, begin))
 
 
 def _broken(
@@ -146,11 +166,11 @@ def _broken(
         begin = 0
         for chunk in _chunks(pieces, limit, gap):
             next_ = part(number, begin, begin + len(chunk))
-            if lines[-1] and used + next_.room.length > limit:
+            if lines[-1] and used + next_.piece.length > limit:
                 lines.append([])
                 used = 0.0
             lines[-1].append(next_)
-            used += next_.room.length + gap
+            used += next_.piece.length + gap
             begin += len(chunk)
     return lines
 
@@ -172,24 +192,6 @@ def _chunks(pieces: list[Piece], limit: float, gap: float) -> list[list[Piece]]:
 def _is_single(stage: StageOutline) -> bool:
     """A stage of one step needs no frame: its title stands under the box."""
     return len(stage.elements) == 1 and isinstance(stage.elements[0], DrawingStep)
-
-
-def _line_piece(composer: Composer, line: Sequence[_Part]) -> Piece:
-    """Frames around the stages of a line, all of one height, and arrows between them."""
-    framed = [composer.framed(part.piece, title=part.title) for part in line if part.framed]
-    reach = (
-        max([piece.before for piece in framed], default=0.0),
-        max([piece.after for piece in framed], default=0.0),
-    )
-    return composer.series(
-        [
-            composer.framed(part.piece, title=part.title, at_least=reach)
-            if part.framed
-            else part.piece
-            for part in line
-        ],
-        gap=composer.look.gap_along,
-    )
 
 
 def _turn(composer: Composer, first: tuple[float, Piece], second: tuple[float, Piece]) -> Line:
@@ -215,11 +217,13 @@ def _sheet(items: list[Item], words: Words, kinds: set[Kind], active: bool) -> S
         Text(0.0, 10.0, words.title, 17.0, text_width(words.title, 17.0, True), True, INK, "start")
     ]
     y = 28.0
-    for line in words.caption:
-        head.append(Text(0.0, y, line, 8.5, text_width(line, 8.5), False, FAINT, "start"))
+    widest = max(right - left, head[0].area[2], _NARROWEST)
+    for line in (line for text in words.caption for line in wrapped(text, _CAPTION, widest)):
+        head.append(Text(0.0, y, line, _CAPTION, text_width(line, _CAPTION), colour=FAINT,
+                         anchor="start"))  # fmt: skip
         y += 12.5
     widest = max(item.area[2] for item in head)
-    width = max(right - left, widest, 300.0)
+    width = max(right - left, widest)
     shift = (width - (right - left)) / 2
     legend, legend_height = _legend(kinds, active, width)
     body = moved(items, shift - left, y + 8.0 - top)

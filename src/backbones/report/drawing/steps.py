@@ -8,6 +8,7 @@ other and keeps, for every step, which modules it stands for.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from backbones.inspection.graph import Graph, Node
 from backbones.report.drawing.calls import (
@@ -21,6 +22,8 @@ from backbones.report.drawing.calls import (
     side_of,
 )
 from backbones.report.drawing.folding import Draft, folded
+
+ShapeOrder = Literal["chw", "hwc"]
 
 
 @dataclass(frozen=True)
@@ -53,15 +56,17 @@ class DrawingStep:
         """Path of the module that names the step; "" for the network's own forward."""
         return self.modules[0] if self.modules else ""
 
-    @property
-    def shape_text(self) -> str:
-        """The shape as papers write it, channels first.
+    def shape_text(self, order: ShapeOrder) -> str:
+        """The shape, with its channels where `order` has them.
 
         Example:
-            >>> DrawingStep(0, "input", "input", (3, 224, 224), (), ()).shape_text
-            '3×224×224'
+            >>> DrawingStep(0, "input", "input", (3, 224, 224), (), ()).shape_text("hwc")
+            '224×224×3'
         """
-        return "×".join(map(str, self.shape)) or "1"
+        shape = self.shape
+        if order == "hwc" and len(shape) == 3 and not self.channels_last:
+            shape = (*shape[1:], shape[0])
+        return "×".join(map(str, shape)) or "1"
 
 
 def steps_of(graph: Graph) -> tuple[DrawingStep, ...]:
