@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from backbones.features.pyramid import FeaturePyramid, as_backbone
     from backbones.features.style import StyleSettings
     from backbones.features.taps import tap
+    from backbones.language import speaking
     from backbones.protocols.describing import show_protocol
     from backbones.protocols.own import load_protocol
     from backbones.protocols.table import find_protocol, protocol_names
@@ -125,6 +126,7 @@ _NAMES = {
     "api.opening": "open Classifier",
     "api.engines": "list_engines",
     "api.evaluation": "evaluate",
+    "language": "speaking",
     "classifier.evaluation_files": "write_evaluation",
     "api.prediction": "predict predict_files predict_parts Submission",
     "api.explanation": "explain write_explanations filters_image Occluder",
@@ -162,6 +164,7 @@ _HOME = {name: module for module, names in _NAMES.items() for name in names.spli
 
 __all__ = [  # noqa: RUF022 - in the order of a working life
     "names",
+    "speaking",
     "create",
     "show",
     "read_bundle",

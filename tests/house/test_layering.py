@@ -17,7 +17,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # Lower numbers know nothing of higher ones; parts on one level do not import each other.
 LEVELS = [
-    {"errors", "signals", "units", "signatures", "progress"},
+    {"errors", "signals", "units", "signatures", "progress", "language"},
     {"text", "files"},
     {"spec", "download", "records", "labels", "settings", "ray_session"},
     {"nn"},

@@ -29,6 +29,7 @@ from backbones.classifier.second_look import (
 from backbones.classifier.source import Source
 from backbones.compute import instruction_set
 from backbones.engines.table import SMALLEST_BUILT
+from backbones.language import said
 from backbones.metrics import Labels
 from backbones.progress import Progress
 
@@ -205,8 +206,14 @@ class SampledFigures:
         low, high = self.loss.interval.low, self.loss.interval.high
         return [
             *self.second_look.to_lines(),
-            f"top-1 error of these {fast:.2f} %, in fp32 {exact:.2f} %;"
-            f" 95 % interval of the difference {low:+.2f} to {high:+.2f}",
+            said(
+                "top-1 error of these {fast:.2f} %, in fp32 {exact:.2f} %;"
+                " 95 % interval of the difference {low:+.2f} to {high:+.2f}",
+                fast=fast,
+                exact=exact,
+                low=low,
+                high=high,
+            ),
         ]
 
 

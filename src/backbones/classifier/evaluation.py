@@ -23,6 +23,7 @@ from backbones.compute import Compute, Precision, choose_compute
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import Split
 from backbones.errors import NotFinite
+from backbones.language import said
 from backbones.metrics import Labels, Report, Skipped, measure
 from backbones.nn.evaluating import evaluating
 from backbones.progress import Progress
@@ -129,11 +130,16 @@ class Evaluation:
         return self.sampled.second_look.agreement.same_first_class if self.sampled else None
 
     def _computed_lines(self) -> tuple[str, ...]:
-        how = f"{self.compute.precision} by {self.compute.engine}"
+        compute = self.compute
+        how = said("{precision} by {engine}", precision=compute.precision, engine=compute.engine)
         if self.sampled is None:
             return (how,)
-        again = f"; {self.num_rechecked:,} of {self.report.num_samples:,} images again in fp32"
-        return (how + again, *self.sampled.to_lines())
+        again = said(
+            "{part:,} of {all:,} images again in fp32",
+            part=self.num_rechecked,
+            all=self.report.num_samples,
+        )
+        return (f"{how}; {again}", *self.sampled.to_lines())
 
 
 def evaluate(

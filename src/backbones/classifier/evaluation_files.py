@@ -67,9 +67,7 @@ def _of_images(
 ) -> dict[str, str]:
     if found.images is None:
         return {}
-    notes = [
-        f"{' + '.join(found.models)}, {found.protocol.name}, {found.images.split.name} images."
-    ]
+    notes = [f"{' + '.join(found.models)}, {found.protocol.name}, {found.images.split.name}"]
     notes += [note for note in (font_note(list(names)),) if note]
     return {
         "answers.csv": answers_csv(found.images, names, found.report.skipped),

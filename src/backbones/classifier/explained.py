@@ -17,6 +17,7 @@ from backbones.data.render import Pixels
 from backbones.errors import BadImage
 from backbones.explanation.maps import spread
 from backbones.explanation.run import Box, Method
+from backbones.language import said
 from backbones.report.heat import HeatMap, draw_heat_maps, panel_image
 from backbones.report.tiles import draw_feature_maps
 
@@ -117,7 +118,8 @@ class Explanation:
         whole = f"{width}x{height} px"
         if across >= width and down >= height:
             return whole
-        return f"{whole}, the network saw {min(across, width):.0f}x{min(down, height):.0f} of it"
+        seen = f"{min(across, width):.0f}x{min(down, height):.0f}"
+        return said("{whole}, the network saw {seen} of it", whole=whole, seen=seen)
 
     @property
     def guesses(self) -> tuple[tuple[str, float], ...]:
@@ -194,8 +196,13 @@ def _guess_json(guess: Guess) -> dict[str, Any]:
 def _ends(found: ClassMap) -> tuple[str, str]:
     if found.method != "occlusion":
         strongest = float(found.values.max())
-        return ("nothing", f"most, {strongest:.2g}") if strongest > 0 else ("nothing anywhere", "")
+        if strongest <= 0:
+            return said("nothing anywhere"), ""
+        return said("nothing"), said("most, {amount}", amount=f"{strongest:.2g}")
     points = 100 * float(np.abs(found.values).max())
     amount = f"{points:.0f}" if points >= 10 else f"{points:.2g}"
-    amount = amount if points >= 0.01 else "under 0.01"
-    return f"gains {amount} points", f"loses {amount} points when covered"
+    amount = amount if points >= 0.01 else said("under 0.01")
+    return (
+        said("gains {amount} points", amount=amount),
+        said("loses {amount} points when covered", amount=amount),
+    )

@@ -33,6 +33,7 @@ from backbones.explanation.subject import Subject
 from backbones.footprint.room import batch_advice
 from backbones.labels import Lang, shown
 from backbones.labels.choosing import class_index
+from backbones.language import said
 from backbones.nn.evaluating import naming
 from backbones.nn.naming import paper_names
 from backbones.progress import Progress
@@ -107,11 +108,14 @@ def _way(subject: Subject, request: Request, method: Method) -> _Way:
     if method == "occlusion":
         size = subject.spec.size
         patch, stride = request.occluder.sides(size, size)
-        return _Way(None, f"Occlusion: {patch} px square, every {stride} px of {size}", 1.0)
+        sides = {"patch": patch, "stride": stride, "size": size}
+        note = said("Occlusion: {patch} px square, every {stride} px of {size}", **sides)
+        return _Way(None, note, 1.0)
     layer = find_layer(subject.network, request.layer)
-    said = paper_names(subject.network).get(layer, layer)
+    name = paper_names(subject.network).get(layer, layer)
     share = share_of(subject.network, layer, subject.spec)
-    return _Way(layer, f"{_METHOD_NAMES[method]} at {said}", share)
+    note = said("{method} at {layer}", method=_METHOD_NAMES[method], layer=name)
+    return _Way(layer, note, share)
 
 
 class _Explainer:

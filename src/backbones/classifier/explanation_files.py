@@ -11,6 +11,7 @@ from backbones.classifier.explained import Explanation
 from backbones.classifier.prediction_files import free_name
 from backbones.errors import WrongUse
 from backbones.files import write_atomic
+from backbones.language import said
 from backbones.report.fonts import font_note
 from backbones.report.heat_page import ExplainedImage, heat_page
 from backbones.report.images import save_image
@@ -57,11 +58,11 @@ def write_explanations(explanations: Iterable[Explanation], folder: Path) -> Wri
         names |= {guess.name for guess in (*each.predictions, *(m.guess for m in each.maps))}
         if len(cells) < _PAGE_LIMIT:
             cells.append(_cell(each))
-    notes = ["Point at a map, or tap it, to see the image below it."]
+    notes = [said("Point at a map, or tap it, to see the image below it.")]
     notes += [note for note in (font_note(sorted(names)),) if note]
     if len(rows) > _PAGE_LIMIT:
-        notes.append(f"The page shows the first {_PAGE_LIMIT} of {len(rows)} images.")
-    page = heat_page(cells, title="Explanations", notes=notes)
+        notes.append(said("The page shows the first {shown:,} images.", shown=_PAGE_LIMIT))
+    page = heat_page(cells, title=said("Explanations"), notes=notes)
     write_atomic(folder / "index.html", page.encode())
     text = to_json(rows, indent=1) + "\n"
     write_atomic(folder / "explain.json", text.encode())

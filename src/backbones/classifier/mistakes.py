@@ -13,6 +13,7 @@ from backbones.classifier.predictions import KEPT_PX
 from backbones.classifier.source import split_source
 from backbones.classifier.thumbnails import thumbnails
 from backbones.data.render import Pixels
+from backbones.language import said
 from backbones.report.mistakes_page import ClassRow, Mistake, mistakes_page
 from backbones.report.page import ShownImage
 
@@ -54,13 +55,21 @@ class MistakesPage:
         large = self._shown([*worst, *unsure], KEPT_PX)
         wrong = int(np.count_nonzero(self.images.predicted != self.images.true))
         present = len(np.unique(self.images.true))
-        more = [f"Of {present:,} classes, the {len(rows)} with the most mistakes have a row."]
+        more = said(
+            "Of {all:,} classes, the {shown} with the most mistakes have a row.",
+            all=present,
+            shown=len(rows),
+        )
         return mistakes_page(
             [self._mistake(place, large[place]) for place in worst],
             [Mistake(large[place]) for place in unsure],
             [self._class_row(number, [small[p] for p in strips[number]]) for number in rows],
-            title=f"{wrong:,} of {len(self.images):,} images are classified wrongly",
-            notes=[*notes, *more * (len(rows) < present)],
+            title=said(
+                "{wrong:,} of {all:,} images are classified wrongly",
+                wrong=wrong,
+                all=len(self.images),
+            ),
+            notes=[*notes, *([more] if len(rows) < present else [])],
         )
 
     def _class_numbers(self) -> list[int]:

@@ -16,6 +16,7 @@ from backbones.classifier.template import read_template, submission_for, write_f
 from backbones.classifier.writers import Submission, Written, write_predictions
 from backbones.errors import NotFound, WrongUse, nearest
 from backbones.labels import Lang, shown
+from backbones.language import said
 from backbones.progress import Progress
 from backbones.report.fonts import font_note
 from backbones.report.images import annotate, save_image
@@ -168,10 +169,10 @@ def _annotated(
     names = sorted({name for cell in cells for name, _ in cell.predictions})
     notes = [note for note in (font_note(names),) if note]
     if any(cell.true_name for cell in cells):
-        notes.append("The true class is the name of the folder that holds the image.")
+        notes.append(said("The true class is the name of the folder that holds the image."))
     if len(cells) == _PAGE_LIMIT:
-        notes.append(f"The page shows the first {_PAGE_LIMIT} images.")
-    write_page(cells, folder / "index.html", title="Predictions", notes=notes)
+        notes.append(said("The page shows the first {shown:,} images.", shown=_PAGE_LIMIT))
+    write_page(cells, folder / "index.html", title=said("Predictions"), notes=notes)
 
 
 def free_name(path: str, taken: set[str], suffix: str) -> str:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from backbones.agreement import Agreement, agreement_of
 from backbones.compute import Compute
+from backbones.language import said
 
 LEAST_SHARE = 0.9
 """Of equal first classes, below which a faster precision is not used at all."""
@@ -59,15 +60,24 @@ class SecondLook:
         """What the check found, for people."""
         found = self.agreement
         lines = [
-            f"{found.same_first_class:.1%} of {found.num_images} sampled images have the first"
-            f" class of fp32; its probability differs by {found.mean_probability_diff:.3f}"
+            said(
+                "{same:.1%} of {count} sampled images have the first class of fp32; its probability"
+                " differs by {difference:.3f}",
+                same=found.same_first_class,
+                count=found.num_images,
+                difference=found.mean_probability_diff,
+            )
         ]
         if not self.is_enough:
-            return [*lines, "that is too little: all images are answered in fp32"]
+            return [*lines, said("that is too little: all images are answered in fp32")]
         return [
             *lines,
-            f"about {self.share_again:.1%} of the images have two close classes and are answered"
-            f" again in fp32, so that {self.expected:.2%} of the first classes should be fp32's",
+            said(
+                "about {again:.1%} of the images have two close classes and are answered again in"
+                " fp32, so that {expected:.2%} of the first classes should be fp32's",
+                again=self.share_again,
+                expected=self.expected,
+            ),
         ]
 
 

@@ -18,6 +18,7 @@ from backbones.classifier.predictions import Prediction
 from backbones.classifier.second_look import Computed
 from backbones.errors import BadData, WrongUse, nearest
 from backbones.files import write_atomic
+from backbones.language import said
 from backbones.text import raw_bytes, shown, to_json
 
 Rows = Iterator[str]
@@ -217,11 +218,12 @@ def _text(predictions: Iterable[Prediction]) -> Rows:
         lines = [shown(each.path)]
         if each.error is not None:
             reason = each.error.removeprefix("cannot be read: ")  # the system's own words
-            lines.append(f"  cannot be read: {shown(reason)}")
+            lines.append("  " + said("cannot be read: {reason}", reason=shown(reason)))
         answers = ((100 * guess.probability, shown(guess.name)) for guess in each.predictions)
         lines += [f"  {percent:5.1f} %  {name}" for percent, name in answers]
         if each.computed is not None and each.computed.again:
-            lines.append(f"  answered again in {each.computed.compute.precision}")
+            precision = each.computed.compute.precision
+            lines.append("  " + said("answered again in {precision}", precision=precision))
         yield "\n".join(lines) + "\n"
 
 

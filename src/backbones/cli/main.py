@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from backbones import signals
 from backbones.errors import BackbonesError, WrongUse, is_short_of_memory
+from backbones.language import speaking
 from backbones.text import shown
 
 
@@ -76,7 +77,8 @@ def run(words: Sequence[str]) -> None:
         words = [*words[1:], "--help"]
     try:
         app = app_for(words or completed_words())
-        code = app(words, prog_name="backbones", standalone_mode=False)
+        with speaking("en"):  # until --lang says otherwise
+            code = app(words, prog_name="backbones", standalone_mode=False)
     except TyperException as error:
         raise WrongUse(usage_line(error)) from None
     except Abort:

@@ -10,6 +10,7 @@ import typer
 
 from backbones.cli.console import be_quiet
 from backbones.errors import WrongUse
+from backbones.language import speak
 
 
 def forbid_downloads(wanted: bool) -> bool:
@@ -24,6 +25,12 @@ def say_no_more(wanted: bool) -> bool:
     if wanted:
         be_quiet()
     return wanted
+
+
+def speak_it(lang: str) -> str:
+    """Write pages, charts and reports in this language too."""
+    speak(lang)
+    return lang
 
 
 def shape_of(text: str | None) -> tuple[int, ...] | None:
@@ -155,10 +162,16 @@ InputShape = Annotated[
     str | None,
     typer.Option("--input", metavar="C,H,W", help="Shape of one image; default: the network's."),
 ]
+
 Top = Annotated[int, typer.Option(min=1, metavar="K", help="Classes to report for each image.")]
 Language = Annotated[
     Literal["en", "zh", "both"],
-    typer.Option("--lang", help="Class names in English, Chinese or both, where they are known."),
+    typer.Option(
+        "--lang",
+        callback=speak_it,
+        help="Class names in English, Chinese or both, where they are known; with zh, pages,"
+        " charts and reports are Chinese too.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")]

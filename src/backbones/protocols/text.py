@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from backbones.language import said
 from backbones.metrics import ClassReport, Interval, Report
 from backbones.protocols.row import Protocol
 from backbones.units import human_seconds, text_columns
@@ -11,14 +12,12 @@ from backbones.units import human_seconds, text_columns
 _ALL_CLASSES_UP_TO = 25
 _WORST = 10
 _SKIPPED_SHOWN = 10
+_LABEL_COLUMNS = 19
 _FUSED = {
     "mean_softmax": "the mean of their probabilities",
     "mean_logits": "the mean of their scores before the softmax",
     "vote": "the most votes",
 }
-
-
-SELECTED = "these images chose the weights, which flatters every figure here"
 
 
 @dataclass(frozen=True)
@@ -57,32 +56,23 @@ def evaluation_text(report: Report, context: ReportContext) -> str:
         report: the numbers.
         context: the rest.
     """
-    speed = report.num_samples / max(context.seconds, 1e-9)
     lines = [
         context.title,
         "",
         *_models_lines(context),
-        *([f"data               {context.data}"] if context.data else []),
-        f"images           {report.num_samples:,} in {human_seconds(context.seconds)}"
-        f" ({speed:{',.0f' if speed >= 10 else '.2g'}} images/s)",
-        f"views              {context.views_per_image} an image;"
-        f" {context.num_passes:,} forward passes",
-        *(
-            f"{'' if place else 'computed':<19}{line}"
-            for place, line in enumerate(context.computed)
-        ),
-        *(["                   " + SELECTED] if context.selected else []),
+        *([_line(said("data"), context.data)] if context.data else []),
+        *_work_lines(report, context),
+        *([_line("", selected())] if context.selected else []),
         *_classes_lines(context.classes_in_data, len(report.per_class)),
-        f"top-1 error        {_rate(report.top1_error_percent, report.top1_interval_percent)}",
+        _line(said("top-1 error"), _rate(report.top1_error_percent, report.top1_interval_percent)),
     ]
     if len(report.per_class) > 5:  # with fewer, nothing can be missed
-        lines.append(
-            f"top-5 error        {_rate(report.top5_error_percent, report.top5_interval_percent)}"
-        )
+        five = _rate(report.top5_error_percent, report.top5_interval_percent)
+        lines.append(_line(said("top-5 error"), five))
     lines += [
-        f"loss               {report.loss:.4f}",
-        f"calibration error  {report.calibration_error:.4f}",
-        f"macro F1           {report.macro_f1:.4f}",
+        _line(said("loss"), f"{report.loss:.4f}"),
+        _line(said("calibration error"), f"{report.calibration_error:.4f}"),
+        _line(said("macro F1"), f"{report.macro_f1:.4f}"),
         *_printed_lines(report, context),
         "",
         *_class_lines(report.per_class),
@@ -92,12 +82,42 @@ def evaluation_text(report: Report, context: ReportContext) -> str:
     return "\n".join(lines)
 
 
+def selected() -> str:
+    """What is said where images chose the weights that they measure."""
+    return said("these images chose the weights, which flatters every figure here")
+
+
+def _line(label: str, text: str) -> str:
+    return label + " " * (_LABEL_COLUMNS - text_columns(label)) + text
+
+
+def _work_lines(report: Report, context: ReportContext) -> list[str]:
+    speed = report.num_samples / max(context.seconds, 1e-9)
+    images = said(
+        "{count:,} in {time} ({speed} images/s)",
+        count=report.num_samples,
+        time=human_seconds(context.seconds),
+        speed=f"{speed:{',.0f' if speed >= 10 else '.2g'}}",
+    )
+    views = said(
+        "{views} an image; {passes:,} forward passes",
+        views=context.views_per_image,
+        passes=context.num_passes,
+    )
+    computed = [
+        _line("" if place else said("computed"), line)
+        for place, line in enumerate(context.computed)
+    ]
+    return [_line(said("images"), images), _line(said("views"), views), *computed]
+
+
 def _models_lines(context: ReportContext) -> list[str]:
     if len(context.models) == 1:
         return []
+    fused = said(_FUSED[context.protocol.reduction])
     return [
-        f"networks           {len(context.models)}, {_FUSED[context.protocol.reduction]}",
-        *(f"                   {name}" for name in context.models),
+        _line(said("networks"), f"{len(context.models)}, {fused}"),
+        *(_line("", name) for name in context.models),
     ]
 
 
@@ -107,14 +127,22 @@ def _printed_lines(report: Report, context: ReportContext) -> list[str]:
         return []
     low, high = report.top1_interval_percent.low, report.top1_interval_percent.high
     low5, high5 = report.top5_interval_percent.low, report.top5_interval_percent.high
-    note = f"95 % intervals {low:.2f} to {high:.2f}, {low5:.2f} to {high5:.2f}"
-    ours = "ours: " + " + ".join(context.models)
+    note = said(
+        "95 % intervals {low:.2f} to {high:.2f}, {low5:.2f} to {high5:.2f}",
+        low=low,
+        high=high,
+        low5=low5,
+        high5=high5,
+    )
+    ours = said("ours: {models}", models=" + ".join(context.models))
     rows: list[tuple[str, float | None, float | None, str]] = [
         (ours, report.top1_error_percent, report.top5_error_percent, note),
         *printed_rows(context.protocol),
     ]
     width = max(text_columns(row[0]) for row in rows)
-    lines = ["", f"{'printed under this protocol':<{width}}   top-1   top-5  where"]
+    printed = said("printed under this protocol")
+    padding = " " * (width - text_columns(printed))
+    lines = ["", f"{printed}{padding}   top-1   top-5  {said('where')}"]
     for name, top1, top5, where in rows:
         padded = name + " " * (width - text_columns(name))
         lines.append(f"{padded}  {_percent(top1)}  {_percent(top5)}  {where}")
@@ -141,26 +169,37 @@ def _percent(value: float | None) -> str:
 def _classes_lines(in_data: int, in_network: int) -> list[str]:
     if in_data == in_network:
         return []
-    return [
-        f"classes            the data has {in_data:,} of the network's {in_network:,} classes;"
-        f" no images of the other {in_network - in_data:,}"
-    ]
+    text = said(
+        "the data has {here:,} of the network's {all:,} classes; no images of the other {rest:,}",
+        here=in_data,
+        all=in_network,
+        rest=in_network - in_data,
+    )
+    return [_line(said("classes"), text)]
 
 
 def _rate(percent: float, interval: Interval) -> str:
-    return f"{percent:.2f} %  (95 % interval {interval.low:.2f} to {interval.high:.2f})"
+    return said(
+        "{percent:.2f} %  (95 % interval {low:.2f} to {high:.2f})",
+        percent=percent,
+        low=interval.low,
+        high=interval.high,
+    )
 
 
 def _class_lines(rows: tuple[ClassReport, ...]) -> list[str]:
     shown = list(rows)
-    header = "class"
+    header = said("class")
     if len(rows) > _ALL_CLASSES_UP_TO:
         # A class without an image is not bad at anything.
         shown = sorted((row for row in rows if row.support), key=lambda row: row.f1 or 0.0)
         shown = shown[:_WORST]
-        header = f"the {_WORST} worst classes"
-    width = max(len(header), *(text_columns(row.name) for row in shown))
-    lines = [f"{header:<{width}}  precision  recall      F1  images"]
+        header = said("the {count} worst classes", count=_WORST)
+    width = max(text_columns(header), *(text_columns(row.name) for row in shown))
+    heads = (said("precision"), said("recall"), "F1", said("images"))
+    sides = (9, 6, 6, 8)
+    titles = [" " * (w - text_columns(h)) + h for h, w in zip(heads, sides, strict=True)]
+    lines = ["  ".join([header + " " * (width - text_columns(header)), *titles])]
     for row in shown:
         precision, recall, f1 = (_share(value) for value in (row.precision, row.recall, row.f1))
         name = row.name + " " * (width - text_columns(row.name))
@@ -173,8 +212,10 @@ def _share(value: float | None) -> str:
 
 
 def _skipped_lines(report: Report) -> list[str]:
-    lines = [f"{report.num_skipped} could not be read and are not in these numbers:"]
+    lines = [
+        said("{count:,} could not be read and are not in these numbers:", count=report.num_skipped)
+    ]
     lines += [f"  {each.name}: {each.reason}" for each in report.skipped[:_SKIPPED_SHOWN]]
     if report.num_skipped > _SKIPPED_SHOWN:
-        lines.append(f"  and {report.num_skipped - _SKIPPED_SHOWN} more")
+        lines.append("  " + said("and {count:,} more", count=report.num_skipped - _SKIPPED_SHOWN))
     return lines

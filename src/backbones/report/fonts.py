@@ -20,6 +20,7 @@ from pathlib import Path
 from PIL import ImageFont
 
 from backbones.errors import NotFound
+from backbones.language import said
 
 # In order of preference; compared with file names in lower case without punctuation.
 KNOWN = (
@@ -215,7 +216,7 @@ def font_note(texts: Sequence[str], *, folders: tuple[Path, ...] | None = None) 
     """What to tell the user when no font here can write `texts`; None when all is well."""
     if covers(find_font(texts, 16, folders=folders), "".join(texts)):
         return None
-    return (
+    return said(
         "no font here can write all class names, so some characters are spelled as code points;"
         " install Noto Sans CJK or WenQuanYi Micro Hei, or set BACKBONES_FONT to a"
         " font file"

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 
 from backbones.errors import WrongUse
 from backbones.files import write_atomic
+from backbones.language import said
 from backbones.report.fonts import AnyFont, covers, find_font, spelled
 
 Guesses = Sequence[tuple[str, float]]
@@ -90,7 +91,7 @@ def annotate(
     width = max(shown.width, _MIN_WIDTH_PX) + 2 * MARGIN_PX
     top = shown.height + 2 * MARGIN_PX
     y = top + answers_height(predictions, font, width)
-    true = [] if true_name is None else [f"true class: {spelled(true_name, font)}"]
+    true = [] if true_name is None else [said("true class: {name}", name=spelled(true_name, font))]
     truth = [line for text in true for line in wrapped(text, font, width - 2 * MARGIN_PX)]
     height = y + len(truth) * _NAME_PX + spelled_out * LINE_PX + MARGIN_PX // 2
     canvas = Image.new("RGB", (width, height), PAPER)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from backbones.language import said
 from backbones.report.heat import HeatMap
 from backbones.report.heat_page import OVER_STYLE, overlay
 from backbones.report.images import to_image
@@ -87,8 +88,18 @@ def mistakes_page(
         notes: sentences below it.
     """
     sections = [
-        _section("Worst mistakes", "Surest of the wrong class first.", worst, "No mistakes."),
-        _section("Least certain", "The two likeliest classes are nearly equal.", least_certain, ""),
+        _section(
+            said("Worst mistakes"),
+            said("Surest of the wrong class first."),
+            worst,
+            said("No mistakes."),
+        ),
+        _section(
+            said("Least certain"),
+            said("The two likeliest classes are nearly equal."),
+            least_certain,
+            "",
+        ),
         _classes(classes),
     ]
     return document("\n".join(sections), title=title, notes=notes, style=_STYLE + OVER_STYLE)
@@ -105,27 +116,35 @@ def _cell(mistake: Mistake) -> str:
     if not mistake.maps or mistake.image.image is None:
         return cell(mistake.image)
     figures = "".join(overlay(mistake.image.image, mistake.image.caption, m) for m in mistake.maps)
-    return cell(mistake.image, below=f"<details><summary>heat maps</summary>{figures}</details>")
+    return cell(
+        mistake.image, below=f"<details><summary>{said('heat maps')}</summary>{figures}</details>"
+    )
 
 
 def _classes(rows: Sequence[ClassRow]) -> str:
     head = "".join(
         f'<th scope="col">{each}</th>'
-        for each in ("class", "right", "taken for", "hardest images of the class")
+        for each in (
+            said("class"),
+            said("right"),
+            said("taken for"),
+            said("hardest images of the class"),
+        )
     )
     body = "\n".join(map(_row, rows))
     return (
-        "<section><h2>Every class</h2><table><thead><tr>"
+        f"<section><h2>{said('Every class')}</h2><table><thead><tr>"
         f"{head}</tr></thead><tbody>{body}</tbody></table></section>"
     )
 
 
 def _row(row: ClassRow) -> str:
     share = f"{100 * row.num_right / row.num_images:.1f} %" if row.num_images else "–"
+    counts = said("{part:,} of {all:,}", part=row.num_right, all=row.num_images)
     taken = "<br>".join(f"{escape(name)} {count:,}" for name, count in row.taken_for)
     return (
         f'<tr><th scope="row">{escape(row.name)}</th>'
-        f'<td class="number">{share}<br>{row.num_right:,} of {row.num_images:,}</td>'
+        f'<td class="number">{share}<br>{counts}</td>'
         f'<td>{taken}</td><td><div class="strip">{"".join(map(_tile, row.images))}</div></td></tr>'
     )
 
@@ -135,6 +154,6 @@ def _tile(shown: ShownImage) -> str:
         return ""
     name, probability = shown.predictions[0]
     verdict = "right" if name == shown.true_name else "wrong"
-    said = f"{verdict}: {name} {100 * probability:.0f} %"
-    image = embedded(to_image(shown.image), f"{shown.caption}, {said}")
-    return f'<figure class="{verdict}">{image}<figcaption>{escape(said)}</figcaption></figure>'
+    text = f"{said(verdict)}: {name} {100 * probability:.0f} %"
+    image = embedded(to_image(shown.image), f"{shown.caption}, {text}")
+    return f'<figure class="{verdict}">{image}<figcaption>{escape(text)}</figcaption></figure>'

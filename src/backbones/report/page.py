@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from backbones.files import write_atomic
+from backbones.language import said, spoken
 from backbones.report.images import to_image
 from backbones.text import shown, spelled
 
@@ -96,7 +97,7 @@ def document(cells: str, *, title: str, notes: Sequence[str] = (), style: str = 
     """
     below = " ".join(escape(note) for note in notes)
     return _plain(
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<!doctype html>\n<html lang="{spoken()}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n<body>\n"
         f"<h1>{escape(title)}</h1>\n<p>{below}</p>\n<main>\n{cells}\n</main>\n</body>\n</html>\n"
@@ -136,7 +137,7 @@ def cell(shown: ShownImage, below: str = "") -> str:
         parts.append(answers(shown.predictions))
     if shown.true_name is not None:
         # In words too: colour alone does not reach everyone.
-        text = {"right": "right", "wrong": "wrong, it is"}.get(verdict, "it is")
+        text = said({"right": "right", "wrong": "wrong, it is"}.get(verdict, "it is"))
         name = "" if verdict == "right" else f" <strong>{escape(shown.true_name)}</strong>"
         parts.append(f'<div class="truth">{text}{name}</div>')
     return "".join([*parts, below, "</article>"])
