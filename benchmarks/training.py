@@ -138,7 +138,8 @@ def our_step(case: Case, precision: str) -> Callable[[], object]:
     from backbones.training.resolve import resolve
     from backbones.training.schedule import StepPlan
     from backbones.training.settings import apply_settings
-    from backbones.training.step import begin, train_step
+    from backbones.training.state import begin
+    from backbones.training.step import train_step
 
     images, labels = noise(case, case.batch_size)
     array = np.zeros((case.batch_size, 2, 2, case.channels), dtype=np.uint8)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from backbones.errors import WrongUse
+from backbones.launch import launch
 
 Precision = Literal["fp32", "bf16", "int8"]
 PrecisionChoice = Literal["auto", "exact", "fp32", "bf16", "int8"]
@@ -203,6 +204,8 @@ def choose_device(wanted: str = "auto") -> str:
         WrongUse: no such device, or not here; says what there is.
     """
     there = devices()
+    if launch().local_size > 1 and there[0] == "cuda" and wanted in ("auto", "cuda"):
+        return _own_gpu(there)
     if wanted == "auto":
         return there[0]
     if not _DEVICE.fullmatch(wanted):
@@ -212,6 +215,24 @@ def choose_device(wanted: str = "auto") -> str:
             f"device {wanted} is not available here; use auto or one of: {', '.join(there)}"
         )
     return wanted
+
+
+def _own_gpu(there: Sequence[str]) -> str:
+    """Of several processes on this machine, each has a GPU."""
+    started = launch()
+    own = f"cuda:{started.local_rank}"
+    if own not in there:
+        raise WrongUse(
+            f"{started.local_size} processes were started on this machine, and its GPUs are"
+            f" {', '.join(there[1:])}: start one process a GPU (torchrun --nproc-per-node"
+            f" {len([each for each in there if each.startswith('cuda:')])}), or use device cpu"
+        )
+    return own
+
+
+def shared_device(device: str) -> str:
+    """What a recipe of several processes calls the device: each puts in its own number."""
+    return device.partition(":")[0] if launch().local_size > 1 else device
 
 
 def devices() -> tuple[str, ...]:

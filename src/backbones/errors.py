@@ -16,6 +16,7 @@
     ├── Busy               a folder that another process is writing
     ├── TrainingStopped    a run that cannot go on
     │   └── Diverged       its loss is not a finite number any more
+    ├── ProcessLost        one of several processes that do one work is gone
     ├── OutOfMemory        more memory was needed than there is
     └── Interrupted        a run that was asked to stop, and saved itself first
 
@@ -135,6 +136,10 @@ class TrainingStopped(BackbonesError):
 
 class Diverged(TrainingStopped):
     """A run whose loss is not a finite number any more."""
+
+
+class ProcessLost(BackbonesError):
+    """One of several processes that do one work is gone, or does not answer."""
 
 
 class OutOfMemory(BackbonesError):

@@ -73,6 +73,7 @@ class _State:
         self.told = False
         self.finishing = 0
         self.last_words: Callable[[], str] = lambda: "interrupted"
+        self.may_tell: Callable[[], bool] = lambda: True
 
 
 _state = _State()
@@ -104,9 +105,16 @@ def told() -> bool:
 def tell(text: str) -> None:
     """Say on standard error why the process ends, in one line."""
     _state.told = True
+    if not _state.may_tell():
+        return
     with suppress(OSError):  # the terminal has gone, where it was SIGHUP
         sys.stderr.write(" ".join(text.split()) + "\n")
         sys.stderr.flush()
+
+
+def tell_if(may_tell: Callable[[], bool]) -> None:
+    """Ask before the end is told: of several processes that end together, one tells it."""
+    _state.may_tell = may_tell
 
 
 def leave(code: int) -> NoReturn:
@@ -170,7 +178,7 @@ def _next(here: int, wait_s: float | None) -> int | None:
 
 
 def _end(number: int) -> None:
-    if not _state.told:
+    if not _state.told and _state.may_tell():
         # straight to the descriptor: the main thread may hold the stream's lock
         back = "\r\x1b[K\x1b[?25h" if os.isatty(2) else ""  # a progress bar hides the cursor
         text = " ".join(_state.last_words().split())

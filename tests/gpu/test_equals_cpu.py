@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from backbones.classifier.evaluation import quick_evaluate
+from backbones.classifier.evaluation import quick_answers, quick_figures
 from backbones.compute import Compute
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import ArrayImages, Split
@@ -111,7 +111,7 @@ def test_answers_evaluations_and_features_are_the_cpus(gpu, name):
             with evaluating(network) as scored:
                 answers.append(scored(images()))
             watched = Pipeline(split(), SPEC, batch_size=8)
-            figures.append(quick_evaluate(network, watched))
+            figures.append(quick_figures(quick_answers(network, watched), watched.split))
             watched.close()
         assert_near(answers[1], answers[0])
         assert figures[1]["loss"] == pytest.approx(figures[0]["loss"], rel=1e-3)

@@ -17,9 +17,9 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 # Lower numbers know nothing of higher ones; parts on one level do not import each other.
 LEVELS = [
-    {"errors", "signals", "units", "signatures", "progress", "language"},
+    {"errors", "signals", "units", "signatures", "progress", "language", "launch"},
     {"text", "files"},
-    {"spec", "download", "records", "labels", "settings", "ray_session"},
+    {"spec", "download", "records", "labels", "settings", "ray_session", "ranks"},
     {"nn"},
     {"models", "catalog"},
     {

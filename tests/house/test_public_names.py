@@ -41,9 +41,19 @@ def test_importing_the_package_imports_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-# What the command line needs beside the public names: to run as a program (errors, signals, files),
-# to read and print (text, units, progress), and the tables and pages that it prints.
-MAY_IMPORT = {"cli", "errors", "signals", "files", "text", "language", "units", "progress"} | {
+# What the command line needs beside the public names: to run as a program (errors, signals, launch,
+# files), to read and print (text, units, progress), and the tables and pages that it prints.
+MAY_IMPORT = {
+    "cli",
+    "errors",
+    "signals",
+    "launch",
+    "files",
+    "text",
+    "language",
+    "units",
+    "progress",
+} | {
     *("report", "catalog", "labels", "ledger"),
 }
 

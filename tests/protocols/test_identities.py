@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbones.classifier.evaluation import evaluate, quick_evaluate
+from backbones.classifier.evaluation import evaluate, quick_answers, quick_figures
 from backbones.compute import choose_compute
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import ArrayImages, Split
@@ -266,13 +266,13 @@ def test_the_mode_is_restored_after_an_error(split: Split, spec: InputSpec) -> N
     assert wrong.training
 
 
-def test_quick_evaluate_is_the_same_as_single(
+def test_what_a_run_watches_is_the_same_as_single(
     network: nn.Module, file_split: Split, spec: InputSpec
 ) -> None:
     report = evaluate(network, file_split, spec).report
     pipeline = Pipeline(file_split, spec, batch_size=4)
     for _ in range(2):  # the pipeline can be used again
-        quick = quick_evaluate(network, pipeline)
+        quick = quick_figures(quick_answers(network, pipeline), file_split)
         assert quick["top1_error_percent"] == report.top1_error_percent
         assert quick["loss"] == pytest.approx(report.loss, rel=1e-6)
         assert (quick["num_samples"], quick["num_skipped"]) == (7, 2)

@@ -25,7 +25,8 @@ from backbones.training.loop import plan_of
 from backbones.training.range_test import range_test
 from backbones.training.record import StartRecord
 from backbones.training.resolve import resolve
-from backbones.training.step import begin, train_step
+from backbones.training.state import begin
+from backbones.training.step import train_step
 
 
 @pytest.fixture

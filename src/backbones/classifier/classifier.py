@@ -17,7 +17,6 @@ from backbones.classifier.held_out import Wanted, images_for_all, spread, was_ch
 from backbones.classifier.options import InferenceOptions
 from backbones.classifier.predictions import KEPT_PX, Prediction, Predictions
 from backbones.classifier.predictor import Predictor
-from backbones.classifier.processes import together
 from backbones.classifier.source import source_of
 from backbones.classifier.vectors import Features, extract_features, usual_tap
 from backbones.compute import Compute
@@ -29,6 +28,7 @@ from backbones.labels import Lang, shown
 from backbones.progress import Progress
 from backbones.protocols.own import apply_settings, load_protocol
 from backbones.protocols.table import Protocol
+from backbones.ranks import current
 from backbones.spec import InputSpec
 from backbones.weights.bundle import Bundle
 
@@ -177,13 +177,12 @@ class Classifier:
         source, images = images_for_all(self._known(), self.members, wanted)
         # beside a paper's figure, a faster precision has no place unless it was asked for
         compute = self.compute.exact if row.printed and not self.compute.agree else self.compute
-        with together() as (rank, _):
-            found = evaluate_together(
-                self.members,
-                spread(images, limit),
-                InferenceOptions(row, batch_size, compute),
-                progress=progress if rank == 0 else None,
-            )
+        found = evaluate_together(
+            self.members,
+            spread(images, limit),
+            InferenceOptions(row, batch_size, compute),
+            progress=progress if current().first else None,
+        )
         return replace(
             found.named(names),
             selected_on_this_split=any(was_chosen_by(each, images) for each in self.bundles),

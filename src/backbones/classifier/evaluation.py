@@ -17,7 +17,7 @@ from backbones.classifier.checked import SampledFigures, inference_of, sampled_f
 from backbones.classifier.evaluated import EvaluatedImages
 from backbones.classifier.inference import Inference, Outputs, collected
 from backbones.classifier.options import InferenceOptions
-from backbones.classifier.processes import gather, place
+from backbones.classifier.processes import gather
 from backbones.classifier.source import split_source
 from backbones.compute import Compute, Precision, choose_compute
 from backbones.data.pipeline import Pipeline
@@ -31,6 +31,7 @@ from backbones.protocols.classes import column_order, match_classes
 from backbones.protocols.table import Protocol, find_protocol
 from backbones.protocols.text import ReportContext, evaluation_text
 from backbones.protocols.viewing import plan
+from backbones.ranks import Ranks, current
 from backbones.spec import InputSpec
 from backbones.text import preformatted
 
@@ -208,8 +209,10 @@ def evaluate_together(
         column_order(each.classes, first.classes, each.name)  # before any work
     matched = match_classes(split, first.classes)
     start = time.perf_counter()
-    inference = inference_of(members, options, len(matched), alone=place()[1] == 1)
-    answers = share_of_process(inference, matched, progress)
+    ranks = current()
+    inference = inference_of(members, options, len(matched), alone=ranks.alone)
+    with ranks.telling_of_lost():
+        answers = share_of_process(inference, matched, ranks, progress)
     report = measure(
         answers.log_probabilities,
         matched.labels[answers.indices],
@@ -232,19 +235,20 @@ def evaluate_together(
 
 
 def share_of_process(
-    inference: Inference, split: Split, progress: Progress | None = None
+    inference: Inference, split: Split, ranks: Ranks, progress: Progress | None = None
 ) -> Outputs:
     """What networks say together about a split, of which every process has shown them its share."""
-    rank, world = place()
-    share = range(rank, len(split), world)
-    mine = split if world == 1 else split.take(list(share))
-    return gather(collected(inference, split_source(mine), progress), share)
+    if ranks.alone:
+        return collected(inference, split_source(split), progress)
+    share = np.arange(ranks.rank, len(split), ranks.size)
+    answers = collected(inference, split_source(split.take(share.tolist())), progress)
+    return gather(ranks, replace(answers, indices=share[answers.indices]))
 
 
-def quick_evaluate(
+def quick_answers(
     network: nn.Module, pipeline: Pipeline, *, precision: Precision = "fp32"
-) -> dict[str, float]:
-    """The few numbers that a training run watches, under the protocol "single".
+) -> Outputs:
+    """What a network says of the images that a training run watches, under "single".
 
     Args:
         network: logits out; its mode is restored afterwards.
@@ -252,12 +256,8 @@ def quick_evaluate(
         precision: of the network's arithmetic.
 
     Returns:
-        `top1_error_percent`, `top5_error_percent`, `loss`, `num_samples`, `num_skipped`; nan for
-        the first three where the network's answers are no finite numbers (batch norm's averages
-        can make them so for a while).
-
-    Raises:
-        BadData: no image can be read.
+        The answers; nan stands for all where one is no finite number (batch norm's averages can
+        make them so for a while).
     """
     scores: list[Tensor] = []
     indices: list[Labels] = []
@@ -270,12 +270,32 @@ def quick_evaluate(
                     scores.append(torch.log_softmax(scored(batch.images), dim=1).cpu())
                     indices.append(batch.indices)
     except NotFinite:
-        nothing = dict.fromkeys(("top1_error_percent", "top5_error_percent", "loss"), math.nan)
-        return {**nothing, "num_samples": len(pipeline.split), "num_skipped": 0}
+        nothing = np.full((1, len(pipeline.split.classes)), math.nan, np.float32)
+        return Outputs(nothing, np.zeros(1, np.int64), (), 0)
     places = np.concatenate(indices) if indices else np.zeros(0, np.int64)
     answers = torch.cat(scores).numpy() if scores else np.zeros((0, 0), np.float32)
-    labels = pipeline.split.labels[places]
-    report = measure(answers, labels, pipeline.split.classes, skipped=tuple(skipped))
+    return Outputs(answers, places, tuple(skipped), len(places))
+
+
+def quick_figures(answers: Outputs, split: Split) -> dict[str, float]:
+    """The few numbers that a training run watches, of what `quick_answers` gave.
+
+    Returns:
+        `top1_error_percent`, `top5_error_percent`, `loss`, `num_samples`, `num_skipped`; nan for
+        the first three where nan stands for an answer.
+
+    Raises:
+        BadData: no image can be read.
+    """
+    if np.isnan(answers.log_probabilities).any():
+        nothing = dict.fromkeys(("top1_error_percent", "top5_error_percent", "loss"), math.nan)
+        return {**nothing, "num_samples": len(split), "num_skipped": 0}
+    report = measure(
+        answers.log_probabilities,
+        split.labels[answers.indices],
+        split.classes,
+        skipped=answers.skipped,
+    )
     return {
         "top1_error_percent": report.top1_error_percent,
         "top5_error_percent": report.top5_error_percent,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from backbones.launch import launch
 from backbones.progress import Downloading, Progress, Staged
 from backbones.text import shown, to_json
 from backbones.units import human_bytes
@@ -56,7 +57,7 @@ class _Quiet:
 
 def be_quiet(wanted: bool = True) -> None:
     """From here on leave out notes and progress bars, or show them again."""
-    _Quiet.wanted = wanted
+    _Quiet.wanted = wanted or launch().rank > 0
 
 
 def is_quiet() -> bool:
@@ -72,7 +73,8 @@ def say(text: str = "") -> None:
 
 def warn(text: str) -> None:
     """What went wrong with a part of the work; said even if notes are not wanted."""
-    err().print(shown(text, _LAYOUT), markup=False)
+    if launch().rank == 0:
+        err().print(shown(text, _LAYOUT), markup=False)
 
 
 def show_log() -> None:

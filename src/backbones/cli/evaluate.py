@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +24,7 @@ from backbones.cli.options import (
     complete_protocols,
 )
 from backbones.errors import WrongUse
+from backbones.launch import launch
 
 Targets = Annotated[
     list[str] | None,
@@ -124,8 +124,8 @@ def evaluate(
             batch_size=batch_size,
             progress=report_progress,
         )
-    if os.environ.get("RANK", "0") != "0":
-        return  # the first process does the talking
+    if launch().rank:
+        return  # the first process writes and speaks
     if out:
         from backbones import write_evaluation
         from backbones.report.fonts import font_note

@@ -18,6 +18,7 @@ from typing import NoReturn
 from backbones import signals
 from backbones.errors import BackbonesError, WrongUse, is_short_of_memory
 from backbones.language import speaking
+from backbones.launch import launch
 from backbones.text import shown
 
 
@@ -39,6 +40,9 @@ def main() -> None:
 def _main() -> None:
     try:
         _open_to_all_text()
+        signals.tell_if(_may_tell)
+        if launch().rank:  # the first process does the talking
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         run(sys.argv[1:])
         sys.stdout.flush()
     except SystemExit as end:
@@ -75,6 +79,7 @@ def run(words: Sequence[str]) -> None:
 
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
+    _refuse_to_repeat(words)
     try:
         app = app_for(words or completed_words())
         with speaking("en"):  # until --lang says otherwise
@@ -85,6 +90,25 @@ def run(words: Sequence[str]) -> None:
         raise WrongUse("nothing more to read on standard input") from None
     if code:
         sys.exit(code)
+
+
+_SHARED = ("train", "evaluate", "features")
+
+
+def _refuse_to_repeat(words: Sequence[str]) -> None:
+    """Refuse to do one thing several times at once."""
+    verb = next((word for word in words if not word.startswith("-")), None)
+    if launch().size > 1 and verb is not None and verb not in _SHARED:
+        raise WrongUse(
+            f"{launch().size} processes were started, and {verb} is for one: start it without"
+            f" torchrun (with it: {', '.join(_SHARED)})"
+        )
+
+
+def _may_tell() -> bool:
+    """Whether this process says why it ends: of several, the one that knows it first."""
+    ask = getattr(sys.modules.get("backbones.ranks"), "may_tell", None)  # all of it is there
+    return launch().rank == 0 if ask is None else bool(ask())
 
 
 def _open_to_all_text() -> None:

@@ -10,14 +10,18 @@ from typing import Any, TypeVar
 
 import torch
 
+from backbones.launch import launch
+
 Result = TypeVar("Result")
 
 
 def usable_cores() -> int:
-    """How many cores this process may run on."""
+    """How many cores this process may run on: its share of them, where `torchrun` started it."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return max(1, cores // launch().local_size)
 
 
 class DecoderPool:

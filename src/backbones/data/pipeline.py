@@ -1,8 +1,9 @@
 """From a split of labelled images to batches that a network can eat.
 
-Every batch is a function of (seed, epoch, batch number): the number of workers and the point at
-which a run was resumed change nothing. In training, images from a decoded copy differ a little
-from those from the files (see `cached_shorter_px`), so that `cache` is part of the recipe.
+Every batch is a function of (seed, epoch, batch number): the number of workers, the number of
+processes that share it, and the point at which a run was resumed change nothing. In training,
+images from a decoded copy differ a little from those from the files (see `cached_shorter_px`), so
+that `cache` is part of the recipe.
 
 * In training (an `Augment` is given) the order is shuffled anew each epoch; in evaluation (None)
   images come in order, resized and cropped as torchvision does, to the pixel.
@@ -41,6 +42,7 @@ from backbones.data.readers import Reader, open_reader
 from backbones.data.render import Pixels, render
 from backbones.data.source import ArrayImages, Split
 from backbones.errors import BadImage, WrongUse
+from backbones.ranks import ALONE, Ranks
 from backbones.spec import InputSpec
 
 _MOST_IMAGES_A_TASK = 16
@@ -89,6 +91,7 @@ class Pipeline:
         cache: folder for a decoded copy of image files (see `backbones.data.cache`).
         workers: threads that prepare images; None takes one per core, 0 none.
         progress: called with (images done, images in all) while the cache is built.
+        ranks: the processes that share each batch; this one prepares its part of it.
 
     Raises:
         WrongUse: a batch size below 1, workers below 0, or PCA colour for grey images.
@@ -105,6 +108,7 @@ class Pipeline:
         cache: Path | None = None,
         workers: int | None = None,
         progress: Callable[[int, int], None] | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         if batch_size < 1:
             raise WrongUse(f"batch_size is {batch_size}, expected at least 1")
@@ -122,7 +126,7 @@ class Pipeline:
         self._finisher = Finisher(spec)
         self._pool: DecoderPool | None = None
         self._reader: Reader | None = None
-        self._cache, self._progress = cache, progress
+        self._cache, self._progress, self._ranks = cache, progress, ranks
         self._memory: MemorySquares | None = None
 
     def epoch(self, epoch: int = 0, *, start: int = 0) -> Iterator[Batch]:
@@ -184,18 +188,29 @@ class Pipeline:
         if augment is not None:
             order = self.split.images.order(self.seed, epoch)
         if self._reader is not None:
-            self._reader.expect(order[start * size :])
+            self._reader.expect(self._own(order[start * size :]))
         stride = max(1, _DRAWN_AT_ONCE // size)
         for first in range(start, self.steps_per_epoch, stride):
             steps = range(first, min(first + stride, self.steps_per_epoch))
             block = order[steps.start * size : steps.stop * size]
             params = None if augment is None else sample_params(augment, self.seed, epoch, block)
             for at in range(0, len(block), size):
-                rows = None if params is None else params.rows(at, at + size)
-                yield _Order(block[at : at + size], rows)
+                mine = self._ranks.share(min(size, len(block) - at))
+                first_row, last_row = at + mine.start, at + mine.stop
+                rows = None if params is None else params.rows(first_row, last_row)
+                yield _Order(block[first_row:last_row], rows)
+
+    def _own(self, order: Integers) -> Integers:
+        """What this process prepares of batches in a row."""
+        if self._ranks.alone:
+            return order
+        batches = np.split(order, range(self.batch_size, len(order), self.batch_size))
+        return np.concatenate([batch[self._ranks.share(len(batch))] for batch in batches])
 
     def _at_once(self, memory: MemorySquares, order: _Order) -> Batch:
         images = self._empty(order)
+        if not len(order.indices):
+            return _batch(images, self.split, order.indices)
         self._finisher.finish(images, memory.squares(order.indices, order.params), order.params)
         return _batch(images, self.split, order.indices)
 

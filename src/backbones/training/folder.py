@@ -19,15 +19,12 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import platform
 import time
 import uuid
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-import torch
 from pydantic import BaseModel, ConfigDict
 
 from backbones.errors import BadData, Diverged, NotFound, TrainingStopped, WrongUse
@@ -35,7 +32,6 @@ from backbones.files import write_atomic
 from backbones.records import fitting
 from backbones.text import json_file, read_document
 from backbones.training import diverged, events
-from backbones.training.exactness import describe_gpu
 from backbones.training.images import ImageFingerprints
 from backbones.training.lines import as_line, lines_of
 from backbones.training.lock import NAME as LOCK
@@ -45,6 +41,7 @@ from backbones.training.record import Record
 from backbones.training.settings import load_recipe
 from backbones.training.start import NAME as START
 from backbones.training.start import Start
+from backbones.training.surroundings import surroundings
 
 _SomeRecord = TypeVar("_SomeRecord", bound=Record)
 _LEDGERS = ("metrics.jsonl", "timing.jsonl", "tensorboard/events.out.tfevents.0.backbones")
@@ -75,9 +72,12 @@ class RunFolder:
         facts: what run.json says.
 
     Attributes:
+        writes: whether this object does; of several processes one does.
         lock: held inside `with`: a run has one writer. Readers need none.
         start_notes: sentences on how the folder was found.
     """
+
+    writes = True
 
     def __init__(self, path: Path, recipe: Recipe, facts: Mapping[str, Any]) -> None:
         self.path = path
@@ -153,7 +153,7 @@ class RunFolder:
             "where": where,
             "data": dict(data),
             **({} if probe is None else {"probe": dict(probe)}),
-            **_surroundings(recipe),
+            **surroundings(recipe),
         }
         start = Start(recipe.to_json(), dict(data), images or ImageFingerprints({}, {}), weights)
         with new_folder(path, cls.refuse_taken):
@@ -220,7 +220,7 @@ class RunFolder:
         return tuple(
             f"{name} was {self.facts[name]} when the run began and is {now} now:"
             " the last bits may differ"
-            for name, now in _surroundings(self.recipe).items()
+            for name, now in surroundings(self.recipe).items()
             if name in self.facts and self.facts[name] != now
         )
 
@@ -384,16 +384,3 @@ def _appended(path: Path) -> Any:
     file = path.open("r+b")
     file.seek(0, os.SEEK_END)
     return file
-
-
-def _surroundings(recipe: Recipe) -> dict[str, Any]:
-    """What the last bits of a result depend on besides the recipe and the data."""
-    capability = torch.backends.cpu.get_cpu_capability()
-    versions = {name: metadata.version(name) for name in ("torch", "numpy", "pillow")}
-    return {
-        "versions": {"python": platform.python_version(), **versions},
-        "machine": f"{platform.system()} {platform.machine()} {capability}",
-        "threads": torch.get_num_threads(),
-        "device": recipe.device,
-        **describe_gpu(recipe),
-    }

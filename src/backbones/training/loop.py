@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from typing import Any
 
 from torch import nn
 
 from backbones import speed
 from backbones.data.pipeline import Pipeline
 from backbones.errors import BadData, Interrupted, TrainingStopped
-from backbones.signals import Asked, exit_code, finishing
+from backbones.ranks import ALONE, Ranks
+from backbones.signals import Asked, exit_code
 from backbones.training.checkpoint import (
-    collect,
     put_back,
     read_checkpoint,
     refuse_other_data,
     refuse_other_recipe,
-    write_checkpoint,
 )
 from backbones.training.folder import RunFolder
+from backbones.training.keeping import counts, error_rank, keep, save
 from backbones.training.optim import train_mode
 from backbones.training.recipe import Recipe
 from backbones.training.record import (
-    CheckpointRecord,
     EndRecord,
     EpochRecord,
     EvaluationRecord,
@@ -34,11 +32,12 @@ from backbones.training.record import (
     StartRecord,
 )
 from backbones.training.schedule import StepPlan
-from backbones.training.step import EpochSums, Training, begin, train_step
+from backbones.training.state import EpochSums, Training, begin
+from backbones.training.step import train_step
 from backbones.training.stop import StopRequest, listen_for_stop
-from backbones.weights.bundle import bundle_of, write_bundle
 
-Evaluate = Callable[[nn.Module], Mapping[str, float]]
+Evaluate = Callable[[nn.Module], Any]
+Together = Callable[[Any | None], Mapping[str, float]]
 
 
 def plan_of(recipe: Recipe, train: Pipeline) -> StepPlan:
@@ -69,6 +68,8 @@ def fit(
     resume: bool = False,
     select: bool = True,
     chosen_by: str | None = None,
+    ranks: Ranks = ALONE,
+    together: Together | None = None,
 ) -> Iterator[Record]:
     """Train a network, and say what happens as it happens.
 
@@ -76,13 +77,17 @@ def fit(
         model: fresh from `build`, also for a resume; trained in place.
         recipe: resolved (an `auto` that is left counts as off).
         train: batches of `recipe.batch_size`.
-        evaluate: gives at least "top1_error_percent" and "loss"; None = no evaluation, no best.
+        evaluate: gives at least "top1_error_percent" and "loss", or what `together` makes these
+            of; None = no evaluation, no best.
         run: where everything is kept.
         resume: go on from the run's checkpoint, or from the start where there is none yet.
         select: keep the weights with the lowest error as "best". False keeps the last ones
             there: choosing by the images that are also the final test would flatter them.
         chosen_by: digest of the images that `evaluate` is about, by which "best" is known later
             to have been chosen by them.
+        ranks: the processes that train together; all call this, and the first one writes.
+        together: makes the figures of what every process's `evaluate` gave, or raises `Asked` in
+            all of them where one gave up (None).
 
     Yields:
         Start, step, epoch, evaluation and checkpoint records, in the order of events.
@@ -93,11 +98,12 @@ def fit(
         Interrupted: Ctrl-C, SIGTERM or SIGHUP; the step was finished and saved. In the command
             line a step that takes longer than a second is not waited for.
         WrongUse: a resume with another recipe or other data.
+        ProcessLost: another process is gone.
     """
     if recipe.large_buffers is True:
         speed.keep_large_buffers()
     plan = plan_of(recipe, train)
-    training = begin(model, recipe, plan, train)
+    training = begin(model, recipe, plan, train, ranks)
     training.chosen_by = chosen_by if select else None
     notes = _resume(training, run) if resume else run.start_notes
     began = training.step
@@ -105,13 +111,14 @@ def fit(
     yield run.record(
         StartRecord(training.step, plan.total_steps, plan.steps_per_epoch, len(train.split), notes)
     )
-    with listen_for_stop(_kept(training, run)) as stop:
-        watched = None if evaluate is None else stop.giving_up(evaluate)
+    training.stop.kept = _kept(training, run)
+    with listen_for_stop(training.stop) as stop, ranks.telling_of_lost(lambda: stop.kept):
+        watched = _given_up(stop, evaluate, together)
         if training.due:
             yield from _watch(training, watched, train, run, select)
             if stop.reason:
                 raise _interrupted(training, run, stop)
-            yield run.record(_save(training, run))
+            yield run.record(save(training, run))
         while not training.ended:
             epoch, first = divmod(training.step, plan.steps_per_epoch)
             train_mode(model, training.frozen)
@@ -124,10 +131,10 @@ def fit(
                 if plan.evaluates(training.step):
                     yield from _watch(training, watched, train, run, select)
                 if plan.saves(training.step) or stop.reason:
-                    yield run.record(_save(training, run))
+                    yield run.record(save(training, run))
                     stop.kept = _kept(training, run)
                 if stop.reason:
-                    _keep(training, train, run, {}, best=False)
+                    keep(training, train, run, {}, best=False)
                     raise _interrupted(training, run, stop)
                 if training.ended:
                     break
@@ -182,7 +189,7 @@ def _watch(
     """Evaluate, where there is something to evaluate on; given up by a stop, it is due again."""
     if evaluate is None:
         training.due = False
-        _keep(training, train, run, {}, best=False)
+        keep(training, train, run, {}, best=False)
         return
     training.due = True
     with suppress(Asked):
@@ -190,6 +197,27 @@ def _watch(
         training.due = False
         yield run.record(record)
     train_mode(training.model, training.frozen)
+    rows = training.ranks.rows([training.stop.number or 0])
+    training.stop.agree(max(int(number) for (number,) in rows))
+
+
+def _given_up(
+    stop: StopRequest, evaluate: Evaluate | None, together: Together | None
+) -> Evaluate | None:
+    """An evaluation that a signal breaks off; of several processes, in all of them."""
+    if evaluate is None:
+        return None
+    alone = stop.giving_up(evaluate)
+    if together is None:
+        return alone
+
+    def shared(network: nn.Module) -> Mapping[str, float]:
+        mine = None
+        with suppress(Asked):
+            mine = alone(network)
+        return together(mine)
+
+    return shared
 
 
 def _evaluate(
@@ -209,90 +237,16 @@ def _evaluate(
     }
     seconds = time.perf_counter() - began
     training.rate.observe(metrics)
-    best = _counts(metrics) and (
-        not select or training.best is None or _rank(metrics) < _rank(training.best)
+    best = counts(metrics) and (
+        not select or training.best is None or error_rank(metrics) < error_rank(training.best)
     )
     if training.step == 0:
         training.probed = metrics
     training.since_best = 0 if best else training.since_best + 1
     if best:
         training.best = metrics
-    _keep(training, train, run, metrics, best=best)
+    keep(training, train, run, metrics, best=best)
     return EvaluationRecord(training.step, training.epoch, metrics, best, seconds)
-
-
-@finishing()
-def _keep(
-    training: Training,
-    train: Pipeline,
-    run: RunFolder,
-    metrics: Mapping[str, float],
-    *,
-    best: bool,
-) -> None:
-    """Write the bundle `last`, and `best` where this is it."""
-    run.lock.refuse_lost()
-    bundle = bundle_of(
-        training.kept,
-        classes=train.split.classes,
-        spec=train.spec,
-        recipe=training.recipe.to_json(),
-        metrics={"step": training.step, "epoch": training.epoch, **metrics},
-        trained_on={
-            **{name: training.data[name] for name in ("num_pictures", "sha256")},
-            "chosen_by": None,
-        },
-    )
-    try:
-        write_bundle(run.last_path, bundle)
-        if best:
-            by = {**(bundle.trained_on or {}), "chosen_by": training.chosen_by}
-            write_bundle(run.best_path, replace(bundle, trained_on=by))
-    except OSError as error:
-        raise run.cannot_write(error, training.step) from None
-
-
-_RANKED = ("top1_error_percent", "loss")
-
-
-def _rank(metrics: Mapping[str, float]) -> tuple[float, ...]:
-    """Lower is better."""
-    return tuple(metrics.get(name, math.inf) for name in _RANKED)
-
-
-def _counts(metrics: Mapping[str, float]) -> bool:
-    """Whether the figures are numbers: weights whose answers are none are not kept as best."""
-    return all(math.isfinite(metrics[name]) for name in _RANKED if name in metrics)
-
-
-@finishing()
-def _save(training: Training, run: RunFolder) -> CheckpointRecord:
-    """Write the checkpoint that a resume begins from."""
-    run.lock.refuse_lost()
-    began = time.perf_counter()
-    optimizer = training.optimizer if training.step else None  # which remembers nothing yet
-    tensors, numbers = collect(training.model, optimizer, training.average)
-    try:
-        facts = {
-            "step": training.step,
-            "sums": asdict(training.sums),
-            "best": training.best,
-            "due": training.due,
-            "since_best": training.since_best,
-            "probed": training.probed,
-            "schedule": training.rate.state(),
-            "optimizer": numbers,
-            "positions": run.positions(),
-            "metrics_sha256": run.metrics_sha256(),
-            "recipe": training.recipe.to_json(),
-            "data": dict(training.data),
-        }
-        write_checkpoint(run.checkpoint_path, tensors, facts)
-    except OSError as error:
-        raise run.cannot_write(error, training.step) from None
-    size = run.checkpoint_path.stat().st_size
-    seconds = time.perf_counter() - began
-    return CheckpointRecord(training.step, run.checkpoint_path, size, seconds)
 
 
 def _resume(training: Training, run: RunFolder) -> tuple[str, ...]:
@@ -357,9 +311,9 @@ def _kept(training: Training, run: RunFolder) -> str:
 
 
 def _interrupted(training: Training, run: RunFolder, stop: StopRequest) -> Interrupted:
-    assert stop.number is not None
+    assert stop.asked is not None
     return Interrupted(
         f"stopped by {stop.reason} after step {training.step} of {training.plan.total_steps},"
         f" which is saved; go on with: backbones train --resume {run.path}",
-        exit_code(stop.number),
+        exit_code(stop.asked),
     )

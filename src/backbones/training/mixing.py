@@ -54,7 +54,13 @@ class Targets:
         return [Targets(*pair, self.share) for pair in zip(labels, others, strict=True)]
 
 
-def mix(images: Tensor, labels: Tensor, recipe: Recipe, step: int) -> tuple[Tensor, Targets]:
+def mix(
+    images: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    step: int,
+    before: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Targets]:
     """A batch as the recipe mixes it; each image's partner is the one before it.
 
     Args:
@@ -62,18 +68,24 @@ def mix(images: Tensor, labels: Tensor, recipe: Recipe, step: int) -> tuple[Tens
         labels: int64 (N,).
         recipe: whose `mixup`, `cutmix` and `seed` count.
         step: optimiser steps done.
+        before: the image (1, C, H, W) and the label (1,) before the first, where these are a part
+            of a batch; None for a whole one, where that is the last.
 
     Reference: Zhang et al. (2018), mixup: Beyond Empirical Risk Minimization; Yun et al. (2019),
     CutMix.
     """
-    if len(labels) < 2 or not (recipe.mixup or recipe.cutmix):
+    if (len(labels) < 2 and before is None) or not (recipe.mixup or recipe.cutmix):
         return images, Targets(labels)
     cuts = recipe.cutmix is not None
     if recipe.mixup and recipe.cutmix:
         cuts = _share(recipe.seed, step, _CHOICE) < 0.5
     alpha = recipe.cutmix if cuts else recipe.mixup
     share = beta(recipe.seed, step, alpha or 1.0)
-    partners, others = images.roll(1, 0), labels.roll(1, 0)
+    if before is None:
+        partners, others = images.roll(1, 0), labels.roll(1, 0)
+    else:
+        partners = torch.cat([before[0], images[:-1]])
+        others = torch.cat([before[1], labels[:-1]])
     if not cuts:
         return torch.lerp(partners, images, share), Targets(labels, others, share)
     height, width = images.shape[2:]

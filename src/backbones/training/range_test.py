@@ -22,7 +22,8 @@ from backbones.training.loop import plan_of
 from backbones.training.optim import train_mode
 from backbones.training.recipe import Recipe
 from backbones.training.schedule import LearningRate, StepPlan
-from backbones.training.step import begin, train_step
+from backbones.training.state import begin
+from backbones.training.step import train_step
 
 _SMOOTHING = 0.9
 _DIVERGED = 4.0  # times the lowest smoothed loss

@@ -254,6 +254,7 @@ class Recipe(RecipeTable):
         cutmix: alpha, 0.05 to 1; a rectangle of each image comes from another one of the batch
             (Yun et al. 2019). With mixup too, each batch gets one of the two, by even chance.
         clip_norm: largest Euclidean norm of the whole gradient; none = not clipped.
+        sync_norm: batch norm sees the whole batch of all processes, and not each its part.
         class_weights: none, balanced (each class counts the same in total), or a weight per
             class name (1 where a class is not named).
         ema: decay of a running average of the weights, evaluated and kept instead of them;
@@ -270,8 +271,7 @@ class Recipe(RecipeTable):
             resume needs; false takes the fastest ones. A CPU always repeats itself.
         compile: hand the network to torch.compile.
         large_buffers: keep freed memory in the process (see `speed.keep_large_buffers`).
-        evaluate_every, checkpoint_every: a checkpoint is also written after every epoch and
-            at every evaluation.
+        evaluate_every, checkpoint_every: every epoch and evaluation leaves a checkpoint too.
         workers: threads that decode; none = measured or guessed by the pipeline.
         cache: keep a decoded copy of photo folders.
     """
@@ -305,6 +305,7 @@ class Recipe(RecipeTable):
     mixup: Alpha | None = None
     cutmix: Alpha | None = None
     clip_norm: Positive | None = None
+    sync_norm: bool = False
     class_weights: Literal["none", "balanced"] | dict[str, NotNegative] = "none"
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     polyak_from: LengthText | None = None

@@ -38,7 +38,7 @@ def resolve(
         WrongUse: the device asked for is not there.
         RecipeError: the input's fields contradict each other.
     """
-    device = compute.choose_device(recipe.device)
+    device = compute.shared_device(compute.choose_device(recipe.device))
     spec = _fill_input(recipe.input, row, train, weights_spec)
     precision = recipe.precision
     if precision == "auto":

@@ -4,44 +4,38 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
-from backbones import compute
-from backbones.data.pipeline import Batch, Pipeline
+from backbones.data.pipeline import Batch
 from backbones.errors import Diverged
 from backbones.nn.auxiliary import WithAuxiliary, main_logits, total_loss
-from backbones.training.average import Average
-from backbones.training.checkpoint import fingerprint
-from backbones.training.exactness import chosen_kernels, prepare_kernels
+from backbones.training.exactness import chosen_kernels
 from backbones.training.lone import without_lone
 from backbones.training.mixed import computing_in
 from backbones.training.mixing import Targets, mix
 from backbones.training.optim import (
-    Frozen,
-    build_optimizer,
-    class_weight_tensor,
-    freeze,
     set_learning_rate,
 )
 from backbones.training.recipe import Recipe
 from backbones.training.record import StepRecord
-from backbones.training.schedule import LearningRate, StepPlan
+from backbones.training.replica import WholeBatch
+from backbones.training.state import Training
 
 
-def step_seed(seed: int, step: int) -> int:
+def step_seed(seed: int, step: int, *rank: int) -> int:
     """The seed of what is sampled inside the network (dropout) in one step.
 
-    Chosen anew for each step from (seed, step), so that a resume needs no random state.
+    Chosen anew for each step from (seed, step), so that a resume needs no random state; and from
+    the rank, where a process cannot sample for the whole batch.
     """
-    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence([seed, step, *rank]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def seed_generators(device: torch.device, seed: int) -> None:
@@ -52,118 +46,6 @@ def seed_generators(device: torch.device, seed: int) -> None:
             torch.cuda.manual_seed(seed)
     elif device.type == "mps":
         torch.mps.manual_seed(seed)
-
-
-@dataclass
-class EpochSums:
-    """What an epoch has added up so far."""
-
-    loss: float = 0.0
-    num_correct: int = 0
-    num_examples: int = 0
-    num_skipped: int = 0
-
-
-@dataclass
-class Training:
-    """A run in memory.
-
-    Args:
-        model: the network that trains.
-        network: the same, or its compiled form; what is called.
-        recipe, plan: as they are.
-        device: to train on.
-        rate, average, frozen, class_weights: as the recipe asks.
-        names: what the image at a position of the split is called.
-        data: fingerprint of the training split.
-        step: optimiser steps done.
-        sums: of the epoch that is under way.
-        best: metrics of the best evaluation so far.
-        due: whether an evaluation of this step is to be done before the next step: of the probe,
-            or one that was given up.
-        since_best: evaluations since the best one.
-        probed: metrics of the probe, before the first step.
-        chosen_by: digest of the images that choose the best weights; None where none do.
-    """
-
-    model: nn.Module
-    network: Callable[[Tensor], Tensor | WithAuxiliary]
-    recipe: Recipe
-    plan: StepPlan
-    device: torch.device
-    rate: LearningRate
-    average: Average | None
-    frozen: Frozen
-    class_weights: Tensor | None
-    names: Callable[[int], str]
-    data: Mapping[str, Any]
-    step: int = 0
-    sums: EpochSums = field(default_factory=EpochSums)
-    best: dict[str, float] | None = None
-    due: bool = False
-    since_best: int = 0
-    probed: dict[str, float] | None = None
-    chosen_by: str | None = None
-
-    @cached_property
-    def optimizer(self) -> torch.optim.Optimizer:
-        """As the recipe asks; made for the first step."""
-        return build_optimizer(self.model, self.recipe)
-
-    @property
-    def epoch(self) -> int:
-        """The epoch of the last step done, counted from 1; 0 before the first."""
-        return -(-self.step // self.plan.steps_per_epoch)
-
-    @property
-    def ended(self) -> bool:
-        """Whether all steps are done, or evaluations stopped improving."""
-        patience = self.recipe.patience
-        gave_up = patience is not None and self.since_best >= patience
-        return gave_up or self.step >= self.plan.total_steps
-
-    @property
-    def kept(self) -> nn.Module:
-        """The network that is evaluated and kept: the running average where there is one."""
-        return self.model if self.average is None else self.average.model
-
-
-def begin(model: nn.Module, recipe: Recipe, plan: StepPlan, train: Pipeline) -> Training:
-    """Put the network on its device and build what moves it."""
-    device = torch.device(compute.choose_device(recipe.device))
-    prepare_kernels(recipe)
-    order = torch.channels_last if recipe.channels_last is True else torch.contiguous_format
-    model.to(device).to(memory_format=order)  # type: ignore[call-overload]
-    frozen = freeze(model, recipe.freeze)
-    weights = class_weight_tensor(
-        recipe.class_weights, train.split.classes, torch.from_numpy(train.split.labels)
-    )
-    return Training(
-        model=model,
-        network=torch.compile(model) if recipe.compile else model,
-        recipe=recipe,
-        plan=plan,
-        device=device,
-        rate=LearningRate(recipe.schedule, plan),
-        average=_average(model, recipe, plan),
-        frozen=frozen,
-        class_weights=None if weights is None else weights.to(device),
-        names=train.split.images.name,
-        data=fingerprint(train.split),
-        due=recipe.probes,
-    )
-
-
-def _average(model: nn.Module, recipe: Recipe, plan: StepPlan) -> Average | None:
-    """The recipe's average of the weights, if it has one."""
-    if recipe.polyak_from is not None:
-        since = recipe.polyak_from.steps(
-            steps_per_epoch=plan.steps_per_epoch,
-            batch_size=plan.batch_size,
-            total_steps=plan.total_steps,
-        )
-        return Average(model, None, since)
-    return Average(model, recipe.ema) if recipe.ema is not None else None
 
 
 def train_step(training: Training, batch: Batch, began: float) -> StepRecord:
@@ -181,20 +63,21 @@ def train_step(training: Training, batch: Batch, began: float) -> StepRecord:
         Diverged: the loss is not a finite number; the weights are as before the step.
     """
     step, recipe = training.step, training.recipe
-    if len(batch.labels) == 1:
-        name = training.names(int(batch.indices[0]))
-        batch = without_lone(batch, recipe.batch_size, training.model, name)
-    count = len(batch.labels)
-    seed_generators(training.device, step_seed(recipe.seed, step))
+    batch, whole = _whole(training, batch)
+    count = whole.count
+    rank = () if _samples_as_one(recipe) or training.ranks.alone else (training.ranks.rank,)
+    seed_generators(training.device, step_seed(recipe.seed, step, *rank))
     lr = set_learning_rate(training.optimizer, training.rate.factor(step))
     loss, correct, norm = None, 0, None
     if count:
         with chosen_kernels(recipe):
-            loss, correct, norm = _learn(training, batch, lr)
+            loss, correct, norm = _learn(training, batch, whole, lr)
         training.sums.loss += loss * count
+    else:
+        _summed(training, 0.0, 0)
     training.sums.num_correct += correct
     training.sums.num_examples += count
-    training.sums.num_skipped += len(batch.bad)
+    training.sums.num_skipped += len(whole.bad)
     training.step += 1
     return StepRecord(
         step=training.step,
@@ -204,15 +87,55 @@ def train_step(training: Training, batch: Batch, began: float) -> StepRecord:
         num_examples=count,
         lr=lr,
         grad_norm=norm,
-        bad=tuple((file.name, file.reason) for file in batch.bad),
+        bad=whole.bad,
         seconds=time.perf_counter() - began,
     )
 
 
-def _learn(training: Training, batch: Batch, lr: float) -> tuple[float, int, float | None]:
+def _whole(training: Training, batch: Batch) -> tuple[Batch, WholeBatch]:
+    """What is learned from of this process's part of a batch, and what all have of it together."""
+    ranks = training.ranks
+    if not training.synced:
+        batch = _without_lone(training, batch)
+    counts, weights, missing = _told(training, batch)
+    if training.synced and sum(counts) == 1:
+        batch = _without_lone(training, batch)
+        counts, weights, missing = _told(training, batch)
+    bad = [(file.name, file.reason) for file in batch.bad]
+    if any(missing):
+        bad = [(name, reason) for each in ranks.values(bad) for name, reason in each]
+    whole = tuple(map(int, counts))
+    return batch, WholeBatch(ranks.rank, whole, sum(weights) or 1.0, tuple(bad))
+
+
+def _told(training: Training, batch: Batch) -> list[tuple[float, ...]]:
+    """Of every process: its images, their weight in the loss, its files that cannot be read."""
+    weight = _weight_sum(training, batch.labels.to(training.device))
+    mine = (len(batch.labels), weight, len(batch.bad))
+    return list(zip(*training.ranks.rows(mine), strict=True))
+
+
+def _without_lone(training: Training, batch: Batch) -> Batch:
+    if len(batch.labels) != 1:
+        return batch
+    name = training.names(int(batch.indices[0]))
+    return without_lone(batch, training.recipe.batch_size, training.model, name)
+
+
+def _summed(training: Training, loss: float, correct: float) -> tuple[float, int]:
+    """What all processes found together; they agree here whether to stop after this step."""
+    rows = training.ranks.rows((loss, correct, training.stop.number or 0))
+    losses, rights, asked = zip(*rows, strict=True)
+    training.stop.agree(int(max(asked)))
+    return sum(losses), round(sum(rights))
+
+
+def _learn(
+    training: Training, batch: Batch, whole: WholeBatch, lr: float
+) -> tuple[float, int, float | None]:
     """Move the weights by one batch; the loss, the right answers, the norm of the gradient."""
     recipe, norm = training.recipe, None
-    loss, correct = _gradients(training, batch)
+    loss, correct = _gradients(training, batch, whole)
     if not math.isfinite(loss):
         raise _not_finite(training, batch, loss, lr)
     if recipe.clip_norm is not None:
@@ -224,30 +147,64 @@ def _learn(training: Training, batch: Batch, lr: float) -> tuple[float, int, flo
     return loss, correct, norm
 
 
-def _gradients(training: Training, batch: Batch) -> tuple[float, int]:
+def _gradients(training: Training, batch: Batch, whole: WholeBatch) -> tuple[float, int]:
     """Add up the gradient of the batch's mean loss, a part of the batch at a time.
+
+    Several processes have parts of their own, and the last one's gradient is sent to all.
 
     Returns:
         The mean loss and the number of right answers (of a mixed image: the class that has
         the larger share of it).
     """
-    recipe, count = training.recipe, len(batch.labels)
-    parts = min(recipe.accumulate, max(1, count // 2))  # batch norm cannot learn from one image
-    all_images, targets = mix(batch.images, batch.labels, recipe, training.step)
+    recipe = training.recipe
+    most = max(whole.counts) if training.synced else len(batch.labels)
+    parts = min(recipe.accumulate, max(1, most // 2))  # batch norm cannot learn from one image
+    all_images, targets = mix(
+        batch.images, batch.labels, recipe, training.step, _before(training, batch, whole)
+    )
     targets = targets.to(training.device)
-    total_weight = _weight(training, targets.labels)
     losses, rights = [], []
-    for images, part in zip(all_images.tensor_split(parts), targets.split(parts), strict=True):
-        output = _forward(training, images)
-        mean = total_loss(output, partial(_loss, training, part))
-        # each part's mean counts by its share of the whole batch, the short last one too
-        loss = mean * (_weight(training, part.labels) / total_weight)
-        torch.autograd.backward(loss)
+    split = zip(all_images.tensor_split(parts), targets.split(parts), strict=True)
+    for number, (images, part) in enumerate(split, 1):
+        with _gradients_kept(training, last=number == parts):
+            with whole.sampled_as_one() if _samples_as_one(recipe) else nullcontext():
+                output = _forward(training, images)
+            mean = total_loss(output, partial(_loss, training, part) if len(images) else _nothing)
+            # each part's mean counts by its share of the whole batch, the short last one too
+            loss = mean * (_weight(training, part.labels) / whole.weight)
+            # of what processes have, the mean is sent to all, and the sum is wanted
+            torch.autograd.backward(loss if training.ranks.alone else loss * training.ranks.size)
         losses.append(loss.detach().float())
         rights.append((main_logits(output).argmax(1) == part.likelier).sum().float())
     # a device is waited for here once, when all its work is on its way
     figures = torch.stack([*losses, *rights]).tolist()
-    return sum(figures[:parts]), round(sum(figures[parts:]))
+    return _summed(training, sum(figures[:parts]), sum(figures[parts:]))
+
+
+def _gradients_kept(training: Training, *, last: bool) -> AbstractContextManager[None]:
+    """Inside, gradients stay in this process, but for those of the last part."""
+    if last or not isinstance(training.network, DistributedDataParallel):
+        return nullcontext()
+    return training.network.no_sync()
+
+
+def _samples_as_one(recipe: Recipe) -> bool:
+    """Whether several processes can leave out what one would: not where it has other parts."""
+    return recipe.accumulate == 1 and not recipe.compile
+
+
+def _before(training: Training, batch: Batch, whole: WholeBatch) -> tuple[Tensor, Tensor] | None:
+    """What mixing takes for the image before the first, where another process has that."""
+    mixes = training.recipe.mixup or training.recipe.cutmix
+    if training.ranks.alone or not mixes or whole.count < 2 or not len(batch.labels):
+        return None
+    passed = (training.ranks.pass_on(rows, whole.counts) for rows in (batch.images, batch.labels))
+    return next(passed), next(passed)
+
+
+def _nothing(logits: Tensor) -> Tensor:
+    """The loss of no images."""
+    return logits.float().sum() * 0
 
 
 def _loss(training: Training, targets: Targets, logits: Tensor) -> Tensor:
@@ -270,10 +227,14 @@ def _cross_entropy(training: Training, labels: Tensor, logits: Tensor) -> Tensor
 
 def _weight(training: Training, labels: Tensor) -> float:
     """What the mean of a loss over these labels is divided by."""
+    # a batch of nothing but classes of weight 0 is divided by 1: its loss is 0, not 0 / 0
+    return _weight_sum(training, labels) or 1.0
+
+
+def _weight_sum(training: Training, labels: Tensor) -> float:
     if training.class_weights is None:
         return float(len(labels))
-    # a batch of nothing but classes of weight 0 is divided by 1: its loss is 0, not 0 / 0
-    return float(training.class_weights[labels].sum()) or 1.0
+    return float(training.class_weights[labels].sum())
 
 
 def _forward(training: Training, images: Tensor) -> Tensor | WithAuxiliary:

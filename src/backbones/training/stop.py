@@ -21,18 +21,30 @@ class StopRequest:
 
     Args:
         kept: what is on the disk, and how to go on from it; to be set again after every save.
+        alone: no other process has to stop at the same step.
     """
 
-    def __init__(self, kept: str) -> None:
+    def __init__(self, kept: str = "", *, alone: bool = True) -> None:
         self.kept = kept
         self.number: int | None = None
+        self._alone = alone
+        self._agreed: int | None = None
         self._since = 0.0
         self._giving_up = False
 
     @property
     def reason(self) -> str | None:
-        """What asked: "Ctrl-C" or the signal's name; None as long as nobody did."""
-        return None if self.number is None else signals.name_of(self.number)
+        """What asked: "Ctrl-C" or the signal's name; None until then, and until all know it."""
+        return None if self.asked is None else signals.name_of(self.asked)
+
+    @property
+    def asked(self) -> int | None:
+        """The signal to stop for."""
+        return self.number if self._alone else self._agreed
+
+    def agree(self, number: int) -> None:
+        """What all processes know by now: the signal that one of them got, or 0."""
+        self._agreed = number or None
 
     def giving_up(self, work: Callable[Given, Result]) -> Callable[Given, Result]:
         """The same work, which is not waited for because a resume does it again.
@@ -53,7 +65,8 @@ class StopRequest:
 
     def last_words(self) -> str:
         """What is said where the step does not end in time."""
-        return f"stopped by {self.reason} in the middle of a step; {self.kept}"
+        assert self.number is not None
+        return f"stopped by {signals.name_of(self.number)} in the middle of a step; {self.kept}"
 
     def note(self, number: int) -> bool:
         """Take note of a signal; False for one that repeats the wish a while later."""
@@ -66,16 +79,15 @@ class StopRequest:
 
 
 @contextmanager
-def listen_for_stop(kept: str) -> Iterator[StopRequest]:
+def listen_for_stop(request: StopRequest) -> Iterator[StopRequest]:
     """Take note of Ctrl-C, SIGTERM and SIGHUP inside the block; a second one acts at once.
 
     Signals reach the main thread only; in another one the block listens to nothing. In the
     command line (see `backbones.signals`) a step that does not end soon ends with the process.
 
     Args:
-        kept: what `StopRequest` is told.
+        request: takes the note.
     """
-    request = StopRequest(kept)
     if threading.current_thread() is not threading.main_thread():
         yield request
         return

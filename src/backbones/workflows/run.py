@@ -10,17 +10,20 @@ from typing import Any
 
 from torch import nn
 
-from backbones.classifier.evaluation import Evaluation, quick_evaluate
+from backbones.classifier.evaluation import Evaluation, quick_answers, quick_figures
 from backbones.classifier.evaluation import evaluate as evaluate_split
 from backbones.classifier.evaluation_files import write_evaluation
 from backbones.classifier.held_out import was_chosen_by
-from backbones.compute import Compute, Precision
+from backbones.classifier.inference import Outputs
+from backbones.classifier.processes import gather
+from backbones.compute import Precision
 from backbones.data.pipeline import Pipeline
-from backbones.data.source import DataSource
 from backbones.errors import Diverged, NotFinite, WrongUse, telling_of_memory
 from backbones.footprint.room import batch_advice
 from backbones.labels import shown
+from backbones.ranks import Ranks
 from backbones.report.curves import draw_curves
+from backbones.signals import Asked
 from backbones.training.checkpoint import file_names_digest
 from backbones.training.diverged import mark
 from backbones.training.folder import RunFolder
@@ -105,17 +108,19 @@ class TrainingRun:
     def __iter__(self) -> Iterator[Record]:
         self._refuse_again()
         run = self._begun()
-        with run.lock, self.compute.running():
+        lost = self._setup.ranks.telling_of_lost
+        with run.lock, self.compute.running(), lost():
             yield from self.records()
             try:
-                self.finished = _finish(run, self.source, self.compute)
+                self.finished = _finish(run, self._setup)
             except NotFinite as error:
                 diverged = Diverged(
                     f"the last weights answer {error.about} with {error.found}, and none before"
                     " them were kept: the training diverged; begin anew with a lower optimizer.lr"
                     f" (it is {self.recipe.optimizer.lr:g})"
                 )
-                mark(run.path, diverged)
+                if run.writes:
+                    mark(run.path, diverged)
                 raise diverged from None
 
     def run(self) -> Finished:
@@ -151,6 +156,8 @@ class TrainingRun:
                 self.recipe,
                 setup.batches,
                 evaluate=None if watched is None else _watcher(watched, setup.compute.precision),
+                together=None if watched is None else _together(watched, setup.ranks),
+                ranks=setup.ranks,
                 run=run,
                 resume=self._resume,
                 select=watched is not None and watched.split.name == "val",
@@ -183,24 +190,38 @@ class TrainingRun:
         if self._run is None:
             with self.compute.running():  # the folder notes the number of threads
                 self._run = self._open()
+            self._setup.ranks.wait()
         return self._run
 
 
-def _watcher(
-    pipeline: Pipeline, precision: Precision
-) -> Callable[[nn.Module], Mapping[str, float]]:
+def _watcher(pipeline: Pipeline, precision: Precision) -> Callable[[nn.Module], Outputs]:
+    def answers(network: nn.Module) -> Outputs:
+        return quick_answers(network, pipeline, precision=precision)
 
-    def evaluate(network: nn.Module) -> dict[str, Any]:
-        return quick_evaluate(network, pipeline, precision=precision)
-
-    return evaluate
+    return answers
 
 
-def _finish(run: RunFolder, source: DataSource, compute: Compute) -> Finished:
+def _together(pipeline: Pipeline, ranks: Ranks) -> Callable[[Any], Mapping[str, float]]:
+    """The figures of what every process answered, as the first one has them."""
+
+    def figures(mine: Outputs | None) -> Mapping[str, float]:
+        if any(ranks.values(mine is None)) or mine is None:
+            raise Asked
+        found: Mapping[str, float] = ranks.of_first(
+            quick_figures(gather(ranks, mine), pipeline.split)
+        )
+        return found
+
+    return figures
+
+
+def _finish(run: RunFolder, setup: TrainingSetup) -> Finished:
     """Measure the kept weights, on images that they were not chosen by where there are some."""
+    source, compute = setup.source, setup.compute
+    setup.ranks.wait()  # for the last bundle to be written
     run.lock.refuse_lost()
     files: tuple[Path, ...] = ()
-    if not run.recipe.only_probes:
+    if run.writes and not run.recipe.only_probes:
         title = f"{run.recipe.model} on {source.where}"
         files = draw_curves(run.path / "metrics.jsonl", run.path, title=title)
     bundle = find_bundle(run.path)
@@ -220,5 +241,6 @@ def _finish(run: RunFolder, source: DataSource, compute: Compute) -> Finished:
         selected_on_this_split=was_chosen_by(kept, held_out),
     )
     run.lock.refuse_lost()
-    files += write_evaluation(evaluation, run.path)
+    if run.writes:
+        files += write_evaluation(evaluation, run.path)
     return Finished(evaluation, held_out.name, bundle, files)

@@ -12,8 +12,10 @@ from backbones.compute import Compute, choose_compute
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import DataSource
 from backbones.download import cache_folder
+from backbones.errors import WrongUse
 from backbones.models import build
 from backbones.progress import Progress
+from backbones.ranks import ALONE, Ranks, current
 from backbones.training.lone import refuse_batches_of_one
 from backbones.training.probe import FittedProbe
 from backbones.training.recipe import Recipe
@@ -36,6 +38,7 @@ class TrainingSetup:
         compute: where and how it is computed.
         taken: layer by layer, what `init_from` gave.
         probe: that the head begins with; None without one, and where a run goes on.
+        ranks: the processes that train together.
     """
 
     source: DataSource
@@ -45,6 +48,7 @@ class TrainingSetup:
     compute: Compute
     taken: tuple[CopiedLayer, ...] = ()
     probe: FittedProbe | None = None
+    ranks: Ranks = ALONE
 
     def close(self) -> None:
         """Stop the threads that decode."""
@@ -62,6 +66,12 @@ def set_up(
         RecipeError: the recipe does not fit the network or the data.
         BadData, BadWeights: there is nothing to train on, or the first weights do not fit.
     """
+    ranks = current()
+    if recipe.batch_size < ranks.size:
+        raise WrongUse(
+            f"batch_size is {recipe.batch_size}, and {ranks.size} processes share each batch: use"
+            f" batch_size={ranks.size} or more, or fewer processes"
+        )
     compute = choose_compute(recipe.device, recipe.precision, recipe.threads)
     spec = input_spec(recipe)
     pipeline = partial(
@@ -71,12 +81,13 @@ def set_up(
         workers=recipe.workers,
         cache=cache_folder() / "decoded" if recipe.cache else None,
         progress=progress,
+        ranks=ranks,
     )
     batches = pipeline(source.split("train"), batch_size=recipe.batch_size, augment=recipe.augment)
     held_out = source.splits.get("val", source.splits.get("test"))
     watched = None
     if held_out is not None:
-        watched = pipeline(held_out, batch_size=default_batch(spec.size))
+        watched = pipeline(held_out, batch_size=default_batch(spec.size) * ranks.size)
     refuse_other_shapes(recipe, spec, len(source.classes))
     network = build(recipe.model, len(source.classes), spec.channels, recipe.seed)
     if fresh and recipe.weights is not None:
@@ -86,13 +97,14 @@ def set_up(
     taken = _take_over(recipe, source, network) if fresh else ()
     refuse_unfit(recipe, network, batches)
     probe = None
-    if fresh and recipe.probes:
+    if fresh and recipe.probes and ranks.first:  # the others get its weights
         probe = fit_head(network, recipe, batches.split, compute, progress)
-    setup = TrainingSetup(source, network, batches, watched, compute, taken, probe)
+    setup = TrainingSetup(source, network, batches, watched, compute, taken, probe, ranks)
     if recipe.cache:
-        for each in (batches, watched):
-            if each is not None:
-                each.prepare()  # now, while the caller shows how far it is
+        with ranks.one_after_the_other():
+            for each in (batches, watched):
+                if each is not None:
+                    each.prepare()  # now, while the caller shows how far it is
     return setup
 
 
