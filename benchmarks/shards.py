@@ -1,12 +1,13 @@
 """Training images from shards against the folder that they were packed from, and from S3.
 
-    python benchmarks/shards.py [--images 2000] [--rounds 5] [--size 32MB] [--json FILE]
+    python benchmarks/shards.py [--images 600] [--rounds 15] [--size 16MB] [--json FILE]
 
 Images: JPEGs of about 500 px, cut from the photos that scikit-learn brings along. S3 is moto's
 server in a process of its own on this machine (it reads a whole object for every part that is
 asked for, so the shards are kept small). Each contender prepares every image once a round, with
-the same augmentation; they alternate within each round. Figures are medians of images per second,
-ratios medians of each round's ratio to the folder (or to the same shards here).
+the same augmentation; they alternate within each round, in another order each time. Figures are
+medians of images per second, ratios medians of each round's ratio to the folder (or to the same
+shards here).
 """
 
 from __future__ import annotations
@@ -101,9 +102,9 @@ def seconds_an_epoch(split: Split, epoch: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--images", type=int, default=2000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--size", default="32MB")
+    parser.add_argument("--images", type=int, default=600)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--size", default="16MB")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, s3_server() as bucket:
@@ -122,7 +123,8 @@ def main() -> None:
             opening[label] = time.perf_counter() - begin
         rates: dict[str, list[float]] = {label: [] for label in splits}
         for number in range(asked.rounds + 1):
-            for label, split in splits.items():
+            for label in np.random.default_rng(number).permutation(list(splits)).tolist():
+                split = splits[label]
                 rate = asked.images / seconds_an_epoch(split, number)
                 if number:  # the first round warms up
                     rates[label].append(rate)

@@ -16,6 +16,7 @@ from PIL import Image
 from backbones.data import remote, stores
 from backbones.data.augment import Augment
 from backbones.data.check import check_data
+from backbones.data.pack import pack_data
 from backbones.data.pipeline import Pipeline
 from backbones.data.random import shuffled_in_windows
 from backbones.data.sets import open_data
@@ -288,6 +289,25 @@ def test_a_damaged_row_group_is_quarantined_row_by_row(tmp_path: Path) -> None:
     path.write_bytes(bytes(data[:-9]))
     with pytest.raises(BadData, match=r"is not a readable Parquet table"):
         open_data(tmp_path)
+
+
+def test_a_row_group_far_away_is_fetched_at_once(tmp_path: Path, web: Web) -> None:
+    pytest.importorskip("pyarrow")
+    packed = pack_data("digits", tmp_path / "packed", format="parquet", size="60KB")
+    for each in packed.shards:
+        web.files[f"/p/{each.name}"] = (tmp_path / "packed" / each.name).read_bytes()
+    (last,) = [each.name for each in packed.shards][-1:]
+    split = open_data(f"{web.address}/p/{last}", val_fraction=0).split("train")
+    here = open_data(tmp_path / "packed" / last, val_fraction=0).split("train")
+    first = epoch(split.take(np.arange(50)))
+    assert first == epoch(here.take(np.arange(50)))
+    web.ranges.clear()
+    assert epoch(split.take(np.arange(50))) == first
+    assert len(web.ranges) == 1
+    web.files["/p/another.parquet"] = web.files[f"/p/{last}"]
+    web.faults = ["", *["503"] * 7]  # a manifest is looked for; then pyarrow reads
+    with pytest.raises(DownloadFailed, match=r"/p/another\.parquet: .*503"):
+        open_data(f"{web.address}/p/another.parquet")
 
 
 # --- the network --------------------------------------------------------------------------------

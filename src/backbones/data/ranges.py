@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from backbones.data.remote import Stored, read
 from backbones.data.stores import is_address
@@ -18,12 +18,14 @@ class RangeFile(io.RawIOBase):
 
     Args:
         stored: the file.
+        span: first byte, and the one behind the last, of what will be read: fetched at once.
     """
 
-    def __init__(self, stored: Stored) -> None:
+    def __init__(self, stored: Stored, span: tuple[int, int] | None = None) -> None:
         self._stored = stored
-        self._at = self._first = 0
-        self._held = b""
+        self._at = 0
+        self._first = span[0] if span else 0
+        self._held = read(stored.place, *span) if span else b""
 
     def readable(self) -> bool:
         """It is."""
@@ -59,8 +61,15 @@ class RangeFile(io.RawIOBase):
         return len(part)
 
 
-def open_ranges(stored: Stored) -> io.BufferedReader:
-    """A file to read and seek in, here or at an address."""
+def open_ranges(stored: Stored, span: tuple[int, int] | None = None) -> IO[bytes]:
+    """A file to read and seek in, here or at an address.
+
+    Args:
+        stored: the file.
+        span: as of `RangeFile`.
+    """
     if not is_address(stored.place):
         return Path(stored.place).open("rb")
+    if span is not None:
+        return cast(IO[bytes], RangeFile(stored, span))
     return io.BufferedReader(RangeFile(stored), 2**16)

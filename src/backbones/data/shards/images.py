@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from backbones.data.files import MAX_FILE_BYTES, refuse_large
 from backbones.data.random import Integers, shuffled_in_windows
-from backbones.data.remote import Stored, read
+from backbones.data.remote import Stored, look, read
 from backbones.data.shards.blocks import BlockReader
 from backbones.data.shards.finding import Found
 from backbones.data.shards.index import ShardIndex
@@ -83,10 +83,7 @@ class Shards:
             with open(shard.place, "rb", buffering=0) as file:
                 facts = os.fstat(file.fileno())
                 if (facts.st_size, str(facts.st_mtime_ns)) != (shard.size, shard.tag):
-                    raise BadData(
-                        f"{shard.place} was changed while it was in use; start again, for its"
-                        " images lie elsewhere now"
-                    )
+                    raise _changed(shard)
                 file.seek(start)
                 return file.read(size)
         except OSError as error:
@@ -97,6 +94,8 @@ class Shards:
         number = int(self.shard[rows[0]])
         shard, index = self.found.shards[number], self.indexes[number]
         try:
+            if not is_address(shard.place) and look(shard.place) != shard:
+                raise _changed(shard)
             if index.column:
                 from backbones.data.shards.parquet import read_rows
 
@@ -106,7 +105,7 @@ class Shards:
                 return dict(zip(rows.tolist(), cells, strict=True))
             return self._pieces(shard, rows)
         except NotFound as error:
-            raise BadData(f"{error}: it was there when its index was made") from error
+            raise BadData(f"{error}: it was there when its index was made") from None
 
     def _pieces(self, shard: Stored, rows: Integers) -> Mapping[int, bytes | BadImage]:
         large = self.sizes[rows] > MAX_FILE_BYTES
@@ -210,6 +209,13 @@ class ShardImages(EncodedImages):
     @cached_property
     def _blocks(self) -> BlockReader:
         return BlockReader(self.shards.block, self.rows, self.shards.blocks, self.shards.sizes)
+
+
+def _changed(shard: Stored) -> BadData:
+    return BadData(
+        f"{plain(shard.place)} was changed while it was in use; start again, for its images lie"
+        " elsewhere now"
+    )
 
 
 def _joined(parts: Iterable[Integers]) -> Integers:

@@ -7,6 +7,7 @@ classes get the names that stand in the file's metadata.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -76,7 +77,10 @@ def _groups(file: IO[bytes], column: str) -> list[tuple[int, int]]:
     file.seek(0)
     about = parquet.ParquetFile(file).metadata
     groups = [about.row_group(i) for i in range(about.num_row_groups)]
-    return [(group.num_rows, _bytes_of(group, column)) for group in groups]
+    return [
+        (group.num_rows, sum(part.total_compressed_size for part in _parts(group, column)))
+        for group in groups
+    ]
 
 
 def image_column(shard: Stored | Path) -> str:
@@ -117,8 +121,12 @@ def read_rows(
     from pyarrow import ArrowException, parquet
 
     try:
-        with open_ranges(shard) as file:
-            table = parquet.ParquetFile(file, page_checksum_verification=True)
+        about = _about(shard)
+        parts = _parts(about.row_group(group), column)
+        begin = min(part.dictionary_page_offset or part.data_page_offset for part in parts)
+        end = begin + sum(part.total_compressed_size for part in parts)
+        with open_ranges(shard, (begin, end)) as file:
+            table = parquet.ParquetFile(file, metadata=about, page_checksum_verification=True)
             cells = table.read_row_group(group, columns=[column]).column(0).combine_chunks()
     except (ArrowException, OSError) as error:
         reason = f"row group {group} of {shard.name} is damaged: {' '.join(str(error).split())}"
@@ -145,11 +153,16 @@ def _bytes_or_why(cell: Any) -> bytes | BadImage:
         return error
 
 
-def _bytes_of(group: Any, column: str) -> int:
-    """The bytes that the images of a row group take in the file."""
+@lru_cache(maxsize=256)
+def _about(shard: Stored) -> Any:
+    """What a table says of its row groups."""
+    from pyarrow import parquet
+
+    with open_ranges(shard) as file:
+        return parquet.read_metadata(file)
+
+
+def _parts(group: Any, column: str) -> list[Any]:
+    """The pieces of a row group that the images lie in."""
     parts = (group.column(i) for i in range(group.num_columns))
-    return sum(
-        part.total_compressed_size
-        for part in parts
-        if part.path_in_schema.partition(".")[0] == column
-    )
+    return [part for part in parts if part.path_in_schema.partition(".")[0] == column]
