@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 import backbones as package
-from backbones import compare
+from backbones import catalog, compare
 from backbones.errors import WrongUse
+from backbones.protocols.papers.networks import printed_for, variants_printed
 from backbones.weights import table
 from backbones.workflows import comparison
 
@@ -86,13 +87,35 @@ def test_networks_are_compared_under_one_training() -> None:
     ]
     notes = " ".join(found.notes())
     assert "torchvision's first weights (tv_in1k" in notes
-    assert "another training only (accuracy best): inception_v4" in notes
+    assert "published elsewhere only (accuracy torchvision, paper or best): inception_v4" in notes
     assert "no accuracy published for weights known here: vgg_tiny" in notes
     best = compare(names, measure=False, accuracy="best")
     assert best.rows[2].weights == "resnet50.fb_swsl_ig1b_ft_in1k"
     assert "recipes and training images differ" in " ".join(best.notes())
-    with pytest.raises(WrongUse, match="expected torchvision or best"):
+    with pytest.raises(WrongUse, match="expected torchvision, paper or best"):
         compare("vgg16", measure=False, accuracy="top")  # type: ignore[arg-type]
+
+
+def test_the_papers_own_errors_can_be_compared(backbones) -> None:
+    """Errors of one network, as printed; ids of weights keep their own."""
+    names = ["vgg16", "resnet50_v1", "lenet5_1998", "densenet121", "resnet50", "resnet18.tv_in1k"]
+    rows = rows_of(backbones("compare", *names, "--no-measure", "--accuracy", "paper", "--json"))
+    assert [rows[name]["top1"] for name in names[:5]] == [0.73, 0.7715, 0.9905, 0.7498, None]
+    assert rows["vgg16"]["source"].endswith("Table 3")
+    assert rows["vgg16"]["weights"] is None
+    assert rows["resnet18.tv_in1k"]["weights"] == "resnet18.tv_in1k"
+    notes = " ".join(compare(names, measure=False, accuracy="paper").notes())
+    assert "recipes and numbers of views differ" in notes
+    assert "published elsewhere only" in notes, "ResNet-50 with the stride on the 3x3 is no paper's"
+
+
+def test_every_printed_result_belongs_to_a_variant() -> None:
+    for variant in variants_printed():
+        assert variant in catalog.names()
+        protocol, result = printed_for(variant) or (None, None)
+        assert protocol is not None
+        assert result.num_models == 1
+        assert result.top1_error_percent is not None
 
 
 DEPTHS = {

@@ -71,14 +71,30 @@ def test_every_label_of_a_chart_is_free(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_chart_a_label_set_and_a_word_on_who_is_missing(tmp_path: Path) -> None:
     """Accuracies on ImageNet and on CIFAR-10 must not share an axis."""
     found = compare(["alexnet", "resnet20_cifar", "lenet5", "efficientnet_b2"], measure=False)
-    below = " ".join(scatter._below(found.rows, 1000))
-    assert "Not drawn, no accuracy published: lenet5." in below
+    below = " ".join(scatter._below(found, 1000))
+    assert "Not drawn, no such accuracy published: lenet5." in below
     assert "Hollow: printed for images of another size" in below, "B2's, for 288 px"
-    assert "alexnet.tv_in1k" in below
+    assert "Accuracy: of one series of weights (tv_in1k" in below
     path = found.draw(tmp_path / "chart.svg")
     panels = re.findall(r'id="axes_\d+"', path.read_text(encoding="utf-8"))
     assert len(panels) == 4
     ElementTree.parse(path)
+
+
+def test_a_familys_line_goes_up_and_never_zigzags() -> None:
+    """vgg11 costs as much as vgg11_bn, vgg13 more than it, and both are worse."""
+    rows = compare(["vgg13", "vgg11", "vgg19_bn", "vgg11_bn", "vgg16"], measure=False).rows
+    line = scatter.frontier(rows, scatter.Cost("", "macs"))
+    assert [row.name for row in line] == ["vgg11_bn", "vgg16", "vgg19_bn"]
+
+
+def test_charts_of_many_networks_keep_their_letters_readable(tmp_path: Path) -> None:
+    """9 px where a chart is shown 1280 px wide."""
+    path = compare(["vgg*", "resnet*", "densenet*"], measure=False).draw(tmp_path / "chart.svg")
+    text = path.read_text(encoding="utf-8")
+    width = float(ElementTree.fromstring(text).attrib["viewBox"].split()[2])
+    smallest = min(100 * float(scale) for scale in re.findall(r"scale\(([\d.]+) -", text))
+    assert smallest * 1280 / width >= 9.0
 
 
 def test_nothing_to_draw_is_said(tmp_path: Path) -> None:

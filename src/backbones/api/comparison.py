@@ -41,8 +41,9 @@ def compare(
             one at a time, so that memory holds only the largest.
         accuracy: whose weights the published accuracy is of. "torchvision": of one series, trained
             on ImageNet alone (for CIFAR-10 akamaster's), so that networks and not training are
-            compared; "best": the highest, whatever images and recipe it took. Ids of weights bring
-            their own.
+            compared; "paper": what each paper printed for one network by its own protocol;
+            "best": the highest, whatever images and recipe it took. Ids of weights bring their
+            own.
         device, precision, threads, engine: as of `choose_compute`, to measure with; "auto" is
             torch, for others have to build a program of each network first.
         progress: called with (passes timed, passes in all), a pass a network and round.
@@ -61,7 +62,7 @@ def compare(
     if not entries:
         raise WrongUse("nothing to compare: name at least one network")
     if accuracy not in get_args(Accuracy):
-        raise WrongUse(f"accuracy is {accuracy!r}, expected torchvision or best")
+        raise WrongUse(f"accuracy is {accuracy!r}, expected torchvision, paper or best")
     chosen = choose_compute(**compute) if measure else None
     rows = [look_at(entry, input_shape, batch, accuracy) for entry in entries]
     if chosen is None:

@@ -22,8 +22,10 @@ from backbones.cli.options import (
 from backbones.errors import WrongUse
 
 Whose = Annotated[
-    Literal["torchvision", "best"],
-    typer.Option(help="Published accuracy: of one training recipe, or the best."),
+    Literal["torchvision", "paper", "best"],
+    typer.Option(
+        help="Published accuracy: of one training recipe, as the papers print it, or the best."
+    ),
 ]
 Networks = Annotated[
     list[str],

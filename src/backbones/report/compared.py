@@ -8,7 +8,7 @@ from typing import Literal
 
 from backbones.weights.table import Published
 
-Accuracy = Literal["torchvision", "best"]
+Accuracy = Literal["torchvision", "paper", "best"]
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class Compared:
         sees_all: every unit of the last maps sees the same, as behind squeeze-and-excitation.
         activation_bytes: of all layers' outputs together, for the whole batch.
         published: the accuracy that somebody printed.
-        weights: id of the weights that it was printed for.
-        labels: what these weights tell apart: "imagenet" or "cifar10".
+        weights: id of the weights that it was printed for; None for a paper's own.
+        labels: what is told apart: "imagenet", "cifar10" or "mnist".
         measured: None where that was not asked for.
-        elsewhere: weights of another training have a published accuracy, these have none.
+        elsewhere: another choice of accuracy has one.
     """
 
     name: str

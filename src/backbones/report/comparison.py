@@ -32,6 +32,8 @@ _WHOSE: dict[Accuracy, str] = {
     "torchvision": "accuracy of torchvision's first weights (tv_in1k; CIFAR-10: akamaster's):"
     " trained on the data set alone; GoogLeNet, Inception, DenseNet and EfficientNet were"
     " converted from others' training, EfficientNet's longer than the rest",
+    "paper": "accuracy that each paper printed for one network: recipes and numbers of views differ"
+    " from paper to paper",
     "best": "accuracy of the best weights known here: recipes and training images differ, so that"
     " rows compare training as well as networks",
 }
@@ -116,7 +118,7 @@ class Comparison(ComparedNetworks):
         other = [row.name for row in self.rows if row.elsewhere]
         if other:
             found.append(
-                "published for weights of another training only (accuracy best): "
+                "published elsewhere only (accuracy torchvision, paper or best): "
                 + ", ".join(other)
             )
         without = [row.name for row in self.rows if not (row.published or row.elsewhere)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from backbones.errors import WrongUse
 from backbones.report.charts import save_figure
-from backbones.report.compared import Compared, ComparedNetworks
+from backbones.report.compared import Accuracy, Compared, ComparedNetworks
 from backbones.report.labelling import LabelBox, is_far, place_labels, steps_along
 from backbones.units import human_count
 
@@ -28,17 +28,19 @@ _COLOURS = (
 )
 _INK = "#24292f"
 _GREY, _GRID = "#57606a", "#d1d9e0"
-_LABELS = {"imagenet": "ImageNet", "cifar10": "CIFAR-10"}
+_LABELS = {"imagenet": "ImageNet", "cifar10": "CIFAR-10", "mnist": "MNIST"}
 _PANEL_INCHES = (4.7, 4.0)
 _ROOMY = 14  # so many names fit into such a chart
 _LINE_INCHES = 0.14  # a line of text below
 _FONT_POINTS = 7.5
 _RADIUS_POINTS = 4.5  # of a point, with some air
+_WIDEST_INCHES = 14.8  # shown 1280 px wide, the smallest letters have 9 px
+_FEW = 6  # names of networks that are not drawn
 _CHARACTERS_AN_INCH = 17  # of the lines below the charts
 
 
 @dataclass(frozen=True)
-class _Cost:
+class Cost:
     """One axis to draw accuracy against.
 
     Args:
@@ -62,12 +64,18 @@ class _Chart:
 
     axes: Axes
     rows: Sequence[Compared]
-    cost: _Cost
+    cost: Cost
     colours: dict[str, str]
 
     @property
-    def families(self) -> list[str]:
-        return [row.family for row in self.rows]
+    def families(self) -> list[list[Compared]]:
+        """The rows, family by family."""
+        return [[row for row in self.rows if row.family == name] for name in self.colours]
+
+    def pixels(self, row: Compared) -> tuple[float, float]:
+        """Where a network's point is on the figure."""
+        x, y = self.axes.transData.transform((self.cost.of(row), _percent(row)))
+        return float(x), float(y)
 
 
 def check_format(path: Path) -> None:
@@ -83,9 +91,9 @@ def check_format(path: Path) -> None:
 def draw_comparison(found: ComparedNetworks, path: Path) -> Path:
     """Draw published top-1 accuracy against MACs, parameters and measured images a second.
 
-    One line of charts a set of labels: accuracies on ImageNet and CIFAR-10 do not compare. A
-    network whose accuracy was printed for another size of images than its costs are for is a
-    hollow point.
+    Charts of one set of labels follow one another: accuracies on ImageNet and CIFAR-10 do not
+    compare. A line joins those of a family that no cheaper member beats. A network whose accuracy
+    was printed for another size of images than its costs are for is a hollow point.
 
     Args:
         found: networks; those without a published accuracy are named below the charts.
@@ -103,29 +111,38 @@ def draw_comparison(found: ComparedNetworks, path: Path) -> Path:
             "nothing to draw: no accuracy is published for any of these networks; the table needs"
             " none"
         )
-    costs = [_Cost(f"multiply-accumulates{_of(found.batch)}", "macs")]
-    costs.append(_Cost("parameters", "params"))
+    costs = [Cost(f"multiply-accumulates{_of(found.batch)}", "macs")]
+    costs.append(Cost("parameters", "params"))
     if all(row.measured for row in drawn):
         threads = f"{found.threads} thread{'s'[: found.threads > 1]}"
         how = f"{found.precision}, {found.device}, {threads}, batch {found.batch}"
-        costs.append(_Cost(f"images a second, measured here\n({how})", "images_per_s"))
+        costs.append(Cost(f"images a second, measured here\n({how})", "images_per_s"))
     sets = list(dict.fromkeys(row.labels for row in drawn))
     most = max(sum(row.labels == label for row in drawn) for label in sets)
     larger = max(1.0, (most / _ROOMY) ** 0.6)  # more names need more room
-    width = _PANEL_INCHES[0] * larger * len(costs)
-    below = _below(found.rows, int(width * _CHARACTERS_AN_INCH))
-    height = _PANEL_INCHES[1] * larger * len(sets) + _LINE_INCHES * (len(below) + 2)
+    columns = max(1, min(len(costs), int(_WIDEST_INCHES / (_PANEL_INCHES[0] * larger))))
+    lines = -(-len(costs) // columns) * len(sets)
+    width = _PANEL_INCHES[0] * larger * columns
+    below = _below(found, int(width * _CHARACTERS_AN_INCH))
+    height = _PANEL_INCHES[1] * larger * lines + _LINE_INCHES * (len(below) + 2)
     figure = Figure(figsize=(width, height), dpi=144, layout="constrained")
-    grid = figure.subplots(len(sets), len(costs), squeeze=False, sharey="row")
+    grid = figure.add_gridspec(lines, columns)
     colours = _colours(drawn)
     charts = []
-    for label, line in zip(sets, grid, strict=True):
-        members = [row for row in drawn if row.labels == label]
-        for cost, axes in zip(costs, line, strict=True):
+    for number, label in enumerate(sets):
+        first = None
+        for place, cost in enumerate(costs):
+            line = number * lines // len(sets) + place // columns
+            axes = figure.add_subplot(grid[line, place % columns], sharey=first)
+            first = first or axes
+            members = [row for row in drawn if row.labels == label]
             charts.append(_Chart(axes, members, cost, colours))
             _draw_points(charts[-1])
-        title = f"published top-1 accuracy, {_LABELS.get(label or '', label)} (%)"
-        line[0].set_ylabel(title, fontsize=9, color=_INK)
+            if place % columns == 0:
+                title = f"published top-1 accuracy, {_LABELS.get(label or '', label)} (%)"
+                axes.set_ylabel(title, fontsize=9, color=_INK)
+            else:
+                axes.tick_params(labelleft=False)
     _legend(figure, colours)
     figure.supxlabel("\n".join(below), fontsize=_FONT_POINTS, color=_GREY, x=0.01, ha="left")
     _write_labels(figure, charts)
@@ -161,10 +178,21 @@ def _draw_points(chart: _Chart) -> None:
         members = sorted((r for r in chart.rows if r.family == family), key=cost.of)
         x = [cost.of(row) for row in members]
         y = [_percent(row) for row in members]
-        if len(members) > 1:
-            axes.plot(x, y, color=colour, linewidth=1, alpha=0.35, zorder=2)
+        best = frontier(members, cost)
+        axes.plot([cost.of(row) for row in best], [_percent(row) for row in best], color=colour,
+                  linewidth=1, alpha=0.35, zorder=2)  # fmt: skip
         filled = [colour if row.accuracy_is_for_this_input else "white" for row in members]
         axes.scatter(x, y, s=34, c=filled, edgecolors=colour, linewidths=1.4, zorder=3)
+
+
+def frontier(members: Sequence[Compared], cost: Cost) -> list[Compared]:
+    """The members of a family that no cheaper one beats, the cheapest first."""
+    best: list[Compared] = []
+    sign = -1.0 if cost.name == "images_per_s" else 1.0  # who is faster costs less
+    for row in sorted(members, key=lambda row: (sign * cost.of(row), -_percent(row))):
+        if not best or _percent(row) > _percent(best[-1]):
+            best.append(row)
+    return best
 
 
 def _tick(value: float) -> str:
@@ -192,19 +220,30 @@ def _legend(figure: Figure, colours: dict[str, str]) -> None:
     )
 
 
-def _below(rows: Sequence[Compared], columns: int) -> list[str]:
+_WHOSE: dict[Accuracy, str] = {
+    "torchvision": "of one series of weights (tv_in1k; CIFAR-10: akamaster's)",
+    "paper": "as each paper printed it for one network; recipes and views differ",
+    "best": "the best known here for these sizes of images, some trained on more images",
+}
+
+
+def _below(found: ComparedNetworks, columns: int) -> list[str]:
     """Where the accuracies come from, what hollow points are, who is missing."""
+    rows = found.rows
+    lines = [f"Accuracy: {_WHOSE[found.accuracy]}."]
     sources = {f"{p.protocol} [{p.source}]" for row in rows if (p := row.published)}
-    weights = [row.weights or "" for row in rows if row.published]
-    lines = [
-        f"Accuracy: the best known here for these sizes of images: {'; '.join(sorted(sources))}.",
-        f"Weights, some trained on more images: {', '.join(weights)}.",
-    ]
+    if found.accuracy != "paper":  # there, each network has its own; the table names them
+        lines.append(f"Measured: {'; '.join(sorted(sources))}.")
+    if found.accuracy == "best":
+        weights = [row.weights or "" for row in rows if row.published]
+        lines.append(f"Weights: {', '.join(weights)}.")
     if any(row.published and not row.accuracy_is_for_this_input for row in rows):
         lines.append("Hollow: printed for images of another size than the costs are for.")
     without = [row.name for row in rows if row.published is None]
     if without:
-        lines.append(f"Not drawn, no accuracy published: {', '.join(without)}.")
+        more = f" and {len(without) - _FEW} more" if len(without) > _FEW else ""
+        listed = ", ".join(without[:_FEW])
+        lines.append(f"Not drawn, no such accuracy published: {listed}{more}.")
     return [part for line in lines for part in textwrap.wrap(line, columns)]
 
 
@@ -234,19 +273,16 @@ def _write_labels(figure: Figure, charts: Sequence[_Chart]) -> None:
         renderer = canvas.get_renderer()  # type: ignore[no-untyped-call]
         extents = [text.get_window_extent(renderer) for text in texts]
         sizes = [(extent.width + 3, extent.height + 2) for extent in extents]
-        points = [
-            tuple(chart.axes.transData.transform((chart.cost.of(row), _percent(row))))
-            for row in chart.rows
-        ]
+        points = [chart.pixels(row) for row in chart.rows]
         frame = chart.axes.get_window_extent(renderer)
         inside = LabelBox(frame.x0, frame.y0, frame.x1, frame.y1)
         pixels = figure.dpi / 72
         radius = _RADIUS_POINTS * pixels
         lines = [
             step
-            for first, second in pairwise(sorted(zip(chart.families, points, strict=True)))
-            if first[0] == second[0]
-            for step in steps_along(first[1], second[1], radius)
+            for members in chart.families
+            for first, second in pairwise(frontier(members, chart.cost))
+            for step in steps_along(chart.pixels(first), chart.pixels(second), radius)
         ]
         boxes = place_labels(points, sizes, inside, radius, lines)
         for text, point, box in zip(texts, points, boxes, strict=True):

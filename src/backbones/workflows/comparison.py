@@ -16,13 +16,16 @@ from backbones.errors import WrongUse
 from backbones.inspection.trace import last_field
 from backbones.nn.evaluating import evaluating
 from backbones.progress import Progress
+from backbones.protocols.papers.networks import printed_for
 from backbones.report.compared import Accuracy, Compared
 from backbones.spec import Family
 from backbones.speed import keep_large_buffers, time_passes
 from backbones.weights import table
+from backbones.weights.table import Published
 from backbones.workflows.networks import find_network, with_inspection
 
 _ROUNDS = 3
+_LABELS = {"ILSVRC-2012": "imagenet", "CIFAR-10": "cifar10", "MNIST": "mnist"}
 _SERIES = (".tv_in1k", ".akamaster_cifar10")  # whose weights have a training in common
 
 
@@ -83,9 +86,7 @@ def look_at(
         if type(error) is not WrongUse:
             raise
         raise WrongUse(f"{entry.name}: {error}") from error
-    own = len(entry.weights) == 1 and entry.weights[0].id == entry.name
-    taken = [w for w in entry.weights if own or accuracy == "best" or w.id.endswith(_SERIES)]
-    weights, published = table.best_result(taken, seen.input[-1]) or (None, None)
+    weights, published, labels = _published(entry, accuracy, seen.input[-1])
     sizes, sees_all = last_field(seen.layers) or (None, False)
     return Compared(
         entry.name,
@@ -99,10 +100,43 @@ def look_at(
         sees_all,
         seen.activation_bytes,
         published,
-        weights.id if weights else None,
-        weights.labels if weights else None,
-        elsewhere=weights is None and any(w.results for w in entry.weights),
+        weights,
+        labels,
+        elsewhere=published is None
+        and (any(w.results for w in entry.weights) or printed_for(entry.name) is not None),
     )
+
+
+def _published(
+    entry: ComparedNetwork, accuracy: Accuracy, size_px: int
+) -> tuple[str | None, Published | None, str | None]:
+    """The weights, their accuracy and what they tell apart; a paper's accuracy has no weights."""
+    own = len(entry.weights) == 1 and entry.weights[0].id == entry.name
+    if accuracy == "paper" and not own:
+        return None, *_as_printed(entry.name)
+    taken = [w for w in entry.weights if own or accuracy == "best" or w.id.endswith(_SERIES)]
+    found = table.best_result(taken, size_px)
+    return (found[0].id, found[1], found[0].labels) if found else (None, None, None)
+
+
+def _as_printed(variant: str) -> tuple[Published | None, str | None]:
+    """What a paper printed, and on which labels."""
+    found = printed_for(variant)
+    if found is None:
+        return None, None
+    protocol, result = found
+    px = catalog.facts(variant).input_px
+    top1, top5 = result.top1_error_percent, result.top5_error_percent
+    assert top1 is not None, variant
+    published = Published(
+        px,
+        protocol.resize[0].px or px,
+        round(1 - top1 / 100, 5),
+        None if top5 is None else round(1 - top5 / 100, 5),
+        f"{result.data}, {protocol.summary}",
+        f"{result.paper or protocol.citation.authors}, {result.where}",
+    )
+    return published, _LABELS[result.data.split(" ")[0]]
 
 
 def take_turns(
