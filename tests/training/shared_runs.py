@@ -6,9 +6,11 @@ The test beside it does them in one process, and compares.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,13 +19,14 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from backbones.api.features import features_to_file
 from backbones.classifier.evaluation import evaluate, quick_answers, quick_figures
 from backbones.classifier.processes import gather
 from backbones.data.pipeline import Pipeline
 from backbones.data.source import FileImages, Split
 from backbones.errors import BackbonesError
 from backbones.models import build
-from backbones.ranks import Ranks, current
+from backbones.ranks import TIMEOUT, Ranks, current
 from backbones.spec import InputSpec
 from backbones.training.checkpoint import fingerprint
 from backbones.training.folder import RunFolder
@@ -34,9 +37,9 @@ from backbones.training.record import Record, StepRecord
 from backbones.training.settings import apply_settings
 
 CLASSES = ("blue", "green", "red")
-MIXED = ("model=alexnet_tiny", "mixup=0.2", "cutmix=1", "label_smoothing=0.1", "ema=0.9")
-PLATEAU = ("schedule.kind=plateau", "schedule.patience=0", "evaluate_every=4steps")
 SHORT = "length=15steps"
+MIXED = (SHORT, "model=alexnet_tiny", "mixup=0.2", "cutmix=1", "label_smoothing=0.1", "ema=0.9")
+PLATEAU = ("schedule.kind=plateau", "schedule.patience=0", "evaluate_every=4steps")
 PARTS = (SHORT, "accumulate=3", "class_weights=balanced", "clip_norm=0.5", "model=lenet5_tiny")
 # of 48 images the last batch has 3: two for one process, one for another, none
 CASES = {
@@ -113,7 +116,7 @@ def several(ranks: Ranks, out: Path) -> None:
     for case, settings in CASES.items():
         run(ranks, out, f"{case}-{name}", *settings)
     run(ranks, out, f"norm-{name}", *NORM)
-    whole = ("model=vgg_tiny", "length=24steps", "checkpoint_every=5steps", *PLATEAU)
+    whole = ("model=vgg_tiny", "length=18steps", "checkpoint_every=5steps", *PLATEAU)
     run(ranks, out, "whole", *whole)
     run(ranks, out, "cut", *whole, until=lambda r: isinstance(r, StepRecord) and r.step == 13)
     run(ranks, out, "cut", *whole, resume=True)
@@ -124,6 +127,14 @@ def several(ranks: Ranks, out: Path) -> None:
         "few": evaluate(network, few, spec, batch_size=5, workers=0).to_json(),
     }
     (out / f"evaluated-{ranks.rank}.json").write_text(json.dumps(found))
+    written(out, f"{name}.npz")
+
+
+def written(out: Path, name: str) -> None:
+    """The features of all images and of two, in a file each."""
+    for count in (48, 2):
+        files = [out / "images" / f"{place:02d}.png" for place in range(count)]
+        features_to_file("lenet5.digits", files, out / f"{count}-{name}", device="cpu")
 
 
 def ended_by(ranks: Ranks, out: Path, name: str, *settings: str, until: Any = None) -> None:
@@ -143,6 +154,17 @@ def asked_at_4(record: Record) -> bool:
     return False
 
 
+def hung(ranks: Ranks, out: Path) -> None:
+    """The third process does not take part in a step; the others wait for two seconds."""
+    os.environ[TIMEOUT] = "2"
+    impatient = replace(ranks, group=dist.new_group(timeout=timedelta(seconds=2)))
+    if ranks.rank < 2:
+        ended_by(impatient, out, "hung", "model=lenet5_tiny")
+    else:
+        ranks.wait()  # as the others before their first step
+    ranks.wait()
+
+
 def main() -> None:
     """As three processes, then as two of them."""
     torch.set_num_threads(1)
@@ -150,6 +172,7 @@ def main() -> None:
     several(ranks, out)
     ended_by(ranks, out, "asked", "model=lenet5_tiny", until=asked_at_4)
     ended_by(ranks, out, "diverged", "model=lenet5_tiny", "optimizer.lr=1e30")
+    hung(ranks, out)
     pair, patient = (dist.new_group([0, 1], timeout=timedelta(minutes=5)) for _ in range(2))
     if ranks.rank < 2:
         two = Ranks(ranks.rank, 2, pair, patient)

@@ -95,7 +95,7 @@ def test_a_resume_by_as_many_processes_is_exact(out):
     assert whole.keys() == cut.keys()
     assert all(torch.equal(tensor, cut[name]) for name, tensor in whole.items())
     assert facts["schedule"] == cut_facts["schedule"]
-    assert facts["step"] == cut_facts["step"] == 24
+    assert facts["step"] == cut_facts["step"] == 18
     assert (out / "whole" / "metrics.jsonl").read_bytes() == (
         out / "cut" / "metrics.jsonl"
     ).read_bytes()
@@ -126,6 +126,22 @@ def test_every_image_is_evaluated_once_also_where_there_are_fewer_than_processes
         assert (each["all"]["num_samples"], each["all"]["num_skipped"]) == (46, 2)
         assert (each["few"]["num_samples"], each["few"]["num_skipped"]) == (1, 1)
         assert each["all"]["confusion"] == found[0]["all"]["confusion"]
+
+
+@pytest.mark.parametrize("count", [48, 2])
+def test_features_are_one_process_s_in_one_file(out, count):
+    shared_runs.written(out, "1.npz")
+    with np.load(out / f"{count}-1.npz") as one, np.load(out / f"{count}-3.npz") as three:
+        assert len(one["paths"]) + len(one["unreadable"]) == count
+        for name in ("paths", "unreadable", "reasons"):
+            assert one[name].tolist() == three[name].tolist()
+        np.testing.assert_allclose(three["features"], one["features"], rtol=1e-4, atol=1e-5)
+
+
+def test_a_process_that_does_not_answer_is_named(out):
+    for rank in range(2):
+        said = (out / f"hung-{rank}.txt").read_text()
+        assert said.startswith("ProcessLost: the process of rank 2 (of 3) did not answer for 2 s")
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])

@@ -9,9 +9,10 @@ from typing import Any, Unpack
 from backbones.classifier.classifier import Classifier
 from backbones.classifier.opening import open_classifier
 from backbones.classifier.vectors import Features, check_target, usual_tap, write_features
-from backbones.classifier.writers import Written
+from backbones.classifier.writers import Tally, Written
 from backbones.compute import AnswerChoice
 from backbones.progress import Progress
+from backbones.ranks import current
 from backbones.weights.bundle import Bundle
 
 __all__ = ["Features", "extract_features", "features_to_file"]
@@ -63,6 +64,8 @@ def features_to_file(
 ) -> Written:
     """Turn images into the rows of a file.
 
+    Under `torchrun` every process takes its share of the images, and the first one writes.
+
     Args:
         bundle, inputs, tap, pool, batch_size, device, precision, threads, progress: see
             `extract_features`.
@@ -85,4 +88,6 @@ def features_to_file(
     variant = opened.bundles[0].variant if opened.bundles else member.name
     named = {"variant": variant, "tap": name}
     where = {"device": opened.compute.device, "precision": opened.compute.precision}
+    if not current().first:  # which writes the rows of all
+        return Tally().passed(rows)
     return write_features(rows, target, named=named | where)

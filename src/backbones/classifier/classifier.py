@@ -279,6 +279,7 @@ class Classifier:
             InferenceOptions(batch_size=batch_size, compute=self.compute),
             pool=pool,
             progress=progress,
+            ranks=current(),
         )
 
     def _alone(self, verb: str) -> Member:

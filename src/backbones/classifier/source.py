@@ -53,6 +53,15 @@ class Source:
     blocks: Callable[[int], Iterator[Block]]
     num_images: int
 
+    def share(self, rank: int, size: int) -> Source:
+        """Every so many-th image, from the one at `rank` on."""
+        if size == 1:
+            return self
+        return Source(
+            lambda _: islice(self.blocks(1), rank, None, size),
+            len(range(rank, self.num_images, size)),
+        )
+
     def sample(self, most: int) -> tuple[Source, int]:
         """Images spread evenly over these, at most so many, and how far apart they lie."""
         step = max(1, -(-self.num_images // most))

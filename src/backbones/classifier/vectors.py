@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import IO
 
@@ -36,10 +36,12 @@ from backbones.features.twin import last_layer
 from backbones.files import fill_atomic
 from backbones.nn.evaluating import Network, naming
 from backbones.progress import Progress
+from backbones.ranks import ALONE, Ranks
 from backbones.spec import InputSpec
 from backbones.text import spelled
 
 _PART = 1024  # images that are put into one group of rows of a Parquet file
+_EXCHANGED = 256  # images whose rows several processes tell each other at once
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def extract_features(
     *,
     pool: bool = True,
     progress: Progress | None = None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Features]:
     """Look at images through a layer, while the next ones are being decoded.
 
@@ -79,6 +82,7 @@ def extract_features(
             looked at by itself.
         pool: maps (C, h, w) are averaged to vectors (C); else they stay.
         progress: called after every batch.
+        ranks: the processes that share the images; all get all rows.
 
     Returns:
         One row an image, in input order.
@@ -92,7 +96,40 @@ def extract_features(
     network = _Layer(compute.place(member.build()), layer, pool)
     through = find_engine(compute.engine).build(network, compute)
     settled = replace(options, compute=compute)
-    return _rows(through, member.spec, _Batches(source, settled, progress))
+    shared = source.share(ranks.rank, ranks.size)
+    rows = _rows(through, member.spec, _Batches(shared, settled, progress))
+    return rows if ranks.alone else _in_turn(ranks, rows, Computed(compute))
+
+
+def _in_turn(ranks: Ranks, rows: Iterator[Features], computed: Computed) -> Iterator[Features]:
+    """The rows of all processes, one of each at a time, as the images were dealt out."""
+    more = True
+    while more:
+        with ranks.telling_of_lost():
+            mine = list(islice(rows, _EXCHANGED))
+            every = [iter(each) for each in _exchanged(ranks, mine, computed)]
+            more = any(count == _EXCHANGED for (count,) in ranks.rows([len(mine)]))
+        for turn in zip_longest(*every):
+            yield from (row for row in turn if row is not None)
+
+
+def _exchanged(ranks: Ranks, rows: list[Features], computed: Computed) -> list[list[Features]]:
+    """Some rows of every process, in every process."""
+    told = ranks.values([(row.path, row.error) for row in rows])
+    good = [row.values for row in rows if row.values is not None]
+    shapes = ranks.values(good[0].shape if good else None)
+    shape = next((tuple(each) for each in shapes if each is not None), (0,))
+    mine = np.stack(good) if good else np.empty((0, *shape), np.float32)
+    values = [iter(each.numpy()) for each in ranks.tensors(torch.from_numpy(mine))]
+    return [
+        [
+            Features(path, error=error)
+            if error is not None
+            else Features(path, next(numbers), computed=computed)
+            for path, error in names
+        ]
+        for names, numbers in zip(told, values, strict=True)
+    ]
 
 
 def usual_tap(network: nn.Module, spec: InputSpec) -> str:

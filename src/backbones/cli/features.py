@@ -39,6 +39,7 @@ def features(
 
     One row per image, with its file name: to search for similar ones, to cluster them, or to train
     another classifier. A file that cannot be decoded is listed with the reason.
+    `torchrun --nproc-per-node 2 -m backbones features ...` shares the images.
 
     Examples:
         backbones features runs/demo photos -o photos.npz

@@ -103,7 +103,8 @@ def fit(
     if recipe.large_buffers is True:
         speed.keep_large_buffers()
     plan = plan_of(recipe, train)
-    training = begin(model, recipe, plan, train, ranks)
+    with ranks.telling_of_lost():
+        training = begin(model, recipe, plan, train, ranks)
     training.chosen_by = chosen_by if select else None
     notes = _resume(training, run) if resume else run.start_notes
     began = training.step
