@@ -16,7 +16,8 @@ GROUPS = {
     " choose_recipe find_learning_rate train resume train_folds resume_folds holds_folds tune"
     " resume_tuning reproduce",
     "use": "protocol_names find_protocol load_protocol show_protocol open Classifier list_engines"
-    " evaluate write_evaluation predict predict_files explain write_explanations filters_image",
+    " evaluate write_evaluation predict predict_files predict_parts explain write_explanations"
+    " filters_image",
     "features": "extract_features features_to_file dense perceptual_loss tap as_backbone stylize",
     "ship": "serve quantize export verify_export write_export_report write_playground start_demo"
     " predict_demo",

@@ -80,7 +80,7 @@ class Actor:
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Write the parts of these shards, unless they are there."""
         for number in batch["number"].tolist():
-            if self._store.read(self._job.parts[number]) is None:
+            if not self._store.has(self._job.parts[number]):
                 write_part(self._job, self._store, number)
         return batch
 

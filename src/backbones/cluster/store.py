@@ -39,8 +39,8 @@ class Store:
             raise WrongUse(
                 f"{self.place} cannot be a folder for parts: {error.strerror}; name another"
             ) from None
-        if there := remote.exists(self._at(name)):
-            return not there
+        if self.has(name):
+            return False
         remote.write(self._at(name), data)
         return True
 
@@ -54,6 +54,10 @@ class Store:
             return remote.read(self._at(name))
         except NotFound:
             return None
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+        return remote.exists(self._at(name))
 
     def names(self, folder: str = "") -> list[str]:
         """The files of a folder, sorted, without its name; none where there is no folder."""
