@@ -133,14 +133,14 @@ loop.train_step = slow
 
 def test_a_save_is_finished_before_the_process_ends(photos: Path, tmp_path: Path) -> None:
     code = f"""
-import backbones.training.loop as loop
-write = loop.write_checkpoint
+import backbones.training.keeping as keeping
+write = keeping.write_checkpoint
 def slow(path, tensors, facts):
     if facts["step"] == 2:
         ask({signal.SIGTERM.value})
         time.sleep(2.5)
     write(path, tensors, facts)
-loop.write_checkpoint = slow
+keeping.write_checkpoint = slow
 """
     found, told, _ = run(code, "train", photos, *TRAIN, "--out", tmp_path / "run")
     assert found == 143
