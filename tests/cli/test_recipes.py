@@ -14,6 +14,7 @@ from backbones.data.sets import open_data
 from backbones.models import build
 from backbones.nn.meta import ShapesOnly
 from backbones.nn.naming import paper_names
+from backbones.report.recipe_page import RecipeImage
 from backbones.spec import InputSpec
 from backbones.training.preview import rate_curve, seen
 from backbones.training.settings import load_recipe
@@ -118,9 +119,31 @@ def test_the_curve_is_what_a_run_would_do():
     for low, high, rate in ((0, 149, 0.1), (151, 224, 0.01), (226, 300, 0.001)):
         inside = (epochs >= low) & (epochs < high)
         np.testing.assert_allclose(rates[inside], rate)
-    plateau = rate_curve(load_recipe("vgg"), 50_000)
-    assert plateau.note
-    assert min(plateau.rates) == pytest.approx(1e-5)
+
+
+def test_a_plateau_falls_as_often_as_the_paper_says_and_over_the_whole_run():
+    """VGG, section 3.1: "the learning rate was decreased 3 times" in 74 epochs, not by epoch 19."""
+    curve = rate_curve(load_recipe("vgg"), 1_281_167)
+    assert "even distances" in curve.note
+    assert curve.total_steps == pytest.approx(370_000, rel=0.01)
+    rates = np.array(curve.rates)
+    assert sorted({float(f"{rate:.3g}") for rate in rates}) == [1e-5, 1e-4, 1e-3, 1e-2]
+    falls = np.array(curve.epochs)[1:][np.diff(rates) < 0]
+    np.testing.assert_allclose(falls, [18.5, 37, 55.5], atol=0.2)
+
+
+def test_parts_have_their_own_line_and_a_batch_its_classes(tmp_path, monkeypatch):
+    """`finetune` trains the old layers at a tenth of the rate."""
+    shown = []
+    monkeypatch.setattr(RecipeImage, "write", lambda self, path: shown.append(self) or path)
+    view_recipe("finetune", settings=["input.size=32", "input.resize=36"]).draw(tmp_path / "f.png")
+    (axes,) = shown[0].figure.axes
+    rest, old = axes.get_lines()
+    assert old.get_label() == "old: × 0.1"
+    np.testing.assert_allclose(old.get_ydata(), 0.1 * np.array(rest.get_ydata()))
+    assert "--data or --images counts yours" in axes.figure.get_suptitle()
+    assert set(shown[0].batch_labels) == {"china", "flower"}
+    assert len(shown[0].batch_labels) == len(shown[0].batch)
 
 
 def test_a_recipe_without_steps_is_drawn(backbones, tmp_path):
@@ -142,7 +165,8 @@ def test_what_a_run_depends_on_most_is_shown_though_it_is_the_default(backbones,
     fields = [
         line.split()[0] for line in backbones("recipe", "show", name).out.splitlines() if line
     ]
-    for field in ("length", "batch_size", "optimizer.kind", "optimizer.lr", "schedule.kind"):
+    wanted = ("length", "batch_size", "optimizer.kind", "optimizer.lr", "schedule.kind", "seed")
+    for field in (*wanted, "optimizer.weight_decay", "precision"):
         assert field in fields, field
     assert "optimizer.momentum" in fields
 

@@ -66,6 +66,7 @@ def show(
         say(f"data: {view.source.summary()}")
     if out is not None:
         say(f"wrote {view.draw(out)}")
+    say(f"every other field has its default: backbones recipe dump {name}")
 
 
 @app.command(cls=Command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,7 @@ def rate_figure(
     title: str,
     note: str = "",
     in_powers: bool = False,
+    parts: Sequence[tuple[str, float]] = (),
 ) -> Figure:
     """A schedule: the learning rate over the epochs of a run.
 
@@ -66,9 +68,17 @@ def rate_figure(
         title: of the chart.
         note: a line below the axis, such as how a plateau was read.
         in_powers: of ten, for a rate that falls in factors; it must never be 0.
+        parts: of the network that have a rate of their own: (name, times the rate).
     """
     figure, axes = _chart(title, f"epoch\n{note}" if note else "epoch", "learning rate")
-    axes.plot(epochs, rates, color=_LINE, linewidth=1.8)
+    axes.plot(epochs, rates, color=_LINE, linewidth=1.8, label="the rest" if parts else "")
+    for (name, scale), style in zip(parts, cycle(("--", "-.", ":")), strict=False):
+        if scale or not in_powers:
+            scaled = [scale * rate for rate in rates]
+            axes.plot(epochs, scaled, style, color=_MARK, linewidth=1.6,
+                      label=f"{name}: × {scale:g}")  # fmt: skip
+    if parts:
+        axes.legend(frameon=False)
     axes.set_xlim(left=0)
     if in_powers:
         axes.set_yscale("log")

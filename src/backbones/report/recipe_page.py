@@ -18,7 +18,7 @@ from backbones.errors import WrongUse
 from backbones.files import write_atomic
 from backbones.report.images import PAPER, contact_sheet, to_image
 from backbones.report.page import document
-from backbones.report.tiles import headed
+from backbones.report.tiles import framed, headed
 from backbones.text import spelled
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Images = Sequence[npt.NDArray[np.uint8]]
 
-_TILE_PX, _GAP_PX = 112, 6
+_TILE_PX = 112
 _STYLE = """
 main { display: block; }
 article { margin-bottom: 18px; padding: 14px; }
@@ -49,6 +49,7 @@ class RecipeImage:
         samples: a row an image: how an evaluation sees it, then as it was drawn.
         samples_note: what the rows are.
         batch: images of one batch.
+        batch_labels: the class of each.
         batch_note: what it is.
     """
 
@@ -59,6 +60,7 @@ class RecipeImage:
     samples: Sequence[Images]
     samples_note: str
     batch: Images
+    batch_labels: Sequence[str]
     batch_note: str
 
     def write(self, path: Path) -> Path:
@@ -70,7 +72,7 @@ class RecipeImage:
         parts = (
             ("Learning rate", "", _drawn(self.figure)),
             ("Augmentation", self.samples_note, _sheet(self.samples)),
-            ("One batch", self.batch_note, _sheet([self.batch])),
+            ("One batch", self.batch_note, _sheet([self.batch], self.batch_labels)),
         )
         if path.suffix.lower() == ".png":
             data = io.BytesIO()
@@ -109,13 +111,15 @@ def _drawn(figure: Figure) -> Image.Image:
     return Image.open(data).convert("RGB")
 
 
-def _sheet(rows: Sequence[Images]) -> Image.Image:
+def _sheet(rows: Sequence[Images], labels: Sequence[str] = ()) -> Image.Image:
     """Tiles of one size: a row of the sheet for each of several rows, one row in a square."""
-    tiles = [_tile(image) for row in rows for image in row]
+    images = [image for row in rows for image in row]
+    tiles = [_tile(each, label) for each, label in zip(images, labels or [""] * len(images),
+                                                       strict=True)]  # fmt: skip
     return contact_sheet(tiles, columns=len(rows[0]) if len(rows) > 1 else 8)
 
 
-def _tile(pixels: npt.NDArray[np.uint8]) -> Image.Image:
+def _tile(pixels: npt.NDArray[np.uint8], label: str) -> Image.Image:
     """Small images by a whole factor, pixel by pixel; large ones reduced."""
     image = to_image(pixels)
     longer = max(image.size)
@@ -125,9 +129,7 @@ def _tile(pixels: npt.NDArray[np.uint8]) -> Image.Image:
         factor = max(1, _TILE_PX // longer)
         size = (image.width * factor, image.height * factor)
         image = image.resize(size, Image.Resampling.NEAREST)
-    cell = Image.new("RGB", (image.width + _GAP_PX, image.height + _GAP_PX), PAPER)
-    cell.paste(image, (_GAP_PX // 2, _GAP_PX // 2))
-    return cell
+    return framed(image, label)
 
 
 def _stacked(parts: Sequence[tuple[str, str, Image.Image]], title: str) -> Image.Image:

@@ -32,7 +32,7 @@ def draw_filters(filters: Floats, *, title: str) -> Image.Image:
     else:
         tiles = [plane for each in scaled for plane in each]
     factor = max(1, round(_FILTER_PX / max(height, width)))
-    drawn = [_framed(_enlarged(tile, factor)) for tile in tiles]
+    drawn = [framed(_enlarged(tile, factor)) for tile in tiles]
     across = None if channels in (1, 3) else channels
     if across is None:
         across = math.ceil(math.sqrt(len(drawn) * 1.6))
@@ -63,7 +63,7 @@ def draw_feature_maps(maps: Floats, *, title: str, shown: int = MAPS_SHOWN) -> I
         tile = _enlarged(np.asarray(colormaps["viridis"](share)[..., :3]), factor)
         if max(tile.size) > 2 * _MAP_PX:
             tile.thumbnail((2 * _MAP_PX, 2 * _MAP_PX), Image.Resampling.LANCZOS)
-        tiles.append(_framed(tile, str(number)))
+        tiles.append(framed(tile, str(number)))
     kind = f"{count} maps of {height}x{width}"
     note = kind if count <= shown else f"the {shown} strongest of {kind}"
     return headed(contact_sheet(tiles), title, note)
@@ -76,16 +76,17 @@ def _enlarged(values: npt.NDArray[np.floating], factor: int) -> Image.Image:
     return image.resize(size, Image.Resampling.NEAREST)
 
 
-def _framed(tile: Image.Image, label: str = "") -> Image.Image:
-    """A tile with room around it, and its number below."""
+def framed(tile: Image.Image, label: str = "") -> Image.Image:
+    """A tile with room around it, and its number or name below."""
     below = _LABEL_PX if label else 0
     size = (tile.width + _GAP_PX, tile.height + _GAP_PX + below)
     cell = Image.new("RGB", size, PAPER)
     cell.paste(tile, (_GAP_PX // 2, _GAP_PX // 2))
     if label:
         middle = (cell.width / 2, tile.height + _GAP_PX / 2 + below / 2)
-        font = find_font([label], 11)
-        ImageDraw.Draw(cell).text(middle, label, FAINT_INK, font, anchor="mm")
+        font = find_font([label, "…"], 11)
+        written = shortened(spelled(label, font), font, tile.width)
+        ImageDraw.Draw(cell).text(middle, written, FAINT_INK, font, anchor="mm")
     return cell
 
 

@@ -11,10 +11,11 @@ import numpy.typing as npt
 from torch import Tensor
 
 from backbones.spec import InputSpec
-from backbones.training.recipe import Recipe
-from backbones.training.schedule import LearningRate, StepPlan
+from backbones.training.recipe import Recipe, Schedule
+from backbones.training.schedule import LearningRate, Plateau, StepPlan
 
 _POINTS = 600
+_FALLS = 4  # of a plateau schedule without a floor
 _TEXTS = ("name", "summary", "source", "expected")
 
 
@@ -37,8 +38,8 @@ class RateCurve:
 def rate_curve(recipe: Recipe, num_images: int) -> RateCurve:
     """The learning rate that a run over so many images would have.
 
-    A plateau schedule depends on evaluations: here none improves on the first, which is the
-    fastest that the rate can fall.
+    A plateau schedule depends on evaluations: here they stop improving at even distances, as
+    often as the rate can fall.
 
     Args:
         recipe: need not be resolved.
@@ -60,17 +61,26 @@ def rate_curve(recipe: Recipe, num_images: int) -> RateCurve:
     )
     rate = LearningRate(recipe.schedule, StepPlan(per_epoch, total, every, every, size))
     shown = np.unique(np.linspace(0, total - 1, min(total, _POINTS)).round().astype(int))
-    epochs, rates, evaluated = [], [], 0
+    factors = _plateau_factors(recipe.schedule, total // every)
+    epochs, rates = [], []
     for step in shown.tolist():
-        while evaluated < step // every:
-            rate.observe({recipe.schedule.monitor: 1.0})
-            evaluated += 1
+        rate.plateau = Plateau(factors[step * len(factors) // total])
         epochs.append(step / per_epoch)
         rates.append(recipe.optimizer.lr * rate.factor(step))
     epochs.append(total / per_epoch)
     rates.append(rates[-1])
-    note = "as if no evaluation improved on the first" if recipe.schedule.kind == "plateau" else ""
-    return RateCurve(tuple(epochs), tuple(rates), total, note)
+    note = "falls when evaluations stop improving; drawn at even distances"
+    return RateCurve(tuple(epochs), tuple(rates), total, note if len(factors) > 1 else "")
+
+
+def _plateau_factors(schedule: Schedule, evaluations: int) -> list[float]:
+    """The factors that a plateau schedule goes through, at most as many as evaluations allow."""
+    factors = [1.0]
+    if schedule.kind == "plateau":
+        most = min(_FALLS, evaluations // (schedule.patience + 1))
+        while len(factors) <= most and factors[-1] > 1.001 * schedule.floor:
+            factors.append(max(factors[-1] * schedule.gamma, schedule.floor))
+    return factors
 
 
 def seen(images: Tensor, spec: InputSpec) -> npt.NDArray[np.uint8]:

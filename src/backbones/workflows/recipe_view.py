@@ -26,7 +26,11 @@ from backbones.training.resolve import input_spec, resolve
 _ROWS, _DRAWS, _BATCH = 4, 7, 24
 _USUAL_IMAGES, _ILSVRC_IMAGES = 50_000, 1_281_167  # CIFAR's and ILSVRC-2012's training images
 # What a run depends on most, told although it may be the default.
-_ALWAYS = ("length", "batch_size", "optimizer.kind", "optimizer.lr", "schedule.kind")
+_ALWAYS = (
+    *("length", "batch_size", "optimizer.kind", "optimizer.lr", "optimizer.weight_decay"),
+    *("schedule.kind", "label_smoothing", "augment.crop", "augment.flip", "precision"),
+    "seed",
+)
 _FALLS_BY_FACTORS = ("step", "multistep", "piecewise", "plateau")
 
 
@@ -59,7 +63,8 @@ class RecipeView:
     def fields(self) -> tuple[tuple[str, Any], ...]:
         """What the recipe sets: (dotted path, value) of every field that is not the default.
 
-        Length, batch, optimiser, rate, momentum and schedule are always among them.
+        Length, batch, optimiser, rate, momentum, decay, schedule, crop, precision and seed are
+        always among them.
         """
         changed = {path for path, *_ in differences(Recipe(), self.recipe)}
         momentum = ("optimizer.momentum",) if self.recipe.optimizer.kind == "sgd" else ()
@@ -92,19 +97,26 @@ class RecipeView:
         title = f"{recipe.name}: {recipe.summary}"
         heading = f"{curve.total_steps:,} steps of {recipe.batch_size}"
         heading += f", {images:,} images"
+        if self.num_images is None and self.data is None:
+            heading += " (--data or --images counts yours)"
         # a warm-up from 0 and a curve that ends at 0 have no place on an axis of powers
         in_powers = recipe.schedule.kind in _FALLS_BY_FACTORS and min(curve.rates) > 0
-        batch, note = _batch(resolved, split, spec)
+        batch, labels, note = _batch(resolved, split, spec)
         shown = RecipeImage(
             title=title,
             notes=tuple(f"{text}." for text in (recipe.source, recipe.expected) if text),
             fields=tuple((path, setting_text(value)) for path, value in self.fields()),
             figure=rate_figure(
-                curve.epochs, curve.rates, title=heading, note=curve.note, in_powers=in_powers
+                *(curve.epochs, curve.rates),
+                title=heading,
+                note=curve.note,
+                in_powers=in_powers,
+                parts=[(part.match, part.lr_scale) for part in recipe.parts],
             ),
             samples=_samples(resolved, split, spec),
             samples_note=f"as an evaluation sees it, then in epochs 1 to {_DRAWS}",
             batch=batch,
+            batch_labels=labels,
             batch_note=note,
         )
         return shown.write(path)
@@ -142,8 +154,8 @@ def _epoch(
     }
 
 
-def _batch(recipe: Recipe, split: Split, spec: InputSpec) -> tuple[Images, str]:
-    """One batch as the network gets it, mixed where the recipe mixes; un-normalised."""
+def _batch(recipe: Recipe, split: Split, spec: InputSpec) -> tuple[Images, list[str], str]:
+    """One batch as the network gets it, mixed where the recipe mixes, its classes, and a note."""
     count = min(recipe.batch_size, _BATCH)
     many = split.take(np.resize(np.arange(len(split)), count))
     pipeline = Pipeline(
@@ -155,4 +167,8 @@ def _batch(recipe: Recipe, split: Split, spec: InputSpec) -> tuple[Images, str]:
     note = f"{count}{of} image{'s'[: count > 1]} at {spec.size} px, normalisation undone"
     if targets.others is not None:
         note += f"; mixed, {100 * targets.share:.0f} % of each target is the first image's"
-    return list(seen(images, spec)), note
+    names = [split.classes[label] for label in batch.labels.tolist()]
+    if targets.others is not None:
+        others = [split.classes[label] for label in targets.others.tolist()]
+        names = [f"{one} + {other}" for one, other in zip(names, others, strict=True)]
+    return list(seen(images, spec)), names, note
