@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -200,3 +201,53 @@ def aligned(
             cells.append(blank + cell if heading in right else cell + blank)
         lines.append("  ".join(cells).rstrip())
     return lines
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many letters a line has room for, and what gives way where that is too few.
+
+    Args:
+        columns: letters; None for any number.
+        gives_way: headings of the columns that a table does without, the first of them first.
+    """
+
+    columns: int | None = None
+    gives_way: tuple[str, ...] = ()
+
+    def table(
+        self, headings: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str] = ()
+    ) -> tuple[list[str], list[str]]:
+        """A table as of `aligned` with whole columns left out where they find no room.
+
+        Returns:
+            Its lines, and a sentence about what was left out, if anything was.
+
+        Example:
+            >>> Room(8, ("year",)).table(("name", "year"), [("vgg16", "2014")])[0]
+            ['name', 'vgg16']
+        """
+        shown, hidden = list(range(len(headings))), []
+        for heading in (*(each for each in self.gives_way if each in headings), None):
+            cells = [[row[place] for place in shown] for row in rows]
+            lines = aligned([headings[place] for place in shown], cells, right)
+            if self.columns is None or heading is None:
+                break
+            if max(map(text_columns, lines)) <= self.columns:
+                break
+            hidden.append(heading)
+            shown.remove(list(headings).index(heading))
+        if not hidden:
+            return lines, []
+        said = f"no room for {', '.join(hidden)}: a wider terminal shows all, and so does a pipe"
+        return lines, [said]
+
+    def prose(self, lines: Sequence[str]) -> list[str]:
+        """Sentences, broken between words."""
+        if self.columns is None:
+            return list(lines)
+        return [
+            part
+            for line in lines
+            for part in textwrap.wrap(line, self.columns, break_long_words=False)
+        ]

@@ -311,3 +311,16 @@ def test_speed_is_that_of_the_engine_that_was_named(backbones) -> None:
     assert found["networks"][0]["ms"] > 0
     usual = json.loads(backbones("compare", "vgg_tiny", "--json").out)
     assert usual["engine"] == "torch"
+
+
+def test_a_narrow_terminal_loses_whole_columns_and_is_told_which() -> None:
+    import backbones
+
+    found = backbones.compare(["vgg16", "resnet50"], measure=False)
+    whole, narrow = found.to_text(), found.to_text(80)
+    assert max(map(len, narrow.splitlines())) <= 80
+    for kept in ("name", "138,357,544", "25,557,032", "15.5 G", "0.7159"):
+        assert kept in narrow
+    assert "vgg16.tv_in1k" in whole
+    assert "no room for weights" in " ".join(narrow.split())
+    assert "no room" not in whole

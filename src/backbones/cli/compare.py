@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from backbones.cli.console import print_json, print_text, progress, say
+from backbones.cli.console import print_json, print_text, progress, say, terminal_width
 from backbones.cli.options import (
     AnswerOptions,
     BatchTotal,
@@ -97,7 +97,7 @@ def compare(
     if json:
         print_json(found.to_json())
     else:
-        write = found.to_csv if csv else found.to_markdown if markdown else found.to_text
-        print_text(write())
+        table = found.to_csv() if csv else found.to_markdown() if markdown else None
+        print_text(found.to_text(terminal_width()) if table is None else table)
     if out is not None:
         say(f"wrote {found.draw(out)}")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 from backbones.inspection.network_summary import CONVENTION, NetworkSummary
 from backbones.inspection.spans import Field, Span
 from backbones.inspection.trace import Layer
-from backbones.units import aligned, human_bytes, human_count
+from backbones.units import Room, aligned, human_bytes, human_count
 
 _COLUMNS = (
     *("layer", "paper", "type", "kernel", "output", "parameters", "MACs"),
@@ -32,12 +31,16 @@ def to_text(
         layers: those to list; all where None.
         width: letters that a line has room for; None means any number.
     """
+    room = Room(width, _GIVES_WAY)
     shown = found.layers if layers is None else layers
-    table, hidden = _fitted(found, shown, width)
-    lines = [*_wrapped(_head(found), width), "", *table]
+    named = any(found.paper_names.get(layer.name) for layer in shown)
+    places = [place for place, each in enumerate(_COLUMNS) if named or each != "paper"]
+    rows = [[cells[place] for place in places] for cells in (_cells(found, each) for each in shown)]
+    table, hidden = room.table([_COLUMNS[place] for place in places], rows, _RIGHT)
+    lines = [*room.prose(_head(found)), "", *table]
     if len(found.stages) > 1:
         columns = ("stage", "output", "parameters", "MACs", "bytes")
-        cells = [
+        stages = [
             (
                 stage.name,
                 _shape(stage.output),
@@ -47,37 +50,8 @@ def to_text(
             )
             for stage in found.stages
         ]
-        lines += ["", *aligned(columns, cells, _RIGHT)]
-    if hidden:
-        hidden = [
-            f"no room for {', '.join(hidden)}: a wider terminal shows all, and so does a pipe"
-        ]
-    return "\n".join([*lines, "", *_wrapped([*_legend(found), *hidden], width)])
-
-
-def _fitted(
-    found: NetworkSummary, layers: Sequence[Layer], width: int | None
-) -> tuple[list[str], list[str]]:
-    """The table of layers, and the columns that there is no room for."""
-    cells = [_cells(found, layer) for layer in layers]
-    named = any(found.paper_names.get(layer.name) for layer in layers)
-    columns = [column for column in _COLUMNS if named or column != "paper"]
-    hidden: list[str] = []
-    while True:
-        places = [_COLUMNS.index(column) for column in columns]
-        lines = aligned(columns, [[row[i] for i in places] for row in cells], _RIGHT)
-        less = next((column for column in _GIVES_WAY if column in columns), None)
-        if width is None or less is None or max(map(len, lines)) <= width:
-            return lines, hidden
-        hidden.append(less)
-        columns.remove(less)
-
-
-def _wrapped(lines: Sequence[str], width: int | None) -> list[str]:
-    """Prose, broken between words."""
-    if width is None:
-        return list(lines)
-    return [part for line in lines for part in textwrap.wrap(line, width, break_long_words=False)]
+        lines += ["", *aligned(columns, stages, _RIGHT)]
+    return "\n".join([*lines, "", *room.prose([*_legend(found), *hidden])])
 
 
 def to_markdown(found: NetworkSummary, layers: Sequence[Layer] | None = None) -> str:

@@ -23,7 +23,7 @@ from backbones.report.columns import (
 from backbones.report.compared import Accuracy, Compared, ComparedNetworks
 from backbones.report.scatter import draw_comparison
 from backbones.text import html_table
-from backbones.units import aligned, human_bytes
+from backbones.units import Room, human_bytes
 
 _BUSY = 1.25  # the slowest round took so many times the fastest one: somebody else was computing
 
@@ -81,6 +81,13 @@ COLUMNS: tuple[Column[Compared], ...] = (
         lambda value: "" if value is None else f"{value:,.1f}",
         right=True,
     ),
+)
+
+
+# What a terminal without room for all columns does without, the first of them first.
+_GIVES_WAY = (
+    *("weights", "year", "field", "activations", "input", "top-5", "images/s", "layers"),
+    "parameters",
 )
 
 
@@ -162,11 +169,17 @@ class Comparison(ComparedNetworks):
             "notes": list(self.notes()),
         }
 
-    def to_text(self) -> str:
-        """A table in columns, and what the figures mean."""
+    def to_text(self, width: int | None = None) -> str:
+        """A table in columns, and what the figures mean.
+
+        Args:
+            width: letters that a line has room for; None means any number.
+        """
         headings, cells = self._cells()
         right = [column.heading for column in COLUMNS if column.right]
-        return "\n".join([*aligned(headings, cells, right), "", *self.notes()])
+        room = Room(width, _GIVES_WAY)
+        table, hidden = room.table(headings, cells, right)
+        return "\n".join([*table, "", *room.prose([*self.notes(), *hidden])])
 
     def _repr_html_(self) -> str:
         headings, cells = self._cells()
