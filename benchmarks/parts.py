@@ -168,7 +168,9 @@ def main() -> None:
         for number in range(chosen.rounds):
             for way in WAYS:
                 out = root / f"{number} {way.name}"
-                found[way.name].append(run(way, bundle, shards, out, chosen.images))
+                took = run(way, bundle, shards, out, chosen.images)
+                print(f"round {number}: {way.name}: {took}", file=sys.stderr, flush=True)
+                found[way.name].append(took)
     print(f"load of the machine: {psutil.getloadavg()[0]:.1f} of {psutil.cpu_count()} cores")
     print(f"{'way':<16}{'images/s':>10}{'start s':>9}{'wall s':>8}{'RSS MB':>8}")
     for name, rounds in found.items():

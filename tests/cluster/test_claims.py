@@ -42,6 +42,8 @@ def test_one_of_many_makes_a_file(tmp_path: Path) -> None:
 def test_a_claim_keeps_others_off_and_is_written_again_and_again(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     mine, theirs = Claims(store, lease_s=0.1), Claims(store)
+    (tmp_path / "claims").mkdir()
+    (tmp_path / "claims" / "a.tmp").write_bytes(b"")  # as of a file that is being written
     with mine.first(["a", "b"]) as key:
         assert key == "a"
         until = time.monotonic() + 60
@@ -54,7 +56,7 @@ def test_a_claim_keeps_others_off_and_is_written_again_and_again(tmp_path: Path)
             assert other == "b"
     with theirs.first(["a"]) as key:
         assert key == "a"
-    assert store.names("claims") == []
+    assert store.names("claims") == ["a.tmp"]
 
 
 def test_a_claim_of_another_machine_ends_after_a_lease_without_a_sign(

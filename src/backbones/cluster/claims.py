@@ -45,30 +45,43 @@ class Claims:
 
     @contextmanager
     def first(self, keys: Iterable[str]) -> Iterator[str | None]:
-        """Claim the first of these that nobody alive has, for the time of the block.
+        """Claim the first of these that nobody has, or else one whose owner is dead.
 
         Yields:
             its key; None where all are taken.
         """
-        numbers: dict[str, list[int]] = {}
-        for name in self._store.names("claims"):
-            of, _, digits = name.rpartition(".")
-            numbers.setdefault(of, []).append(int(digits))
+        numbers = self._numbers()
+        claimed = []
         for key in keys:
-            there = sorted(numbers.get(key, []))
-            if there and not self._is_dead(_file(key, there[-1])):
-                continue
-            number = there[-1] + 1 if there else 0
-            beating = _Beating(self._store, _file(key, number), self._lease_s / _BEATS)
-            if self._store.create(_file(key, number), beating.note()):
-                with beating:
-                    try:
-                        yield key
-                    finally:
-                        for each in (*there, number):
-                            self._store.remove(_file(key, each))
+            if key in numbers:
+                claimed.append(key)
+            elif made := self._claim(key, 0):
+                with made:
+                    yield key
+                return
+        for key in claimed:
+            last = max(numbers[key])
+            if self._is_dead(_file(key, last)) and (made := self._claim(key, last + 1)):
+                with made:
+                    yield key
+                for number in numbers[key]:
+                    self._store.remove(_file(key, number))
                 return
         yield None
+
+    def _numbers(self) -> dict[str, list[int]]:
+        """The numbers of the claims that there are, by their keys."""
+        found: dict[str, list[int]] = {}
+        for name in self._store.names("claims"):
+            key, _, number = name.rpartition(".")
+            if number.isdecimal():  # a file that is being written has another kind of name
+                found.setdefault(key, []).append(int(number))
+        return found
+
+    def _claim(self, key: str, number: int) -> _Claim | None:
+        """A claim, if this worker is the one that makes it."""
+        claim = _Claim(self._store, _file(key, number), self._lease_s / _BEATS)
+        return claim if self._store.create(claim.file, claim.note()) else None
 
     def clear(self) -> None:
         """Remove what workers have left that were killed when their part was there already."""
@@ -92,11 +105,18 @@ class Claims:
         return now - since > self._lease_s
 
 
-class _Beating:
-    """Inside, a thread shows that a claim's worker lives."""
+class _Claim:
+    """A claim that was made; inside, a thread shows that its worker lives, and at the end it goes.
+
+    Args:
+        store: that it lies in.
+        file: its name there.
+        every_s: seconds between two signs of life.
+    """
 
     def __init__(self, store: Store, file: str, every_s: float) -> None:
-        self._store, self._file, self._every_s = store, file, every_s
+        self.file = file
+        self._store, self._every_s = store, every_s
         self._over = threading.Event()
         self._token = secrets.token_hex(8)  # no two claims are alike, whoever makes them
         self._thread = threading.Thread(target=self._beat, name="claim", daemon=True)
@@ -107,6 +127,7 @@ class _Beating:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
+        self._store.remove(self.file)
 
     def note(self, beat: int = 0) -> bytes:
         """What the claim says: whose it is, and that this is another sign of life."""
@@ -118,7 +139,7 @@ class _Beating:
                 return
             # the next one may go through; if none does, the lease ends
             with suppress(OSError, DownloadFailed):
-                self._store.replace(self._file, self.note(beat))
+                self._store.replace(self.file, self.note(beat))
 
 
 def _file(key: str, number: int) -> str:
