@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     )
     from backbones.api.networks import create, read_bundle, show
     from backbones.api.opening import Classifier, open
+    from backbones.api.planning import Hardware, plan
     from backbones.api.playground import write_playground
     from backbones.api.prediction import Submission, predict, predict_files, predict_parts
     from backbones.api.quantization import quantize
@@ -109,6 +110,7 @@ _NAMES = {
     "catalog": "names",
     "api.networks": "create show read_bundle",
     "api.inspection": "inspect memory inspect_with_memory paint_field",
+    "api.planning": "plan Hardware",
     "api.comparison": "compare",
     "api.drawing": "draw",
     "data.sets": "open_data",
@@ -172,6 +174,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "memory",
     "inspect_with_memory",
     "paint_field",
+    "plan",
     "compare",
     "draw",
     "open_data",
@@ -233,6 +236,7 @@ __all__ = [  # noqa: RUF022 - in the order of a working life
     "keep_large_buffers",
     "cache_folder",
     "FeaturePyramid",
+    "Hardware",
     "Occluder",
     "StyleSettings",
     "Submission",

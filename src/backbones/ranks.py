@@ -26,7 +26,7 @@ from backbones import signals
 from backbones.errors import ProcessLost, WrongUse
 from backbones.launch import launch
 
-TIMEOUT = "BACKBONES_RANK_TIMEOUT"
+TIMEOUT = "BACKBONES_TIMEOUT"
 _USUAL_TIMEOUT_S = 600.0
 _PATIENCE = timedelta(days=7)  # for downloads, and for looking at every image once
 _ARRIVAL_S = 3.0  # for the others to notice that one of them is gone

@@ -19,6 +19,7 @@ VERBS = {
         "show": "Show a card of a network, of weights or of a bundle.",
         "inspect": "Look inside a network: every layer, with what it costs and sees.",
         "compare": "Compare networks: size, cost, published accuracy, speed here.",
+        "plan": "Predict a training step on several GPUs: time and memory.",
         "memory": "Show how much memory a network needs, and which batch fits.",
         "draw": "Draw a network, as its paper would or as a graph.",
     },

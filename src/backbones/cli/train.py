@@ -91,6 +91,9 @@ def train(
     with --recipe finetune, which begins with that head. Both start from the network's public
     weights, which are downloaded once (resnet18's, unless --model names another).
 
+    `torchrun --nproc-per-node N -m backbones train ...` shares each batch among N processes, and
+    with --max-restarts goes on from the last checkpoint when one is lost.
+
     Examples:
         backbones train photos --recipe probe
         backbones train photos --recipe finetune

@@ -9,6 +9,7 @@ from typing import Any
 
 from backbones.data.folds import Folds
 from backbones.errors import WrongUse
+from backbones.launch import launch
 from backbones.progress import Callbacks
 from backbones.training.checkpoint import fingerprint, refuse_other_data, refuse_other_recipe
 from backbones.training.data import folds_for
@@ -111,6 +112,7 @@ def begin_folds(
     chosen: Recipe, data: str | Path, out: str | Path | None, callbacks: Callbacks
 ) -> FoldsTraining:
     """The runs of a recipe that has folds; arguments and errors as of `train_folds`."""
+    _refuse_several_processes()
     if chosen.folds is None:
         raise WrongUse("the recipe has no folds; say how many, such as folds=5")
     if chosen.fold is not None:
@@ -126,8 +128,17 @@ def begin_folds(
     return FoldsTraining(path, chosen, make, data, callbacks=callbacks)
 
 
+def _refuse_several_processes() -> None:
+    if launch().size > 1:
+        raise WrongUse(
+            f"{launch().size} processes were started, and folds are trained by one: start it"
+            " without torchrun, or one fold with it: --set fold=1"
+        )
+
+
 def continue_folds(path: Path, data: str | Path | None, callbacks: Callbacks) -> FoldsTraining:
     """Go on with the folds of a folder; arguments and errors as of `resume_folds`."""
+    _refuse_several_processes()
     opened = FoldsFolder.open(path)
     opened.lock.refuse_held()
     where = data_again(opened.facts["where"], data, folder=path)
