@@ -272,7 +272,7 @@ def test_a_damaged_row_group_is_quarantined_row_by_row(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
-    cells = [{"bytes": encoded(number), "path": f"{number}.png"} for number in range(12)]
+    cells: list[object] = [{"bytes": encoded(n), "path": f"{n}.png"} for n in range(12)]
     table = pyarrow.table({"image": cells, "label": ["cat", "dog"] * 6})
     path = tmp_path / "train.parquet"
     options = {"write_page_checksum": True, "compression": "none", "use_dictionary": False}

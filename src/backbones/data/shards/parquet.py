@@ -118,7 +118,7 @@ def read_rows(
         DownloadFailed: the store gives no answer.
         NotFound: the shard is gone.
     """
-    from pyarrow import ArrowException, parquet
+    from pyarrow import ArrowException, parquet, types
 
     try:
         about = _about(shard)
@@ -131,6 +131,8 @@ def read_rows(
     except (ArrowException, OSError) as error:
         reason = f"row group {group} of {shard.name} is damaged: {' '.join(str(error).split())}"
         return [BadImage(reason) for _ in rows]
+    if types.is_struct(cells.type):
+        cells = cells.field("bytes")
     return [_bytes_or_why(cells[row].as_py()) for row in rows]
 
 
