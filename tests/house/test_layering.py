@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -52,11 +53,16 @@ def part_of(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(path: Path) -> list[tuple[str, str]]:
     """Pairs of (importing part, imported part) inside the package."""
     importer = path.relative_to(SOURCE).parts[0].removesuffix(".py")
     found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -96,7 +102,7 @@ def test_model_files_do_not_know_each_other() -> None:
     families = [path for path in (SOURCE / "models").glob("*.py") if path.stem != "__init__"]
     assert families
     for path in families:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("backbones.mod"):
                 pytest.fail(f"{path.name} imports {node.module}")
 
@@ -105,7 +111,7 @@ def test_model_files_do_not_know_each_other() -> None:
 def test_only_the_command_line_prints(path: Path) -> None:
     if path.relative_to(SOURCE).parts[0] == "cli":
         return
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id != "print", f"{path.name}:{node.lineno} prints"
 
@@ -115,7 +121,7 @@ def test_files_and_functions_stay_readable(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 400
     assert path.stem not in ("utils", "misc", "helpers", "common")
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ClassDef):
             assert not node.name.startswith("Base"), node.name
         if isinstance(node, ast.FunctionDef):
@@ -126,7 +132,7 @@ def test_files_and_functions_stay_readable(path: Path) -> None:
 
 def test_pickle_is_never_imported() -> None:
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom):
                 names = [node.module or ""]
