@@ -16,10 +16,12 @@ import pytest
 from PIL import Image
 
 from backbones.errors import BadData, NotFound
-from backbones.report import fonts
+from backbones.report import confusion, curves, fonts
 from backbones.report.charts import label_font
 from backbones.report.confusion import confusion_csv, draw_confusion
 from backbones.report.curves import draw_curves, read_metrics
+from backbones.training.preview import harder_for_training
+from backbones.training.recipe import Recipe
 
 RECORDS: list[dict[str, Any]] = [
     {"record": "step", "step": 1, "epoch": 1, "loss": 2.3, "lr": 0.1},
@@ -37,6 +39,58 @@ def test_any_number_of_classes_can_be_drawn(tmp_path: Path, classes: int) -> Non
     with Image.open(path) as image:
         assert min(image.size) >= 400
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What is drawn, before it becomes a file."""
+    found: list[Any] = []
+    for module in (confusion, curves):
+        monkeypatch.setattr(
+            module, "save_figure", lambda figure, path: found.append(figure) or path
+        )
+    return found
+
+
+def test_errors_are_seen_and_have_the_percentage_of_their_row(tmp_path, figures) -> None:
+    """One error in a hundred was a cell as good as white beside the dark diagonal."""
+    draw_confusion([[99, 1], [30, 170]], ["ant", "bee"], tmp_path / "c.png")
+    axes = figures[0].axes[0]
+    errors, right = axes.images
+    written = [text.get_text() for text in axes.texts]
+    assert written == ["99", "99 %", "1", "1 %", "30", "15 %", "170", "85 %"]
+    few = np.array(errors.cmap(errors.norm(0.01))[:3])
+    diagonal = np.array(right.cmap(right.norm(0.99))[:3])
+    assert 1 - few.min() > 1 - diagonal.min(), "more colour than what is right"
+    assert few[2] < few[0], "and another one"
+    assert errors.get_array().mask.tolist() == [[True, False], [False, True]]
+
+
+def test_an_axis_of_epochs_ends_with_the_last_one(tmp_path, figures) -> None:
+    """30 epochs had ticks up to 28."""
+    records = [{"record": "epoch", "step": 10 * n, "epoch": n, "loss": 1.0} for n in range(1, 31)]
+    draw_curves(records, tmp_path, harder="augmentation and label smoothing")
+    ticks = figures[0].axes[-1].get_xticks().tolist()
+    assert (ticks[0], ticks[-1]) == (0, 30)
+    assert min(np.diff(ticks)) > 1.8
+    (legend,) = (text.get_text() for text in figures[0].axes[0].get_legend().get_texts())
+    assert legend == "training, with augmentation and label smoothing"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, ""),
+        ({"augment": {"flip": 0.5}}, "augmentation"),
+        ({"augment": {"flip": 0.5}, "label_smoothing": 0.1}, "augmentation and label smoothing"),
+        (
+            {"augment": {"pad": 4}, "mixup": 0.2, "label_smoothing": 0.1},
+            "augmentation, mixed images and label smoothing",
+        ),
+    ],
+)
+def test_what_makes_training_harder_is_said(settings: dict[str, Any], words: str) -> None:
+    assert harder_for_training(Recipe.model_validate(settings)) == words
 
 
 def test_classes_without_images_are_no_warning(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ Confusion = Sequence[Sequence[int]] | npt.NDArray[np.int64]
 
 _NUMBERS_UP_TO = 25  # classes; beyond, numbers would be too small to read
 _NAMES_UP_TO = 120
+_FEWEST = 0.05  # share of errors that the scale ends with where all are fewer
 
 
 def appearing(confusion: Confusion, names: Sequence[str]) -> tuple[Confusion, Sequence[str]]:
@@ -53,9 +54,11 @@ def confusion_csv(confusion: Confusion, names: Sequence[str]) -> str:
 
 
 def draw_confusion(confusion: Confusion, names: Sequence[str], path: Path) -> Path:
-    """Draw the matrix: colours are shares of the true class, numbers are counts.
+    """Draw the matrix: what is right in pale blue, errors from yellow to red.
 
-    Numbers are written up to 25 classes and names up to 120; beyond, the axes count classes.
+    The scale of the errors ends at the largest of them, so that few among many are seen. Counts
+    with percentages of the true class are written up to 25 classes and names up to 120; beyond,
+    the axes count classes.
 
     Args:
         confusion: rows are true classes, columns predicted ones.
@@ -65,7 +68,6 @@ def draw_confusion(confusion: Confusion, names: Sequence[str], path: Path) -> Pa
     Returns:
         `path`.
     """
-    from matplotlib.colors import PowerNorm
     from matplotlib.figure import Figure
 
     counts = np.asarray(confusion, dtype=np.int64)
@@ -74,11 +76,7 @@ def draw_confusion(confusion: Confusion, names: Sequence[str], path: Path) -> Pa
     side = min(24.0, max(4.6, 2.4 + (0.55 if len(names) <= _NUMBERS_UP_TO else 0.2) * len(names)))
     figure = Figure(figsize=(side, side), dpi=120, layout="constrained")
     axes = figure.add_subplot()
-    # Among many classes a confusion is a small share; the root makes it visible.
-    norm = PowerNorm(1.0 if len(names) <= _NUMBERS_UP_TO else 0.5, vmin=0, vmax=1)
-    image = axes.imshow(shares, cmap="Blues", norm=norm)
-    bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.02)
-    bar.set_label("share of the true class")
+    _colour_cells(axes, shares)
     right = int(np.trace(counts))
     axes.set_title(f"{right} of {counts.sum()} right ({100 * right / max(counts.sum(), 1):.2f} %)")
     axes.set_xlabel("predicted class")
@@ -87,6 +85,25 @@ def draw_confusion(confusion: Confusion, names: Sequence[str], path: Path) -> Pa
     if len(names) <= _NUMBERS_UP_TO:
         _write_counts(axes, counts, shares)
     return save_figure(figure, path)
+
+
+def _colour_cells(axes: Axes, shares: npt.NDArray[np.float64]) -> None:
+    """Two scales: of the errors, which has a bar beside it, and of what is right."""
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap, PowerNorm
+    from matplotlib.ticker import PercentFormatter
+
+    errors = np.where(np.eye(len(shares), dtype=bool), 0.0, shares)
+    # Among many classes a confusion is a small share; the root makes it visible.
+    norm = PowerNorm(0.5, vmin=0, vmax=max(float(errors.max()), _FEWEST))
+    heat = ListedColormap(colormaps["YlOrRd"](np.linspace(0.15, 0.66, 256)))
+    image = axes.imshow(np.ma.masked_equal(errors, 0.0), cmap=heat, norm=norm)
+    right = np.ma.masked_equal(np.where(np.eye(len(shares), dtype=bool), shares, 0.0), 0.0)
+    pale = ListedColormap(colormaps["Blues"](np.linspace(0.08, 0.42, 256)))
+    axes.imshow(right, cmap=pale, vmin=0.0, vmax=1.0)
+    bar = axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.02)
+    bar.set_label("errors, share of the true class")
+    bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
 
 
 def _name_classes(axes: Axes, names: Sequence[str]) -> None:
@@ -109,14 +126,19 @@ def _name_classes(axes: Axes, names: Sequence[str]) -> None:
 def _write_counts(
     axes: Axes, counts: npt.NDArray[np.int64], shares: npt.NDArray[np.float64]
 ) -> None:
-    size = 10 if counts.max() < 1000 else 8
+    """In each cell the count, and below it the percentage of its row."""
+    size = 9.5 if counts.max() < 1000 else 8.0
     for row, column in np.ndindex(*counts.shape):
         if counts[row, column]:
-            colour = "white" if shares[row, column] > 0.5 else "#1f2328"
-            axes.text(
-                *(column, row, str(counts[row, column])),
-                ha="center",
-                va="center",
-                color=colour,
-                fontsize=size,
-            )
+            percent = f"{100 * shares[row, column]:.1f}".removesuffix(".0")
+            for text, below, points in (
+                (str(counts[row, column]), -0.14, size),
+                (f"{percent} %", 0.24, 7.0),
+            ):
+                axes.text(
+                    *(column, row + below, text),
+                    ha="center",
+                    va="center",
+                    color="#1f2328",
+                    fontsize=points,
+                )

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 _STEP, _TRAIN, _HELD_OUT = "#9ec5fe", "#0969da", "#bc4c00"
 _KINDS = ("step", "epoch", "evaluation")
-_SERIES = (("epoch", "training", _TRAIN), ("evaluation", "held out", _HELD_OUT))
 _ROWS = ("loss", "top-1 error (%)", "learning rate")
 
 _Kinds = Mapping[str, list[Mapping[str, Any]]]
+_Series = tuple[tuple[str, str, str], ...]  # kind of record, name, colour
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -50,7 +50,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def draw_curves(
-    metrics: Path | Iterable[Mapping[str, Any]], folder: Path, *, title: str = ""
+    metrics: Path | Iterable[Mapping[str, Any]], folder: Path, *, title: str = "", harder: str = ""
 ) -> tuple[Path, Path]:
     """Draw a run's curves over its epochs.
 
@@ -59,6 +59,8 @@ def draw_curves(
             "step", "epoch" (training images) or "evaluation" (held-out images).
         folder: where `curves.png` and `curves.svg` go.
         title: of the chart.
+        harder: what training images have and held-out ones have not, "augmentation": their loss
+            and error are higher for it.
 
     Returns:
         The two files.
@@ -67,8 +69,6 @@ def draw_curves(
         NotFound: there is no such metrics file.
         BadData: there is nothing to draw.
     """
-    from matplotlib.ticker import MaxNLocator
-
     records = read_metrics(metrics) if isinstance(metrics, Path) else list(metrics)
     kinds: _Kinds = {
         kind: [record for record in records if record.get("record") == kind] for kind in _KINDS
@@ -80,16 +80,28 @@ def draw_curves(
     for axes, label in zip(charts, _ROWS, strict=True):
         axes.set_ylabel(label)
     charts[-1].set_xlabel("epoch" if per_epoch else "step")
-    charts[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     scale = per_epoch or 1.0
-    _draw_losses(charts[0], kinds, scale)
-    _draw_errors(charts[1], kinds, scale)
+    training = f"training, with {harder}" if harder else "training"
+    series = (("epoch", training, _TRAIN), ("evaluation", "held out", _HELD_OUT))
+    _draw_losses(charts[0], kinds, scale, series)
+    _draw_errors(charts[1], kinds, scale, series)
     _draw_rate(charts[2], kinds, scale)
-    charts[-1].set_xlim(left=0)
+    last = max(float(record["step"]) for records in kinds.values() for record in records) / scale
+    charts[-1].set_xlim(0, 1.02 * last)
+    charts[-1].set_xticks(_ticks(last))
     return (
         save_figure(figure, folder / "curves.png"),
         save_figure(figure, folder / "curves.svg"),
     )
+
+
+def _ticks(last: float) -> list[float]:
+    """Whole numbers from 0, and the last one: where a run ended is read off the axis."""
+    from matplotlib.ticker import MaxNLocator
+
+    end = math.floor(last + 1e-9)
+    found = [tick for tick in MaxNLocator(integer=True).tick_values(0, last) if tick <= end]
+    return [*(tick for tick in found if end - tick > 0.06 * last), float(end)]
 
 
 def _steps_per_epoch(kinds: _Kinds) -> float | None:
@@ -119,19 +131,19 @@ def _line(axes: Axes, x: list[float], y: list[float], label: str, colour: str) -
     axes.plot(x, y, color=colour, marker=marker, markersize=3.5, linewidth=1.6, label=label)
 
 
-def _draw_losses(axes: Axes, kinds: _Kinds, scale: float) -> None:
+def _draw_losses(axes: Axes, kinds: _Kinds, scale: float, series: _Series) -> None:
     steps = _points(kinds["step"], "loss", scale)
     if steps[0]:
         axes.plot(*steps, color=_STEP, linewidth=0.8, label="training, each step")
-    for kind, label, colour in _SERIES:
+    for kind, label, colour in series:
         x, y = _points(kinds[kind], "loss", scale)
         if x:
             _line(axes, x, y, label, colour)
     _finish(axes)
 
 
-def _draw_errors(axes: Axes, kinds: _Kinds, scale: float) -> None:
-    for kind, label, colour in _SERIES:
+def _draw_errors(axes: Axes, kinds: _Kinds, scale: float, series: _Series) -> None:
+    for kind, label, colour in series:
         x, y = _points(kinds[kind], "top1_error_percent", scale)
         if x:
             _line(axes, x, y, label, colour)

@@ -83,6 +83,24 @@ def _plateau_factors(schedule: Schedule, evaluations: int) -> list[float]:
     return factors
 
 
+def harder_for_training(recipe: Recipe) -> str:
+    """What makes a training loss higher than a held-out one, in words; "" for nothing.
+
+    Example:
+        >>> harder_for_training(Recipe(label_smoothing=0.1))
+        'label smoothing'
+    """
+    augment, found = recipe.augment, []
+    resized = augment.crop == "random_resized"
+    if resized or augment.pad or augment.flip or augment.jitter or augment.rand_ops:
+        found.append("augmentation")
+    if recipe.mixup or recipe.cutmix:
+        found.append("mixed images")
+    if recipe.label_smoothing:
+        found.append("label smoothing")
+    return ", ".join([*found[:-2], " and ".join(found[-2:])])
+
+
 def seen(images: Tensor, spec: InputSpec) -> npt.NDArray[np.uint8]:
     """A batch as images again: normalisation undone, rounded, cut to 0..255.
 

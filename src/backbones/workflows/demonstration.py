@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from backbones.classifier.opening import open_classifier
-from backbones.classifier.predictions import Prediction
 from backbones.data.sets import open_data
 from backbones.errors import WrongUse
-from backbones.report.images import annotate, contact_sheet, save_image
+from backbones.report.images import annotate, contact_sheet, save_image, to_image
 from backbones.report.page import ShownImage, write_page
 from backbones.workflows.beginning import begin_run
 from backbones.workflows.request import TrainingRequest
@@ -22,7 +19,7 @@ from backbones.workflows.run import TrainingRun
 
 _MARK = ".demo"
 _IMAGES = 24
-_SCALE = 16
+_WRONG = 6  # of them at most
 
 
 def start_demo(out: Path) -> TrainingRun:
@@ -48,10 +45,10 @@ class DemoImages:
     """What the demo predicted.
 
     Args:
-        page: all images with their answers.
+        page: some test images with their answers, those that are wrong first.
         sheet: the same as one image.
         folder: the images themselves, as files to try `backbones predict` on.
-        num_right: of `num_images`.
+        num_right, num_images: of all test images.
     """
 
     page: Path
@@ -62,46 +59,43 @@ class DemoImages:
 
 
 def predict_demo(out: Path) -> DemoImages:
-    """Write some test digits as image files, predict them, and draw the answers.
+    """Predict the test digits, write some of them as image files, and draw the answers.
+
+    What is wrong comes first, then others from all over the test images.
 
     Args:
         out: the run folder of a finished demo.
     """
+    test = open_data("digits").split("test")
+    pixels = test.images.take(np.arange(len(test))).array  # type: ignore[union-attr]
+    answers = open_classifier(out).predict(list(pixels), top=3)
+    cells = [
+        ShownImage(
+            f"digit-{index:03d}.png",
+            pixels[index],
+            tuple((guess.name, guess.probability) for guess in answer.predictions),
+            test.classes[test.labels[index]],
+        )
+        for index, answer in enumerate(answers)
+    ]
+    right: list[ShownImage] = []
+    wrong: list[ShownImage] = []
+    for cell in cells:
+        (right if cell.predictions[0][0] == cell.true_name else wrong).append(cell)
+    places = np.linspace(0, len(right) - 1, _IMAGES - len(wrong[:_WRONG])).astype(int)
+    chosen = [*wrong[:_WRONG], *(right[place] for place in places)]
     folder = out / "images"
-    names = dict(_write_images(folder))
-    predictions = open_classifier(out).predict(folder, top=3, keep_images=True)
-    shown = [_shown(each, names[Path(each.path).name]) for each in predictions]
-    right = sum(cell.predictions[0][0] == cell.true_name for cell in shown)
-    page = write_page(
-        shown,
-        out / "images.html",
-        title="LeNet-5 reads digits",
-        notes=(f"{right} of {len(shown)} test images are classified correctly.",),
-    )
+    folder.mkdir(exist_ok=True)
+    images = [to_image(cell.image) for cell in chosen if cell.image is not None]
+    for cell, image in zip(chosen, images, strict=True):
+        image.convert("L").save(folder / cell.caption)
+    note = f"{len(right)} of {len(cells)} test images are classified correctly;"
+    note += f" {len(chosen)} of them here, those that are wrong first."
+    page = write_page(chosen, out / "images.html", title="LeNet-5 reads digits", notes=(note,))
     tiles = [
-        annotate(cell.image, cell.predictions, true_name=cell.true_name)
-        for cell in shown[:12]
-        if cell.image is not None
+        annotate(np.asarray(image), cell.predictions, true_name=cell.true_name)
+        for cell, image in zip(chosen[:12], images, strict=False)
     ]
     sheet = out / "images.png"
     save_image(contact_sheet(tiles, columns=4), sheet)
-    return DemoImages(page, sheet, folder, right, len(shown))
-
-
-def _write_images(folder: Path) -> Iterator[tuple[str, str]]:
-    """Test digits as PNG files, sixteen times as large; yields (file name, true class)."""
-    test = open_data("digits").split("test")
-    folder.mkdir(exist_ok=True)
-    for index in np.linspace(0, len(test) - 1, _IMAGES).astype(int):
-        pixels = test.images.take(np.array([index])).array[0, :, :, 0]  # type: ignore[union-attr]
-        name = f"digit-{index:03d}.png"
-        large = Image.fromarray(pixels).resize(
-            (pixels.shape[1] * _SCALE, pixels.shape[0] * _SCALE), Image.Resampling.BICUBIC
-        )
-        large.save(folder / name)
-        yield name, test.classes[test.labels[index]]
-
-
-def _shown(each: Prediction, true_name: str) -> ShownImage:
-    guesses = tuple((guess.name, guess.probability) for guess in each.predictions)
-    return ShownImage(Path(each.path).name, each.image, guesses, true_name, each.error)
+    return DemoImages(page, sheet, folder, len(right), len(cells))

@@ -29,6 +29,7 @@ from backbones.training.diverged import mark
 from backbones.training.folder import RunFolder
 from backbones.training.loop import fit
 from backbones.training.optim import kept_by
+from backbones.training.preview import harder_for_training
 from backbones.training.recipe import Recipe
 from backbones.training.record import Record
 from backbones.training.resolve import input_spec
@@ -223,7 +224,8 @@ def _finish(run: RunFolder, setup: TrainingSetup) -> Finished:
     files: tuple[Path, ...] = ()
     if run.writes and not run.recipe.only_probes:
         title = f"{run.recipe.model} on {source.where}"
-        files = draw_curves(run.path / "metrics.jsonl", run.path, title=title)
+        harder = harder_for_training(run.recipe)
+        files = draw_curves(run.path / "metrics.jsonl", run.path, title=title, harder=harder)
     bundle = find_bundle(run.path)
     if not {"val", "test"} & set(source.splits):
         return Finished(None, "", bundle, files)
