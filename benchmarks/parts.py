@@ -6,8 +6,9 @@
 Every way is the command itself, with one thread a worker. Images a second are counted from when
 each worker has left its first part to the last part, by the times of the files; start-up is what
 comes before the first part, less the time of a part. Memory is the largest sum of resident sets
-of a way's processes, libraries that they share counted in each. The cost of an image is in seconds
-of one core's work, which other programs on the machine change little.
+of a way's processes, libraries that they share counted in each. CPU seconds are the work of all
+processors, start-up included, and the cost of an image is one core's: other programs on the machine
+change these little.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import sys
 import tarfile
 import tempfile
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from statistics import median
 
@@ -55,6 +57,7 @@ class Figures:
     images_s: float
     start_s: float
     wall_s: float
+    cpu_s: float
     rss_mb: float
 
 
@@ -99,25 +102,30 @@ def run(way: Way, bundle: Path, shards: Path, out: Path, images: int) -> Figures
     command = [*COMMAND, str(bundle), f"{shards}/*.tar", "--out", f"{out}/", "--threads", "1"]
     began = time.time()
     running = [subprocess.Popen([*command, *way.more, "-q"]) for _ in range(way.commands)]
-    largest = 0
+    largest, cpu = 0, dict[int, float]()
     while any(each.poll() is None for each in running):
-        largest = max(largest, sum(resident(each.pid) for each in running))
+        there = [process for each in running for process in family(each.pid)]
+        largest = max(largest, sum(resident for _, resident, _ in there))
+        cpu |= {pid: taken for pid, _, taken in there}
         time.sleep(0.2)
     wall_s = time.time() - began
     assert all(each.returncode == 0 for each in running), [each.returncode for each in running]
     times = sorted(path.stat().st_mtime for path in out.glob("part-*"))
     rate = (len(times) - way.workers) * images / (times[-1] - times[way.workers - 1])
     start_s = times[0] - began - images / (rate / way.workers)
-    return Figures(rate, start_s, wall_s, largest / 2**20)
+    return Figures(rate, start_s, wall_s, sum(cpu.values()), largest / 2**20)
 
 
-def resident(pid: int) -> int:
-    """Bytes of a process and all below it."""
-    try:
+def family(pid: int) -> list[tuple[int, int, float]]:
+    """A process and all below it: number, resident bytes, seconds of processors' work so far."""
+    found = []
+    with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
-        return sum(each.memory_info().rss for each in [process, *process.children(recursive=True)])
-    except psutil.NoSuchProcess:
-        return 0
+        for each in [process, *process.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                taken = each.cpu_times()
+                found.append((each.pid, each.memory_info().rss, taken.user + taken.system))
+    return found
 
 
 def cost_of_an_image(bundle: Path, shard: Path) -> dict[str, float]:
@@ -172,16 +180,10 @@ def main() -> None:
                 print(f"round {number}: {way.name}: {took}", file=sys.stderr, flush=True)
                 found[way.name].append(took)
     print(f"load of the machine: {psutil.getloadavg()[0]:.1f} of {psutil.cpu_count()} cores")
-    print(f"{'way':<16}{'images/s':>10}{'start s':>9}{'wall s':>8}{'RSS MB':>8}")
+    print(f"{'way':<16}{'images/s':>10}{'start s':>9}{'wall s':>9}{'CPU s':>9}{'RSS MB':>9}")
     for name, rounds in found.items():
-        columns = [
-            median(getattr(each, field) for each in rounds)
-            for field in ("images_s", "start_s", "wall_s", "rss_mb")
-        ]
-        print(
-            f"{name:<16}"
-            + "".join(f"{value:>{w}.1f}" for value, w in zip(columns, (10, 9, 8, 8), strict=True))
-        )
+        columns = zip(*(astuple(each) for each in rounds), strict=True)
+        print(f"{name:<16} " + "".join(f"{median(column):>9.1f}" for column in columns))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def test_every_image_has_one_row_after_twenty_kills(
         [sys.executable, program, shards, out, str(KILLS)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
