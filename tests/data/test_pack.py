@@ -22,6 +22,7 @@ from backbones.data.pack import pack_data
 from backbones.data.sets import open_data
 from backbones.data.source import DataSource, EncodedImages
 from backbones.errors import BadData, WrongUse
+from backbones.report.check import packed_text
 
 
 @pytest.fixture
@@ -111,6 +112,10 @@ def test_what_cannot_be_read_is_left_out_by_name(photos: Path, tmp_path: Path) -
     assert [name for name, _ in packed.left_out] == ["train/cat/gone.jpg"]
     assert "No such file" in packed.left_out[0][1]
     assert packed.images == 30
+    said = packed_text("shards", packed).splitlines()
+    assert said[0].startswith("shards: 2 tar shards, ")
+    assert said[0].endswith("; 2 classes; train 24, val 6")
+    assert said[-1].startswith("  train/cat/gone.jpg: cannot be read: ")
     manifest = json.loads((tmp_path / "shards" / "manifest.json").read_text())
     assert manifest["left_out"] == [list(packed.left_out[0])]
 
