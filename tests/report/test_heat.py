@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from backbones.classifier.explained import Explanation
 from backbones.report.heat import HeatMap, colour_bar, draw_heat_maps, heat_overlay, panel_image
 from backbones.report.heat_page import ExplainedImage, heat_page
 from backbones.report.tiles import draw_feature_maps, draw_filters
@@ -79,6 +80,20 @@ def test_the_colour_bar_begins_with_the_ground() -> None:
     assert bar[3, 0] < 5
     assert bar[3, -1] > 60
     assert colourful(colour_bar(101, 6, signed=True))[3, 50] < 12
+
+
+def test_more_heat_is_lighter_in_any_print() -> None:
+    """A rainbow has bands of its own: yellow in its middle was lighter than its red end."""
+    bar = np.asarray(colour_bar(60, 1).convert("L")).astype(int)[0]
+    assert (np.diff(bar[20:]) >= 0).all()
+    assert bar[-1] > bar[20] + 40
+
+
+def test_a_square_crop_is_told_as_a_square() -> None:
+    """A crop of "306x305" was the rounding of a resized image's sides."""
+    found = Explanation("a.jpg", size=(400, 500), seen=(20.0, 90.0, 306.2, 305.4))
+    assert found.note == "400x500 px, the network saw 306x306 of it"
+    assert Explanation("a.jpg", size=(400, 500), seen=(0.0, 0.0, 400.0, 500.0)).note == "400x500 px"
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])

@@ -118,7 +118,10 @@ class Explanation:
         whole = f"{width}x{height} px"
         if across >= width and down >= height:
             return whole
-        seen = f"{min(across, width):.0f}x{min(down, height):.0f}"
+        across, down = min(across, width), min(down, height)
+        if abs(across - down) < 1:  # a square; the sides of a resized image are whole
+            across = down = (across + down) / 2
+        seen = f"{across:.0f}x{down:.0f}"
         return said("{whole}, the network saw {seen} of it", whole=whole, seen=seen)
 
     @property

@@ -32,9 +32,8 @@ Floats = npt.NDArray[np.floating[Any]]
 SIDE_PX = 460  # the longer side of a photo in a panel
 _TINY_PX = 368  # about the side of a tiny image, which is enlarged by a whole factor
 _TITLE_PX, _BAR_PX, _ENDS_PX = 46, 10, 20
-_ANSWERS_PX = 640
 _NARROWEST_PX = 300  # of a column, for its words, where the image is narrower
-_STRENGTH = 0.7  # how much the strongest colour hides
+_STRENGTH = 0.6  # how much the strongest colour hides of what is below
 _DARKEST = 44  # of the grey below a map, and as far from white: colour shows on both
 _GROUND = 128  # what the colour bar lies on
 
@@ -127,7 +126,7 @@ def _heated(ground: Floats, shares: Floats, signed: bool) -> Floats:
     if signed:
         colours = colormaps["RdBu_r"](0.5 + 0.42 * shares)
     else:
-        colours = colormaps["turbo"](0.12 + 0.82 * shares)
+        colours = colormaps["inferno"](0.3 + 0.58 * shares)  # lighter is more, in any print
     strength = np.abs(shares)
     cover = _STRENGTH * np.sqrt(strength)[..., None]
     heat = np.asarray(colours[..., :3], dtype=np.float32) * 255
@@ -165,8 +164,7 @@ def draw_heat_maps(
     rows = math.ceil(len(titles) / across)
     width = MARGIN_PX + across * cell_width
     top = MARGIN_PX // 2 + rows * cell_height
-    right = min(width, _ANSWERS_PX)
-    below = top + answers_height(predictions, font, right)
+    below = top + answers_height(predictions, font, width)
     canvas = Image.new("RGB", (width, below + spelled_out * LINE_PX + MARGIN_PX // 2), PAPER)
     draw = ImageDraw.Draw(canvas)
     for place, title in enumerate(titles):
@@ -181,7 +179,7 @@ def draw_heat_maps(
         y += _TITLE_PX + panel.height + MARGIN_PX // 2
         canvas.paste(colour_bar(room, _BAR_PX, signed=each.signed), (x, y))
         _ends(draw, (x, y + _BAR_PX), each, room)
-    draw_answers(draw, top, right, font, predictions, NEUTRAL)
+    draw_answers(draw, top, width, font, predictions, NEUTRAL)
     if spelled_out:
         small = find_font([NO_FONT_NOTE], 12)
         middle = below + LINE_PX / 2
