@@ -169,6 +169,25 @@ def test_a_pattern_and_a_list_in_braces_name_shards(folder: Path) -> None:
         open_data(f"{folder}/*.tar", layout="class-folders")
 
 
+def test_a_pattern_may_go_over_folders_which_are_splits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("train", "training", "val"):
+        write_tar(tmp_path / name / "x-0.tar", members_of(range(6)))
+    source = open_data("{train,val}/x-{0..0}.tar")
+    assert {name: len(split) for name, split in source.splits.items()} == {"train": 6, "val": 6}
+    assert next(iter(labelled(source, "val"))) == "val/x-0.tar/0000.png"
+    source = open_data("{train,training}/x-0.tar", val_fraction=0)
+    assert list(labelled(source, "train"))[6] == "training/x-0.tar/0000.png"
+    pytest.importorskip("fsspec")
+    address = f"memory://{tmp_path.name}"
+    for name in ("train", "val"):
+        remote.put(tmp_path / name / "x-0.tar", f"{address}/{name}/x-0.tar")
+    there = open_data(f"{address}/{{train,val}}/x-0.tar")
+    assert next(iter(labelled(there, "val"))) == "val/x-0.tar/0000.png"
+
+
 # --- order --------------------------------------------------------------------------------------
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import fnmatch
 import glob
+import os
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from backbones.data.remote import Stored, below, folders, listed, look
@@ -174,7 +176,8 @@ def _folder_of(place: str) -> str:
 
 def _shared_folder(places: list[str]) -> str:
     """The folder that all shards lie in or below."""
-    folder = _folder_of(places[0])
-    while not all(_folder_of(place).startswith(folder) for place in places):
-        folder = _folder_of(folder)
-    return folder
+    folders = [_folder_of(place) for place in places]
+    if not is_address(places[0]):
+        return os.path.commonpath(folders) or "."
+    levels = zip(*(folder.split("/") for folder in folders), strict=False)
+    return "/".join(each[0] for each in takewhile(lambda level: len(set(level)) == 1, levels))
