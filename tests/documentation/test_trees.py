@@ -92,6 +92,19 @@ def test_the_help_of_every_command_has_its_chinese() -> None:
     assert len(missing) <= len(said) / 10, missing
 
 
+def test_networks_recipes_and_protocols_say_what_they_are_in_chinese() -> None:
+    from generators.language import chinese
+
+    from backbones import catalog, find_protocol, load_recipe, protocol_names, recipe_names
+
+    said = {catalog.facts(name).summary for name in catalog.names()}
+    said |= {each.what for name in catalog.names() for each in catalog.facts(name).deviations}
+    said |= {load_recipe(name).summary for name in recipe_names()}
+    said |= {find_protocol(name).summary for name in protocol_names()}
+    missing = sorted(said - set(chinese()))
+    assert len(missing) <= len(said) / 10, missing
+
+
 def test_views_are_drawn_as_many_as_the_plan_has_places() -> None:
     from generators.protocols import views_svg
 
