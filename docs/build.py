@@ -23,6 +23,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", metavar="WORD", help="pages whose names hold this, no others")
     parser.add_argument("--lang", choices=LANGUAGES, help="this tree alone")
+    parser.add_argument("--quick", action="store_true", help="leave the notebooks unexecuted")
     parser.add_argument("--keep", action="store_true", help="keep outputs of cells and pages")
     options = parser.parse_args()
     sys.path.insert(0, str(DOCS))
@@ -35,17 +36,18 @@ def main() -> int:
     print(f"wrote {number} pages in {time.perf_counter() - began:.0f} s", flush=True)
     for folder in [options.lang] if options.lang else LANGUAGES:
         began = time.perf_counter()
-        code = _sphinx(folder)
+        code = _sphinx(folder, options.quick)
         if code:
             return code
         print(f"built {folder} in {time.perf_counter() - began:.0f} s", flush=True)
     return 0
 
 
-def _sphinx(folder: str) -> int:
+def _sphinx(folder: str, quick: bool) -> int:
     command = [
         *(sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", "-j", "2"),
         *("-c", str(DOCS), "-D", f"language={LANGUAGES[folder]}"),
+        *(("-D", "nb_execution_mode=off") if quick else ()),
         *("-d", str(DOCS / "_build" / "trees" / folder)),
         *(str(DOCS / folder), str(DOCS / "_build" / folder)),
     ]

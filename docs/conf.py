@@ -40,7 +40,6 @@ html_sidebars = {
 }
 html_theme_options = {"navigation_with_keys": True}
 
-myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 copybutton_exclude = ".linenos, .gp, .go"
 

@@ -55,9 +55,16 @@ def contents(pages: Sequence[str], *, hidden: bool = True, depth: int = 1) -> li
     return ["", "```{toctree}", *options, "", *pages, "```", ""]
 
 
-def page(title: str, *parts: Sequence[str]) -> str:
-    """A whole page."""
-    lines = [f"# {title}", ""]
+def page(title: str, *parts: Sequence[str], above: str = "") -> str:
+    """A whole page.
+
+    Args:
+        title: its heading.
+        parts: lines of Markdown.
+        above: the title of the list that it is on, for pages that are too many for the sidebar.
+    """
+    lines = ["---", "orphan: true", "---", "", f"[{above}](index.md)", ""] if above else []
+    lines += [f"# {title}", ""]
     for part in parts:
         lines += part
     return "\n".join(lines).rstrip() + "\n"

@@ -15,7 +15,7 @@ from backbones.spec import Citation
 from backbones.units import human_bytes, human_count
 from backbones.weights.table import best_result
 from generators.language import LANGS, Lang, Words
-from generators.markdown import cell, code, contents, folded, literal, page, table
+from generators.markdown import cell, code, folded, literal, page, table
 
 _NETWORKS_INTRO = (
     "Every network that can be made by name, with its drawing, its counts, where it differs "
@@ -65,7 +65,7 @@ def write_index(docs: Path, lang: Lang, chosen: Sequence[str]) -> None:
         headings = ("network", "what it is", "parameters", "MACs", "input (px)")
         parts += [f"## {family.title}", "", literal(say.of_package(family.summary)), ""]
         parts += table([say(heading) for heading in headings], cells, "llrrr")
-    text = page(say("Networks"), [say(_NETWORKS_INTRO), ""], parts, contents(chosen))
+    text = page(say("Networks"), [say(_NETWORKS_INTRO), ""], parts)
     (docs / lang / "know" / "networks" / "index.md").write_text(text, encoding="utf-8")
 
 
@@ -88,6 +88,7 @@ def _page(card: NetworkCard, say: Words) -> str:
         [f"## {say('Results that papers printed')}", *_results(card, say)],
         [f"## {say('Commands')}", *code("\n".join(_commands(card)), "sh")],
         [f"## {say('Citation')}", *code(bibtex(card.row.citation), "bibtex")],
+        above=say("Networks"),
     )
 
 

@@ -13,7 +13,7 @@ from backbones.protocols.row import Protocol
 from backbones.protocols.viewing import PHOTO, View, plan
 from backbones.spec import InputSpec
 from generators.language import LANGS, Lang, Words
-from generators.markdown import cell, code, contents, literal, page, table
+from generators.markdown import cell, code, literal, page, table
 from generators.networks import page_name
 
 _PHOTO_PX = (500, 375)
@@ -55,12 +55,7 @@ def write_index(docs: Path, lang: Lang, chosen: Sequence[str]) -> None:
         link = f"[{name}]({page_name(name)}.md)"
         rows.append((link, literal(say.of_package(protocol.summary)), views, f"{cost:.3g}"))
     headings = [say(word) for word in ("protocol", "what it is", "views", "cost")]
-    text = page(
-        say("Protocols"),
-        [say(_PROTOCOLS_INTRO), ""],
-        table(headings, rows, "llrr"),
-        contents([page_name(name) for name in chosen]),
-    )
+    text = page(say("Protocols"), [say(_PROTOCOLS_INTRO), ""], table(headings, rows, "llrr"))
     (docs / lang / "know" / "protocols" / "index.md").write_text(text, encoding="utf-8")
 
 
@@ -92,6 +87,7 @@ def _page(protocol: Protocol, say: Words) -> str:
         [f":alt: {say('views of {name}', name=cell(name))}", "```", ""],
         [f"## {say('Printed results')}", *_printed(protocol, say)],
         [f"## {say('Commands')}", *code("\n".join(commands), "sh")],
+        above=say("Protocols"),
     )
 
 

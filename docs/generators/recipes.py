@@ -12,7 +12,7 @@ import backbones
 from backbones.text import setting_text
 from backbones.workflows.recipe_view import RecipeView
 from generators.language import LANGS, Lang, Words
-from generators.markdown import cell, code, contents, folded, literal, page, table
+from generators.markdown import cell, code, folded, literal, page, table
 
 _QUALITY = 82  # of the charts as WebP; as PNG they are six times as large
 
@@ -50,7 +50,7 @@ def write_index(docs: Path, lang: Lang, chosen: Sequence[str]) -> None:
         summary = literal(say.of_package(recipe.summary))
         rows.append((f"[{name}]({name}.md)", summary, f"`{recipe.model}`", str(recipe.length)))
     headings = [say(word) for word in ("recipe", "what it is", "network", "length")]
-    text = page(say("Recipes"), [say(_RECIPES_INTRO), ""], table(headings, rows), contents(chosen))
+    text = page(say("Recipes"), [say(_RECIPES_INTRO), ""], table(headings, rows))
     (docs / lang / "know" / "recipes" / "index.md").write_text(text, encoding="utf-8")
 
 
@@ -78,4 +78,5 @@ def _page(name: str, view: RecipeView, say: Words) -> str:
         [f"## {say('All fields')}", ""],
         folded(say("the recipe as a file"), code(backbones.dump_recipe(name), "json")),
         [f"## {say('Commands')}", *code("\n".join(commands), "sh")],
+        above=say("Recipes"),
     )
