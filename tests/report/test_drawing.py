@@ -201,6 +201,14 @@ def test_shapes_are_written_as_papers_print_them(style: str) -> None:
     assert any(text.startswith("input 32×32×3 ·") for text in pictures["hwc"])
 
 
+def test_the_legend_calls_layers_by_their_names() -> None:
+    """LeNet-5's output was "other"; SE and its number were not explained."""
+    assert Counter(drawn("lenet5_1998").scene.texts)["RBF"] == 2  # under the box, and here
+    assert "other" not in drawn("lenet5_1998").scene.texts
+    (told,) = [t for t in drawn("efficientnet_b0").scene.texts if t.startswith("squeeze-and")]
+    assert "SE n" in told
+
+
 def test_dense_connections_have_arrowheads() -> None:
     arcs = [i for i in drawn("densenet121").scene.items if isinstance(i, Line) and i.smooth]
     assert len(arcs) == 4 * 15  # source, three layers, the last one, and the concatenation

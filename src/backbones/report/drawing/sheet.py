@@ -75,9 +75,10 @@ def compose(
         offset += piece.after + _BETWEEN_LINES
     for (before, first), (after, second) in pairwise(ends):
         items.append(_turn(composer, (before, first), (after, second)))
-    kinds = {s.kind for stage in stages for e in stage.elements for s in steps_in(e)}
-    active = any(s.after for stage in stages for e in stage.elements for s in steps_in(e))
-    return _sheet(items, words, kinds, active and not composer.look.downwards)
+    steps = [step for stage in stages for e in stage.elements for step in steps_in(e)]
+    if not composer.look.downwards and any(step.after for step in steps):
+        return _sheet(items, words, {**_entries(steps), "activation": NAMES["activation"]})
+    return _sheet(items, words, _entries(steps))
 
 
 def _pieces(composer: Composer, stage: StageOutline) -> list[Piece]:
@@ -210,7 +211,17 @@ def _turn(composer: Composer, first: tuple[float, Piece], second: tuple[float, P
     return composer.line(points, one.last, two.first, head=two.head)
 
 
-def _sheet(items: list[Item], words: Words, kinds: set[Kind], active: bool) -> Scene:
+def _entries(steps: Sequence[DrawingStep]) -> dict[Kind, str]:
+    """What the legend calls each kind of layer; what is of no kind is called as it is."""
+    found: dict[Kind, str] = {step.kind: NAMES[step.kind] for step in steps}
+    found.pop("add", None)
+    others = {step.title for step in steps if step.kind == "other" and step.title != "×"}
+    if len(others) == 1:
+        found["other"] = others.pop()
+    return found
+
+
+def _sheet(items: list[Item], words: Words, entries: dict[Kind, str]) -> Scene:
     """Title above, legend below, margins around."""
     left, top, right, bottom = area_of(items)
     head: list[Item] = [
@@ -225,7 +236,7 @@ def _sheet(items: list[Item], words: Words, kinds: set[Kind], active: bool) -> S
     widest = max(item.area[2] for item in head)
     width = max(right - left, widest)
     shift = (width - (right - left)) / 2
-    legend, legend_height = _legend(kinds, active, width)
+    legend, legend_height = _legend(entries, width)
     body = moved(items, shift - left, y + 8.0 - top)
     base = y + 8.0 + (bottom - top) + 20.0
     everything = [*head, *body, *moved(legend, 0.0, base)]
@@ -242,14 +253,12 @@ def _layer(item: Item) -> int:
     return 0 if isinstance(item, Plate) and item.is_ground else 1 if isinstance(item, Line) else 2
 
 
-def _legend(kinds: set[Kind], active: bool, width: float) -> tuple[list[Item], float]:
+def _legend(entries: dict[Kind, str], width: float) -> tuple[list[Item], float]:
     """A swatch and a name for each kind of layer, in rows."""
-    entries = [(NAMES[kind], COLOURS[kind]) for kind in COLOURS if kind in kinds and kind != "add"]
-    if active and "activation" not in kinds:
-        entries.append((NAMES["activation"], COLOURS["activation"]))
     items: list[Item] = []
     x = y = 0.0
-    for name, colour in entries:
+    for kind in (kind for kind in COLOURS if kind in entries):
+        name, colour = entries[kind], COLOURS[kind]
         wide = text_width(name, 7.5)
         if x and x + 14.0 + wide > width:
             x, y = 0.0, y + 14.0
