@@ -360,7 +360,7 @@ def test_alexnets_towers_are_two_columns_that_cross_where_the_papers_do(style: s
     texts = Counter(drawn("alexnet_2012", style).scene.texts)
     for shape in ("48×55×55", "128×27×27", "192×13×13", "128×6×6", "2048"):
         assert texts[shape] >= 2, shape
-    assert texts["1000"] == 1
+    assert texts["1000"] == 2  # fc8 and its softmax
     assert not any(" g2" in text for text in texts)
     assert any("LRN" in text for text in texts)
     assert any("g2" in step.title for step in steps("alexnet_2012")), "the network's own graph"
