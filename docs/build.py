@@ -16,6 +16,8 @@ from pathlib import Path
 
 DOCS = Path(__file__).parent
 LANGUAGES = {"en": "en", "zh": "zh_CN"}
+# Unexecuted cells have no language.
+QUICK = ("-D", "nb_execution_mode=off", "-D", "suppress_warnings=myst-nb.lexer")
 
 
 def main() -> int:
@@ -47,7 +49,7 @@ def _sphinx(folder: str, quick: bool) -> int:
     command = [
         *(sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", "-j", "2"),
         *("-c", str(DOCS), "-D", f"language={LANGUAGES[folder]}"),
-        *(("-D", "nb_execution_mode=off") if quick else ()),
+        *(QUICK if quick else ()),
         *("-d", str(DOCS / "_build" / "trees" / folder)),
         *(str(DOCS / folder), str(DOCS / "_build" / folder)),
     ]

@@ -41,6 +41,10 @@ class Words:
         said = text if self.lang == "en" else chinese()[text]
         return said.format(**values) if values else said
 
+    def sentence(self, text: str) -> str:
+        """A sentence of the package that lacks its full stop."""
+        return self.of_package(text) + {"en": ".", "zh": "。"}[self.lang]
+
     def of_package(self, text: str) -> str:
         """A sentence of the package: in Chinese where there is one, else as it stands."""
         return text if self.lang == "en" else chinese().get(text, text)

@@ -73,7 +73,7 @@ def _page(card: NetworkCard, say: Words) -> str:
     facts, found = card.facts, card.inspection
     return page(
         facts.name,
-        [literal(f"{say.of_package(facts.summary)}."), ""],
+        [literal(say.sentence(facts.summary)), ""],
         [literal(say.of_package(card.contribution)), "", literal(str(card.row.citation)), ""],
         ["```{image} ../../../_build/figures/networks/" + f"{facts.name}.svg"],
         [":class: drawing", f":alt: {say('drawing of {name}', name=facts.name)}", "```", ""],

@@ -79,7 +79,7 @@ def _page(protocol: Protocol, say: Words) -> str:
     ]
     return page(
         name,
-        [literal(f"{say.of_package(protocol.summary)}."), "", literal(str(protocol.citation)), ""],
+        [literal(say.sentence(protocol.summary)), "", literal(str(protocol.citation)), ""],
         [f"## {say('What is done')}", *table([say("field"), say("value")], rows)],
         *([[say("What the paper leaves open:"), "", *readings, ""]] if readings else []),
         [f"## {say('Views')}", "", say(_VIEWS_NOTE), ""],
