@@ -1,9 +1,9 @@
-"""Cut the font for class names out of Noto Sans CJK: the characters of our label sets, and ASCII.
+"""Cut our font out of Noto Sans CJK: the characters of label sets and Chinese sentences, and ASCII.
 
     apt-get download fonts-noto-cjk && dpkg-deb -x fonts-noto-cjk_*.deb noto
     python benchmarks/label_font.py noto/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc
 
-Writes `src/backbones/report/font/NotoSansCJKsc-labels.otf`; run it again when label sets change
+Writes `src/backbones/report/font/NotoSansCJKsc-labels.otf`; run it again when one of them changes
 (`tests/report/test_fonts.py` says so). Needs fonttools, which matplotlib brings.
 """
 
@@ -23,9 +23,9 @@ AROUND = "…–—×·°±≥≤‘’“”、。《》「」（），：；�
 
 
 def characters() -> str:
-    """All that our label sets use, ASCII, and the punctuation around them."""
-    tables = (ROOT / "labels").glob("*.tsv")
-    used = {each for table in tables for each in table.read_text(encoding="utf-8")}
+    """All that label sets and sentences use, ASCII, and the punctuation around them."""
+    files = [*(ROOT / "labels").glob("*.tsv"), ROOT / "translations" / "zh.json"]
+    used = {each for file in files for each in file.read_text(encoding="utf-8")}
     return "".join(sorted(each for each in used | set(string.printable + AROUND) if each >= " "))
 
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import ImageFont
 
 from backbones.errors import NotFound
+from backbones.language import catalogue
 from backbones.report import fonts
 from backbones.report.fonts import (
     covers,
@@ -58,6 +59,7 @@ def test_the_names_of_our_label_sets_are_written_on_a_machine_without_fonts(tmp_
     """`benchmarks/label_font.py` cuts the font anew where a label set has new characters."""
     tables = (Path(fonts.__file__).parents[1] / "labels").glob("*.tsv")
     text = "".join(table.read_text(encoding="utf-8") for table in tables) + "…：（），"
+    text += "".join(catalogue().values())  # what is written around the names in Chinese
     font = find_font([text], 16, folders=(tmp_path,))
     assert Path(str(getattr(font, "path", ""))) == fonts.SHIPPED
     assert covers(font, text)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from backbones.language import said
 from backbones.report.charts import label_font, save_figure
 
 if TYPE_CHECKING:
@@ -78,13 +79,28 @@ def draw_confusion(confusion: Confusion, names: Sequence[str], path: Path) -> Pa
     axes = figure.add_subplot()
     _colour_cells(axes, shares)
     right = int(np.trace(counts))
-    axes.set_title(f"{right} of {counts.sum()} right ({100 * right / max(counts.sum(), 1):.2f} %)")
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class")
+    title = said(
+        "{right} of {all} right ({share:.2f} %)",
+        right=right,
+        all=counts.sum(),
+        share=100 * right / max(counts.sum(), 1),
+    )
+    _letter(axes.set_title, title)
+    _letter(axes.set_xlabel, said("predicted class"))
+    _letter(axes.set_ylabel, said("true class"))
     _name_classes(axes, names)
     if len(names) <= _NUMBERS_UP_TO:
         _write_counts(axes, counts, shares)
     return save_figure(figure, path)
+
+
+def _letter(put: Callable[..., object], text: str) -> None:
+    """Write a title or the like in a font that has its characters."""
+    font, (written,) = label_font([text])
+    if font is None:
+        put(written)
+    else:
+        put(written, fontproperties=font, fontsize=11)
 
 
 def _colour_cells(axes: Axes, shares: npt.NDArray[np.float64]) -> None:
@@ -102,7 +118,7 @@ def _colour_cells(axes: Axes, shares: npt.NDArray[np.float64]) -> None:
     pale = ListedColormap(colormaps["Blues"](np.linspace(0.08, 0.42, 256)))
     axes.imshow(right, cmap=pale, vmin=0.0, vmax=1.0)
     bar = axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.02)
-    bar.set_label("errors, share of the true class")
+    _letter(bar.set_label, said("errors, share of the true class"))
     bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
 
 

@@ -85,14 +85,15 @@ def annotate(
     """
     shown = _readable(to_image(image))
     names = [name for name, _ in predictions]
-    font = find_font([*names, true_name or "", "…%"], _TEXT_PX)
-    texts = [*names, true_name or ""]
+    told = [] if true_name is None else [said("true class: {name}", name=true_name)]
+    texts = [*names, *told]
+    font = find_font([*texts, "…%"], _TEXT_PX)
     spelled_out = not covers(font, "".join(texts))
     width = max(shown.width, _MIN_WIDTH_PX) + 2 * MARGIN_PX
     top = shown.height + 2 * MARGIN_PX
     y = top + answers_height(predictions, font, width)
-    true = [] if true_name is None else [said("true class: {name}", name=spelled(true_name, font))]
-    truth = [line for text in true for line in wrapped(text, font, width - 2 * MARGIN_PX)]
+    written = [spelled(text, font) for text in told]
+    truth = [line for text in written for line in wrapped(text, font, width - 2 * MARGIN_PX)]
     height = y + len(truth) * _NAME_PX + spelled_out * LINE_PX + MARGIN_PX // 2
     canvas = Image.new("RGB", (width, height), PAPER)
     canvas.paste(shown, ((width - shown.width) // 2, MARGIN_PX))
