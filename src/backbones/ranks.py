@@ -230,6 +230,8 @@ def current() -> Ranks:
 
 
 _known: dict[Any, Ranks] = {}
+# Groups that outlive the interpreter's last steps abort the process: their threads are still there.
+atexit.register(_known.clear)
 
 
 def _join() -> None:

@@ -218,7 +218,7 @@ def test_a_layer_of_the_drawing_shows_its_maps_and_a_unit_its_receptive_field(
     page.locator('#drawing i[data-layer="c3"]').click()
     page.locator("#maps canvas").nth(15).wait_for()
     assert page.locator("#layer").input_value() == "c3"
-    assert "16×6×5×5 + 16 = 2,416" in page.locator("#numbers").inner_text()
+    assert "5×5×6×16 + 16 = 2,416" in page.locator("#numbers").inner_text()
     assert violations(page) == []
     said = httpx.post(f"{address}/predict", content=photo.read_bytes()).json()["images"][0]
     left, top, width, height = said["seen_px"]

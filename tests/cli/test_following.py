@@ -107,6 +107,7 @@ def test_predict_leaves_no_bar_in_the_line_of_the_first_answer(
 
     from backbones.cli import console
     from backbones.cli.options import AnswerOptions, QuietOptions
+    from backbones.cli.parts import PartsOptions
     from backbones.cli.predict import predict
     from backbones.cli.submission import SubmissionOptions
 
@@ -121,6 +122,7 @@ def test_predict_leaves_no_bar_in_the_line_of_the_first_answer(
             top=1,
             batch_size=1,
             options=SubmissionOptions(),
+            many=PartsOptions(),
             compute=AnswerOptions(device="cpu"),
             output=QuietOptions(),
         )

@@ -25,7 +25,7 @@ VERBS = {
     },
     "Train": {
         "demo": "Train, evaluate and predict, in a minute.",
-        "data": "Look at a data set.",
+        "data": "Look at a data set, or write it as shards.",
         "train": "Train a network on images.",
         "tune": "Search for a better recipe.",
         "lr-find": "Suggest a learning rate.",
