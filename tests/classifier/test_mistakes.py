@@ -22,6 +22,7 @@ from backbones.classifier.options import InferenceOptions
 from backbones.classifier.prediction_files import Output, write_answers
 from backbones.compute import choose_compute
 from backbones.data.source import ArrayImages, FileImages, Split
+from backbones.errors import WrongUse
 from backbones.metrics import Skipped
 from backbones.models import build
 from backbones.protocols.table import find_protocol
@@ -149,6 +150,15 @@ def test_an_image_that_went_away_is_said_so(
     page = (tmp_path / "mistakes.html").read_text(encoding="utf-8")
     assert '<div class="error">' in page
     assert "<img" not in page
+
+
+def test_who_cannot_draw_heat_maps_is_told_before_the_evaluation(classifier: Classifier) -> None:
+    from backbones.cli.evaluate import _explainer
+
+    assert _explainer(classifier) is classifier
+    two = replace(classifier, members=classifier.members * 2)
+    with pytest.raises(WrongUse, match=r"no heat maps: .* leave out --heat-maps"):
+        _explainer(two)
 
 
 def test_annotated_copies_know_the_truth_where_folders_tell_it(

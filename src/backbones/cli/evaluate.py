@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,8 +23,11 @@ from backbones.cli.options import (
     OutputOptions,
     complete_protocols,
 )
-from backbones.errors import WrongUse
+from backbones.errors import BackbonesError, WrongUse
 from backbones.launch import launch
+
+if TYPE_CHECKING:
+    from backbones import Classifier
 
 Targets = Annotated[
     list[str] | None,
@@ -110,8 +113,7 @@ def evaluate(
     if heat_maps and not out:
         raise WrongUse("--heat-maps belong to a page: name its folder with --out")
     classifier = opened(given[:-1], lang, compute)
-    if heat_maps and len(classifier.members) > 1:
-        raise WrongUse("--heat-maps show what one network saw; leave them out for several")
+    explainer = _explainer(classifier) if heat_maps else None
     with progress("evaluating") as report_progress:
         found = classifier.evaluate(
             given[-1],
@@ -130,7 +132,7 @@ def evaluate(
         from backbones import write_evaluation
         from backbones.report.fonts import font_note
 
-        for path in write_evaluation(found, out, explainer=classifier if heat_maps else None):
+        for path in write_evaluation(found, out, explainer=explainer):
             say(f"wrote {path}")
         if note := font_note([row.name for row in found.report.per_class]):
             say(note)
@@ -138,6 +140,21 @@ def evaluate(
         print_json(found.to_json())
     else:
         print_text(found.to_text())
+
+
+def _explainer(classifier: Classifier) -> Classifier:
+    """Who draws heat maps; who cannot is told before the evaluation, not after it.
+
+    Raises:
+        WrongUse: several networks, or an exported file, which has no layers to look into.
+    """
+    import numpy as np
+
+    try:
+        classifier.explain(np.zeros((1, 1, 3), np.uint8))  # refused now; computed when iterated
+    except BackbonesError as error:
+        raise WrongUse(f"no heat maps: {error}; leave out --heat-maps") from None
+    return classifier
 
 
 def _describe(verb: str, names: list[str], settings: list[str], as_json: bool) -> None:

@@ -10,6 +10,14 @@ from backbones.cli.console import print_json, print_text
 from backbones.cli.options import InputShape, Json, Network, shape_of
 from backbones.errors import WrongUse
 
+CountedOptimizer = Annotated[
+    Literal["sgd", "sgd_momentum", "adam", "adamw", "rmsprop", "rmsprop_momentum"],
+    typer.Option(help="Optimizer whose state is counted."),
+]
+CountedPrecision = Annotated[
+    Literal["fp32", "bf16"], typer.Option(help="bf16 is autocast; slower to compute.")
+]
+
 
 def memory(
     network: Network,
@@ -24,13 +32,8 @@ def memory(
             help="Images in a batch; default: 1 in evaluation, 32 in training.",
         ),
     ] = None,
-    optimizer: Annotated[
-        Literal["sgd", "sgd_momentum", "adam", "adamw", "rmsprop", "rmsprop_momentum"],
-        typer.Option(help="Optimizer whose state is counted."),
-    ] = "sgd_momentum",
-    precision: Annotated[
-        Literal["fp32", "bf16"], typer.Option(help="bf16 is autocast; slower to compute.")
-    ] = "fp32",
+    optimizer: CountedOptimizer = "sgd_momentum",
+    precision: CountedPrecision = "fp32",
     budget: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Find the batch that fits, such as 8GiB.")
     ] = None,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from backbones.cli.console import print_json, print_text
+from backbones.cli.memory import CountedOptimizer, CountedPrecision
 from backbones.cli.options import InputShape, Json, Network, shape_of
 
 
@@ -20,13 +21,8 @@ def plan(
         ),
     ] = 256,
     input: InputShape = None,
-    optimizer: Annotated[
-        Literal["sgd", "sgd_momentum", "adam", "adamw", "rmsprop", "rmsprop_momentum"],
-        typer.Option(help="Optimizer whose state is counted."),
-    ] = "sgd_momentum",
-    precision: Annotated[
-        Literal["fp32", "bf16"], typer.Option(help="bf16 is autocast; slower to compute.")
-    ] = "fp32",
+    optimizer: CountedOptimizer = "sgd_momentum",
+    precision: CountedPrecision = "fp32",
     peak_tflops: Annotated[
         float | None,
         typer.Option(
