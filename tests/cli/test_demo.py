@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,22 @@ def test_demo_reaches_the_accuracy_that_the_readme_promises(backbones, demo_fold
     for name in ("best.safetensors", "metrics.jsonl", "curves.png", "images.html", "mistakes.html"):
         assert (demo_folder / name).stat().st_size > 1000, name
     assert "Try next" in answer.err
+    assert " of 359 test images classified correctly" in answer.err
     page = (demo_folder / "images.html").read_text(encoding="utf-8")
     wrong = 359 - round(359 * (1 - found["top1_error_percent"] / 100))
     assert page.count('<article class="wrong">') == min(wrong, 6), "none is hidden"
     assert page.count("<article") == page.count('<img class="tiny"') == 24, "pixels, not blurs"
     assert len(list((demo_folder / "images").glob("digit-*.png"))) == 24
+
+
+def test_the_readmes_print_what_the_demo_says() -> None:
+    """How many are right hangs on the processor; of how many, and the two figures together, not."""
+    for name in ("README.md", "README.zh-CN.md"):
+        text = (Path(__file__).parents[2] / name).read_text(encoding="utf-8")
+        ((right, images),) = re.findall(r"^(\d+) of (\d+) test images classified", text, re.M)
+        (accuracy,) = re.findall(r"^accuracy +(0\.\d{4})$", text, re.M)
+        assert images == "359"
+        assert f"{int(right) / int(images):.4f}" == accuracy
 
 
 def test_demo_does_not_touch_a_folder_that_is_no_demo(backbones, tmp_path: Path) -> None:
